@@ -1,0 +1,114 @@
+"""The errors of the lab: one tree, each with the exit code and the HTTP status that it maps to.
+
+    LabError                        125  500
+    +-- InvalidArgument             125  400   a flag, a name or a request body is wrong
+    +-- NotAllowed                  125  403   the caller lacks a privilege
+    +-- NotFound                    125  404
+    |   +-- NoSuchContainer
+    |   +-- NoSuchExec
+    |   +-- NoSuchImage
+    +-- Conflict                    125  409
+    |   +-- NameInUse
+    |   +-- NotRunning
+    |   +-- StillRunning
+    +-- NotImplementedHere          125  501   Docker can, the lab does not
+    +-- CannotStart                 125  400   the container's first process could not be made
+    |   +-- CommandNotFound         127  400
+    |   +-- CommandNotExecutable    126  400
+    +-- MissingFeature              125  500   the kernel or a program lacks something
+    |   +-- AuditUnavailable
+    |   +-- AuditLocked
+    +-- EvidenceLost                125  500   audit records were dropped: no verdict can be given
+    +-- DaemonUnreachable           125  503
+
+Exit codes are those of docker-run(1) and podman-run(1): 125 the engine itself, 126 the command cannot be
+invoked, 127 it cannot be found, 128+n it died of signal n.
+"""
+
+
+class LabError(Exception):
+    """An error that is shown to the user as one sentence, with a hint of what to do."""
+
+    exit_code = 125
+    http_status = 500
+
+    def __init__(self, message: str, hint: str = "") -> None:
+        super().__init__(message)
+        self.message = message
+        self.hint = hint
+
+
+class InvalidArgument(LabError):
+    http_status = 400
+
+
+class NotAllowed(LabError):
+    http_status = 403
+
+
+class NotFound(LabError):
+    http_status = 404
+
+
+class NoSuchContainer(NotFound):
+    pass
+
+
+class NoSuchExec(NotFound):
+    pass
+
+
+class NoSuchImage(NotFound):
+    pass
+
+
+class Conflict(LabError):
+    http_status = 409
+
+
+class NameInUse(Conflict):
+    pass
+
+
+class NotRunning(Conflict):
+    pass
+
+
+class StillRunning(Conflict):
+    pass
+
+
+class NotImplementedHere(LabError):
+    http_status = 501
+
+
+class CannotStart(LabError):
+    http_status = 400
+
+
+class CommandNotFound(CannotStart):
+    exit_code = 127
+
+
+class CommandNotExecutable(CannotStart):
+    exit_code = 126
+
+
+class MissingFeature(LabError):
+    pass
+
+
+class AuditUnavailable(MissingFeature):
+    pass
+
+
+class AuditLocked(MissingFeature):
+    pass
+
+
+class EvidenceLost(LabError):
+    pass
+
+
+class DaemonUnreachable(LabError):
+    http_status = 503

@@ -1,0 +1,125 @@
+"""Who the container's process is: user, groups, capabilities; credentials(7), capabilities(7)."""
+
+from __future__ import annotations
+
+import os
+
+from lab import syscalls
+from lab.errors import CannotStart, InvalidArgument
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+# include/uapi/linux/capability.h, in the order of their numbers.
+CAPABILITIES = (
+    "CAP_CHOWN", "CAP_DAC_OVERRIDE", "CAP_DAC_READ_SEARCH", "CAP_FOWNER", "CAP_FSETID", "CAP_KILL", "CAP_SETGID",
+    "CAP_SETUID", "CAP_SETPCAP", "CAP_LINUX_IMMUTABLE", "CAP_NET_BIND_SERVICE", "CAP_NET_BROADCAST",
+    "CAP_NET_ADMIN", "CAP_NET_RAW", "CAP_IPC_LOCK", "CAP_IPC_OWNER", "CAP_SYS_MODULE", "CAP_SYS_RAWIO",
+    "CAP_SYS_CHROOT", "CAP_SYS_PTRACE", "CAP_SYS_PACCT", "CAP_SYS_ADMIN", "CAP_SYS_BOOT", "CAP_SYS_NICE",
+    "CAP_SYS_RESOURCE", "CAP_SYS_TIME", "CAP_SYS_TTY_CONFIG", "CAP_MKNOD", "CAP_LEASE", "CAP_AUDIT_WRITE",
+    "CAP_AUDIT_CONTROL", "CAP_SETFCAP", "CAP_MAC_OVERRIDE", "CAP_MAC_ADMIN", "CAP_SYSLOG", "CAP_WAKE_ALARM",
+    "CAP_BLOCK_SUSPEND", "CAP_AUDIT_READ", "CAP_PERFMON", "CAP_BPF", "CAP_CHECKPOINT_RESTORE",
+)  # fmt: skip
+
+
+def capability_set(base: Iterable[str], add: Sequence[str], drop: Sequence[str]) -> list[str]:
+    """base plus `--cap-add` minus `--cap-drop`; names with or without CAP_, or ALL. Raises InvalidArgument."""
+    added, dropped = ({full for name in names for full in _expand(name)} for names in (add, drop))
+    if len(dropped) == len(CAPABILITIES):  # --cap-drop ALL --cap-add X leaves X
+        return sorted(added)
+    return sorted((added | set(base)) - dropped)
+
+
+def _expand(name: str) -> set[str]:
+    upper = name.upper()
+    if upper in ("ALL", "CAP_ALL"):
+        return set(CAPABILITIES)
+    full = upper if upper.startswith("CAP_") else f"CAP_{upper}"
+    if full not in CAPABILITIES:
+        raise InvalidArgument(f'unknown capability "{name}"', "capabilities(7) lists them, for example NET_ADMIN")
+    return {full}
+
+
+class Identity:
+    """The numbers behind `--user`: uid, gid, supplementary groups, and the home directory for $HOME."""
+
+    __slots__ = ("gid", "groups", "home", "uid")
+
+    def __init__(self, uid: int, gid: int, groups: list[int], home: str) -> None:
+        self.uid, self.gid, self.groups, self.home = uid, gid, groups, home
+
+
+def look_up(user: str) -> Identity:
+    """Resolve `UID|NAME[:GID|GROUP]` with this root's /etc/passwd and /etc/group; passwd(5), group(5).
+
+    The files are read by hand: the C library's NSS would ask the host's modules from inside the container's root.
+    Raises CannotStart for a name that neither file has.
+    """
+    wanted, _, group = (user or "0").partition(":")
+    name, uid, gid, home = _user(wanted)
+    if group:
+        return Identity(uid, _group(group), [], home)
+    groups = [int(row[2]) for row in _rows("/etc/group", 4, name) if name in row[3].split(",")]
+    return Identity(uid, gid, groups, home)
+
+
+def _user(wanted: str) -> tuple[str, int, int, str]:
+    for row in _rows("/etc/passwd", 7, wanted):
+        if row[3].isdigit() and (wanted == row[0] or (wanted.isdigit() and wanted == row[2])):
+            return row[0], int(row[2]), int(row[3]), row[5]
+    if not _is_id(wanted):
+        raise CannotStart(f"unable to find user {wanted}: no matching entries in passwd file", "or give a number")
+    return wanted, int(wanted), 0, "/"
+
+
+def _group(wanted: str) -> int:
+    for row in _rows("/etc/group", 4, wanted):
+        if wanted in (row[0], row[2]):
+            return int(row[2])
+    if not _is_id(wanted):
+        raise CannotStart(f"unable to find group {wanted}: no matching entries in group file", "or give a number")
+    return int(wanted)
+
+
+def _is_id(text: str) -> bool:
+    return text.isascii() and text.isdigit() and int(text) < 2**32 - 1
+
+
+def _rows(path: str, columns: int, containing: str) -> list[list[str]]:
+    """The well-formed lines that have this text somewhere; a missing file has none."""
+    try:
+        with open(os.open(path, os.O_RDONLY | os.O_NONBLOCK), encoding="utf-8", errors="surrogateescape") as file:
+            rows = [line.rstrip("\n").split(":") for line in file if containing in line]
+    except OSError:
+        return []
+    return [row for row in rows if len(row) >= columns and row[2].isdigit()]
+
+
+def assume(identity: Identity, capabilities: Iterable[str], *, no_new_privileges: bool, may_setgroups: bool) -> None:
+    """Become that user with no more than those capabilities, as runc does: only uid 0 keeps them across exec."""
+    kept = [number for number, name in enumerate(CAPABILITIES) if name in capabilities and _in_bounding_set(number)]
+    for number in range(len(CAPABILITIES)):
+        if number not in kept and _in_bounding_set(number):
+            syscalls.prctl(syscalls.PR_CAPBSET_DROP, number)
+    if may_setgroups:
+        os.setgroups(identity.groups)
+    try:
+        os.setresgid(identity.gid, identity.gid, identity.gid)
+        os.setresuid(identity.uid, identity.uid, identity.uid)
+    except OSError as error:
+        raise CannotStart(
+            f"cannot become user {identity.uid}:{identity.gid}: {error.strerror}",
+            "in a user namespace only mapped ids exist: install newuidmap (package uidmap) for more than one",
+        ) from None
+    if identity.uid == 0:
+        syscalls.capset(sum(1 << number for number in kept))
+    if no_new_privileges:
+        syscalls.prctl(syscalls.PR_SET_NO_NEW_PRIVS, 1)
+
+
+def _in_bounding_set(number: int) -> bool:
+    try:
+        return syscalls.prctl(syscalls.PR_CAPBSET_READ, number) == 1
+    except OSError:  # EINVAL: this kernel is older than the capability
+        return False

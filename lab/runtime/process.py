@@ -1,0 +1,198 @@
+"""The container's side of spawn(): from clone3(2) or setns(2) to execve(2)."""
+
+from __future__ import annotations
+
+import errno
+import os
+
+from lab import syscalls
+from lab.errors import CannotStart, CommandNotExecutable, CommandNotFound
+from lab.runtime import credentials, rootfs
+from lab.spec import DEFAULT_PATH
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from typing import NoReturn
+
+    from lab.runtime import Link
+    from lab.spec import Spec
+
+SIGPIPE, SIGXFSZ, SIGKILL = 13, 25, 9
+TIOCSCTTY = 0x540E
+
+
+def first(spec: Spec, stdio: Sequence[int], link: Link) -> NoReturn:
+    """Become the first process of a new container: pid 1 of its pid namespace."""
+    _await_go(link)
+    if spec.init:
+        from lab.runtime import init  # must come before the root changes, and most do without
+    if spec.uid_mappings:
+        os.setresuid(0, 0, 0)
+        os.setresgid(0, 0, 0)
+    os.setsid()
+    syscalls.sethostname(spec.hostname or os.uname().nodename)
+    os.umask(0)
+    rootfs.enter(spec)
+    os.umask(0o022)
+    if spec.network == "none":
+        _loopback_up()
+    _connect_stdio(spec, stdio, link)
+    close_others(link.child_status, link.child_go)
+    if spec.init:
+        init.supervise(spec.tty, link.child_status)
+    execute(spec, link)
+
+
+def join(pidfd: int, spec: Spec, stdio: Sequence[int], link: Link, reply: int) -> NoReturn:
+    """Enter the namespaces of the process behind pidfd, then become spec's command in a child there."""
+    namespaces = syscalls.CLONE_NEWNS | syscalls.CLONE_NEWPID | syscalls.CLONE_NEWUTS | syscalls.CLONE_NEWIPC
+    namespaces |= syscalls.CLONE_NEWNET | (syscalls.CLONE_NEWUSER if spec.uid_mappings else 0)
+    syscalls.setns(pidfd, namespaces)
+    if spec.uid_mappings:
+        os.setresuid(0, 0, 0)
+        os.setresgid(0, 0, 0)
+    # Non-dumpable from before the first moment in the container's /proc: /proc/PID/exe would lead to the host's Python.
+    syscalls.prctl(syscalls.PR_SET_DUMPABLE, 0)
+    pid, _ = syscalls.clone3(syscalls.CLONE_PARENT)
+    if pid:
+        os.write(reply, str(pid).encode())
+        os._exit(0)
+    _await_go(link)
+    os.setsid()
+    os.umask(0o022)
+    _connect_stdio(spec, stdio, link)
+    close_others(link.child_status, link.child_go)
+    execute(spec, link)
+
+
+def execute(spec: Spec, link: Link) -> NoReturn:
+    """Drop privileges, die with the engine, enter the working directory, exec. Raises CannotStart or a kind of it."""
+    identity = credentials.look_up(spec.user)
+    may_setgroups = not spec.uid_mappings or len(spec.gid_mappings) > 1
+    credentials.assume(
+        identity, spec.capabilities, no_new_privileges=spec.no_new_privileges, may_setgroups=may_setgroups
+    )
+    _change_directory(spec.cwd)
+    syscalls.prctl(syscalls.PR_SET_PDEATHSIG, SIGKILL)  # after setuid(2), which clears it
+    _exit_if_orphaned(link)
+    for number in (SIGPIPE, SIGXFSZ):  # which Python ignores
+        syscalls.signal_default(number)
+    _exec(spec.args, {"HOME": identity.home, **spec.env})
+
+
+def write_id_mappings(pid: int, spec: Spec) -> None:
+    """The caller's part of a user namespace; user_namespaces(7). newuidmap(1) writes what a user alone may not."""
+    if len(spec.uid_mappings) > 1:
+        import subprocess  # 10 ms
+
+        for program, rows in (("newuidmap", spec.uid_mappings), ("newgidmap", spec.gid_mappings)):
+            numbers = [str(number) for row in rows for number in row]
+            done = subprocess.run([program, str(pid), *numbers], capture_output=True, text=True, check=False)
+            if done.returncode:
+                raise CannotStart(f"{program}: {done.stderr.strip()}", "see /etc/subuid and /etc/subgid, subuid(5)")
+        return
+    _write(f"/proc/{pid}/setgroups", "deny")
+    for name, rows in (("uid_map", spec.uid_mappings), ("gid_map", spec.gid_mappings)):
+        _write(f"/proc/{pid}/{name}", " ".join(str(number) for number in rows[0]))
+
+
+def _write(path: str, text: str) -> None:
+    # Not open().write(): its error would come at the close, and be swallowed by a destructor.
+    fd = os.open(path, os.O_WRONLY | os.O_CLOEXEC)
+    try:
+        os.write(fd, text.encode())
+    except OSError as error:
+        raise CannotStart(f"cannot write {path}: {error.strerror}") from None
+    finally:
+        os.close(fd)
+
+
+def _await_go(link: Link) -> None:
+    if os.read(link.child_go, 1) != b"g":
+        os._exit(125)
+
+
+def _exit_if_orphaned(link: Link) -> None:
+    # The engine may have died before PR_SET_PDEATHSIG; getppid() is 0 in here, alive or not, but its pipe tells.
+    os.set_blocking(link.child_go, False)
+    try:
+        orphaned = os.read(link.child_go, 1) == b""
+    except BlockingIOError:
+        orphaned = False
+    if orphaned:
+        os._exit(125)
+
+
+def _loopback_up() -> None:
+    import fcntl
+    import socket
+
+    request = b"lo".ljust(16, b"\0") + (0x41).to_bytes(24, "little")  # struct ifreq, IFF_UP | IFF_RUNNING; netdevice(7)
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as control:
+        fcntl.ioctl(control, 0x8914, request)  # SIOCSIFFLAGS
+
+
+def _connect_stdio(spec: Spec, stdio: Sequence[int], link: Link) -> None:
+    if spec.tty and link.child_console:
+        import fcntl
+        import socket
+
+        master, terminal = os.openpty()
+        socket.send_fds(link.child_console, [b"t"], [master])
+        fcntl.ioctl(terminal, TIOCSCTTY, 0)
+        stdio = (terminal, terminal, terminal)
+        os.close(master)
+    # First out of the way: one of the three may itself be 0, 1 or 2.
+    copies = [os.dup(fd) for fd in stdio]
+    for number, fd in enumerate(copies):
+        os.dup2(fd, number, inheritable=True)
+
+
+def close_others(*kept: int) -> None:
+    """Close every descriptor but 0, 1, 2 and those kept; they are closed by exec."""
+    first = 3
+    for fd in sorted(kept):
+        syscalls.close_range(first, fd - 1)
+        first = fd + 1
+    syscalls.close_range(first, 2**32 - 1)
+
+
+def _change_directory(path: str) -> None:
+    try:
+        try:
+            os.chdir(path)
+        except FileNotFoundError:
+            os.makedirs(path)
+            os.chdir(path)
+        os.getcwd()  # fails outside the root: a path through /proc/self/fd could have led there (CVE-2024-21626)
+    except OSError as error:
+        raise CannotStart(f'working directory "{path}": {error.strerror}', "name one that the image has") from None
+
+
+def _exec(args: list[str], env: dict[str, str]) -> NoReturn:
+    command = args[0]
+    if "/" in command:
+        candidates = [command]
+    else:
+        candidates = [f"{folder or '.'}/{command}" for folder in env.get("PATH", DEFAULT_PATH).split(":")]
+    failure: OSError | None = None
+    for path in candidates:
+        try:
+            os.execve(path, args, env)
+        except OSError as error:
+            if error.errno not in (errno.ENOENT, errno.ENOTDIR) or (failure is None and "/" in command):
+                failure = error
+    raise _explain(command, failure)
+
+
+def _explain(command: str, failure: OSError | None) -> CannotStart:
+    # The words are runc's: the docker command finds its exit code, 126 or 127, by them.
+    if failure is None:
+        return CommandNotFound(f'exec: "{command}": executable file not found in $PATH')
+    reason = (failure.strerror or "").lower()
+    if failure.errno in (errno.ENOENT, errno.ENOTDIR):
+        return CommandNotFound(f'exec: "{command}": {reason}')
+    if failure.errno == errno.E2BIG:
+        return CannotStart(f'exec: "{command}": {reason}', "the arguments and the environment exceed execve(2)'s limit")
+    return CommandNotExecutable(f'exec: "{command}": {reason}')

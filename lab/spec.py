@@ -1,0 +1,91 @@
+"""What to run: the one description that both engines hand to the one runtime.
+
+Plain classes on purpose: `dataclasses` and `typing` cost a short-lived command more time than all of its
+container's mounts together. Field names are those of the OCI runtime specification where it has one.
+"""
+
+from __future__ import annotations
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from typing import Any
+
+# Docker's default set (moby, oci/caps/defaults.go); CAP_AUDIT_WRITE is in it, CAP_AUDIT_CONTROL is not.
+DEFAULT_CAPABILITIES = (
+    "CAP_AUDIT_WRITE", "CAP_CHOWN", "CAP_DAC_OVERRIDE", "CAP_FOWNER", "CAP_FSETID", "CAP_KILL", "CAP_MKNOD",
+    "CAP_NET_BIND_SERVICE", "CAP_NET_RAW", "CAP_SETFCAP", "CAP_SETGID", "CAP_SETPCAP", "CAP_SETUID",
+    "CAP_SYS_CHROOT",
+)  # fmt: skip
+DEFAULT_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+
+
+class Mount:
+    """One bind mount, as `-v SOURCE:TARGET[:ro]` asks for it. Both paths are absolute."""
+
+    __slots__ = ("readonly", "source", "target")
+
+    def __init__(self, source: str, target: str, readonly: bool = False) -> None:
+        self.source, self.target, self.readonly = source, target, readonly
+
+    def __str__(self) -> str:
+        return f"{self.source}:{self.target}" + (":ro" if self.readonly else "")
+
+
+class Spec:
+    """A container's first process (or one more process for a running container) and the world around it.
+
+    rootfs            directory that becomes `/`; "/" itself is the `host` image: the machine's own root, read-only
+    layer             directory with `upper/` and `work/` for an overlay over rootfs; "" leaves the root read-only
+    args              the command, at least one word
+    env               the whole environment; nothing of the engine's own is added
+    user              "", "UID", "NAME", or either with ":GROUP"
+    capabilities      the names that stay in the bounding set
+    privileged        unmasked /proc and /sys, all devices (the capabilities are listed apart)
+    network           "host" or "none"
+    uid_mappings      (inside, outside, count) triples of a user namespace; empty: no user namespace
+    """
+
+    __slots__ = (
+        "args", "capabilities", "cwd", "env", "gid_mappings", "hostname", "init", "layer", "mounts",
+        "network", "no_new_privileges", "privileged", "rootfs", "tty", "uid_mappings", "user",
+    )  # fmt: skip
+
+    def __init__(
+        self,
+        *,
+        rootfs: str = "/",
+        layer: str = "",
+        args: Sequence[str],
+        env: Mapping[str, str] | None = None,
+        cwd: str = "/",
+        user: str = "",
+        hostname: str = "",
+        mounts: Sequence[Mount] = (),
+        capabilities: Sequence[str] = DEFAULT_CAPABILITIES,
+        privileged: bool = False,
+        no_new_privileges: bool = False,
+        network: str = "host",
+        tty: bool = False,
+        init: bool = False,
+        uid_mappings: Sequence[tuple[int, int, int]] = (),
+        gid_mappings: Sequence[tuple[int, int, int]] = (),
+    ) -> None:
+        self.rootfs, self.layer, self.args, self.cwd, self.user = rootfs, layer, list(args), cwd, user
+        self.env = {"PATH": DEFAULT_PATH} if env is None else dict(env)
+        self.hostname, self.network, self.tty, self.init = hostname, network, tty, init
+        self.mounts, self.capabilities = list(mounts), list(capabilities)
+        self.privileged, self.no_new_privileges = privileged, no_new_privileges
+        self.uid_mappings, self.gid_mappings = list(uid_mappings), list(gid_mappings)
+
+    def to_dict(self) -> dict[str, Any]:
+        """As plain values, for JSON or a state file."""
+        fields: dict[str, Any] = {name: getattr(self, name) for name in sorted(self.__slots__)}
+        fields["mounts"] = [{"source": m.source, "target": m.target, "readonly": m.readonly} for m in self.mounts]
+        return fields
+
+    @classmethod
+    def from_dict(cls, fields: dict[str, Any]) -> Spec:
+        """The reverse of to_dict(); raises TypeError for an unknown or missing field."""
+        mappings = {name: [tuple(row) for row in fields[name]] for name in ("uid_mappings", "gid_mappings")}
+        return cls(**{**fields, **mappings, "mounts": [Mount(**mount) for mount in fields["mounts"]]})

@@ -1,0 +1,175 @@
+"""The system calls that Python lacks: one function each, under its man page's name; errno becomes OSError.
+
+Numbers are listed only for calls that the C library has no wrapper for. Those from 424 up are the same on every
+architecture (Documentation/process/adding-syscalls.rst); pivot_root(2) is older.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+# PyDLL keeps the interpreter's lock during a call, so that the child of clone3(2) owns it as its parent did.
+libc = ctypes.PyDLL(None, use_errno=True)
+libc.mount.argtypes = (ctypes.c_char_p, ctypes.c_char_p, ctypes.c_char_p, ctypes.c_ulong, ctypes.c_char_p)
+libc.umount2.argtypes = (ctypes.c_char_p, ctypes.c_int)
+libc.setns.argtypes = (ctypes.c_int, ctypes.c_int)
+libc.sethostname.argtypes = (ctypes.c_char_p, ctypes.c_size_t)
+libc.prctl.argtypes = (ctypes.c_int, *(ctypes.c_ulong,) * 4)
+libc.capset.argtypes = (ctypes.c_char_p, ctypes.c_char_p)
+
+
+def _prototype(*argtypes: type[ctypes._SimpleCData[Any]]) -> ctypes._FuncPointer:
+    """syscall(2) for one call's argument types. Variadic: untyped, an int's upper half would be undefined."""
+    function = libc["syscall"]
+    function.restype, function.argtypes = ctypes.c_long, (ctypes.c_long, *argtypes)
+    return function
+
+
+_clone3 = _prototype(ctypes.c_void_p, ctypes.c_size_t)
+_close_range = _prototype(ctypes.c_uint, ctypes.c_uint, ctypes.c_uint)
+_fsconfig = _prototype(ctypes.c_int, ctypes.c_uint, ctypes.c_char_p, ctypes.c_char_p, ctypes.c_int)
+_fsmount = _prototype(ctypes.c_int, ctypes.c_uint, ctypes.c_uint)
+_fsopen = _prototype(ctypes.c_char_p, ctypes.c_uint)
+_mount_setattr = _prototype(ctypes.c_int, ctypes.c_char_p, ctypes.c_uint, ctypes.c_void_p, ctypes.c_size_t)
+_move_mount = _prototype(ctypes.c_int, ctypes.c_char_p, ctypes.c_int, ctypes.c_char_p, ctypes.c_uint)
+_open_tree = _prototype(ctypes.c_int, ctypes.c_char_p, ctypes.c_uint)
+_openat2 = _prototype(ctypes.c_int, ctypes.c_char_p, ctypes.c_void_p, ctypes.c_size_t)
+_pivot_root = _prototype(ctypes.c_char_p, ctypes.c_char_p)
+
+SYS_pivot_root = {"x86_64": 155, "aarch64": 41}.get(os.uname().machine)
+SYS_open_tree, SYS_move_mount, SYS_fsopen, SYS_fsconfig, SYS_fsmount = 428, 429, 430, 431, 432
+SYS_clone3, SYS_close_range, SYS_openat2, SYS_mount_setattr = 435, 436, 437, 442
+
+CLONE_PIDFD, CLONE_PARENT = 0x1000, 0x8000
+CLONE_NEWNS, CLONE_NEWUTS, CLONE_NEWIPC = 0x20000, 0x4000000, 0x8000000
+CLONE_NEWUSER, CLONE_NEWPID, CLONE_NEWNET = 0x10000000, 0x20000000, 0x40000000
+SIGCHLD = 17
+
+MS_REC, MS_PRIVATE, MNT_DETACH = 0x4000, 0x40000, 2
+AT_FDCWD, AT_EMPTY_PATH, AT_RECURSIVE = -100, 0x1000, 0x8000
+OPEN_TREE_CLONE, OPEN_TREE_CLOEXEC = 1, os.O_CLOEXEC
+MOVE_MOUNT_F_EMPTY_PATH, MOVE_MOUNT_T_EMPTY_PATH = 0x4, 0x40
+MOUNT_ATTR_RDONLY, MOUNT_ATTR_NOSUID, MOUNT_ATTR_NODEV, MOUNT_ATTR_NOEXEC = 1, 2, 4, 8
+FSOPEN_CLOEXEC, FSMOUNT_CLOEXEC, FSCONFIG_SET_FLAG, FSCONFIG_SET_STRING, FSCONFIG_CMD_CREATE = 1, 1, 0, 1, 6
+RESOLVE_IN_ROOT = 0x10
+
+PR_SET_PDEATHSIG, PR_SET_DUMPABLE, PR_SET_NAME = 1, 4, 15
+PR_CAPBSET_READ, PR_CAPBSET_DROP, PR_SET_NO_NEW_PRIVS = 23, 24, 38
+
+
+def _check(result: int, path: object = None) -> int:
+    if result < 0:
+        number = ctypes.get_errno()
+        raise OSError(number, os.strerror(number), path)
+    return result
+
+
+def clone3(flags: int) -> tuple[int, int]:
+    """Like fork(2), into new namespaces: (pid, pidfd) in the parent, (0, -1) in the child; clone(2).
+
+    os.fork() cannot take the flags, and unshare(CLONE_NEWPID) in its place would leave the caller unable to fork
+    a second time. Only a process with one thread may call this: the child has no other. It must leave by exec or
+    os._exit().
+    """
+    pidfd = ctypes.c_int(-1)
+    fields = (flags | CLONE_PIDFD, ctypes.addressof(pidfd), 0, 0, 0 if flags & CLONE_PARENT else SIGCHLD, 0, 0, 0)
+    pid = _check(_clone3(SYS_clone3, (ctypes.c_uint64 * 8)(*fields), 64))
+    return pid, pidfd.value
+
+
+def setns(fd: int, flags: int) -> None:
+    """Join the namespaces named by flags of the process behind a pidfd; setns(2)."""
+    _check(libc.setns(fd, flags))
+
+
+def mount(source: str, target: str, fstype: str, flags: int, data: str = "") -> None:
+    """mount(2)."""
+    _check(libc.mount(*(os.fsencode(text) for text in (source, target, fstype)), flags, os.fsencode(data)), target)
+
+
+def umount2(target: str, flags: int) -> None:
+    """umount2(2)."""
+    _check(libc.umount2(os.fsencode(target), flags), target)
+
+
+def pivot_root(new_root: str, put_old: str) -> None:
+    """pivot_root(2); both may be "." as the man page's NOTES explain."""
+    if SYS_pivot_root is None:
+        raise OSError(38, f"pivot_root(2) has no known number on {os.uname().machine}")
+    _check(_pivot_root(SYS_pivot_root, os.fsencode(new_root), os.fsencode(put_old)), new_root)
+
+
+def open_tree(path: str, flags: int, dir_fd: int = AT_FDCWD) -> int:
+    """A file descriptor for a (copy of a) mount tree; open_tree(2), Linux 5.2."""
+    return _check(_open_tree(SYS_open_tree, dir_fd, os.fsencode(path), flags | OPEN_TREE_CLOEXEC), path)
+
+
+def move_mount(mount_fd: int, to_fd: int, to_path: str = "") -> None:
+    """Attach a detached mount at to_path below to_fd, or at to_fd itself; move_mount(2), Linux 5.2."""
+    flags = MOVE_MOUNT_F_EMPTY_PATH | (0 if to_path else MOVE_MOUNT_T_EMPTY_PATH)
+    _check(_move_mount(SYS_move_mount, mount_fd, b"", to_fd, os.fsencode(to_path), flags), to_path)
+
+
+def mount_setattr(mount_fd: int, attributes: int, flags: int = 0) -> None:
+    """Set MOUNT_ATTR_* on a mount (with AT_RECURSIVE: and all below it); mount_setattr(2), Linux 5.12."""
+    fields = (ctypes.c_uint64 * 4)(attributes, 0, 0, 0)
+    _check(_mount_setattr(SYS_mount_setattr, mount_fd, b"", flags | AT_EMPTY_PATH, fields, 32))
+
+
+def new_filesystem(fstype: str, options: dict[str, str | None], attributes: int = 0) -> int:
+    """A new, detached instance of a filesystem: fsopen(2), fsconfig(2), fsmount(2), Linux 5.2."""
+    context = _check(_fsopen(SYS_fsopen, fstype.encode(), FSOPEN_CLOEXEC), fstype)
+    try:
+        for key, value in options.items():
+            command = FSCONFIG_SET_FLAG if value is None else FSCONFIG_SET_STRING
+            encoded = value.encode() if value is not None else None
+            _check(_fsconfig(SYS_fsconfig, context, command, key.encode(), encoded, 0), f"{fstype}: {key}")
+        _check(_fsconfig(SYS_fsconfig, context, FSCONFIG_CMD_CREATE, None, None, 0), fstype)
+        return _check(_fsmount(SYS_fsmount, context, FSMOUNT_CLOEXEC, attributes), fstype)
+    finally:
+        os.close(context)
+
+
+def openat2(dir_fd: int, path: str, flags: int, resolve: int) -> int:
+    """openat2(2), Linux 5.6; with RESOLVE_IN_ROOT no symlink and no ".." leads out of dir_fd."""
+    how = (ctypes.c_uint64 * 3)(flags | os.O_CLOEXEC, 0, resolve)
+    return _check(_openat2(SYS_openat2, dir_fd, os.fsencode(path), how, 24), path)
+
+
+def close_range(first: int, last: int) -> None:
+    """Close all descriptors from first to last; close_range(2), Linux 5.9."""
+    if first <= last:
+        _check(_close_range(SYS_close_range, first, last, 0))
+
+
+def sethostname(name: str) -> None:
+    """sethostname(2)."""
+    encoded = os.fsencode(name)
+    _check(libc.sethostname(encoded, len(encoded)), name)
+
+
+def prctl(option: int, argument: int = 0) -> int:
+    """prctl(2) with one argument."""
+    return _check(libc.prctl(option, argument, 0, 0, 0))
+
+
+def set_process_name(name: str) -> None:
+    """The name in /proc/self/comm, at most 15 bytes; PR_SET_NAME of prctl(2)."""
+    libc.prctl(PR_SET_NAME, ctypes.cast(ctypes.c_char_p(name.encode()), ctypes.c_void_p).value or 0, 0, 0, 0)
+
+
+def capset(permitted: int) -> None:
+    """Make this bit mask the effective and permitted capabilities, none inheritable; capset(2), version 3."""
+    low, high = permitted & 0xFFFFFFFF, permitted >> 32
+    header = (ctypes.c_uint32 * 2)(0x20080522, 0)
+    _check(libc.capset(bytes(header), bytes((ctypes.c_uint32 * 6)(low, low, 0, high, high, 0))))
+
+
+def signal_default(number: int) -> None:
+    """Undo SIG_IGN, which execve(2) would pass on; signal(2). The `signal` module costs 4 ms to import."""
+    libc.signal(number, None)
