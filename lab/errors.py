@@ -37,6 +37,10 @@ class LabError(Exception):
         self.message = message
         self.hint = hint
 
+    def to_bytes(self) -> bytes:
+        """For a pipe to another process of the lab; from_bytes() is the reverse."""
+        return "\0".join((type(self).__name__, self.message, self.hint)).encode(errors="replace")
+
 
 class InvalidArgument(LabError):
     http_status = 400
@@ -112,3 +116,10 @@ class EvidenceLost(LabError):
 
 class DaemonUnreachable(LabError):
     http_status = 503
+
+
+def from_bytes(report: bytes) -> LabError:
+    """The error that to_bytes() described."""
+    kind, message, hint = report.decode(errors="replace").split("\0")
+    found: type[LabError] = globals()[kind]
+    return found(message, hint)

@@ -11,6 +11,7 @@ import os
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Iterable
     from typing import Any
 
 # PyDLL keeps the interpreter's lock during a call, so that the child of clone3(2) owns it as its parent did.
@@ -39,9 +40,11 @@ _mount_setattr = _prototype(ctypes.c_int, ctypes.c_char_p, ctypes.c_uint, ctypes
 _move_mount = _prototype(ctypes.c_int, ctypes.c_char_p, ctypes.c_int, ctypes.c_char_p, ctypes.c_uint)
 _open_tree = _prototype(ctypes.c_int, ctypes.c_char_p, ctypes.c_uint)
 _openat2 = _prototype(ctypes.c_int, ctypes.c_char_p, ctypes.c_void_p, ctypes.c_size_t)
+_pidfd_send_signal = _prototype(ctypes.c_int, ctypes.c_int, ctypes.c_void_p, ctypes.c_uint)
 _pivot_root = _prototype(ctypes.c_char_p, ctypes.c_char_p)
 
 SYS_pivot_root = {"x86_64": 155, "aarch64": 41}.get(os.uname().machine)
+SYS_pidfd_send_signal = 424
 SYS_open_tree, SYS_move_mount, SYS_fsopen, SYS_fsconfig, SYS_fsmount = 428, 429, 430, 431, 432
 SYS_clone3, SYS_close_range, SYS_openat2, SYS_mount_setattr = 435, 436, 437, 442
 
@@ -49,6 +52,7 @@ CLONE_PIDFD, CLONE_PARENT = 0x1000, 0x8000
 CLONE_NEWNS, CLONE_NEWUTS, CLONE_NEWIPC = 0x20000, 0x4000000, 0x8000000
 CLONE_NEWUSER, CLONE_NEWPID, CLONE_NEWNET = 0x10000000, 0x20000000, 0x40000000
 SIGCHLD = 17
+SIG_BLOCK, SFD_CLOEXEC = 0, os.O_CLOEXEC
 
 MS_REC, MS_PRIVATE, MNT_DETACH = 0x4000, 0x40000, 2
 AT_FDCWD, AT_EMPTY_PATH, AT_RECURSIVE = -100, 0x1000, 0x8000
@@ -85,6 +89,11 @@ def clone3(flags: int) -> tuple[int, int]:
 def setns(fd: int, flags: int) -> None:
     """Join the namespaces named by flags of the process behind a pidfd; setns(2)."""
     _check(libc.setns(fd, flags))
+
+
+def unshare(flags: int) -> None:
+    """Move the caller itself into new namespaces; unshare(2)."""
+    _check(libc.unshare(flags))
 
 
 def mount(source: str, target: str, fstype: str, flags: int, data: str = "") -> None:
@@ -168,6 +177,20 @@ def capset(permitted: int) -> None:
     low, high = permitted & 0xFFFFFFFF, permitted >> 32
     header = (ctypes.c_uint32 * 2)(0x20080522, 0)
     _check(libc.capset(bytes(header), bytes((ctypes.c_uint32 * 6)(low, low, 0, high, high, 0))))
+
+
+def signalfd(signals: Iterable[int]) -> int:
+    """Block these signals and receive them from a descriptor: signalfd(2), sigprocmask(2), sigaddset(3)."""
+    mask = ctypes.create_string_buffer(128)
+    for number in signals:
+        libc.sigaddset(mask, number)
+    _check(libc.sigprocmask(SIG_BLOCK, mask, None))
+    return _check(libc.signalfd(-1, mask, SFD_CLOEXEC))
+
+
+def pidfd_send_signal(pidfd: int, number: int) -> None:
+    """Signal the process behind a pidfd, never a later one of the same pid; pidfd_send_signal(2), Linux 5.1."""
+    _check(_pidfd_send_signal(SYS_pidfd_send_signal, pidfd, number, None, 0))
 
 
 def signal_default(number: int) -> None:

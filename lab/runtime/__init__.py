@@ -108,7 +108,7 @@ class Link:
         try:
             if spec and spec.uid_mappings:
                 process.write_id_mappings(pid, spec)
-            os.write(self.go, b"g")
+            self._let_go()
             failure = self._read_failure()
         except LabError as error:
             failure = error
@@ -122,15 +122,17 @@ class Link:
             raise failure
         return Process(pid, pidfd, self._receive_console())
 
+    def _let_go(self) -> None:
+        try:
+            os.write(self.go, b"g")
+        except BrokenPipeError:
+            pass  # it was killed; wait() will tell
+
     def _read_failure(self) -> LabError | None:
         data = b""
         while chunk := os.read(self.status, 4096):
             data += chunk
-        if not data:
-            return None
-        kind, message, hint = data.decode(errors="replace").split("\0")
-        found: type[LabError] = getattr(errors, kind)
-        return found(message, hint)
+        return errors.from_bytes(data) if data else None
 
     def _receive_console(self) -> int:
         if self.console is None:
@@ -161,11 +163,11 @@ def _child(link: Link, enter: Callable[[], NoReturn]) -> NoReturn:
     try:
         enter()
     except LabError as error:
-        report = f"{type(error).__name__}\0{error.message}\0{error.hint}"
+        failure = error
     except OSError as error:
-        where = f" {error.filename}" if error.filename else ""
-        report = f"CannotStart\0cannot set up the container:{where}: {error.strerror}\0"
+        where = f" {error.filename}:" if error.filename else ""
+        failure = CannotStart(f"cannot set up the container:{where} {error.strerror}")
     except BaseException as error:  # nothing may escape into the caller's copied stack
-        report = f"CannotStart\0cannot set up the container: {error!r}\0"
-    os.write(link.child_status, report.encode(errors="replace")[:4096])
+        failure = CannotStart(f"cannot set up the container: {error!r}")
+    os.write(link.child_status, failure.to_bytes()[:4096])
     os._exit(125)

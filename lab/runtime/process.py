@@ -58,6 +58,7 @@ def join(pidfd: int, spec: Spec, stdio: Sequence[int], link: Link, reply: int) -
     if pid:
         os.write(reply, str(pid).encode())
         os._exit(0)
+    os.close(reply)
     _await_go(link)
     os.setsid()
     os.umask(0o022)

@@ -1,0 +1,255 @@
+"""FORK/EXEC: a whole Podman-style engine, `podmanish`.
+
+    login -- shell -- podmanish -- container       every edge is fork(2): loginuid comes along
+
+There is no daemon and nothing to connect to. `run` forks the container itself and stands by it (conmon's part);
+`-d` forks a monitor first. The other verbs read the containers' directories and signal pidfds.
+"""
+
+from __future__ import annotations
+
+import os
+import select
+import sys
+import time
+
+from lab import runargs, runtime, syscalls
+from lab.assemble import assemble
+from lab.errors import LabError, NotRunning, StillRunning, from_bytes
+from lab.images import Images
+from lab.logs import LogWriter
+from lab.monitor import Monitor, Stdio
+from lab.paths import state_directory
+from lab.store import Container, Store, is_alive, new_id
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from typing import NoReturn
+
+    from lab.spec import Spec
+
+SIGTERM, SIGKILL = 15, 9
+
+
+class Forker:
+    """The engine: its images and containers below one directory."""
+
+    def __init__(self, root: str) -> None:
+        self.images = Images(f"{root}/images")
+        self.store = Store(f"{root}/podmanish")
+
+    def run(self, argv: Sequence[str]) -> int:
+        """`podmanish run`; returns the container's exit code."""
+        options = runargs.parse_run(argv)
+        image = self.images.find(options.image)
+        container_id = new_id()
+        layer = "" if image.is_host else f"{self.store.root}/containers/{container_id}/layer"
+        spec = assemble(options, image, container_id, layer)
+        if os.geteuid() != 0:
+            from lab import rootless
+
+            spec.uid_mappings, spec.gid_mappings = rootless.mappings()
+        config = {"image": image.name, "spec": spec.to_dict(), "rm": options.rm, "label": options.label}
+        container = self.store.create(container_id, options.name or container_id[:12], config)
+        if layer:
+            os.makedirs(f"{layer}/upper")
+            os.makedirs(f"{layer}/work")
+        if options.detach:
+            return self._detached(container, spec)
+        return self._attended(container, spec, os.dup(0) if options.interactive else -1, 1, 2)
+
+    def _attended(self, container: Container, spec: Spec, stdin: int, output: int, error: int) -> int:
+        """Fork the container and stand by it to the end."""
+        try:
+            monitor = self._start(container, spec, stdin, output, error)
+            with RawTerminal(spec.tty and stdin >= 0):
+                code = monitor.run()
+            container.exited(code)
+            return code
+        finally:
+            if container.config["rm"]:
+                self.store.remove(container)
+
+    def _start(self, container: Container, spec: Spec, stdin: int, output: int, error: int) -> Monitor:
+        stdio = None if spec.tty else Stdio(stdin >= 0)
+        try:
+            process = runtime.spawn(spec, stdio.child if stdio else ())
+        except LabError as failure:
+            container.save_state(status="created", exit_code=failure.exit_code, error=failure.message)
+            raise
+        container.started(process.pid, os.getpid())
+        monitor = Monitor(process, LogWriter(container.log_path), output=output, error=error, stdin=stdin)
+        if stdio:
+            stdio.close_child()
+            monitor.attach_pipes(stdio)
+        else:
+            monitor.attach_console()
+        monitor.forward_signals()
+        return monitor
+
+    def _detached(self, container: Container, spec: Spec) -> int:
+        """`-d`: fork a monitor into a session of its own; return when the container runs, or raise why not."""
+        report, reply = os.pipe2(os.O_CLOEXEC)
+        if os.fork() == 0:
+            self._monitor_in_background(container, spec, reply)
+        os.close(reply)
+        with open(report, "rb") as file:
+            failure = file.read()
+        if failure:
+            raise from_bytes(failure)
+        print(container.id)
+        return 0
+
+    def _monitor_in_background(self, container: Container, spec: Spec, reply: int) -> NoReturn:
+        os.setsid()
+        null = os.open("/dev/null", os.O_RDWR)
+        for fd in (0, 1, 2):
+            os.dup2(null, fd)
+        try:
+            monitor = self._start(container, spec, -1, -1, -1)
+        except LabError as error:
+            os.write(reply, error.to_bytes())
+            if container.config["rm"]:
+                self.store.remove(container)
+            os._exit(125)
+        os.close(reply)
+        container.exited(monitor.run())
+        if container.config["rm"]:
+            self.store.remove(container)
+        os._exit(0)
+
+    def exec(self, argv: Sequence[str]) -> int:
+        """`podmanish exec`; returns the command's exit code."""
+        from lab.assemble import assemble_exec
+
+        options = runargs.parse_exec(argv)
+        container = self.running(options.container)
+        spec = assemble_exec(options, container.spec)
+        pidfd = open_process(container)
+        stdio = None if spec.tty else Stdio(options.interactive)
+        process = runtime.spawn_into(pidfd, spec, stdio.child if stdio else ())
+        monitor = Monitor(process, None, output=1, error=2, stdin=os.dup(0) if options.interactive else -1)
+        if stdio:
+            stdio.close_child()
+            monitor.attach_pipes(stdio)
+        else:
+            monitor.attach_console()
+        monitor.forward_signals()
+        with RawTerminal(spec.tty and options.interactive):
+            return monitor.run()
+
+    def running(self, reference: str) -> Container:
+        """Raises NoSuchContainer, NotRunning."""
+        container = self.store.find(reference)
+        if container.status != "running":
+            raise NotRunning(f"container {container.name} is not running", "`podmanish ps` lists those that run")
+        return container
+
+    def containers(self) -> list[Container]:
+        """All; first sweeping out what a killed `run --rm` left."""
+        found = self.store.list()
+        for container in found:
+            if container.config["rm"] and container.status == "exited":
+                self.store.remove(container)
+        return [container for container in found if os.path.exists(container.path)]
+
+    def stop(self, container: Container, seconds: float) -> None:
+        """SIGTERM; SIGKILL after that many seconds. Returns when the container's end has been recorded."""
+        pidfd = open_process(container)
+        syscalls.pidfd_send_signal(pidfd, SIGTERM)
+        if not ended(pidfd, seconds):
+            syscalls.pidfd_send_signal(pidfd, SIGKILL)
+        self.wait(container)
+
+    def wait(self, container: Container) -> int:
+        """The exit code, when the monitor has recorded it."""
+        with container.kept():
+            while container.reload().status == "running":
+                try:
+                    ended(open_process(container), None)
+                except NotRunning:
+                    time.sleep(0.002)  # it has ended; its monitor is about to write how
+            code: int = container.state.get("exit_code") or 0
+            return code
+
+    def remove(self, container: Container, force: bool) -> None:
+        """Raises StillRunning without force."""
+        if container.status == "running":
+            if not force:
+                raise StillRunning(f"container {container.name} is running", "stop it first, or use --force")
+            syscalls.pidfd_send_signal(open_process(container), SIGKILL)
+            self.wait(container)
+        self.store.remove(container)
+
+
+class RawTerminal:
+    """The caller's terminal in raw mode for the length of a `with`, where it has one; termios(3)."""
+
+    def __init__(self, wanted: bool) -> None:
+        self.active = wanted and os.isatty(0)
+
+    def __enter__(self) -> None:
+        if self.active:
+            import termios
+            import tty
+
+            self.before = termios.tcgetattr(0)
+            tty.setraw(0)
+
+    def __exit__(self, *error: object) -> None:
+        if self.active:
+            import termios
+
+            termios.tcsetattr(0, termios.TCSADRAIN, self.before)
+
+
+def open_process(container: Container) -> int:
+    """A pidfd of the container's first process: checked against its start time, so never another's. NotRunning."""
+    try:
+        pidfd = os.pidfd_open(container.state["pid"])
+    except (ProcessLookupError, KeyError):
+        pidfd = -1
+    if pidfd < 0 or not is_alive(container.state["pid"], container.state["start_time"]):
+        raise NotRunning(f"container {container.name} is not running", "`podmanish ps` lists those that run")
+    return pidfd
+
+
+def ended(pidfd: int, seconds: float | None) -> bool:
+    """Wait until the process behind pidfd has ended; False when the time is up."""
+    poll = select.poll()
+    poll.register(pidfd, select.POLLIN)
+    return bool(poll.poll(None if seconds is None else seconds * 1000))
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """The command `podmanish`; exit codes as podman-run(1) has them."""
+    arguments = sys.argv[1:] if argv is None else list(argv)
+    root = state_directory()
+    if arguments[:1] == ["--root"] and len(arguments) > 1:
+        root, arguments = arguments[1], arguments[2:]
+    try:
+        return dispatch(Forker(root), arguments)
+    except runargs.HelpWanted as wanted:
+        print(wanted.command.help("podmanish"))
+        return 0
+    except LabError as error:
+        print(f"podmanish: {error.message}" + (f"\n  {error.hint}" if error.hint else ""), file=sys.stderr)
+        return error.exit_code
+
+
+def dispatch(engine: Forker, arguments: Sequence[str]) -> int:
+    """`run` and `exec` at once; the other verbs live in lab.verbs, which `run` need not import."""
+    verb = arguments[0] if arguments else "--help"
+    rest = arguments[1:]
+    if verb == "run":
+        return engine.run(rest)
+    if verb == "exec":
+        return engine.exec(rest)
+    from lab import verbs
+
+    return verbs.dispatch(engine, verb, rest)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,265 @@
+"""Containers on disk: a directory each, a symlink for each name, changes under flock(2).
+
+    ROOT/names                locked while a name is taken or given up
+    ROOT/names/NAME           -> the id
+    ROOT/containers/ID/config what was asked for; written once (again for a rename)
+    ROOT/containers/ID/state  what became of it; replaced by rename(2), so never half-written
+    ROOT/containers/ID/log    what it wrote; lab.logs
+    ROOT/containers/ID/layer  upper/ and work/ of its overlay
+
+config and state are Python literals: repr() and ast.literal_eval(), where importing json would cost the fork/exec
+engine 6 of its 15 ms.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import time
+
+from lab.errors import InvalidArgument, NameInUse, NoSuchContainer
+from lab.spec import Spec
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+NAME_CHARACTERS = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_.-")
+UNKNOWN = 255  # the exit code of a container whose end nobody saw
+
+
+class Container:
+    """One container's directory. config and state are read once; reload() reads them again.
+
+    state has "status" ("created", "running", "exited") and, in time, "pid", "start_time" (clock ticks since boot),
+    "monitor" and "monitor_start_time" (the process that waits for it), "started" and "finished" (ns since 1970),
+    "exit_code", "error".
+    """
+
+    def __init__(self, path: str, config: dict[str, Any], state: dict[str, Any]) -> None:
+        self.path, self.config, self.state = path, config, state
+
+    @property
+    def id(self) -> str:
+        return os.path.basename(self.path)
+
+    @property
+    def name(self) -> str:
+        name: str = self.config["name"]
+        return name
+
+    @property
+    def log_path(self) -> str:
+        return f"{self.path}/log"
+
+    @property
+    def spec(self) -> Spec:
+        return Spec.from_dict(self.config["spec"])
+
+    @property
+    def status(self) -> str:
+        status: str = self.state["status"]
+        return status
+
+    def save_config(self, **changes: Any) -> None:
+        """Merge changes into the config and write it."""
+        self.config.update(changes)
+        _write(f"{self.path}/config", self.config)
+
+    def save_state(self, **changes: Any) -> None:
+        """Merge changes into the state and write it."""
+        self.state.update(changes)
+        _write(f"{self.path}/state", self.state)
+
+    def kept(self) -> Lock:
+        """For the length of a `with`, nobody removes this container: a shared flock(2) on its directory."""
+        return Lock(self.path, fcntl.LOCK_SH)
+
+    def started(self, pid: int, monitor: int) -> None:
+        """It runs as pid; monitor is the process that will record its end."""
+        self.save_state(
+            status="running", pid=pid, start_time=start_time(pid), monitor=monitor,
+            monitor_start_time=start_time(monitor), started=time.time_ns(), finished=0, exit_code=None,
+        )  # fmt: skip
+
+    def exited(self, code: int) -> None:
+        """It has ended with this exit code."""
+        self.save_state(status="exited", exit_code=code, finished=time.time_ns())
+
+    def reload(self) -> Container:
+        """Read the state again; a container whose monitor died without a word ended in a way nobody knows."""
+        self.state = _read(f"{self.path}/state")
+        if self.status == "running" and not is_alive(self.state["monitor"], self.state["monitor_start_time"]):
+            self.state = _read(f"{self.path}/state")  # it may have spoken between the two looks
+            if self.status == "running":
+                self.save_state(status="exited", exit_code=UNKNOWN, error="its monitor was killed", finished=0)
+        return self
+
+
+class Store:
+    """All containers of one engine below one directory."""
+
+    def __init__(self, root: str) -> None:
+        self.root = root
+
+    def create(self, container_id: str, name: str, config: dict[str, Any]) -> Container:
+        """Reserve id and name. Raises NameInUse, InvalidArgument for a name that Docker would not take."""
+        check_name(name)
+        path = f"{self.root}/containers/{container_id}"
+        with self._lock():
+            self._take_name(name, container_id)
+            os.makedirs(path, 0o700)
+            container = Container(path, {"name": name, "created": time.time_ns(), **config}, {"status": "created"})
+            container.save_config()
+            container.save_state()
+        return container
+
+    def find(self, reference: str) -> Container:
+        """By name, id or unambiguous beginning of an id. Raises NoSuchContainer."""
+        container_id = self._by_name(reference) or self._by_prefix(reference)
+        container = self._load(container_id) if container_id else None
+        if container is None:
+            raise NoSuchContainer(f"No such container: {reference}", "`ps -a` lists those that there are")
+        return container.reload()
+
+    def list(self) -> list[Container]:
+        """All, the youngest first."""
+        try:
+            ids = os.listdir(f"{self.root}/containers")
+        except FileNotFoundError:
+            return []
+        found = [container.reload() for container in map(self._load, ids) if container]
+        return sorted(found, key=lambda container: -container.config["created"])
+
+    def rename(self, container: Container, name: str) -> None:
+        """Raises NameInUse, InvalidArgument."""
+        check_name(name)
+        with self._lock():
+            self._take_name(name, container.id)
+            old = container.name
+            container.save_config(name=name)
+            os.unlink(f"{self.root}/names/{old}")
+
+    def remove(self, container: Container) -> None:
+        """Delete all that the container has on disk, once nobody keeps it; nothing if that has been done."""
+        if not os.path.exists(container.path):
+            return
+        with Lock(container.path), self._lock():
+            if self._by_name(container.name) == container.id:
+                os.unlink(f"{self.root}/names/{container.name}")
+            _remove_tree(container.path)
+
+    def _lock(self) -> Lock:
+        os.makedirs(f"{self.root}/names", 0o700, exist_ok=True)
+        return Lock(f"{self.root}/names")
+
+    def _take_name(self, name: str, container_id: str) -> None:
+        link = f"{self.root}/names/{name}"
+        owner = self._by_name(name)
+        if owner:
+            holder = self._load(owner)
+            if holder and not (holder.reload().config.get("rm") and holder.status == "exited"):
+                raise NameInUse(
+                    f'the name "{name}" is already in use by container {owner[:12]}',
+                    "remove or rename that container, or choose another name",
+                )
+            if holder:  # `--rm` of a monitor that was killed
+                _remove_tree(holder.path)
+            os.unlink(link)
+        os.symlink(container_id, link)
+
+    def _by_name(self, name: str) -> str:
+        if not name or not NAME_CHARACTERS.issuperset(name):
+            return ""
+        try:
+            return os.readlink(f"{self.root}/names/{name}")
+        except OSError:
+            return ""
+
+    def _by_prefix(self, prefix: str) -> str:
+        if not prefix or not frozenset("0123456789abcdef").issuperset(prefix):
+            return ""
+        try:
+            ids = [name for name in os.listdir(f"{self.root}/containers") if name.startswith(prefix)]
+        except FileNotFoundError:
+            return ""
+        if len(ids) > 1:
+            raise InvalidArgument(f"{prefix} is the beginning of {len(ids)} containers' ids", "write more of it")
+        return ids[0] if ids else ""
+
+    def _load(self, container_id: str) -> Container | None:
+        path = f"{self.root}/containers/{container_id}"
+        try:
+            return Container(path, _read(f"{path}/config"), _read(f"{path}/state"))
+        except (FileNotFoundError, NotADirectoryError):
+            return None  # being created or removed right now, or half of that when it was killed
+
+
+class Lock:
+    """flock(2) on a file or directory for the length of a `with`; given up by the kernel when the process dies."""
+
+    def __init__(self, path: str, operation: int = fcntl.LOCK_EX) -> None:
+        self.path, self.operation = path, operation
+
+    def __enter__(self) -> None:
+        self.fd = os.open(self.path, os.O_RDONLY | os.O_CLOEXEC)
+        fcntl.flock(self.fd, self.operation)
+
+    def __exit__(self, *error: object) -> None:
+        os.close(self.fd)
+
+
+def new_id() -> str:
+    """64 hexadecimal digits, as Docker's and Podman's ids are."""
+    return os.urandom(32).hex()
+
+
+def check_name(name: str) -> None:
+    """Docker's rule: [a-zA-Z0-9][a-zA-Z0-9_.-]+. Raises InvalidArgument."""
+    if len(name) < 2 or len(name) > 200 or not NAME_CHARACTERS.issuperset(name) or name[0] in "_.-":
+        raise InvalidArgument(
+            f"invalid container name {name[:80]!r}", "letters, digits and _.- only, beginning with a letter or digit"
+        )
+
+
+def start_time(pid: int) -> int:
+    """Field 22 of /proc/PID/stat, clock ticks since boot; 0 if there is no such process. proc_pid_stat(5)."""
+    try:
+        with open(f"/proc/{pid}/stat", "rb") as file:
+            return int(file.read().rpartition(b")")[2].split()[19])
+    except (FileNotFoundError, ProcessLookupError):
+        return 0
+
+
+def is_alive(pid: int, started: int) -> bool:
+    """Whether pid is still the process that started then, and not a later one of the same number."""
+    return started != 0 and start_time(pid) == started
+
+
+def _write(path: str, values: dict[str, Any]) -> None:
+    temporary = f"{path}.new"
+    fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+    with open(fd, "w", encoding="utf-8", errors="surrogateescape") as file:
+        file.write(repr(values))
+    os.rename(temporary, path)
+
+
+def _read(path: str) -> dict[str, Any]:
+    import ast  # not for `run`, which only writes
+
+    with open(path, encoding="utf-8", errors="surrogateescape") as file:
+        values: dict[str, Any] = ast.literal_eval(file.read())
+    return values
+
+
+def _remove_tree(path: str) -> None:
+    for folder, directories, files in os.walk(path, topdown=False):
+        for name in files:
+            os.unlink(f"{folder}/{name}")
+        for name in directories:
+            inner = f"{folder}/{name}"
+            if os.path.islink(inner):
+                os.unlink(inner)
+            else:
+                os.rmdir(inner)
+    os.rmdir(path)

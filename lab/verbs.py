@@ -1,0 +1,209 @@
+"""`podmanish`'s verbs that look at containers or end them: none of them talks to a daemon, they read directories."""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+
+from lab import logs, runargs, syscalls
+from lab.errors import InvalidArgument, LabError
+from lab.fork import ended, open_process
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from lab.fork import Forker
+    from lab.store import Container
+
+SIGNALS = {
+    name: number
+    for number, name in enumerate(
+        "HUP INT QUIT ILL TRAP ABRT BUS FPE KILL USR1 SEGV USR2 PIPE ALRM TERM STKFLT CHLD CONT STOP TSTP TTIN TTOU "
+        "URG XCPU XFSZ VTALRM PROF WINCH IO PWR SYS".split(),
+        1,
+    )
+}
+
+
+def dispatch(engine: Forker, verb: str, argv: Sequence[str]) -> int:
+    """Run one verb; raises InvalidArgument for one that there is not."""
+    if verb in ("--help", "-h", "help"):
+        print(usage())
+        return 0
+    if verb not in VERBS:
+        raise InvalidArgument(f'"{verb}" is not a podmanish command', "see 'podmanish --help'")
+    return VERBS[verb](engine, argv)
+
+
+def usage() -> str:
+    """The text of `podmanish --help`."""
+    described = (runargs.RUN, runargs.EXEC, *(command for command in COMMANDS.values()))
+    rows = [f"  {command.name:8} {command.summary}" for command in described]
+    return "\n".join(
+        ["Usage: podmanish [--root DIRECTORY] COMMAND", "", "Containers without a daemon: fork and exec.", "", *rows]
+    )
+
+
+def ps(engine: Forker, argv: Sequence[str]) -> int:
+    values, _ = runargs.PS.parse(argv)
+    shown = [c for c in engine.containers() if values["all"] or c.status == "running"]
+    length = 64 if values["no_trunc"] else 12
+    if values["quiet"]:
+        for container in shown:
+            print(container.id[:length])
+        return 0
+    rows = [("CONTAINER ID", "IMAGE", "COMMAND", "CREATED", "STATUS", "NAMES")]
+    rows += [_row(container, length) for container in shown]
+    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
+    for row in rows:
+        print("   ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
+    return 0
+
+
+def _row(container: Container, length: int) -> tuple[str, str, str, str, str, str]:
+    command = " ".join(container.spec.args)
+    if length < 64 and len(command) > 20:
+        command = command[:19] + "\N{HORIZONTAL ELLIPSIS}"
+    state = container.state
+    status = {
+        "created": "Created",
+        "running": f"Up {_ago(state.get('started', 0))}",
+        "exited": f"Exited ({state.get('exit_code')}) {_ago(state.get('finished', 0))} ago",
+    }[container.status]
+    created = f"{_ago(container.config['created'])} ago"
+    return container.id[:length], container.config["image"], json.dumps(command), created, status, container.name
+
+
+def _ago(moment: int) -> str:
+    seconds = (time.time_ns() - moment) // 10**9
+    for unit, length in (("day", 86400), ("hour", 3600), ("minute", 60)):
+        if seconds >= length:
+            return f"{seconds // length} {unit}{'s' if seconds >= 2 * length else ''}"
+    return f"{seconds} second{'s' if seconds != 1 else ''}"
+
+
+def show_logs(engine: Forker, argv: Sequence[str]) -> int:
+    values, (reference, *_) = runargs.parse_containers(runargs.LOGS, argv)
+    container = engine.store.find(reference)
+    since = parse_since(values["since"])
+    tail = None if values["tail"] in ("", "all") else _number(values["tail"], "--tail")
+    shown = logs.lines(container.log_path, since, tail)
+    for line in shown:
+        _print_line(*line, values["timestamps"])
+    while values["follow"] and container.reload().status == "running":
+        ended(open_process(container), 0.1)
+        last = shown[-1][0] if shown else since
+        shown = [line for line in logs.lines(container.log_path, last) if line[0] > last] or shown[-1:]
+        for line in shown if shown and shown[-1][0] > last else ():
+            _print_line(*line, values["timestamps"])
+    return 0
+
+
+def _print_line(moment: int, stream: int, line: bytes, timestamps: bool) -> None:
+    target = sys.stdout.buffer if stream == logs.STDOUT else sys.stderr.buffer
+    if timestamps:
+        seconds, rest = divmod(moment, 10**9)
+        target.write(time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(seconds)).encode() + b".%09dZ " % rest)
+    target.write(line)
+    target.flush()
+
+
+def parse_since(text: str) -> int:
+    """`--since` in ns since 1970: a number of seconds since then, or 90s, 10m, 2h ago. Raises InvalidArgument."""
+    if not text:
+        return 0
+    try:
+        if text[-1] in "smh":
+            return time.time_ns() - int(float(text[:-1]) * {"s": 1, "m": 60, "h": 3600}[text[-1]] * 10**9)
+        return int(float(text) * 10**9)
+    except ValueError:
+        raise InvalidArgument(
+            f"invalid time for --since: {text}", "write seconds since 1970, or 90s, 10m, 2h"
+        ) from None
+
+
+def parse_signal(text: str) -> int:
+    """TERM, SIGTERM or 15. Raises InvalidArgument."""
+    number = SIGNALS.get(text.upper().removeprefix("SIG")) or (int(text) if text.isdecimal() else 0)
+    if not 1 <= number <= 64:
+        raise InvalidArgument(f"invalid signal: {text}", "a name such as TERM, or a number from 1 to 64; signal(7)")
+    return number
+
+
+def _number(text: str, flag: str) -> int:
+    if not text.isdecimal():
+        raise InvalidArgument(f'invalid value "{text}" for {flag}', "write a whole number")
+    return int(text)
+
+
+def stop(engine: Forker, argv: Sequence[str]) -> int:
+    values, references = runargs.parse_containers(runargs.STOP, argv)
+    seconds = _number(values["time"] or "10", "--time")
+
+    def act(container: Container) -> None:
+        if container.status == "running":
+            engine.stop(container, seconds)
+
+    return _each(engine, references, act)
+
+
+def kill(engine: Forker, argv: Sequence[str]) -> int:
+    values, references = runargs.parse_containers(runargs.KILL, argv)
+    number = parse_signal(values["signal"] or "KILL")
+    return _each(engine, references, lambda container: syscalls.pidfd_send_signal(open_process(container), number))
+
+
+def remove(engine: Forker, argv: Sequence[str]) -> int:
+    values, references = runargs.parse_containers(runargs.RM, argv)
+    return _each(engine, references, lambda container: engine.remove(container, values["force"]))
+
+
+def wait(engine: Forker, argv: Sequence[str]) -> int:
+    _, references = runargs.parse_containers(runargs.WAIT, argv)
+    return _each(engine, references, lambda container: engine.wait(container), show=str)
+
+
+def inspect(engine: Forker, argv: Sequence[str]) -> int:
+    _, references = runargs.parse_containers(runargs.INSPECT, argv)
+    found = [engine.store.find(reference) for reference in references]
+    print(json.dumps([{"id": c.id, **c.config, "state": c.state} for c in found], indent=4))
+    return 0
+
+
+def images(engine: Forker, argv: Sequence[str]) -> int:
+    runargs.IMAGES.parse(argv)
+    for image in engine.images.list():
+        print(f"{image.name:30} {image.id.removeprefix('sha256:')[:12]}  {image.size / 1e6:8.1f} MB")
+    return 0
+
+
+def _each(
+    engine: Forker,
+    references: Sequence[str],
+    act: Callable[[Container], object],
+    show: Callable[[object], str] | None = None,
+) -> int:
+    """Act on every container that was named, print each name (or what came out); an error spares the others."""
+    code = 0
+    for reference in references:
+        try:
+            result = act(engine.store.find(reference))
+            print(show(result) if show else reference)
+        except LabError as error:
+            print(f"podmanish: {error.message}", file=sys.stderr)
+            code = error.exit_code
+    return code
+
+
+COMMANDS = {
+    command.name: command
+    for command in (
+        runargs.PS, runargs.LOGS, runargs.STOP, runargs.KILL, runargs.RM, runargs.WAIT, runargs.INSPECT, runargs.IMAGES,
+    )
+}  # fmt: skip
+VERBS: dict[str, Callable[[Forker, Sequence[str]], int]] = {
+    "ps": ps, "logs": show_logs, "stop": stop, "kill": kill, "rm": remove, "wait": wait, "inspect": inspect,
+    "images": images,
+}  # fmt: skip
