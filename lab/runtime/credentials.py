@@ -11,7 +11,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-# include/uapi/linux/capability.h, in the order of their numbers.
+# include/uapi/linux/capability.h, in the order of their numbers; Linux 5.9 and later know all of them.
 CAPABILITIES = (
     "CAP_CHOWN", "CAP_DAC_OVERRIDE", "CAP_DAC_READ_SEARCH", "CAP_FOWNER", "CAP_FSETID", "CAP_KILL", "CAP_SETGID",
     "CAP_SETUID", "CAP_SETPCAP", "CAP_LINUX_IMMUTABLE", "CAP_NET_BIND_SERVICE", "CAP_NET_BROADCAST",
@@ -21,6 +21,8 @@ CAPABILITIES = (
     "CAP_AUDIT_CONTROL", "CAP_SETFCAP", "CAP_MAC_OVERRIDE", "CAP_MAC_ADMIN", "CAP_SYSLOG", "CAP_WAKE_ALARM",
     "CAP_BLOCK_SUSPEND", "CAP_AUDIT_READ", "CAP_PERFMON", "CAP_BPF", "CAP_CHECKPOINT_RESTORE",
 )  # fmt: skip
+
+LIMIT = 1 << 20  # bytes of /etc/passwd that are looked at: it is the image's, which may be anybody's
 
 
 def capability_set(base: Iterable[str], add: Sequence[str], drop: Sequence[str]) -> list[str]:
@@ -89,19 +91,23 @@ def _is_id(text: str) -> bool:
 def _rows(path: str, columns: int, containing: str) -> list[list[str]]:
     """The well-formed lines that have this text somewhere; a missing file has none."""
     try:
-        with open(os.open(path, os.O_RDONLY | os.O_NONBLOCK), encoding="utf-8", errors="surrogateescape") as file:
-            rows = [line.rstrip("\n").split(":") for line in file if containing in line]
+        fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
     except OSError:
         return []
+    text = os.fsdecode(os.read(fd, LIMIT))
+    os.close(fd)
+    rows = [line.split(":") for line in text.split("\n") if containing in line]
     return [row for row in rows if len(row) >= columns and row[2].isdigit()]
 
 
 def assume(identity: Identity, capabilities: Iterable[str], *, no_new_privileges: bool, may_setgroups: bool) -> None:
     """Become that user with no more than those capabilities, as runc does: only uid 0 keeps them across exec."""
-    kept = [number for number, name in enumerate(CAPABILITIES) if name in capabilities and _in_bounding_set(number)]
-    for number in range(len(CAPABILITIES)):
-        if number not in kept and _in_bounding_set(number):
+    kept = 0
+    for number, name in enumerate(CAPABILITIES):
+        if name not in capabilities:
             syscalls.prctl(syscalls.PR_CAPBSET_DROP, number)
+        elif syscalls.prctl(syscalls.PR_CAPBSET_READ, number):
+            kept |= 1 << number
     if may_setgroups:
         os.setgroups(identity.groups)
     try:
@@ -113,13 +119,6 @@ def assume(identity: Identity, capabilities: Iterable[str], *, no_new_privileges
             "in a user namespace only mapped ids exist: install newuidmap (package uidmap) for more than one",
         ) from None
     if identity.uid == 0:
-        syscalls.capset(sum(1 << number for number in kept))
+        syscalls.capset(kept)
     if no_new_privileges:
         syscalls.prctl(syscalls.PR_SET_NO_NEW_PRIVS, 1)
-
-
-def _in_bounding_set(number: int) -> bool:
-    try:
-        return syscalls.prctl(syscalls.PR_CAPBSET_READ, number) == 1
-    except OSError:  # EINVAL: this kernel is older than the capability
-        return False

@@ -1,0 +1,106 @@
+"""Who logged in, as the kernel tells it: loginuid, session id, and who forked whom.
+
+Sources: proc(5) and Documentation/ABI/stable/procfs-audit_loginuid; kernel/auditsc.c, audit_set_loginuid();
+pam_loginuid(8).
+"""
+
+from __future__ import annotations
+
+import os
+import pwd
+
+from lab.errors import NotAllowed
+
+UNSET = 2**32 - 1  # (uid_t)-1: no login on the way to this process
+
+
+class Ancestor:
+    """One process of an ancestry, as the host's /proc shows it. uid is the effective one."""
+
+    __slots__ = ("comm", "loginuid", "pid", "ppid", "sessionid", "uid")
+
+    def __init__(self, pid: int, ppid: int, comm: str, uid: int, loginuid: int, sessionid: int) -> None:
+        self.pid, self.ppid, self.comm, self.uid = pid, ppid, comm, uid
+        self.loginuid, self.sessionid = loginuid, sessionid
+
+    def to_dict(self) -> dict[str, int | str]:
+        """As plain values, for JSON."""
+        return {name: getattr(self, name) for name in self.__slots__}
+
+
+def loginuid(pid: int | str = "self") -> int:
+    """/proc/PID/loginuid, translated through the caller's user namespace; UNSET if nobody logged in.
+
+    Raises ProcessLookupError or FileNotFoundError when there is no such process.
+    """
+    return _number(f"/proc/{pid}/loginuid")
+
+
+def sessionid(pid: int | str = "self") -> int:
+    """/proc/PID/sessionid: the audit session, `ses=` in a record; UNSET as above."""
+    return _number(f"/proc/{pid}/sessionid")
+
+
+def _number(path: str) -> int:
+    with open(path, encoding="ascii") as file:
+        return int(file.read())
+
+
+def set_loginuid(uid: int) -> None:
+    """Set the caller's own loginuid, or clear it with UNSET. Raises PermissionError where the kernel refuses.
+
+    Unset to set needs no privilege; anything else needs CAP_AUDIT_CONTROL in the initial user namespace. For a
+    throw-away child: there is no way back without privilege. Written with os.write(): open().write() would swallow
+    the error. By /proc/thread-self, since a thread may write only its own.
+    """
+    fd = os.open("/proc/thread-self/loginuid", os.O_WRONLY | os.O_CLOEXEC)
+    try:
+        os.write(fd, str(uid).encode())
+    finally:
+        os.close(fd)
+
+
+def open_session(uid: int) -> None:
+    """What pam_loginuid does at login, for a child that is about to become the user's session.
+
+    A loginuid that is set already is kept if it is that user's. Raises NotAllowed if it cannot be made so.
+    """
+    if loginuid() == uid:
+        return
+    try:
+        set_loginuid(uid)
+    except PermissionError:
+        raise NotAllowed(
+            f"the kernel refuses to change this session's loginuid from {loginuid()} to {uid}",
+            "log in as that user, or start from a process whose loginuid is unset, such as a systemd unit",
+        ) from None
+
+
+def ancestry(pid: int) -> list[Ancestor]:
+    """From pid up to pid 1 (or to the top of this pid namespace); empty if it is gone already."""
+    found: list[Ancestor] = []
+    while pid:
+        try:
+            found.append(_ancestor(pid))
+        except (FileNotFoundError, ProcessLookupError):
+            break
+        pid = found[-1].ppid
+    return found
+
+
+def _ancestor(pid: int) -> Ancestor:
+    with open(f"/proc/{pid}/status", encoding="utf-8", errors="replace") as file:
+        fields = dict(line.split(":\t", 1) for line in file if ":\t" in line)
+    return Ancestor(
+        pid, int(fields["PPid"]), fields["Name"].strip(), int(fields["Uid"].split()[1]), loginuid(pid), sessionid(pid)
+    )
+
+
+def name_of(uid: int) -> str:
+    """The user's name, "unset", or the number, as `ausearch -i` prints it."""
+    if uid == UNSET:
+        return "unset"
+    try:
+        return pwd.getpwuid(uid).pw_name
+    except KeyError:
+        return str(uid)

@@ -1,0 +1,79 @@
+"""What a test needs of the machine: `@pytest.mark.needs("root", "audit")`.
+
+Where it is missing the test is skipped, with the reason; where LAB_REQUIRE names it (or is "all"), it fails.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import shutil
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from lab.audit.probe import probe
+
+CHECKOUT = Path(__file__).parent.parent
+
+
+def _program(*names: str) -> Callable[[], str]:
+    return lambda: "" if any(shutil.which(name) for name in names) else f"none of {', '.join(names)} is installed"
+
+
+def _root() -> str:
+    return "" if os.geteuid() == 0 else "not root"
+
+
+def _audit() -> str:
+    return _root() or probe().reason
+
+
+def _module(name: str) -> Callable[[], str]:
+    return lambda: "" if importlib.util.find_spec(name) else f"Python package {name} is not installed"
+
+
+FEATURES: dict[str, Callable[[], str]] = {
+    "root": _root,
+    "audit": _audit,
+    "auditd": _program("auditd"),
+    "ausearch": _program("ausearch"),
+    "bwrap": _program("bwrap"),
+    "docker-cli": _program("docker"),
+    "docker-py": _module("docker"),
+    "newuidmap": _program("newuidmap"),
+    "runc": _program("runc"),
+    "schemathesis": _module("schemathesis"),
+    "setpriv": _program("setpriv"),
+    "sudo": _program("sudo"),
+    "systemd-nspawn": _program("systemd-nspawn"),
+    "unshare": _program("unshare"),
+}
+
+
+@pytest.fixture(autouse=True)
+def _machine_has_what_the_test_needs(request: pytest.FixtureRequest) -> None:
+    required = os.environ.get("LAB_REQUIRE", "").split(",")
+    for marker in request.node.iter_markers("needs"):
+        for feature in marker.args:
+            reason = FEATURES[feature]()
+            if reason and (feature in required or "all" in required):
+                pytest.fail(f"LAB_REQUIRE asks for {feature}: {reason}")
+            if reason:
+                pytest.skip(f"needs {feature}: {reason}")
+
+
+@pytest.fixture(scope="session")
+def scripts() -> Path:
+    """The directory of the lab's own commands."""
+    return Path(sys.executable).parent
+
+
+@pytest.fixture
+def state(tmp_path: Path) -> Iterator[Path]:
+    """A state directory of the test's own."""
+    path = tmp_path / "state"
+    path.mkdir()
+    yield path
