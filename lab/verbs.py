@@ -104,8 +104,7 @@ def show_logs(engine: Forker, argv: Sequence[str]) -> int:
 def _print_line(moment: int, stream: int, line: bytes, timestamps: bool) -> None:
     target = sys.stdout.buffer if stream == logs.STDOUT else sys.stderr.buffer
     if timestamps:
-        seconds, rest = divmod(moment, 10**9)
-        target.write(time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(seconds)).encode() + b".%09dZ " % rest)
+        target.write(f"{_rfc3339(moment)} ".encode())
     target.write(line)
     target.flush()
 
@@ -168,8 +167,34 @@ def wait(engine: Forker, argv: Sequence[str]) -> int:
 def inspect(engine: Forker, argv: Sequence[str]) -> int:
     _, references = runargs.parse_containers(runargs.INSPECT, argv)
     found = [engine.store.find(reference) for reference in references]
-    print(json.dumps([{"id": c.id, **c.config, "state": c.state} for c in found], indent=4))
+    print(json.dumps([_inspected(container) for container in found], indent=4))
     return 0
+
+
+def _inspected(container: Container) -> dict[str, object]:
+    """In the words of `podman inspect` and `docker inspect`; Spec is the lab's own."""
+    config, state = container.config, container.state
+    return {
+        "Id": container.id,
+        "Name": container.name,
+        "Created": _rfc3339(config["created"]),
+        "Image": config["image"],
+        "State": {
+            "Status": container.status,
+            "Running": container.status == "running",
+            "Pid": state["pid"] if container.status == "running" else 0,
+            "ExitCode": state.get("exit_code") or 0,
+            "Error": state.get("error", ""),
+            "StartedAt": _rfc3339(state.get("started", 0)),
+            "FinishedAt": _rfc3339(state.get("finished", 0)),
+        },
+        "Spec": config["spec"],
+    }
+
+
+def _rfc3339(moment: int) -> str:
+    seconds, rest = divmod(moment, 10**9)
+    return f"{time.strftime('%Y-%m-%dT%H:%M:%S', time.gmtime(seconds))}.{rest:09}Z"
 
 
 def images(engine: Forker, argv: Sequence[str]) -> int:

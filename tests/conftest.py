@@ -28,7 +28,7 @@ def _root() -> str:
 
 
 def _audit() -> str:
-    return _root() or probe().reason
+    return _root() or "; ".join(probe().reasons)
 
 
 def _module(name: str) -> Callable[[], str]:

@@ -1,0 +1,1 @@
+"""The stage: the same workload through both engines, and the kernel as witness."""

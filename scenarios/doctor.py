@@ -1,0 +1,88 @@
+"""What this machine can show, and why not: looked up without changing anything."""
+
+from __future__ import annotations
+
+import os
+import platform
+import shutil
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from lab.audit.probe import probe
+from lab.identity import UNSET, loginuid, name_of
+from lab.paths import SOCKET
+from scenarios.service import peer_pid
+
+KERNEL = (5, 12)  # mount_setattr(2), the youngest call of lab.runtime
+INITIAL_USER_NAMESPACE = 0xEFFFFFFD  # PROC_USER_INIT_INO, include/linux/proc_ns.h
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing looked at. needed: without it the demo cannot run at all."""
+
+    what: str
+    good: bool
+    detail: str
+    needed: bool = True
+
+
+def examine() -> list[Finding]:
+    """All findings, the ones that the demo needs first."""
+    return [check() for check in CHECKS]
+
+
+def _root() -> Finding:
+    good = os.geteuid() == 0
+    return Finding("root", good, "" if good else "start it with sudo: audit rules and namespaces need root")
+
+
+def _kernel() -> Finding:
+    release = platform.release()
+    version = tuple(int(part) for part in release.split("-")[0].split(".")[:2] if part.isdecimal())
+    return Finding("kernel", version >= KERNEL, f"{release}; mount_setattr(2) needs 5.12")
+
+
+def _namespace() -> Finding:
+    inode = Path("/proc/self/ns/user").stat().st_ino
+    good = inode == INITIAL_USER_NAMESPACE
+    return Finding("initial user namespace", good, "" if good else "audit is closed here: run on the host or in a VM")
+
+
+def _audit() -> Finding:
+    found = probe()
+    return Finding("audit", found.usable, "; ".join(found.reasons) or _audit_state(found.auditd))
+
+
+def _audit_state(auditd: int) -> str:
+    return f"records arrive; auditd is pid {auditd}" if auditd else "records arrive; no auditd runs, none is needed"
+
+
+def _setpriv() -> Finding:
+    return _program("setpriv", "apt install util-linux", needed=True)
+
+
+def _login() -> Finding:
+    uid = loginuid()
+    if uid == UNSET:
+        return Finding("a login", False, "loginuid is unset here: the lab opens a session as PAM would", needed=False)
+    return Finding("a login", True, f"loginuid is {name_of(uid)} ({uid})", needed=False)
+
+
+def _sudo() -> Finding:
+    return _program("sudo", "not installed: commands are shown without it", needed=False)
+
+
+def _daemon() -> Finding:
+    pid = peer_pid(SOCKET)
+    detail = f"pid {pid} on {SOCKET}" if pid else f"none on {SOCKET}: the lab starts one for the time of a run"
+    return Finding("labd", bool(pid), detail, needed=False)
+
+
+def _program(name: str, otherwise: str, needed: bool) -> Finding:
+    path = shutil.which(name)
+    return Finding(name, path is not None, path or otherwise, needed)
+
+
+CHECKS: tuple[Callable[[], Finding], ...] = (_root, _kernel, _namespace, _audit, _setpriv, _login, _sudo, _daemon)

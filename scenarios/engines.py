@@ -1,0 +1,69 @@
+"""The engines on the stage. One protocol, four verbs: docker's and podman's own, which the lab's commands share."""
+
+from __future__ import annotations
+
+import shlex
+import shutil
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+Model = Literal["fork", "daemon"]
+FORK: Model = "fork"
+DAEMON: Model = "daemon"
+
+
+@dataclass(frozen=True)
+class Engine:
+    """A command that runs containers.
+
+    name    as the audience knows it
+    model   "fork": the command forks the container; "daemon": it asks a daemon to
+    argv    the words before `run`; sudo is not among them
+    image   the image that stands for this machine's own root
+    """
+
+    name: str
+    model: Model
+    argv: Sequence[str]
+    image: str = "host"
+    sudo: Sequence[str] = field(default_factory=lambda: sudo())
+
+    def run(self, workload: Sequence[str], *options: str) -> list[str]:
+        """The words of `run`, ready for a shell."""
+        return [*self.sudo, *self.argv, "run", "--rm", *options, self.image, *workload]
+
+    def inspect(self, name: str) -> list[str]:
+        """The words of `inspect`; the answer has [0].State.Pid."""
+        return [*self.sudo, *self.argv, "inspect", name]
+
+
+def paste(argv: Sequence[str]) -> str:
+    """The words as one line for a POSIX shell, in double quotes where that reads better than shlex's."""
+    return " ".join(
+        f'"{word}"' if "'" in word and not set(word) & set('"$`\\!') else shlex.quote(word) for word in argv
+    )
+
+
+def sudo() -> list[str]:
+    """["sudo"] where it is installed: root may always, and the article's commands begin with it."""
+    return ["sudo"] if shutil.which("sudo") else []
+
+
+def script(name: str) -> str:
+    """One of the lab's own commands, as short as it can be pasted from here."""
+    path = Path(sys.executable).parent / name
+    try:
+        return str(path.relative_to(Path.cwd()))
+    except ValueError:
+        return str(path)
+
+
+def lab_engines(host: str = "") -> dict[Model, Engine]:
+    """Both of the lab's engines, by model; host as in `dockerish --host`."""
+    return {
+        FORK: Engine("podmanish", FORK, [script("podmanish")]),
+        DAEMON: Engine("dockerish", DAEMON, [script("dockerish"), *(["--host", host] if host else [])]),
+    }
