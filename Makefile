@@ -1,0 +1,51 @@
+# Every target sets up what it needs: a venv in .venv, and Debian packages, which root with YES=1 lets it install.
+# Paths are relative throughout, so that the checkout's own may hold spaces.
+
+BIN := .venv/bin
+# Bytecode saves each command 100 ms and more.
+unexport PYTHONDONTWRITEBYTECODE
+.PHONY: help venv venv-dev demo test stress bench lint doctor clean
+
+help:  ## what there is (this)
+	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' Makefile | expand -t 16
+
+venv:  ## the commands podmanish, dockerish, labd and lab, in .venv/bin
+	@tools/setup venv
+
+venv-dev:
+	@tools/setup venv dev
+
+demo:  ## all scenarios on this machine, as root; ARGS="--auto" and others are lab demo's
+	@tools/setup root demo
+	@tools/setup venv
+	@$(BIN)/lab demo $(ARGS)
+
+test:  ## all tests but the long ones; as root, those of the kernel too. ARGS are pytest's
+	@tools/setup wanted $(TEST_PACKAGES)
+	@tools/setup venv dev
+	@$(BIN)/pytest $(ARGS); status=$$?; tools/setup give-back; exit $$status
+
+stress:  ## the long tests: soak, storms of kills, full disks
+	@tools/setup root stress
+	@tools/setup wanted $(TEST_PACKAGES)
+	@tools/setup venv dev
+	@$(BIN)/pytest -m stress $(ARGS); status=$$?; tools/setup give-back; exit $$status
+
+bench:  ## the engines beside bwrap, unshare, runc, podman and docker
+	@tools/setup root bench
+	@tools/setup venv dev
+	@$(BIN)/python -m bench.run $(ARGS)
+
+lint: venv-dev  ## ruff and mypy
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/mypy
+
+doctor: venv  ## what this machine can show, and why not
+	@$(BIN)/lab doctor $(ARGS)
+
+clean:  ## remove what make made
+	@rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis bench/results.json ./*.egg-info
+	@find . -name __pycache__ -prune -exec rm -rf {} +
+
+TEST_PACKAGES := busybox-static sudo uidmap util-linux
