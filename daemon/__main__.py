@@ -1,0 +1,93 @@
+"""The command `labd`: options, the socket, the server, signals."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import logging
+import os
+import signal
+import socket
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import uvicorn
+
+from daemon import listen
+from daemon.app import create_app
+from daemon.engine import Engine
+from daemon.hijack import HijackProtocol
+from lab.errors import LabError, NotAllowed
+from lab.paths import SOCKET, STATE
+
+UNSET = 2**32 - 1
+GRACE_SECONDS = 3  # for answers under way, after the containers have ended
+
+
+class Server(uvicorn.Server):
+    """uvicorn's server; the containers end first, since their streams would keep it waiting."""
+
+    def __init__(self, config: uvicorn.Config, engine: Engine) -> None:
+        super().__init__(config)
+        self.engine = engine
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        await self.engine.end_containers()
+        await super().shutdown(sockets)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Serve until SIGTERM or SIGINT. Exit status 0, or 125 if the daemon cannot start."""
+    options = _parse(argv)
+    logging.basicConfig(format="labd: %(message)s", level=logging.DEBUG if options.debug else logging.INFO)
+    try:
+        _check_identity(options.allow_loginuid)
+        engine = Engine(options.state)
+        listener = listen.inherited() or listen.bind(options.socket, options.group)
+    except LabError as error:
+        print(f"labd: {error.message}" + (f"\n  {error.hint}" if error.hint else ""), file=sys.stderr)
+        return error.exit_code
+    for number in (signal.SIGTERM, signal.SIGINT):
+        # uvicorn raises what it caught once more when it has ended; that is then not a second death.
+        signal.signal(number, lambda *_: None)
+    try:
+        config = uvicorn.Config(
+            create_app(engine), http=HijackProtocol, ws="none", loop="asyncio", lifespan="on", log_config=None,
+            access_log=False, server_header=False, proxy_headers=False, timeout_keep_alive=60,
+            timeout_graceful_shutdown=GRACE_SECONDS, backlog=512,
+        )  # fmt: skip
+        logging.getLogger("uvicorn").setLevel(logging.WARNING)
+        asyncio.run(Server(config, engine).serve(sockets=[listener.socket]))
+    finally:
+        listener.close()
+    return 0
+
+
+def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="labd", description="The client/server engine's daemon: a subset of dockerd.")
+    parser.add_argument("--socket", type=Path, default=Path(SOCKET), help="UNIX socket to listen on (%(default)s)")
+    parser.add_argument("--state", type=Path, default=Path(STATE), help="directory for containers and images (%(default)s)")
+    parser.add_argument("--group", default="", help="group that may use the socket, besides root")
+    parser.add_argument("--allow-loginuid", action="store_true", help="start although this login's uid is set")
+    parser.add_argument("--debug", action="store_true", help="log every request")
+    return parser.parse_args(argv)
+
+
+def _check_identity(allowed: bool) -> None:
+    """A daemon that is started from a login carries that login's uid, and so does every container of everybody."""
+    try:
+        loginuid = int(Path("/proc/self/loginuid").read_text())
+    except FileNotFoundError:  # a kernel without audit
+        return
+    if loginuid != UNSET and not allowed:
+        raise NotAllowed(
+            f"my loginuid is set ({loginuid}): every user's container would be recorded as this user's",
+            "start me as a service (systemctl start labd), or with --allow-loginuid to show just that",
+        )
+    if os.geteuid() != 0:
+        raise NotAllowed("labd must run as root", "use sudo, or podmanish, which needs no daemon")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,31 @@
+"""The application: routes, error handlers, and the engine in the lifespan's state."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from fastapi import FastAPI
+
+from daemon import answers
+from daemon.deps import State
+from daemon.engine import Engine
+from daemon.front import Front
+from daemon.routes import absent, archive, containers, images, streams, system
+
+
+def create_app(engine: Engine) -> FastAPI:
+    """The Engine API over this engine, which starts and stops with the application's lifespan."""
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[State]:
+        await engine.start()
+        yield {"engine": engine}
+        await engine.close()
+
+    app = FastAPI(title="labd", summary="A subset of Docker's Engine API", docs_url=None, redoc_url=None, lifespan=lifespan)
+    for module in (system, containers, streams, archive, images, absent):
+        app.include_router(module.router)
+    answers.install(app)
+    app.add_middleware(Front)
+    return app

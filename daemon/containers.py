@@ -1,0 +1,242 @@
+"""One container's life: created -> running <-> paused -> exited -> removed.
+
+Every change of state happens in one of Container's methods, under its lock; what survives the daemon is in
+lab.store's record, the rest is here.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import signal
+from typing import TYPE_CHECKING, Any
+
+from daemon import freezer
+from daemon.process import Run
+from daemon.streams import Pulse
+from lab.errors import Conflict, InvalidArgument, LabError, NoSuchContainer, NotRunning, StillRunning
+from lab.spec import Spec
+from lab.store import UNKNOWN, is_alive
+from lab.store import Container as Record
+
+if TYPE_CHECKING:
+    from daemon.engine import Engine
+
+STOP_SECONDS = 10
+
+
+class Container:
+    """A container that the daemon knows. record is its part on disk; body is Docker's create request as stored."""
+
+    def __init__(self, engine: Engine, record: Record) -> None:
+        self.engine, self.record = engine, record
+        self.spec: Spec = record.spec
+        self.body: dict[str, Any] = record.config["body"]
+        self.run = Run()
+        self.paused = False
+        self.removed: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+        self.restarts = 0
+        self.log_grew = Pulse()
+        self._next_exit: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+        self._changing = asyncio.Lock()
+        self._supervisor: asyncio.Task[None] | None = None
+
+    @property
+    def id(self) -> str:
+        return self.record.id
+
+    @property
+    def name(self) -> str:
+        return self.record.name
+
+    @property
+    def status(self) -> str:
+        """One of Docker's words: created, running, paused, exited."""
+        return "paused" if self.paused else self.record.status
+
+    @property
+    def running(self) -> bool:
+        """Whether it has processes, be they paused."""
+        return self.record.status == "running"
+
+    @property
+    def exit_code(self) -> int:
+        return self.record.state.get("exit_code") or 0
+
+    @property
+    def pid(self) -> int:
+        return self.run.process.pid if self.running and self.run.process else 0
+
+    def event(self, action: str, **attributes: str) -> None:
+        """Tell those who follow the daemon's events."""
+        labels = {key: str(value) for key, value in self.body["Labels"].items()}
+        self.engine.events.add(
+            "container", action, self.id, **{**labels, "image": self.record.config["image"], "name": self.name, **attributes}
+        )
+
+    def require_running(self) -> None:
+        """Raises NotRunning."""
+        if not self.running:
+            raise NotRunning(f"Container {self.id} is not running", "start it first")
+
+    async def start(self) -> bool:
+        """Start its process; False if it runs already. Raises CommandNotFound, CommandNotExecutable, CannotStart."""
+        async with self._changing:
+            self._require_present()
+            if self.running:
+                return False
+            try:
+                await self._spawn()
+            except LabError as error:
+                self.record.save_state(exit_code=error.exit_code, error=error.message)
+                self.run = Run()
+                if self.body["HostConfig"]["AutoRemove"]:
+                    self._remove(error.exit_code)
+                raise
+            return True
+
+    async def _spawn(self) -> None:
+        run = self.run
+        run.output.on_record = self.log_grew.beat
+        process = await run.start(
+            self.engine.link, self.id, self.spec, stdin=self.body["OpenStdin"], log=self.record.log_path
+        )
+        self.record.started(process.pid, self.engine.link.pid)
+        self.record.save_state(error="")
+        self.event("start")
+        self._supervisor = asyncio.create_task(self._supervise(run))
+
+    async def _supervise(self, run: Run) -> None:
+        code = await run.finish()
+        if self.paused:
+            self.paused = False
+        freezer.forget(self.id)
+        self.record.exited(code)
+        if code == UNKNOWN and not is_alive(self.record.state["monitor"], self.record.state["monitor_start_time"]):
+            self.record.save_state(error="how it ended is unknown: the daemon's spawner was killed")
+        self.run = Run()
+        self.event("die", exitCode=str(code))
+        waiting, self._next_exit = self._next_exit, asyncio.get_running_loop().create_future()
+        waiting.set_result(code)
+        if self.body["HostConfig"]["AutoRemove"]:
+            self._remove(code)
+
+    def waiter(self, condition: str) -> asyncio.Future[int]:
+        """A future of the exit code: for "not-running", "next-exit" or "removed"."""
+        if condition == "removed":
+            return self.removed
+        if condition == "next-exit" or self.running:
+            return self._next_exit
+        done: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+        done.set_result(self.exit_code)
+        return done
+
+    def kill(self, number: int) -> None:
+        """Signal its first process. Raises NotRunning."""
+        self.require_running()
+        if self.run.process:
+            self.run.process.kill(number)
+        if number == signal.SIGKILL and self.paused:
+            freezer.thaw(self.id)  # cgroup v1's freezer holds even SIGKILL back
+        self.event("kill", signal=str(number))
+
+    async def kill_and_wait(self, number: int) -> None:
+        """As kill(); after SIGKILL returns when it is dead, as dockerd does."""
+        exited = self.waiter("next-exit")
+        self.kill(number)
+        if number == signal.SIGKILL:
+            await asyncio.shield(exited)
+
+    async def stop(self, seconds: float | None, number: int | None = None) -> bool:
+        """Its stop signal (or this one), and SIGKILL after so many seconds (None: never). False if it did not run."""
+        if not self.running:
+            return False
+        exited = self.waiter("next-exit")
+        with contextlib.suppress(NotRunning):
+            self.kill(number or self.stop_signal)
+            if self.paused:
+                self.resume()
+            try:
+                async with asyncio.timeout(seconds):
+                    await asyncio.shield(exited)
+            except TimeoutError:
+                self.kill(signal.SIGKILL)
+        await asyncio.shield(exited)
+        self.event("stop")
+        return True
+
+    @property
+    def stop_signal(self) -> int:
+        return signal_number(self.body["StopSignal"] or "TERM")
+
+    async def restart(self, seconds: float | None, number: int | None = None) -> None:
+        """stop() and start(). Raises what start() raises."""
+        await self.stop(seconds, number)
+        self.restarts += 1
+        await self.start()
+        self.event("restart")
+
+    async def pause(self) -> None:
+        """Freeze all its processes. Raises NotRunning, Conflict, MissingFeature."""
+        async with self._changing:
+            self.require_running()
+            if self.paused:
+                raise Conflict(f"Container {self.id} is already paused")
+            await asyncio.to_thread(freezer.freeze, self.id, self.pid)
+            self.paused = self.running
+        self.event("pause")
+
+    def resume(self) -> None:
+        """Thaw them. Raises Conflict if it is not paused."""
+        if not self.paused:
+            raise Conflict(f"Container {self.id} is not paused")
+        freezer.thaw(self.id)
+        self.paused = False
+        self.event("unpause")
+
+    def rename(self, name: str) -> None:
+        """Raises NameInUse, InvalidArgument."""
+        old = self.name
+        self.engine.store.rename(self.record, name)
+        self.event("rename", oldName=f"/{old}")
+
+    async def remove(self, force: bool) -> None:
+        """Delete it and its log. Raises StillRunning without force."""
+        async with self._changing:
+            self._require_present()
+            if self.running:
+                if not force:
+                    raise StillRunning(
+                        f'cannot remove container "/{self.name}": container is {self.status}',
+                        "stop the container before removing or force remove",
+                    )
+                exited = self.waiter("next-exit")
+                self.kill(signal.SIGKILL)
+                await asyncio.shield(exited)
+            if not self.removed.done():  # AutoRemove may have been faster
+                self._remove(self.exit_code)
+
+    def _remove(self, code: int) -> None:
+        self.run.output.abandon()
+        self.engine.forget(self)
+        self.event("destroy")
+        if not self.removed.done():
+            self.removed.set_result(code)
+
+    def _require_present(self) -> None:
+        if self.removed.done():
+            raise NoSuchContainer(f"No such container: {self.id}")
+
+
+def signal_number(name: str) -> int:
+    """SIGKILL, KILL, kill or 9. Raises InvalidArgument."""
+    if name.isascii() and name.isdigit() and 0 < int(name[:4]) < signal.NSIG:
+        return int(name)
+    text = name.upper()
+    wanted = text if text.startswith("SIG") else f"SIG{text}"
+    if wanted.startswith("SIGRTMIN+") and wanted[9:].isdigit() and int(wanted[9:]) <= 30:
+        return signal.SIGRTMIN + int(wanted[9:])
+    for member in signal.Signals:
+        if member.name == wanted:
+            return member.value
+    raise InvalidArgument(f"Invalid signal: {name[:40]}", "`kill -l` lists them")

@@ -1,0 +1,109 @@
+"""What handlers depend on: the engine, the API version asked for, query values in Go's notation, strict JSON."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Coroutine
+from typing import Annotated, Any, TypedDict
+
+from fastapi import Depends, HTTPException, Path, Query, Request, Response
+from fastapi.routing import APIRoute
+from pydantic import BeforeValidator
+
+from daemon.containers import Container
+from daemon.engine import Engine
+from daemon.execs import Exec
+
+
+class State(TypedDict):
+    """The lifespan's state."""
+
+    engine: Engine
+
+
+def _engine(request: Request) -> Engine:
+    engine: Engine = request.state.engine
+    return engine
+
+
+TheEngine = Annotated[Engine, Depends(_engine)]
+
+
+def _container(engine: TheEngine, reference: Annotated[str, Path(max_length=300)]) -> Container:
+    return engine.find(reference)
+
+
+def _exec(engine: TheEngine, exec_id: Annotated[str, Path(max_length=300)]) -> Exec:
+    return engine.find_exec(exec_id)
+
+
+def _api_version(request: Request) -> tuple[int, int]:
+    version: tuple[int, int] = request.scope["api_version"]
+    return version
+
+
+TheContainer = Annotated[Container, Depends(_container)]
+TheExec = Annotated[Exec, Depends(_exec)]
+ApiVersion = Annotated[tuple[int, int], Depends(_api_version)]
+
+
+def _go_bool(value: Any) -> Any:
+    """moby's httputils.BoolValue(): everything but these words is true."""
+    if isinstance(value, str):
+        return value.strip().lower() not in ("", "0", "no", "false", "none")
+    return value
+
+
+Switch = Annotated[bool, BeforeValidator(_go_bool, json_schema_input_type=str)]
+
+
+def _filters(filters: Annotated[str, Query(max_length=1 << 16)] = "") -> dict[str, list[str]]:
+    """`filters={"status":{"running":true}}` or the older {"status":["running"]}."""
+    if not filters:
+        return {}
+    found = strict_json(filters.encode(errors="surrogatepass"))
+    if not isinstance(found, dict) or not all(isinstance(value, dict | list) for value in found.values()):
+        raise HTTPException(400, "invalid filters: expected a JSON object of lists")
+    return {str(key): [str(item) for item in value] for key, value in found.items()}
+
+
+Filters = Annotated[dict[str, list[str]], Depends(_filters)]
+
+
+def strict_json(data: bytes) -> Any:
+    """Parse, refusing what Python's decoder lets pass: NaN, a name given twice. Raises HTTPException 400."""
+
+    def unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        found = dict(pairs)
+        if len(found) < len(pairs):
+            raise ValueError("a name is given twice")
+        return found
+
+    def refuse(constant: str) -> Any:
+        raise ValueError(f"{constant} is not JSON")
+
+    try:
+        return json.loads(data, object_pairs_hook=unique, parse_constant=refuse)
+    except RecursionError:
+        raise HTTPException(400, "invalid JSON: too deep") from None
+    except ValueError as error:
+        raise HTTPException(400, f"invalid JSON: {error}") from None
+
+
+class StrictRequest(Request):
+    """A request whose JSON is read strictly."""
+
+    async def json(self) -> Any:
+        return strict_json(await self.body())
+
+
+class StrictRoute(APIRoute):
+    """Hands its handler a StrictRequest."""
+
+    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
+        handle = super().get_route_handler()
+
+        async def strict(request: Request) -> Response:
+            return await handle(StrictRequest(request.scope, request.receive))
+
+        return strict

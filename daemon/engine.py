@@ -1,0 +1,145 @@
+"""All that one daemon knows: its containers, execs, images, events, and the spawner behind them."""
+
+from __future__ import annotations
+
+import asyncio
+import fcntl
+import os
+import signal
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from daemon.containers import Container
+from daemon.events import Events
+from daemon.execs import Exec
+from daemon.models import ContainerCreate
+from daemon.names import random_name
+from daemon.options import run_options
+from daemon.spawning import SpawnerLink
+from lab.assemble import assemble
+from lab.errors import Conflict, InvalidArgument, LabError, NoSuchContainer, NoSuchExec
+from lab.images import Images
+from lab.store import Store, new_id
+
+SHUTDOWN_SECONDS = 5
+SPAWNER_SECONDS = 10
+
+
+class Engine:
+    """Below `root`: labd/ holds the containers, images/ the images that it shares with podmanish."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self.images = Images(str(root / "images"))
+        self.store = Store(str(root / "labd"))
+        self.events = Events()
+        self.containers: dict[str, Container] = {}
+        self.execs: dict[str, Exec] = {}
+        self._lock = lock(root / "labd.lock")
+        self._spawner_lock = wait_for_lock(root / "spawner.lock")
+        self.link = SpawnerLink(self.store.root, self._spawner_lock)
+
+    async def start(self) -> None:
+        """Start the spawner; learn from disk what became of an earlier daemon's containers."""
+        self.link.start()
+        for record in self.store.list():
+            container = Container(self, record)
+            self.containers[container.id] = container
+            if container.body["HostConfig"]["AutoRemove"]:
+                self.forget(container)
+
+    async def end_containers(self) -> None:
+        """End all containers, as dockerd does: their stop signal first, SIGKILL after SHUTDOWN_SECONDS."""
+        running = [container for container in self.containers.values() if container.running]
+        await asyncio.gather(*(container.stop(SHUTDOWN_SECONDS) for container in running), return_exceptions=True)
+        self.events.close()
+
+    async def close(self) -> None:
+        """End the spawner, and with it whatever still runs; give the locks up."""
+        await self.link.stop()
+        os.close(self._spawner_lock)
+        os.close(self._lock)
+
+    def create(self, body: ContainerCreate, name: str = "") -> Container:
+        """Raises NoSuchImage, InvalidArgument, NameInUse, NotImplementedHere."""
+        options = run_options(body)
+        image = self.images.find(options.image)
+        container_id = new_id()
+        layer = "" if image.is_host else f"{self.store.root}/containers/{container_id}/layer"
+        spec = assemble(options, image, container_id, layer)
+        config = {
+            "image": body.Image, "image_id": image.id, "spec": spec.to_dict(), "rm": options.rm, "label": options.label,
+            "body": body.model_dump(),
+        }  # fmt: skip
+        record = self.store.create(container_id, name.removeprefix("/") or random_name(container_id), config)
+        if layer:
+            for part in ("upper", "work"):
+                Path(layer, part).mkdir(parents=True)
+        container = self.containers[container_id] = Container(self, record)
+        container.event("create")
+        return container
+
+    def find(self, reference: str) -> Container:
+        """By name, id or unambiguous beginning of an id. Raises NoSuchContainer, InvalidArgument."""
+        if reference in self.containers:
+            return self.containers[reference]
+        name = reference.removeprefix("/")
+        matching = []
+        for container in self.containers.values():
+            if container.name == name:
+                return container
+            if reference and container.id.startswith(reference):
+                matching.append(container)
+        if len(matching) > 1:
+            raise InvalidArgument(f"multiple IDs found with provided prefix: {reference}", "write more of it")
+        if not matching:
+            raise NoSuchContainer(f"No such container: {reference[:200]}")
+        return matching[0]
+
+    def find_exec(self, exec_id: str) -> Exec:
+        """Raises NoSuchExec."""
+        if exec_id not in self.execs:
+            raise NoSuchExec(f"No such exec instance: {exec_id[:200]}")
+        return self.execs[exec_id]
+
+    def forget(self, container: Container) -> None:
+        """Delete a container that does not run, and all it has on disk."""
+        self.containers.pop(container.id, None)
+        for exec_id in [key for key, value in self.execs.items() if value.container is container]:
+            del self.execs[exec_id]
+        self.store.remove(container.record)
+
+
+def lock(path: Path) -> int:
+    """Take the one lock of this state directory; returns its descriptor. Raises Conflict if a daemon has it.
+
+    flock(2) ends with its holder, however that dies: no pid that is written down can mislead, recycled or not.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True, mode=0o711)
+    fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(fd)
+        raise Conflict(
+            f"another labd is running with the state directory {path.parent}", "stop it first, or use another --state"
+        ) from None
+    return fd
+
+
+def wait_for_lock(path: Path) -> int:
+    """Wait until the spawner of a killed daemon has written down what became of its containers."""
+    fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+
+    def give_up(*_: object) -> None:
+        raise Conflict(f"the spawner of an earlier labd still holds {path}", f"see who with `fuser {path}`")
+
+    before = signal.signal(signal.SIGALRM, give_up)
+    signal.alarm(SPAWNER_SECONDS)
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX)
+    finally:
+        signal.alarm(0)
+        signal.signal(signal.SIGALRM, before)
+    return fd

@@ -1,0 +1,54 @@
+"""`exec`: one more process in a running container."""
+
+from __future__ import annotations
+
+import asyncio
+
+from daemon.containers import Container
+from daemon.models import ExecCreate
+from daemon.options import exec_options
+from daemon.process import Run
+from lab.assemble import assemble_exec
+from lab.errors import Conflict, LabError
+from lab.store import new_id
+
+
+class Exec:
+    """Made by POST /containers/ID/exec, started once by POST /exec/ID/start."""
+
+    def __init__(self, container: Container, body: ExecCreate) -> None:
+        container.require_running()
+        if container.paused:
+            raise Conflict(f"Container {container.id} is paused, unpause the container before exec")
+        self.id, self.container, self.body = new_id(), container, body
+        self.spec = assemble_exec(exec_options(body, container.id), container.spec)
+        self.run = Run()
+        self.started = self.running = False
+        self.exit_code: int | None = None
+        container.engine.execs[self.id] = self
+        container.event(f"exec_create: {' '.join(body.Cmd)}", execID=self.id)
+
+    def claim(self) -> None:
+        """The right to start it, which exists once. Raises Conflict, NotRunning."""
+        if self.started:
+            raise Conflict(f"Error: Exec command {self.id} has already run or is running")
+        self.container.require_running()
+        self.started = True
+
+    async def start(self) -> None:
+        """Raises what lab.runtime.spawn_into() raises; the exit code is then its 126 or 127."""
+        try:
+            await self.run.start(
+                self.container.engine.link, self.id, self.spec, stdin=self.body.AttachStdin, into=self.container.id
+            )
+        except LabError as error:
+            self.exit_code = error.exit_code
+            raise
+        self.running = True
+        self.container.event(f"exec_start: {' '.join(self.body.Cmd)}", execID=self.id)
+        self._supervisor = asyncio.create_task(self._supervise())
+
+    async def _supervise(self) -> None:
+        self.exit_code = await self.run.finish()
+        self.running = False
+        self.container.event("exec_die", execID=self.id, exitCode=str(self.exit_code))

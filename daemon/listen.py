@@ -1,0 +1,107 @@
+"""The daemon's socket: made by us with the right owner from its first moment, or passed in by systemd."""
+
+from __future__ import annotations
+
+import fcntl
+import grp
+import os
+import socket
+import stat
+from pathlib import Path
+
+from lab.errors import Conflict, InvalidArgument, NotAllowed
+
+MODE = 0o660
+LISTEN_FDS_START = 3  # sd_listen_fds(3)
+
+
+class Listener:
+    """A listening UNIX socket; close() takes its name away again if it is still ours."""
+
+    def __init__(self, sock: socket.socket, path: Path | None, lock_fd: int = -1) -> None:
+        self.socket, self.path, self.lock_fd = sock, path, lock_fd
+        self.inode = path.stat().st_ino if path else 0
+
+    def close(self) -> None:
+        """A newer daemon's socket of the same name is left alone; so is one that systemd made."""
+        self.socket.close()
+        if self.path:
+            try:
+                if self.path.lstat().st_ino == self.inode:
+                    self.path.unlink()
+            except FileNotFoundError:
+                pass
+        if self.lock_fd >= 0:
+            os.close(self.lock_fd)
+
+
+def bind(path: Path, group: str) -> Listener:
+    """Bind PATH as root:group 0660. Raises Conflict if a daemon listens there, InvalidArgument for an unknown group.
+
+    The umask makes the socket 0660 in the bind(2) itself, so nobody else can connect in between; a lock file beside
+    it decides between two daemons that start at once. A socket that nobody listens on is replaced.
+    """
+    gid = _group_id(group)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        lock_fd = os.open(f"{path}.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    except PermissionError as error:
+        raise NotAllowed(f"cannot write {error.filename}: {error.strerror}", "run labd as root, or use --socket") from None
+    try:
+        fcntl.flock(lock_fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(lock_fd)
+        raise _in_use(path) from None
+    _remove_stale(path)
+    sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    before = os.umask(0o777 & ~MODE)
+    try:
+        sock.bind(str(path))
+    except OSError as error:
+        raise InvalidArgument(f"cannot bind {path}: {error.strerror or error}", "a UNIX path has at most 107 bytes") from None
+    finally:
+        os.umask(before)
+    os.chown(path, 0 if os.geteuid() == 0 else -1, gid)
+    sock.listen(512)
+    return Listener(sock, path, lock_fd)
+
+
+def _remove_stale(path: Path) -> None:
+    try:
+        if not stat.S_ISSOCK(path.lstat().st_mode):
+            raise InvalidArgument(f"{path} exists and is no socket", "move it away, or use another --socket")
+    except FileNotFoundError:
+        return
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
+        try:
+            probe.connect(str(path))
+        except ConnectionRefusedError:
+            path.unlink()
+            return
+    raise _in_use(path)
+
+
+def _in_use(path: Path) -> Conflict:
+    return Conflict(f"another daemon is listening on {path}", "stop it first, or use another --socket")
+
+
+def _group_id(group: str) -> int:
+    if not group:
+        return -1
+    try:
+        return grp.getgrnam(group).gr_gid
+    except KeyError:
+        raise InvalidArgument(f'unknown group "{group}"', f"create it: groupadd {group}") from None
+
+
+def inherited() -> Listener | None:
+    """The socket of labd.socket, if systemd started us through it; sd_listen_fds(3)."""
+    if os.environ.get("LISTEN_PID") != str(os.getpid()):
+        return None
+    count = os.environ.get("LISTEN_FDS", "")
+    for name in ("LISTEN_PID", "LISTEN_FDS", "LISTEN_FDNAMES"):
+        os.environ.pop(name, None)
+    if count != "1":
+        raise InvalidArgument(f"systemd passed {count} sockets", "labd.socket must have one ListenStream=")
+    os.set_inheritable(LISTEN_FDS_START, False)
+    return Listener(socket.socket(fileno=LISTEN_FDS_START), None)

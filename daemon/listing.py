@@ -1,0 +1,102 @@
+"""Which containers `docker ps --filter` and `docker container prune --filter` mean; docker-ps(1)."""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Callable
+
+from daemon.containers import Container
+from daemon.engine import Engine
+from lab.errors import InvalidArgument
+
+STATES = ("created", "running", "paused", "exited", "restarting", "removing", "dead")
+Test = Callable[[Engine, Container, str], bool]
+
+
+def _labelled(engine: Engine, container: Container, wanted: str) -> bool:
+    key, given, value = wanted.partition("=")
+    labels = container.body["Labels"]
+    return key in labels and (not given or labels[key] == value)
+
+
+def _named(engine: Engine, container: Container, wanted: str) -> bool:
+    try:
+        return bool(re.search(wanted[:200], f"/{container.name}") or re.search(wanted[:200], container.name))
+    except re.error:
+        raise InvalidArgument(f"invalid filter 'name={wanted[:40]}'", "a regular expression is expected") from None
+
+
+def _exit_code(engine: Engine, container: Container, wanted: str) -> bool:
+    if not re.fullmatch(r"-?\d{1,9}", wanted, re.ASCII):
+        raise InvalidArgument(f"invalid filter 'exited={wanted[:40]}'", "a number is expected")
+    return container.status == "exited" and container.exit_code == int(wanted)
+
+
+def _status(engine: Engine, container: Container, wanted: str) -> bool:
+    if wanted not in STATES:
+        raise InvalidArgument(f"invalid filter 'status={wanted[:40]}'", f"one of {', '.join(STATES)}")
+    return container.status == wanted
+
+
+def _created_before(engine: Engine, container: Container, wanted: str) -> bool:
+    """until=: a time in seconds since 1970, or how long ago (10m)."""
+    return container.record.config["created"] / 1e9 < moment(wanted)
+
+
+TESTS: dict[str, Test] = {
+    "id": lambda _, container, wanted: container.id.startswith(wanted),
+    "name": _named,
+    "label": _labelled,
+    "label!": lambda engine, container, wanted: not _labelled(engine, container, wanted),
+    "status": _status,
+    "exited": _exit_code,
+    "ancestor": lambda _, container, wanted: (
+        wanted.removesuffix(":latest") in (container.record.config["image"].removesuffix(":latest"),)
+        or container.record.config["image_id"].removeprefix("sha256:").startswith(wanted.removeprefix("sha256:"))
+    ),
+    "before": lambda engine, container, wanted: _age(container) < _age(engine.find(wanted)),
+    "since": lambda engine, container, wanted: _age(container) > _age(engine.find(wanted)),
+    "network": lambda _, container, wanted: container.spec.network == wanted,
+    "volume": lambda _, container, wanted: any(wanted in (m.source, m.target) for m in container.spec.mounts),
+    "until": _created_before,
+    "health": lambda *_: False,
+    "is-task": lambda *_: False,
+    "publish": lambda *_: False,
+    "expose": lambda *_: False,
+}
+ALL_OF = ("label", "label!")  # given twice both must hold; of the others one is enough
+
+
+def matching(engine: Engine, filters: dict[str, list[str]], *, all: bool) -> list[Container]:
+    """The youngest first. Raises InvalidArgument for a filter that docker has not."""
+    for name in filters:
+        if name not in TESTS:
+            raise InvalidArgument(f"invalid filter '{name[:40]}'", f"known are {', '.join(sorted(TESTS))}")
+    all = all or "status" in filters or "exited" in filters
+    found = [c for c in engine.containers.values() if (all or c.running) and _passes(engine, c, filters)]
+    return sorted(found, key=_age, reverse=True)
+
+
+def _passes(engine: Engine, container: Container, filters: dict[str, list[str]]) -> bool:
+    for name, values in filters.items():
+        results = [TESTS[name](engine, container, value) for value in values]
+        if results and not (all(results) if name in ALL_OF else any(results)):
+            return False
+    return True
+
+
+def _age(container: Container) -> int:
+    created: int = container.record.config["created"]
+    return created
+
+
+def moment(text: str) -> float:
+    """Seconds since 1970 for `1700000000[.5]` or `10m` ago. Raises InvalidArgument."""
+    if re.fullmatch(r"\d{1,12}(\.\d{1,9})?", text, re.ASCII):
+        return float(text)
+    found = re.fullmatch(r"(?:(\d{1,6})h)?(?:(\d{1,6})m)?(?:(\d{1,9})s)?", text, re.ASCII)
+    if not found or not text:
+        raise InvalidArgument(f"invalid time {text[:40]!r}", "seconds since 1970, or how long ago, such as 1h30m")
+    hours, minutes, seconds = (int(part or 0) for part in found.groups())
+    return time.time() - (hours * 3600 + minutes * 60 + seconds)

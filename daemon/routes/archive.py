@@ -1,0 +1,7 @@
+"""/containers/ID/archive: docker cp."""
+
+from __future__ import annotations
+
+from fastapi import APIRouter
+
+router = APIRouter()

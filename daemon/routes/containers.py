@@ -1,0 +1,150 @@
+"""/containers/...: a container's life."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator
+from typing import Annotated
+
+from fastapi import APIRouter, Query, Response
+from fastapi.responses import StreamingResponse
+
+from daemon import listing, procs, views
+from daemon.answers import Json
+from daemon.containers import STOP_SECONDS, Container, signal_number
+from daemon.deps import Filters, StrictRoute, Switch, TheContainer, TheEngine
+from daemon.models import ContainerCreate
+from lab.errors import InvalidArgument
+
+router = APIRouter(prefix="/containers", route_class=StrictRoute)
+Name = Annotated[str, Query(max_length=300)]
+Seconds = Annotated[int | None, Query(ge=-1, le=10**9)]
+Size = Annotated[int, Query(ge=0, le=65535)]
+
+
+@router.get("/json")
+async def list_containers(
+    engine: TheEngine, filters: Filters, all: Switch = False, limit: int = 0, size: Switch = False
+) -> Response:
+    """docker ps"""
+    found = listing.matching(engine, filters, all=all or limit > 0)
+    return Json([views.summary(container, size=size) for container in found[: limit if limit > 0 else None]])
+
+
+@router.post("/create")
+async def create(engine: TheEngine, body: ContainerCreate, name: Name = "") -> Response:
+    """docker create, the first part of docker run"""
+    return Json({"Id": engine.create(body, name).id, "Warnings": []}, 201)
+
+
+@router.post("/prune")
+async def prune(engine: TheEngine, filters: Filters) -> Response:
+    """docker container prune"""
+    gone = [c for c in listing.matching(engine, filters, all=True) if c.status in ("created", "exited")]
+    for container in gone:
+        await container.remove(force=False)
+    return Json({"ContainersDeleted": [container.id for container in gone] or None, "SpaceReclaimed": 0})
+
+
+@router.get("/{reference}/json")
+async def inspect(container: TheContainer, size: Switch = False) -> Response:
+    """docker inspect"""
+    return Json(views.inspect(container, size=size))
+
+
+@router.post("/{reference}/start")
+async def start(container: TheContainer) -> Response:
+    """docker start, the last part of docker run"""
+    return Response(status_code=204 if await container.start() else 304)
+
+
+@router.post("/{reference}/stop")
+async def stop(container: TheContainer, t: Seconds = None, signal: str = "") -> Response:
+    """docker stop"""
+    number = signal_number(signal) if signal else None
+    return Response(status_code=204 if await container.stop(_patience(container, t), number) else 304)
+
+
+@router.post("/{reference}/restart")
+async def restart(container: TheContainer, t: Seconds = None, signal: str = "") -> Response:
+    """docker restart"""
+    await container.restart(_patience(container, t), signal_number(signal) if signal else None)
+    return Response(status_code=204)
+
+
+@router.post("/{reference}/kill")
+async def kill(container: TheContainer, signal: str = "KILL") -> Response:
+    """docker kill"""
+    await container.kill_and_wait(signal_number(signal or "KILL"))
+    return Response(status_code=204)
+
+
+@router.post("/{reference}/pause")
+async def pause(container: TheContainer) -> Response:
+    """docker pause"""
+    await container.pause()
+    return Response(status_code=204)
+
+
+@router.post("/{reference}/unpause")
+async def unpause(container: TheContainer) -> Response:
+    """docker unpause"""
+    container.resume()
+    return Response(status_code=204)
+
+
+@router.post("/{reference}/rename")
+async def rename(container: TheContainer, name: Name = "") -> Response:
+    """docker rename"""
+    container.rename(name.removeprefix("/"))
+    return Response(status_code=204)
+
+
+@router.post("/{reference}/resize")
+async def resize(container: TheContainer, h: Size = 0, w: Size = 0) -> Response:
+    """The window of docker run -t has another size"""
+    container.require_running()
+    container.run.resize(h, w)
+    return Response(status_code=200)
+
+
+@router.post("/{reference}/update")
+async def update(container: TheContainer) -> Response:
+    """docker update"""
+    raise InvalidArgument(f"container {container.name} has no resource limits to update", "the lab sets none")
+
+
+@router.post("/{reference}/wait")
+async def wait(container: TheContainer, condition: str = "not-running") -> Response:
+    """docker wait; the head goes out at once, since `docker run` sends `start` only after it"""
+    if condition not in ("", "not-running", "next-exit", "removed"):
+        raise InvalidArgument(f"invalid condition: {condition[:40]!r}", "not-running, next-exit or removed")
+    ended = container.waiter(condition)
+
+    async def answer() -> AsyncIterator[bytes]:
+        yield json.dumps({"StatusCode": await asyncio.shield(ended)}).encode() + b"\n"
+
+    return StreamingResponse(answer(), media_type="application/json")
+
+
+@router.delete("/{reference}")
+async def remove(container: TheContainer, force: Switch = False, v: Switch = False, link: Switch = False) -> Response:
+    """docker rm"""
+    await container.remove(force)
+    return Response(status_code=204)
+
+
+@router.get("/{reference}/top")
+async def top(container: TheContainer, ps_args: Annotated[str, Query(max_length=200)] = "-ef") -> Response:
+    """docker top"""
+    container.require_running()
+    return Json(await procs.top(container.pid, ps_args))
+
+
+def _patience(container: Container, seconds: int | None) -> float | None:
+    """None: wait for ever."""
+    chosen = seconds if seconds is not None else container.body["StopTimeout"]
+    if chosen is None:
+        return STOP_SECONDS
+    return None if chosen < 0 else chosen

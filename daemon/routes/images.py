@@ -1,0 +1,77 @@
+"""/images/...: the root filesystems by name."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from typing import Annotated
+
+from fastapi import APIRouter, Query, Request, Response
+
+from daemon import host
+from daemon.answers import Json
+from daemon.deps import Filters, Switch, TheEngine
+from daemon.uploads import Upload
+from lab.errors import Conflict, InvalidArgument, NoSuchImage, NotImplementedHere
+from lab.images import normalize
+
+router = APIRouter(prefix="/images")
+Text = Annotated[str, Query(max_length=1000)]
+
+
+@router.get("/json")
+async def list_images(engine: TheEngine, filters: Filters, all: Switch = False) -> Response:
+    """docker images"""
+    wanted = [normalize(name) for name in filters.get("reference", ())]
+    found = [image for image in engine.images.list() if not wanted or normalize(image.name) in wanted]
+    return Json([host.image_summary(engine, image) for image in found])
+
+
+@router.post("/create")
+async def create(
+    request: Request, engine: TheEngine, fromImage: Text = "", fromSrc: Text = "", repo: Text = "", tag: Text = "",
+    message: Text = "",
+) -> Response:  # fmt: skip
+    """docker import; docker pull, which always fails: nothing is ever downloaded"""
+    if fromImage:
+        reference = f"{fromImage}:{tag}" if tag else fromImage
+        names = ", ".join(image.name for image in engine.images.list())
+        raise NoSuchImage(
+            f"No such image: {reference[:200]}: the lab downloads nothing",
+            f"there is: {names}; `docker import rootfs.tar NAME` adds one",
+        )
+    if fromSrc != "-":
+        raise NotImplementedHere("importing from a URL is not part of this lab", "give a tar: docker import - NAME")
+    if not repo:
+        raise InvalidArgument("an image needs a name", "docker import rootfs.tar NAME")
+    name = f"{repo}:{tag}" if tag else repo
+    async with Upload(request) as tar:
+        image = await asyncio.to_thread(engine.images.import_tar, name, tar)
+    engine.events.add("image", "import", image.id, name=image.name)
+    return Response(json.dumps({"status": image.id}) + "\r\n", media_type="application/json")
+
+
+@router.get("/{name:path}/json")
+async def inspect(engine: TheEngine, name: str) -> Response:
+    """docker image inspect"""
+    return Json(host.image_inspect(engine.images.find(name)))
+
+
+@router.get("/{name:path}/history")
+async def history(engine: TheEngine, name: str) -> Response:
+    """docker history: one layer"""
+    image = engine.images.find(name)
+    row = {"Id": image.id, "Created": image.created // 10**9, "CreatedBy": "", "Tags": [image.name], "Size": image.size}
+    return Json([{**row, "Comment": "the machine's own root" if image.is_host else "imported"}])
+
+
+@router.delete("/{name:path}")
+async def remove(engine: TheEngine, name: str, force: Switch = False, noprune: Switch = False) -> Response:
+    """docker rmi"""
+    image = engine.images.find(name)
+    users = [c.name for c in engine.containers.values() if c.record.config["image_id"] == image.id]
+    if users and not image.is_host:
+        raise Conflict(f"image {image.name} is in use by container {users[0]}", "remove the container first")
+    await asyncio.to_thread(engine.images.remove, name)
+    engine.events.add("image", "delete", image.id, name=image.name)
+    return Json([{"Untagged": image.name}, {"Deleted": image.id}])

@@ -1,0 +1,131 @@
+"""/containers/ID/attach, /containers/ID/logs and /exec/...: where bytes flow."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from typing import Annotated
+
+from fastapi import APIRouter, Query, Request, Response
+from fastapi.responses import StreamingResponse
+
+from daemon import views
+from daemon.answers import Json
+from daemon.attach import DEFAULT_DETACH_KEYS, MULTIPLEXED, RAW, Client, DetachKeys, Session
+from daemon.containers import Container
+from daemon.deps import ApiVersion, StrictRoute, Switch, TheContainer, TheExec
+from daemon.execs import Exec
+from daemon.hijack import HijackedResponse
+from daemon.logs import Query as LogQuery
+from daemon.logs import log_stream
+from daemon.models import ExecCreate, ExecStart
+from lab.errors import InvalidArgument
+
+router = APIRouter(route_class=StrictRoute)
+MULTIPLEXED_SINCE = (1, 42)
+# docker-py drops what arrives in one packet with the 101 (its issue 3332).
+DOCKER_PY_PAUSE = 0.05
+Keys = Annotated[str, Query(max_length=200)]
+Moment = Annotated[float, Query(ge=-1e12, le=1e12)]
+
+
+@router.post("/containers/{reference}/attach")
+async def attach(
+    request: Request, container: TheContainer, version: ApiVersion, *,
+    stream: Switch = False, stdin: Switch = False, stdout: Switch = False, stderr: Switch = False,
+    logs: Switch = False, detachKeys: Keys = "",
+) -> Response:  # fmt: skip
+    """docker attach, and docker run's streams"""
+    tty, run = container.spec.tty, container.run
+    client = Client(tty=tty, stdout=stdout, stderr=stderr)
+    if stream:
+        run.output.listeners.add(client)  # before the 101: nothing may be missed
+    session = Session(
+        client, run.output, run.stdin if stdin and container.body["OpenStdin"] else None,
+        close_stdin=container.body["StdinOnce"] and not tty,
+        keys=DetachKeys(detachKeys or DEFAULT_DETACH_KEYS) if tty and stdin else None,
+        before=_Before(request, container if logs else None, stdout, stderr), live=stream,
+    )  # fmt: skip
+    container.event("attach")
+    return HijackedResponse(_media_type(tty, version), session.serve)
+
+
+class _Before:
+    """What is sent ahead of the live output: the pause for docker-py, the log for `logs=1`."""
+
+    def __init__(self, request: Request, container: Container | None, stdout: bool, stderr: bool) -> None:
+        self.pause = "docker-sdk-python" in request.headers.get("user-agent", "")
+        self.container, self.stdout, self.stderr = container, stdout, stderr
+
+    async def __call__(self, writer: asyncio.StreamWriter) -> None:
+        await writer.drain()
+        if self.pause:
+            await asyncio.sleep(DOCKER_PY_PAUSE)
+        if self.container:
+            query = LogQuery(self.stdout, self.stderr, False, False, None, 0, 0)
+            async for chunk in log_stream(self.container, query):
+                writer.write(chunk)
+                await writer.drain()
+
+
+def _media_type(tty: bool, version: tuple[int, int]) -> str:
+    return RAW if tty or version < MULTIPLEXED_SINCE else MULTIPLEXED
+
+
+@router.get("/containers/{reference}/logs")
+async def container_logs(
+    container: TheContainer, version: ApiVersion, *,
+    follow: Switch = False, stdout: Switch = False, stderr: Switch = False, timestamps: Switch = False,
+    tail: Annotated[str, Query(max_length=20)] = "all", since: Moment = 0.0, until: Moment = 0.0,
+) -> Response:  # fmt: skip
+    """docker logs"""
+    if not (stdout or stderr):
+        raise InvalidArgument("Bad parameters: you must choose at least one stream", "stdout=1 or stderr=1")
+    lines = int(tail) if tail.isascii() and tail.isdigit() else None
+    query = LogQuery(stdout, stderr, follow, timestamps, lines, _absolute(since), _absolute(until))
+    return StreamingResponse(log_stream(container, query), media_type=_media_type(container.spec.tty, version))
+
+
+def _absolute(moment: float) -> float:
+    """docker sends seconds since 1970; a negative number counts from now."""
+    return time.time() + moment if moment < 0 else moment
+
+
+@router.post("/containers/{reference}/exec")
+async def create_exec(container: TheContainer, body: ExecCreate) -> Response:
+    """docker exec, first part"""
+    return Json({"Id": Exec(container, body).id}, 201)
+
+
+@router.get("/exec/{exec_id}/json")
+async def inspect_exec(found: TheExec) -> Response:
+    """docker inspect of an exec: its exit code"""
+    return Json(views.inspect_exec(found))
+
+
+@router.post("/exec/{exec_id}/resize")
+async def resize_exec(
+    found: TheExec, h: Annotated[int, Query(ge=0, le=65535)] = 0, w: Annotated[int, Query(ge=0, le=65535)] = 0
+) -> Response:
+    """The window of docker exec -t has another size"""
+    found.run.resize(h, w)
+    return Response(status_code=200)
+
+
+@router.post("/exec/{exec_id}/start")
+async def start_exec(request: Request, found: TheExec, body: ExecStart, version: ApiVersion) -> Response:
+    """docker exec, second part: with Detach an ordinary answer, else the process's streams"""
+    found.claim()
+    if body.Detach:
+        await found.start()
+        return Response(status_code=200)
+    create = found.body
+    client = Client(tty=body.Tty, stdout=create.AttachStdout, stderr=create.AttachStderr)
+    found.run.output.listeners.add(client)
+    await found.start()
+    session = Session(
+        client, found.run.output, found.run.stdin if create.AttachStdin else None, close_stdin=not create.Tty,
+        keys=DetachKeys(create.DetachKeys or DEFAULT_DETACH_KEYS) if create.Tty and create.AttachStdin else None,
+        before=_Before(request, None, False, False),
+    )  # fmt: skip
+    return HijackedResponse(_media_type(body.Tty, version), session.serve)

@@ -1,0 +1,181 @@
+"""labd's end of the spawner: start it, ask it for processes, hear of their ends; daemon.spawner has the protocol."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import itertools
+import os
+import signal
+import socket
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from daemon.spawner import Inbox, pack
+from lab import errors
+from lab.errors import CannotStart, LabError
+from lab.spec import Spec
+from lab.store import UNKNOWN
+
+BOOT = "import sys; sys.path.append(sys.argv[1]); from daemon.spawner import main; main()"
+
+
+@dataclass(slots=True)
+class Spawned:
+    """A process that runs or ran: its pid, a pidfd of our own, its terminal's master side or -1.
+
+    ended gives its exit code; lab.store.UNKNOWN if the spawner died, since nobody else can reap it.
+    """
+
+    pid: int
+    pidfd: int
+    console: int
+    ended: asyncio.Future[int]
+
+    def kill(self, number: int) -> None:
+        """pidfd_send_signal(2): it never hits a stranger. Nothing happens if the process has ended."""
+        if self.pidfd >= 0:
+            with contextlib.suppress(ProcessLookupError):
+                signal.pidfd_send_signal(self.pidfd, number)
+
+    def close(self) -> None:
+        """Give the pidfd back."""
+        if self.pidfd >= 0:
+            os.close(self.pidfd)
+            self.pidfd = -1
+
+
+class SpawnerLink:
+    """The connection to the spawner; a dead one is replaced when the next process is asked for.
+
+    store is the directory of the containers' states, where the spawner records what it must end alone. lock_fd is
+    a locked file that it inherits: the lock is free again only after its last container has been accounted for.
+    """
+
+    def __init__(self, store: str, lock_fd: int) -> None:
+        self.store, self.lock_fd, self.pid = store, lock_fd, 0
+        self._replies: dict[int, asyncio.Future[tuple[dict[str, Any], list[int]]]] = {}
+        self._ends: dict[str, asyncio.Future[int]] = {}
+        self._numbers, self._inbox, self._sending = itertools.count(), Inbox(), asyncio.Lock()
+        self._socket: socket.socket | None = None
+
+    def start(self) -> None:
+        """exec the spawner."""
+        ours, theirs = socket.socketpair()
+        for end in (ours, theirs):  # a whole request at once, if it is of an ordinary size
+            end.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 1 << 20)
+        with theirs:
+            fds = [theirs.fileno(), self.lock_fd]
+            root = str(Path(__file__).resolve().parent.parent)
+            command = [sys.executable, "-I", "-S", "-c", BOOT, root, *map(str, fds), self.store]
+            for fd in fds:
+                os.set_inheritable(fd, True)
+            try:
+                self.pid = os.posix_spawn(
+                    command[0], command, {"PATH": os.defpath}, setsid=True,
+                    file_actions=[(os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0)],
+                )  # fmt: skip
+            finally:
+                os.set_inheritable(self.lock_fd, False)
+        ours.setblocking(False)
+        self._socket, self._inbox = ours, Inbox()
+        asyncio.get_running_loop().add_reader(ours, self._readable)
+
+    async def spawn(self, key: str, spec: Spec, stdio: Sequence[int], *, into: str = "") -> Spawned:
+        """Have a container started (or, with `into`, a process in the container of that key).
+
+        Raises what lab.runtime.spawn() raises. stdio stays the caller's to close.
+        """
+        number, loop = next(self._numbers), asyncio.get_running_loop()
+        reply = self._replies[number] = loop.create_future()
+        ended = self._ends[key] = loop.create_future()
+        request = {"id": number, "key": key, "spec": spec.to_dict(), **({"into": into} if into else {})}
+        try:
+            await self._send(pack(request, len(stdio)), stdio)
+            message, fds = await reply
+            if "error" in message:
+                kind, text, hint = message["error"]
+                found: type[LabError] = getattr(errors, kind)
+                raise found(text, hint)
+        except BaseException:
+            self._ends.pop(key, None)
+            raise
+        finally:
+            del self._replies[number]
+        return Spawned(message["pid"], fds[0], fds[1] if len(fds) > 1 else -1, ended)
+
+    async def _send(self, data: bytes, fds: Sequence[int]) -> None:
+        async with self._sending:
+            if self._socket is None:
+                self.start()
+            assert self._socket is not None
+            try:
+                sent = await self._send_first(self._socket, data, fds)
+                await asyncio.get_running_loop().sock_sendall(self._socket, data[sent:])
+            except OSError:
+                raise _gone() from None
+
+    async def _send_first(self, connection: socket.socket, data: bytes, fds: Sequence[int]) -> int:
+        """The sendmsg(2) that carries the descriptors; waits while the spawner is behind."""
+        loop = asyncio.get_running_loop()
+        while True:
+            try:
+                return socket.send_fds(connection, [data], list(fds))
+            except BlockingIOError:
+                writable = asyncio.Event()
+                loop.add_writer(connection, writable.set)
+                try:
+                    await writable.wait()
+                finally:
+                    loop.remove_writer(connection)
+
+    def _readable(self) -> None:
+        assert self._socket is not None
+        alive = self._inbox.receive(self._socket)
+        while message := self._inbox.next():
+            self._handle(*message)
+        if not alive:
+            self._died()
+
+    def _handle(self, message: dict[str, Any], fds: list[int]) -> None:
+        if "exit" in message:
+            ended = self._ends.pop(message["exit"], None)
+            if ended and not ended.done():
+                ended.set_result(message["code"])
+            return
+        reply = self._replies.get(message["id"])
+        if reply and not reply.done():
+            reply.set_result((message, fds))
+            return
+        for fd in fds:  # whoever asked has been cancelled meanwhile
+            os.close(fd)
+
+    def _died(self) -> None:
+        self._disconnect()
+        os.waitpid(self.pid, 0)
+        for reply in self._replies.values():
+            if not reply.done():
+                reply.set_exception(_gone())
+        for ended in self._ends.values():
+            if not ended.done():
+                ended.set_result(UNKNOWN)
+        self._ends.clear()
+
+    def _disconnect(self) -> None:
+        if self._socket:
+            asyncio.get_running_loop().remove_reader(self._socket)
+            self._socket.close()
+            self._socket = None
+
+    async def stop(self) -> None:
+        """Close the connection, upon which the spawner ends what still runs, and wait for it."""
+        if self._socket:
+            self._disconnect()
+            await asyncio.to_thread(os.waitpid, self.pid, 0)
+
+
+def _gone() -> CannotStart:
+    return CannotStart("the daemon's spawner has died", "try again: a new one is started for the next request")

@@ -1,0 +1,151 @@
+"""A container as Docker's JSON shows it."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+from daemon.containers import Container
+from daemon.execs import Exec
+from daemon.logs import rfc3339
+
+
+def inspect(container: Container, *, size: bool = False) -> dict[str, Any]:
+    """GET /containers/ID/json."""
+    spec, record, body = container.spec, container.record, container.body
+    view: dict[str, Any] = {
+        "Id": container.id,
+        "Created": rfc3339(record.config["created"]),
+        "Path": spec.args[0],
+        "Args": spec.args[1:],
+        "State": state(container),
+        "Image": record.config["image_id"],
+        "Name": f"/{container.name}",
+        "RestartCount": container.restarts,
+        "Driver": "overlay" if spec.layer else "host",
+        "Platform": "linux",
+        "MountLabel": "", "ProcessLabel": "", "AppArmorProfile": "",
+        "ResolvConfPath": "", "HostnamePath": "", "HostsPath": "",
+        "LogPath": record.log_path,
+        "ExecIDs": [e.id for e in container.engine.execs.values() if e.container is container and e.running] or None,
+        "HostConfig": host_config(container),
+        "GraphDriver": {"Name": "overlay" if spec.layer else "host", "Data": None},
+        "Mounts": mounts(container),
+        "Config": config(container),
+        "NetworkSettings": network_settings(container),
+    }  # fmt: skip
+    if size:
+        view |= {"SizeRw": 0, "SizeRootFs": 0}
+    if body["HostConfig"]["AutoRemove"]:
+        view["HostConfig"]["AutoRemove"] = True
+    return view
+
+
+def state(container: Container) -> dict[str, Any]:
+    """Its State part."""
+    known = container.record.state
+    return {
+        "Status": container.status, "Running": container.running, "Paused": container.paused, "Restarting": False,
+        "OOMKilled": False, "Dead": False, "Pid": container.pid, "ExitCode": container.exit_code,
+        "Error": known.get("error", ""),
+        "StartedAt": rfc3339(known.get("started", 0)), "FinishedAt": rfc3339(known.get("finished", 0)),
+    }  # fmt: skip
+
+
+def config(container: Container) -> dict[str, Any]:
+    """Its Config part: what runs, the image's defaults filled in."""
+    spec, body = container.spec, container.body
+    command = body["Cmd"] or (spec.args[1:] if body["Entrypoint"] else spec.args)
+    return {
+        "Hostname": spec.hostname, "Domainname": "", "User": spec.user,
+        **{name: body[name] for name in ("AttachStdin", "AttachStdout", "AttachStderr", "Tty", "OpenStdin", "StdinOnce")},
+        "Env": [f"{name}={value}" for name, value in spec.env.items()],
+        "Cmd": command or None, "Image": container.record.config["image"], "Volumes": None,
+        "WorkingDir": body["WorkingDir"], "Entrypoint": body["Entrypoint"], "OnBuild": None,
+        "Labels": body["Labels"],
+        **({"StopSignal": body["StopSignal"]} if body["StopSignal"] else {}),
+        **({"StopTimeout": body["StopTimeout"]} if body["StopTimeout"] is not None else {}),
+    }  # fmt: skip
+
+
+def host_config(container: Container) -> dict[str, Any]:
+    """Its HostConfig part."""
+    given = container.body["HostConfig"]
+    return {
+        "Binds": given["Binds"] or None, "Mounts": given["Mounts"], "NetworkMode": container.spec.network,
+        "AutoRemove": given["AutoRemove"], "Privileged": given["Privileged"], "CapAdd": given["CapAdd"] or None,
+        "CapDrop": given["CapDrop"] or None, "SecurityOpt": given["SecurityOpt"] or None, "Init": given["Init"],
+        "RestartPolicy": {"Name": "no", "MaximumRetryCount": 0}, "LogConfig": {"Type": "json-file", "Config": {}},
+        "PortBindings": {}, "VolumesFrom": None, "IpcMode": "private", "PidMode": "", "UTSMode": "", "UsernsMode": "",
+        "Runtime": "lab", "ReadonlyRootfs": not container.spec.layer, "ShmSize": 64 << 20, "ConsoleSize": [0, 0],
+        "Memory": 0, "NanoCpus": 0, "CgroupParent": "", "Isolation": "",
+    }  # fmt: skip
+
+
+def mounts(container: Container) -> list[dict[str, Any]]:
+    """Its binds."""
+    return [
+        {
+            "Type": "bind", "Source": mount.source, "Destination": mount.target, "RW": not mount.readonly,
+            "Mode": "ro" if mount.readonly else "", "Propagation": "rprivate",
+        }
+        for mount in container.spec.mounts
+    ]  # fmt: skip
+
+
+def network_settings(container: Container) -> dict[str, Any]:
+    """Empty but for the name: the lab has the host's network or none."""
+    endpoint = {"NetworkID": "", "EndpointID": "", "Gateway": "", "IPAddress": "", "MacAddress": "", "IPPrefixLen": 0}
+    return {"Ports": {}, "IPAddress": "", "Networks": {container.spec.network: endpoint}}
+
+
+def summary(container: Container, *, size: bool = False) -> dict[str, Any]:
+    """One row of GET /containers/json."""
+    view = {
+        "Id": container.id, "Names": [f"/{container.name}"], "Image": container.record.config["image"],
+        "ImageID": container.record.config["image_id"], "Command": " ".join(container.spec.args),
+        "Created": container.record.config["created"] // 10**9, "Ports": [], "Labels": container.body["Labels"],
+        "State": container.status, "Status": status_text(container),
+        "HostConfig": {"NetworkMode": container.spec.network},
+        "NetworkSettings": {"Networks": network_settings(container)["Networks"]}, "Mounts": mounts(container),
+    }  # fmt: skip
+    return {**view, "SizeRw": 0, "SizeRootFs": 0} if size else view
+
+
+def status_text(container: Container) -> str:
+    """Up 3 seconds; Exited (0) 2 minutes ago; Created."""
+    known = container.record.state
+    if container.running:
+        return f"Up {duration(known['started'])}" + (" (Paused)" if container.paused else "")
+    if container.status == "created":
+        return "Created"
+    ago = f" {duration(known['finished'])} ago" if known.get("finished") else ""
+    return f"Exited ({container.exit_code}){ago}"
+
+
+def duration(since: int) -> str:
+    """How long ago, in the words of docker's units.HumanDuration()."""
+    seconds = max(0, time.time_ns() - since) // 10**9
+    if seconds < 1:
+        return "Less than a second"
+    for unit, length, limit in (("second", 1, 60), ("minute", 60, 3600), ("hour", 3600, 48 * 3600)):
+        if seconds < limit:
+            count = seconds // length
+            if count > 1:
+                return f"{count} {unit}s"
+            return {"second": "1 second", "minute": "About a minute", "hour": "About an hour"}[unit]
+    return f"{seconds // 86400} days"
+
+
+def inspect_exec(found: Exec) -> dict[str, Any]:
+    """GET /exec/ID/json."""
+    body = found.body
+    return {
+        "ID": found.id, "Running": found.running, "ExitCode": found.exit_code, "ContainerID": found.container.id,
+        "ProcessConfig": {
+            "tty": body.Tty, "entrypoint": body.Cmd[0], "arguments": body.Cmd[1:], "privileged": body.Privileged,
+            "user": body.User,
+        },
+        "OpenStdin": body.AttachStdin, "OpenStdout": body.AttachStdout, "OpenStderr": body.AttachStderr,
+        "CanRemove": False, "DetachKeys": "", "Pid": found.run.process.pid if found.run.process else 0,
+    }  # fmt: skip
