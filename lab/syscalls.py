@@ -169,7 +169,8 @@ def prctl(option: int, argument: int = 0) -> int:
 
 def set_process_name(name: str) -> None:
     """The name in /proc/self/comm, at most 15 bytes; PR_SET_NAME of prctl(2)."""
-    libc.prctl(PR_SET_NAME, ctypes.cast(ctypes.c_char_p(name.encode()), ctypes.c_void_p).value or 0, 0, 0, 0)
+    text = ctypes.create_string_buffer(name.encode())
+    prctl(PR_SET_NAME, ctypes.addressof(text))
 
 
 def capset(permitted: int) -> None:

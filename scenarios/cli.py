@@ -23,6 +23,7 @@ from scenarios.service import Daemon
 from scenarios.stage import Report, Stage, Story
 from scenarios.stories import STORIES
 from scenarios.terminal import FAILED, HELD, UNKNOWN, Pace, Screen
+from scenarios.traces import Traces
 
 HELD_ALL, SOME_FAILED, SOME_UNKNOWN = 0, 1, 3
 LAB_MACHINE = Path("/etc/loginuid-lab")  # made by the provisioning of the lab's own virtual machine
@@ -46,8 +47,11 @@ def demo(arguments: argparse.Namespace) -> int:
     stories = _chosen(arguments.only)
     _refuse_what_cannot_be()
     screen = Screen(json=arguments.json, color=not arguments.no_color, pace=_pace(arguments))
+    real_file = arguments.target or "/etc/shadow"
+    before = Traces.now(real_file)
     with _stage(arguments, screen) as stage:
         reports = [stage.tell(STORIES.index(story) + 1, story) for story in stories]
+    before.expect_same(Traces.now(real_file))
     return _conclude(reports, screen, arguments.json)
 
 
