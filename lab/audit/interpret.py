@@ -2,7 +2,8 @@
 
 What is not in these tables prints as ausearch prints an unclassified field: as it came. System call arguments that are
 neither flags, modes, ids nor signals print as 0xHEX, as ausearch does with those; ausearch alone also knows the
-commands of ioctl, fcntl, bpf, ptrace and the socket options.
+commands of ioctl, fcntl, bpf, ptrace and the socket options. The text of a user message is shown whole; ausearch drops
+it where it has no `name=value` word.
 """
 
 import grp
@@ -26,7 +27,6 @@ _AT_FDCWD = 0xFFFFFF9C
 
 WORD = re.compile(r"(?:^|(?<=\s))([A-Za-z][\w\-\[\]]*)=(\"[^\"]*\"|\S*)", re.ASCII)
 _HEXADECIMAL = re.compile(r"(?:[0-9A-F]{2})+")
-_UNPRINTABLE = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
 
 # The fields which the kernel, or libaudit for programs, writes "quoted" or in hexadecimal.
 _ENCODED_NAMES = (
@@ -108,12 +108,14 @@ def _is_encoded(kind: int, name: str) -> bool:
 
 
 def _printable(text: str) -> str:
-    """Control characters and stray bytes as \\ooo, so that no record can move the reader's cursor."""
-    return _UNPRINTABLE.sub(lambda found: "".join(f"\\{byte:03o}" for byte in _bytes(found[0])), text)
+    """Control, direction and stray bytes as \\ooo, so that no record can move the reader's cursor or turn its line."""
+    if text.isprintable():
+        return text
+    return "".join(character if character.isprintable() else _octal(character) for character in text)
 
 
-def _bytes(character: str) -> bytes:
-    return character.encode("utf-8", "surrogateescape" if character >= "\udc80" else "replace")
+def _octal(character: str) -> str:
+    return "".join(f"\\{byte:03o}" for byte in character.encode("utf-8", "surrogateescape"))
 
 
 @lru_cache(maxsize=256)
@@ -187,6 +189,9 @@ def _address(value: str) -> str:
         return f"{{ saddr_fam={family} laddr={socket.inet_ntop(number, packed[4:8])} lport={port} }}"
     if number == socket.AF_INET6 and len(packed) >= 28:
         return f"{{ saddr_fam={family} laddr={socket.inet_ntop(number, packed[8:24])} lport={port} }}"
+    if number == socket.AF_NETLINK and len(packed) >= 12:
+        port = int.from_bytes(packed[4:8], "little")
+        return f"{{ saddr_fam={family} nlnk-fam={number} nlnk-pid={port} }}"
     return f"{{ saddr_fam={family} }}"
 
 
@@ -194,6 +199,10 @@ def _flags(value: str, table: Mapping[int, str], zero: str = "") -> str:
     bits = int(value, 16) & UNSET
     words = [zero] if zero else []
     return "|".join(words + [name for bit, name in table.items() if bits & bit]) or f"0x{value}"
+
+
+def _map_flags(value: str) -> str:
+    return _flags(value, names.MAP_FLAGS, "" if int(value, 16) & 15 else "MAP_FILE")
 
 
 def _open_flags(value: str, call: _Call) -> str:
@@ -245,6 +254,7 @@ _KINDS: dict[str, tuple[_Meaning, str]] = {
         lambda value, call: _flags(value, names.PROTECTIONS) if int(value, 16) & 7 else "PROT_NONE",
         "mmap:2 mprotect:2",
     ),
+    "map": (lambda value, call: _map_flags(value), "mmap:3"),
     "prctl": (lambda value, call: names.PRCTL_OPTIONS.get(int(value, 16), ""), "prctl:0"),
     "family": (lambda value, call: names.SOCKET_FAMILIES.get(int(value, 16), ""), "socket:0"),
     "socket": (lambda value, call: names.SOCKET_TYPES.get(int(value, 16) & 0xFF, ""), "socket:1"),
@@ -277,8 +287,8 @@ _USERS = "auid uid euid suid fsuid ouid oauid old-auid iuid id inode_uid sauid o
 _GROUPS = "gid egid sgid fsgid ogid igid inode_gid new_gid obj_gid"
 _BITMAPS = "cap_pi cap_pe cap_pp cap_pa cap_fi cap_fp fp fi old_pp old_pi old_pe old_pa new_pp new_pi new_pe"
 _FIELDS: dict[str, Callable[[str], str]] = {
-    **dict.fromkeys(_USERS.split(), lambda value: user(int(value))),
-    **dict.fromkeys(_GROUPS.split(), lambda value: group(int(value))),
+    **dict.fromkeys(_USERS.split(), lambda value: user(int(value) & UNSET)),
+    **dict.fromkeys(_GROUPS.split(), lambda value: group(int(value) & UNSET)),
     **dict.fromkeys([*_BITMAPS.split(), "pp", "pi", "pe", "pa"], _capabilities),
     "arch": lambda value: ARCHES.get(int(value, 16), f"unknown-elf-type({value})"),
     "exit": _exit,
@@ -289,6 +299,7 @@ _FIELDS: dict[str, Callable[[str], str]] = {
     "sig": lambda value: _signal(int(value), value),
     "list": lambda value: _LISTS.get(int(value), f"unknown-list({value})"),
     "saddr": _address,
+    "flags": _map_flags,
     "capability": lambda value: names.CAPABILITIES.get(int(value), f"unknown-capability({value})"),
     "code": lambda value: names.SECCOMP_ACTIONS.get(int(value, 16) & 0xFFFF0000, f"unknown-seccomp-code({value})"),
     "nl-mcgrp": lambda value: "audit-netlink-multicast" if value == "1" else "audit-none",

@@ -29,7 +29,7 @@ _NLM_F_REQUEST, _NLM_F_ACK = 1, 4
 _READLOG_GROUP = 1
 _SO_RCVBUFFORCE = 33
 
-_STATUS_ENABLED, _STATUS_BACKLOG_LIMIT = 0x01, 0x10
+_STATUS_ENABLED = 0x01
 _HEADER = struct.Struct("=IHHII")  # struct nlmsghdr: length, type, flags, sequence, port
 _STATUS = struct.Struct("=11I")  # struct audit_status
 _ERROR = struct.Struct("=i")  # struct nlmsgerr: a negative errno, then the request
@@ -89,11 +89,7 @@ class AuditControl:
 
     def set_enabled(self, enabled: bool) -> None:
         """AUDIT_SET of the enabled flag, 0 or 1; never 2, which cannot be taken back."""
-        self._set(_STATUS_ENABLED, enabled=int(enabled))
-
-    def set_backlog_limit(self, records: int) -> None:
-        """AUDIT_SET of how many records may wait in the kernel."""
-        self._set(_STATUS_BACKLOG_LIMIT, backlog_limit=records)
+        self._tell(AUDIT_SET, _STATUS.pack(_STATUS_ENABLED, int(enabled), *[0] * 9))
 
     def rules(self) -> list[bytes]:
         """AUDIT_LIST_RULES: each rule as the kernel packs it (struct audit_rule_data), in its own order."""
@@ -121,9 +117,6 @@ class AuditControl:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
-
-    def _set(self, mask: int, *, enabled: int = 0, backlog_limit: int = 0) -> None:
-        self._tell(AUDIT_SET, _STATUS.pack(mask, enabled, 0, 0, 0, backlog_limit, 0, 0, 0, 0, 0))
 
     def _tell(self, kind: int, payload: bytes) -> None:
         for _ in self._ask(kind, payload, _NLM_F_ACK):
@@ -223,16 +216,15 @@ class AuditReader:
 def in_initial_namespace(kind: str) -> bool | None:
     """Whether this process is in the machine's first `user`, `pid` or `net` namespace; None if it cannot be told.
 
-    The net namespace has no fixed number before Linux 6.18, so it is compared with pid 1's, which only the initial
-    pid namespace shows and which takes CAP_SYS_PTRACE to read.
+    The net namespace has no fixed number before Linux 6.18 and its link asks for CAP_SYS_PTRACE. But each has inodes
+    of its own under /proc/PID/net, and kthreadd, pid 2 of the initial pid namespace, never leaves the initial one.
     """
     try:
-        own = Path(f"/proc/self/ns/{kind}").stat().st_ino
         if kind in _INITIAL_NAMESPACES:
-            return own == _INITIAL_NAMESPACES[kind]
+            return Path(f"/proc/self/ns/{kind}").stat().st_ino == _INITIAL_NAMESPACES[kind]
         if not in_initial_namespace("pid"):
             return None
-        return own == Path(f"/proc/1/ns/{kind}").stat().st_ino
+        return Path("/proc/self/net/dev").stat().st_ino == Path("/proc/2/net/dev").stat().st_ino
     except OSError:
         return None
 

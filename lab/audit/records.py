@@ -57,7 +57,7 @@ class Record:
     def from_line(cls, line: str) -> Self:
         """From a line of audit.log or `ausearch --raw`; raises RecordError.
 
-        auditd writes a user message's newline as it is, so a line of that file proves less than a netlink record.
+        Whoever can write the file can write any line: it proves less than a netlink record.
         """
         parts = _LINE.match(line.rstrip("\n"))
         kind = (int(parts[1]) if parts[1] else TYPE_NUMBERS.get(parts[2])) if parts else None

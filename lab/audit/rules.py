@@ -1,9 +1,9 @@
 """Audit rules: struct audit_rule_data (linux/audit.h) and the line that auditctl(8) takes for it.
 
-    Rule.parse("-a always,exit -F arch=b64 -S utimensat -F path=/etc/shadow -F key=k")   text -> Rule
-    watch("/etc/shadow", perm="wa").with_key("k")                                         the `-w` form
-    Rule.pack(), Rule.unpack(bytes)                                                       the kernel's form
-    Rule.to_auditctl()                                                                    a line to paste
+Rule.parse("-a always,exit -F arch=b64 -S utimensat -F path=/etc/shadow -F key=k")   text -> Rule
+watch("/etc/shadow", perm="wa").with_key("k")                                         the `-w` form
+Rule.pack(), Rule.unpack(bytes)                                                       the kernel's form
+Rule.to_auditctl()                                                                    a line to paste
 """
 
 import errno
@@ -153,6 +153,8 @@ class Rule:
         words = iter(shlex.split(line))
         for option in words:
             value = next(words, "")
+            if not value:
+                raise InvalidArgument(f"the option {option!r} of an audit rule lacks its value", "see auditctl(8)")
             if option == "-a":
                 action, listed = sorted(value.split(","), key=lambda word: word in _LISTS)[:2]
             elif option == "-S":

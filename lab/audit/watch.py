@@ -113,8 +113,12 @@ class Watch:
             return f"the kernel lost {dropped} audit records, its backlog or rate limit was reached (auditctl -s)"
         return self._lost
 
+    def fileno(self) -> int:
+        """For poll(2): readable while records wait for `pump`."""
+        return self._reader.fileno()
+
     def pump(self) -> None:
-        """Take in what is queued now, without waiting: for whoever makes more events than the buffer holds."""
+        """Take in what is queued now, without waiting: for a workload of more than some 2,000 file events."""
         self._queue += self._reader.pending()
 
     def collect(self) -> list[Event]:
