@@ -1,0 +1,162 @@
+"""Each story on the real kernel, and each proven able to fail: with one thing broken for real, it turns red."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from lab.audit.watch import Watch
+from lab.errors import EvidenceLost
+from lab.identity import set_loginuid
+from scenarios.engines import DAEMON, FORK, Engine, Model
+from scenarios.journal import Journal
+from scenarios.login import Login
+from scenarios.service import Daemon, peer_pid
+from scenarios.stage import Report, Stage, Story
+from scenarios.stories import STORIES, loginuid, run, shadow
+from scenarios.terminal import FAILED, HELD, UNKNOWN, Screen
+
+pytestmark = pytest.mark.needs("root", "audit", "sudo", "setpriv")
+
+USER = 3267
+CLEAR = """
+import os, sys
+os.write(os.open("/proc/self/loginuid", os.O_WRONLY), b"4294967295")
+os.execvp(sys.argv[1], sys.argv[1:])
+"""
+
+
+@pytest.fixture(scope="module")
+def place() -> Iterator[Path]:
+    """A short path: a socket's has at most 107 bytes."""
+    path = Path(tempfile.mkdtemp(prefix="lab-", dir="/run"))
+    yield path
+    shutil.rmtree(path)
+
+
+@pytest.fixture(scope="module")
+def journal(place: Path) -> Iterator[Journal]:
+    with Journal(place) as journal:
+        yield journal
+
+
+@pytest.fixture(scope="module")
+def daemon(place: Path, journal: Journal) -> Iterator[Daemon]:
+    with Daemon(journal, str(place / "labd.sock"), str(place / "state")) as daemon:
+        daemon.wait_ready()
+        yield daemon
+
+
+@contextmanager
+def stage(place: Path, journal: Journal, daemon: Daemon) -> Iterator[Stage]:
+    """A stage with both of the lab's engines."""
+    scripts = Path(sys.executable).parent
+    engines: dict[Model, Engine] = {
+        FORK: Engine("podmanish", FORK, [str(scripts / "podmanish"), "--root", str(place / "fork")]),
+        DAEMON: Engine("dockerish", DAEMON, [str(scripts / "dockerish"), "--host", f"unix://{daemon.path}"]),
+    }
+    target = place / "shadow"
+    target.touch()
+    with Login(USER) as login:
+        yield Stage(Screen(json=True, color=False), journal, login, daemon, engines, str(target))
+
+
+def claims(report: Report, verdict: str) -> list[str]:
+    return [claim["claim"] for claim in report.claims if claim["verdict"] == verdict]
+
+
+@pytest.mark.parametrize("story", STORIES, ids=lambda story: story.NAME)
+def test_holds(story: Story, place: Path, journal: Journal, daemon: Daemon) -> None:
+    """Every claim of every story holds on this kernel."""
+    with stage(place, journal, daemon) as here:
+        report = here.tell(1, story)
+    assert report.verdict == HELD, report.claims
+    assert report.evidence
+
+
+@pytest.mark.parametrize("story", [run, shadow], ids=lambda story: story.NAME)
+def test_a_forker_that_clears_the_loginuid_is_found_out(
+    story: Story, place: Path, journal: Journal, daemon: Daemon
+) -> None:
+    """Mutant: the engine forks, but hands nothing down."""
+    with stage(place, journal, daemon) as here:
+        good = here.engines[FORK]
+        here.engines = {**here.engines, FORK: replace(good, argv=[sys.executable, "-c", CLEAR, *good.argv])}
+        report = here.tell(1, story)
+    assert report.verdict == FAILED
+    assert any("names" in claim or "inherits" in claim for claim in claims(report, FAILED)), report.claims
+
+
+@pytest.mark.parametrize("story", [run, shadow], ids=lambda story: story.NAME)
+def test_a_daemon_that_carries_the_users_loginuid_is_found_out(story: Story, place: Path, journal: Journal) -> None:
+    """Mutant: a daemon whose children have the caller's loginuid."""
+    path = str(place / "stamped.sock")
+    command = [str(Path(sys.executable).parent / "labd"), "--socket", path, "--state", str(place / "stamped")]
+    with subprocess.Popen([*command, "--allow-loginuid"], preexec_fn=lambda: set_loginuid(USER)) as process:
+        try:
+            while not peer_pid(path):
+                assert process.poll() is None
+            with stage(place, journal, Daemon(journal, path)) as here:
+                report = here.tell(1, story)
+        finally:
+            process.terminate()
+    assert report.verdict == FAILED
+    assert any("nobody" in claim for claim in claims(report, FAILED)), report.claims
+
+
+def test_a_missing_watch_is_found_out(
+    place: Path, journal: Journal, daemon: Daemon, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Mutant: no rule is loaded, so there is no record to name anybody."""
+
+    @contextmanager
+    def blind(self: Stage) -> Iterator[Watch]:
+        with Watch(self.target, journal=self.journal, rules=[]) as watch:
+            yield watch
+
+    monkeypatch.setattr(Stage, "watch", blind)
+    with stage(place, journal, daemon) as here:
+        report = here.tell(1, shadow)
+    assert report.verdict == FAILED
+    assert len(claims(report, FAILED)) == 6, report.claims
+
+
+def test_a_login_that_sets_nothing_is_found_out(
+    place: Path, journal: Journal, daemon: Daemon, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Mutant: PAM without pam_loginuid."""
+    start = Login.start
+    unset = [sys.executable, "-c", CLEAR]
+    monkeypatch.setattr(Login, "start", lambda self, argv, *fds: start(self, [*unset, *argv], *fds))
+    with stage(place, journal, daemon) as here:
+        report = here.tell(1, loginuid)
+    assert "login has set it" in claims(report, FAILED)
+
+
+def test_lost_evidence_is_inconclusive(
+    place: Path, journal: Journal, daemon: Daemon, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A receive buffer that overflows makes the verdict inconclusive, never held."""
+
+    @contextmanager
+    def small(self: Stage) -> Iterator[Watch]:
+        with Watch(self.target, journal=self.journal, buffer=1) as watch:
+            for _ in range(2000):
+                os.close(os.open(self.target, os.O_WRONLY))
+            yield watch
+
+    monkeypatch.setattr(Stage, "watch", small)
+    with stage(place, journal, daemon) as here:
+        report = here.tell(1, shadow)
+    assert report.verdict == UNKNOWN, report.claims
+    with pytest.raises(EvidenceLost), ExitStack(), stage(place, journal, daemon) as here, small(here) as watch:
+        watch.collect()
