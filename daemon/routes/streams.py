@@ -11,15 +11,16 @@ from fastapi.responses import StreamingResponse
 
 from daemon import views
 from daemon.answers import Json
-from daemon.attach import DEFAULT_DETACH_KEYS, MULTIPLEXED, RAW, Client, DetachKeys, Session
+from daemon.attach import DEFAULT_DETACH_KEYS, FRAME, MULTIPLEXED, RAW, Client, DetachKeys, Session
 from daemon.containers import Container
 from daemon.deps import ApiVersion, StrictRoute, Switch, TheContainer, TheExec
 from daemon.execs import Exec
-from daemon.hijack import HijackedResponse
+from daemon.hijack import Connection, HijackedResponse
 from daemon.logs import Query as LogQuery
 from daemon.logs import log_stream
 from daemon.models import ExecCreate, ExecStart
-from lab.errors import InvalidArgument
+from daemon.streams import STDOUT
+from lab.errors import InvalidArgument, LabError
 
 router = APIRouter(route_class=StrictRoute)
 MULTIPLEXED_SINCE = (1, 42)
@@ -122,10 +123,19 @@ async def start_exec(request: Request, found: TheExec, body: ExecStart, version:
     create = found.body
     client = Client(tty=body.Tty, stdout=create.AttachStdout, stderr=create.AttachStderr)
     found.run.output.listeners.add(client)
-    await found.start()
     session = Session(
         client, found.run.output, found.run.stdin if create.AttachStdin else None, close_stdin=not create.Tty,
         keys=DetachKeys(create.DetachKeys or DEFAULT_DETACH_KEYS) if create.Tty and create.AttachStdin else None,
         before=_Before(request, None, False, False),
     )  # fmt: skip
-    return HijackedResponse(_media_type(body.Tty, version), session.serve)
+
+    async def start_and_serve(connection: Connection) -> None:
+        try:
+            await found.start()
+        except LabError as error:  # dockerd, too, tells it in the stream: the 101 is out
+            message = f"OCI runtime exec failed: {error.message}\r\n".encode()
+            connection[1].write(message if body.Tty else FRAME.pack(STDOUT, len(message)) + message)
+        else:
+            await session.serve(connection)
+
+    return HijackedResponse(_media_type(body.Tty, version), start_and_serve)

@@ -1,0 +1,1 @@
+"""CLIENT/SERVER: `dockerish`, which asks the daemon for a container and never forks one."""

@@ -1,0 +1,244 @@
+"""`dockerish`'s verbs besides run and exec: each is a request or two."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import time
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from client.api import Api, socket_path
+from client.attach import FRAME
+from client.cli import carry
+from lab import runargs
+from lab.errors import InvalidArgument, LabError
+from lab.runargs import FLAG, Command, Option, RunOptions
+
+START = Command(
+    "start",
+    "start [OPTIONS] CONTAINER...",
+    "Start containers that were made or have ended.",
+    Option("--attach -a", FLAG, "stay with it: its output, the caller's signals, its exit code"),
+    Option("--interactive -i", FLAG, "and its input"),
+)
+ATTACH = Command("attach", "attach CONTAINER", "Connect to a running container's streams.")
+IMPORT = Command("import", "import TAR|- NAME", "Make an image of a root filesystem's tar.")
+VERSION = Command("version", "version", "Versions of both sides.")
+
+
+def create(api: Api, argv: Sequence[str]) -> int:
+    from client.cli import create_body
+
+    options = runargs.parse_run(argv, runargs.CREATE)
+    query = {"name": options.name} if options.name else {}
+    print(api.post("containers", "create", body=create_body(options), **query)["Id"])
+    return 0
+
+
+def start(api: Api, argv: Sequence[str]) -> int:
+    values, references = runargs.parse_containers(START, argv)
+    if not (values["attach"] or values["interactive"]):
+        return _each(references, lambda reference: api.post("containers", reference, "start"))
+    if len(references) > 1:
+        raise InvalidArgument("you cannot start and attach multiple containers at once")
+    return _attached(api, references[0], stdin=values["interactive"], begin=True)
+
+
+def attach(api: Api, argv: Sequence[str]) -> int:
+    _, references = runargs.parse_containers(ATTACH, argv)
+    return _attached(api, references[0], stdin=True, begin=False)
+
+
+def _attached(api: Api, reference: str, *, stdin: bool, begin: bool) -> int:
+    found = api.get("containers", reference, "json")
+    if not begin and not found["State"]["Running"]:
+        raise InvalidArgument("you cannot attach to a stopped container, start it first")
+    config, path = found["Config"], ("containers", found["Id"])
+    options = RunOptions("", [], tty=config["Tty"], interactive=stdin and config["OpenStdin"])
+    condition = "removed" if found["HostConfig"]["AutoRemove"] else "next-exit"
+    streams = {"stream": 1, "stdout": 1, "stderr": 1, "stdin": int(options.interactive)}
+    with (
+        api.hijack(*path, "attach", **streams) as connection,
+        api.stream("POST", *path, "wait", condition=condition) as ended,
+    ):
+        if begin:
+            api.post(*path, "start")
+        carry(api, connection, path, options)
+        code: int = ended.json()["StatusCode"]
+    return code
+
+
+def ps(api: Api, argv: Sequence[str]) -> int:
+    values, _ = runargs.PS.parse(argv)
+    found = api.get("containers", "json", all=values["all"])
+    length = 64 if values["no_trunc"] else 12
+    if values["quiet"]:
+        for row in found:
+            print(row["Id"][:length])
+        return 0
+    _table(
+        ("CONTAINER ID", "IMAGE", "COMMAND", "CREATED", "STATUS", "NAMES"),
+        [_ps_row(row, length) for row in found],
+    )
+    return 0
+
+
+def _ps_row(row: dict[str, Any], length: int) -> tuple[str, ...]:
+    command = row["Command"]
+    if length < 64 and len(command) > 20:
+        command = command[:19] + "\N{HORIZONTAL ELLIPSIS}"
+    created = f"{_ago(row['Created'])} ago"
+    return row["Id"][:length], row["Image"], json.dumps(command), created, row["Status"], row["Names"][0][1:]
+
+
+def _ago(moment: int) -> str:
+    seconds = int(time.time()) - moment
+    for unit, length in (("day", 86400), ("hour", 3600), ("minute", 60)):
+        if seconds >= length:
+            return f"{seconds // length} {unit}{'s' if seconds >= 2 * length else ''}"
+    return f"{seconds} second{'s' if seconds != 1 else ''}"
+
+
+def _table(head: tuple[str, ...], rows: list[tuple[str, ...]]) -> None:
+    widths = [max(len(row[column]) for row in [head, *rows]) for column in range(len(head))]
+    for row in [head, *rows]:
+        print("   ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
+
+
+def logs(api: Api, argv: Sequence[str]) -> int:
+    values, (reference, *_) = runargs.parse_containers(runargs.LOGS, argv)
+    tty = api.get("containers", reference, "json")["Config"]["Tty"]
+    query = {
+        "stdout": 1, "stderr": 1, "follow": values["follow"], "timestamps": values["timestamps"],
+        "tail": values["tail"] or "all", "since": _since(values["since"]),
+    }  # fmt: skip
+    with api.stream("GET", "containers", reference, "logs", **query) as stream:
+        for target, data in _demultiplexed(stream.chunks(), framed=not tty):
+            os.write(target, data)
+    return 0
+
+
+def _since(text: str | None) -> float | None:
+    if not text:
+        return None
+    try:
+        if text[-1] in "smh":
+            return time.time() - float(text[:-1]) * {"s": 1, "m": 60, "h": 3600}[text[-1]]
+        return float(text)
+    except ValueError:
+        raise InvalidArgument(f"invalid time for --since: {text}", "write seconds since 1970, or 90s, 10m, 2h") from None
+
+
+def _demultiplexed(chunks: Any, *, framed: bool) -> Any:
+    pending = b""
+    for chunk in chunks:
+        if not framed:
+            yield 1, chunk
+            continue
+        pending += chunk
+        while len(pending) >= FRAME.size:
+            target, length = FRAME.unpack_from(pending)
+            end = FRAME.size + length
+            if len(pending) < end:
+                break
+            yield target, pending[FRAME.size : end]
+            pending = pending[end:]
+
+
+def stop(api: Api, argv: Sequence[str]) -> int:
+    values, references = runargs.parse_containers(runargs.STOP, argv)
+    query = {"t": values["time"]} if values["time"] else {}
+    return _each(references, lambda reference: api.post("containers", reference, "stop", **query))
+
+
+def kill(api: Api, argv: Sequence[str]) -> int:
+    values, references = runargs.parse_containers(runargs.KILL, argv)
+    number = values["signal"] or "KILL"
+    return _each(references, lambda reference: api.post("containers", reference, "kill", signal=number))
+
+
+def remove(api: Api, argv: Sequence[str]) -> int:
+    values, references = runargs.parse_containers(runargs.RM, argv)
+    return _each(references, lambda reference: api.delete("containers", reference, force=values["force"]))
+
+
+def wait(api: Api, argv: Sequence[str]) -> int:
+    _, references = runargs.parse_containers(runargs.WAIT, argv)
+    return _each(references, lambda reference: api.post("containers", reference, "wait")["StatusCode"], show=True)
+
+
+def inspect(api: Api, argv: Sequence[str]) -> int:
+    _, references = runargs.parse_containers(runargs.INSPECT, argv)
+    print(json.dumps([api.get("containers", reference, "json") for reference in references], indent=4))
+    return 0
+
+
+def images(api: Api, argv: Sequence[str]) -> int:
+    runargs.IMAGES.parse(argv)
+    for image in api.get("images", "json"):
+        name = image["RepoTags"][0].removesuffix(":latest")
+        print(f"{name:30} {image['Id'].removeprefix('sha256:')[:12]}  {image['Size'] / 1e6:8.1f} MB")
+    return 0
+
+
+def import_(api: Api, argv: Sequence[str]) -> int:
+    _, plain = IMPORT.parse(argv)
+    if len(plain) != 2:
+        raise InvalidArgument('"import" requires a tar and a name', f"usage: {IMPORT.usage}")
+    source, name = plain
+    try:
+        with os.fdopen(os.dup(0), "rb") if source == "-" else open(source, "rb") as file:  # noqa: PTH123
+            print(api.upload(file, "images", "create", fromSrc="-", repo=name)["status"])
+    except OSError as error:
+        raise InvalidArgument(f"cannot read {source}: {error.strerror}", "give a tar, or - for standard input") from None
+    return 0
+
+
+def version(api: Api, argv: Sequence[str]) -> int:
+    VERSION.parse(argv)
+    found = api.get("version")
+    print(f"dockerish  speaks Docker's API over {api.path}")
+    print(f"labd       {found['Version']}, API {found['ApiVersion']}, Linux {found['KernelVersion']}")
+    return 0
+
+
+def _each(references: Sequence[str], act: Callable[[str], object], *, show: bool = False) -> int:
+    """Act on every container that was named, print each name (or what came out); an error spares the others."""
+    code = 0
+    for reference in references:
+        try:
+            result = act(reference)
+            print(result if show else reference)
+        except LabError as error:
+            print(f"dockerish: {error.message}", file=sys.stderr)
+            code = error.exit_code
+    return code
+
+
+COMMANDS: tuple[tuple[Command, Callable[[Api, Sequence[str]], int]], ...] = (
+    (runargs.PS, ps), (runargs.LOGS, logs), (runargs.STOP, stop), (runargs.KILL, kill), (runargs.RM, remove),
+    (runargs.WAIT, wait), (runargs.INSPECT, inspect), (runargs.CREATE, create), (START, start), (ATTACH, attach),
+    (runargs.IMAGES, images), (IMPORT, import_), (VERSION, version),
+)  # fmt: skip
+
+
+def dispatch(host: str, verb: str, argv: Sequence[str]) -> int:
+    """Run one verb; raises InvalidArgument for one that there is not."""
+    if verb in ("--help", "-h", "help"):
+        print(usage())
+        return 0
+    for command, act in COMMANDS:
+        if command.name == verb:
+            return act(Api(socket_path(host)), argv)
+    raise InvalidArgument(f'"{verb}" is not a dockerish command', "see 'dockerish --help'")
+
+
+def usage() -> str:
+    """The text of `dockerish --help`."""
+    described = (runargs.RUN, runargs.EXEC, *(command for command, _ in COMMANDS))
+    rows = [f"  {command.name:8} {command.summary}" for command in described]
+    return "\n".join(
+        ["Usage: dockerish [--host unix://PATH] COMMAND", "", "Containers by a daemon: client and server.", "", *rows]
+    )
