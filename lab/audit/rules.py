@@ -14,7 +14,6 @@ import shlex
 import struct
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Self
 
 from lab.audit.syscall_table import ARCHES, NUMBERS, SYSCALLS
@@ -108,8 +107,12 @@ class Rule:
         arch = next((field.value for field in self.fields if field.name == "arch"), None)
         return ARCHES.get(arch, "") if isinstance(arch, int) else platform.machine()
 
-    def pack(self) -> bytes:
-        """As AUDIT_ADD_RULE and AUDIT_DEL_RULE take it."""
+    def pack(self, *, first: bool = False) -> bytes:
+        """As AUDIT_ADD_RULE and AUDIT_DEL_RULE take it; `first` adds it ahead of all others, as `auditctl -A` does.
+
+        Of several rules that match an event only the foremost gives its key. The kernel forgets `first` once the rule
+        is in its place, so it is listed and deleted without.
+        """
         kinds, values, flags, strings = [], [], [], b""
         for field in self.fields:
             kinds.append(_FIELDS[field.name])
@@ -121,7 +124,7 @@ class Rule:
             else:
                 values.append(field.value)
         padding = [0] * (_MAX_FIELDS - len(kinds))
-        head = (_LISTS[self.filter], _ACTIONS[self.action], len(kinds), *self._mask())
+        head = (_LISTS[self.filter] | (_PREPEND if first else 0), _ACTIONS[self.action], len(kinds), *self._mask())
         columns = (*kinds, *padding, *values, *padding, *flags, *padding)
         return _RULE.pack(*head, *columns, len(strings)) + strings
 
@@ -160,7 +163,7 @@ class Rule:
             elif option == "-S":
                 names += value.split(",")
             elif option == "-w":
-                fields.append(Field("dir" if Path(value).is_dir() else "path", "=", value))
+                fields.append(Field("dir" if os.path.isdir(value) else "path", "=", value))
             elif option in ("-F", "-p", "-k"):
                 fields.append(Field.parse({"-F": "", "-p": "perm=", "-k": "key="}[option] + value))
             else:
@@ -200,7 +203,7 @@ def watch(path: str, *, perm: str = "wa") -> Rule:
     """
     if not path.startswith("/"):
         raise InvalidArgument(f"audit watches absolute paths, not {path!r}")
-    kind = "dir" if Path(path).is_dir() else "path"
+    kind = "dir" if os.path.isdir(path) else "path"
     return Rule((Field(kind, "=", path), Field.parse(f"perm={perm}")))
 
 

@@ -157,7 +157,8 @@ class Watch:
         packed = rule.pack()
         self._note(RULE, packed=packed.hex(), line=rule.to_auditctl())
         stack.callback(_remove_rule, self._control, packed)
-        self._control.add_rule(packed)
+        # First, or an administrator's own rule on the same file would put its key on the event instead of this one.
+        self._control.add_rule(rule.pack(first=True))
 
     def _note(self, kind: str, **facts: object) -> None:
         if self._journal:
