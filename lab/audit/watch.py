@@ -29,8 +29,8 @@ from lab.audit.rules import TOUCH_CALLS, Rule, syscalls, watch
 from lab.errors import AuditLocked, AuditUnavailable, EvidenceLost
 
 RULE, ENABLED = "audit-rule", "audit-enabled"
-# An event that another processor is still writing when a marker comes back is there by the next one.
-_ROUNDS = 5
+# Seconds to wait for the rest of an event that another process is still writing when the marker is back; each longer.
+_PATIENCE = (0.005, 0.05, 0.2, 1.0)
 
 
 class Journal(Protocol):
@@ -118,7 +118,7 @@ class Watch:
         return self._reader.fileno()
 
     def pump(self) -> None:
-        """Take in what is queued now, without waiting: for a workload of more than some 2,000 file events."""
+        """Take in what is queued now, without waiting: for a workload of more than 10,000 file events."""
         self._queue += self._reader.pending()
 
     def collect(self) -> list[Event]:
@@ -127,17 +127,16 @@ class Watch:
         All others are added to `events` with them. Raises EvidenceLost if any record of that time is missing.
         """
         self.pump()
-        for _ in range(_ROUNDS):
-            end = self._marker()
-            if not end:
+        end = self._marker()
+        found = self._until(end)
+        for seconds in _PATIENCE:
+            if not end or self._reader.overrun or not _incomplete(found, self._since, end):
                 break
+            self._queue += self._reader.records(seconds)
             found = self._until(end)
-            self._lost = _incomplete(found, self._since, end)
-            if not self._lost:
-                break
-        if self.lost or not end:
-            reason = self.lost or "a marker record did not come back"
-            raise EvidenceLost(f"audit evidence is incomplete: {reason}", "run it again on a quieter machine")
+        self._lost = _incomplete(found, self._since, end) if end else "a marker record did not come back"
+        if self.lost:
+            raise EvidenceLost(f"audit evidence is incomplete: {self.lost}", "run it again on a quieter machine")
         self._queue = [(kind, text) for kind, text in self._queue if _serial(text) > end]
         self._since = end
         self.events += found
