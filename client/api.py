@@ -53,7 +53,9 @@ class Api:
         """POST a file's bytes."""
         with self._translated():
             chunks = iter(lambda: file.read(1 << 20), b"")
-            response = self._client.post(_url(path, query), content=chunks, headers={"Content-Type": "application/x-tar"})
+            response = self._client.post(
+                _url(path, query), content=chunks, headers={"Content-Type": "application/x-tar"}
+            )
             return _checked(response).json()
 
     @contextlib.contextmanager

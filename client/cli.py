@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
 from collections.abc import Callable, Sequence
@@ -66,17 +67,13 @@ def carry(api: Api, connection: Any, path: tuple[str, str], options: RunOptions 
     if options.tty and path[0] == "exec":
         resize()
     with RawTerminal(options.tty and options.interactive):
-        Attachment(
-            *connection, framed=not options.tty, stdin=options.interactive, on_signal=on_signal
-        ).run()
+        Attachment(*connection, framed=not options.tty, stdin=options.interactive, on_signal=on_signal).run()
 
 
 def ignoring(act: Callable[[], object]) -> None:
     """The process may end at any moment: then there is nothing left to signal or to resize."""
-    try:
+    with contextlib.suppress(LabError):
         act()
-    except LabError:
-        pass
 
 
 def create_body(options: RunOptions) -> dict[str, Any]:

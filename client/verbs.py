@@ -128,7 +128,9 @@ def _since(text: str | None) -> float | None:
             return time.time() - float(text[:-1]) * {"s": 1, "m": 60, "h": 3600}[text[-1]]
         return float(text)
     except ValueError:
-        raise InvalidArgument(f"invalid time for --since: {text}", "write seconds since 1970, or 90s, 10m, 2h") from None
+        raise InvalidArgument(
+            f"invalid time for --since: {text}", "write seconds since 1970, or 90s, 10m, 2h"
+        ) from None
 
 
 def _demultiplexed(chunks: Any, *, framed: bool) -> Any:
@@ -192,7 +194,9 @@ def import_(api: Api, argv: Sequence[str]) -> int:
         with os.fdopen(os.dup(0), "rb") if source == "-" else open(source, "rb") as file:  # noqa: PTH123
             print(api.upload(file, "images", "create", fromSrc="-", repo=name)["status"])
     except OSError as error:
-        raise InvalidArgument(f"cannot read {source}: {error.strerror}", "give a tar, or - for standard input") from None
+        raise InvalidArgument(
+            f"cannot read {source}: {error.strerror}", "give a tar, or - for standard input"
+        ) from None
     return 0
 
 

@@ -67,7 +67,9 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="labd", description="The client/server engine's daemon: a subset of dockerd.")
     parser.add_argument("--socket", type=Path, default=Path(SOCKET), help="UNIX socket to listen on (%(default)s)")
-    parser.add_argument("--state", type=Path, default=Path(STATE), help="directory for containers and images (%(default)s)")
+    parser.add_argument(
+        "--state", type=Path, default=Path(STATE), help="directory for containers and images (%(default)s)"
+    )
     parser.add_argument("--group", default="", help="group that may use the socket, besides root")
     parser.add_argument("--allow-loginuid", action="store_true", help="start although this login's uid is set")
     parser.add_argument("--debug", action="store_true", help="log every request")

@@ -23,7 +23,9 @@ def create_app(engine: Engine) -> FastAPI:
         yield {"engine": engine}
         await engine.close()
 
-    app = FastAPI(title="labd", summary="A subset of Docker's Engine API", docs_url=None, redoc_url=None, lifespan=lifespan)
+    app = FastAPI(
+        title="labd", summary="A subset of Docker's Engine API", docs_url=None, redoc_url=None, lifespan=lifespan
+    )
     for module in (system, containers, streams, archive, images, absent):
         app.include_router(module.router)
     answers.install(app)

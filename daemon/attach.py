@@ -80,7 +80,9 @@ def _key(name: str) -> int:
             return ord(letter) - ord("a") + 1
         if letter in CONTROL_KEYS:
             return CONTROL_KEYS[letter]
-    raise InvalidArgument(f"Unknown character: '{name[:40]}'", "write single characters and ctrl-X, with commas between")
+    raise InvalidArgument(
+        f"Unknown character: '{name[:40]}'", "write single characters and ctrl-X, with commas between"
+    )
 
 
 class Session:

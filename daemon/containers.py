@@ -71,7 +71,10 @@ class Container:
         """Tell those who follow the daemon's events."""
         labels = {key: str(value) for key, value in self.body["Labels"].items()}
         self.engine.events.add(
-            "container", action, self.id, **{**labels, "image": self.record.config["image"], "name": self.name, **attributes}
+            "container",
+            action,
+            self.id,
+            **{**labels, "image": self.record.config["image"], "name": self.name, **attributes},
         )
 
     def require_running(self) -> None:
@@ -101,6 +104,9 @@ class Container:
         process = await run.start(
             self.engine.link, self.id, self.spec, stdin=self.body["OpenStdin"], log=self.record.log_path
         )
+        size = self.body["HostConfig"]["ConsoleSize"]
+        if self.spec.tty and len(size) == 2 and all(size):
+            run.resize(*size)
         self.record.started(process.pid, self.engine.link.pid)
         self.record.save_state(error="")
         self.event("start")

@@ -6,9 +6,7 @@ import asyncio
 import fcntl
 import os
 import signal
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 from daemon.containers import Container
 from daemon.events import Events
@@ -18,7 +16,7 @@ from daemon.names import random_name
 from daemon.options import run_options
 from daemon.spawning import SpawnerLink
 from lab.assemble import assemble
-from lab.errors import Conflict, InvalidArgument, LabError, NoSuchContainer, NoSuchExec
+from lab.errors import Conflict, InvalidArgument, NoSuchContainer, NoSuchExec
 from lab.images import Images
 from lab.store import Store, new_id
 

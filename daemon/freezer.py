@@ -53,14 +53,14 @@ def forget(container_id: str) -> None:
 def processes(pid: int) -> list[int]:
     """The pids, in our namespace, of all processes in pid's pid namespace."""
     try:
-        namespace = os.readlink(f"/proc/{pid}/ns/pid")
+        namespace = Path(f"/proc/{pid}/ns/pid").readlink()
     except OSError:
         return []
     found = []
-    for name in os.listdir("/proc"):
+    for name in os.listdir("/proc"):  # noqa: PTH208 - ten times as fast, and there may be thousands
         if name.isdigit():
             with contextlib.suppress(OSError):
-                if os.readlink(f"/proc/{name}/ns/pid") == namespace:
+                if Path(f"/proc/{name}/ns/pid").readlink() == namespace:
                     found.append(int(name))
     return sorted(found)
 

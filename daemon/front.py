@@ -42,7 +42,9 @@ def _strip_version(scope: Scope) -> tuple[int, int]:
     version, path = (int(found[1]), int(found[2])), found[3]
     text = f"{version[0]}.{version[1]}"
     if version > API_VERSION:
-        raise HTTPException(400, f"client version {text} is too new. Maximum supported API version is {_dots(API_VERSION)}")
+        raise HTTPException(
+            400, f"client version {text} is too new. Maximum supported API version is {_dots(API_VERSION)}"
+        )
     if version < OLDEST_API:
         raise HTTPException(
             400, f"client version {text} is too old. Minimum supported API version is {_dots(OLDEST_API)}"

@@ -30,14 +30,14 @@ class HijackProtocol(H11Protocol):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self._application = self.app
-        self.app = self._run  # type: ignore[assignment]
+        self.app = self._run
         self._half_closed = False
         self._head_timer: asyncio.TimerHandle | None = None
 
     async def _run(self, scope: Scope, receive: Receive, send: Send) -> None:
         scope["extensions"] = {"hijack": self._take_over}
         scope["socket"] = self.transport.get_extra_info("socket")
-        await self._application(scope, receive, send)  # type: ignore[arg-type]
+        await self._application(scope, receive, send)
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
@@ -70,7 +70,7 @@ class HijackProtocol(H11Protocol):
         return None
 
     def _upgrading(self) -> bool:
-        return self.conn.their_state is h11.MIGHT_SWITCH_PROTOCOL
+        return self.conn.their_state is h11.MIGHT_SWITCH_PROTOCOL  # type: ignore[attr-defined]
 
     def on_response_complete(self) -> None:
         """An ordinary answer to an upgrade request (a 404): the half that was kept open has no use any more."""

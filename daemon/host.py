@@ -6,6 +6,7 @@ import os
 import platform
 import socket
 from importlib import metadata
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from daemon.front import API_VERSION, OLDEST_API
@@ -53,7 +54,7 @@ def info(engine: Engine) -> dict[str, Any]:
         "KernelVersion": kernel.release, "OperatingSystem": _operating_system(), "OSType": "linux", "OSVersion": "",
         "Architecture": kernel.machine, "NCPU": os.cpu_count(),
         "MemTotal": os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"),
-        "CgroupDriver": "none", "CgroupVersion": "2" if os.path.exists("/sys/fs/cgroup/cgroup.controllers") else "1",
+        "CgroupDriver": "none", "CgroupVersion": "2" if Path("/sys/fs/cgroup/cgroup.controllers").exists() else "1",
         "LoggingDriver": "json-file", "Runtimes": {"lab": {"path": "lab.runtime"}}, "DefaultRuntime": "lab",
         "InitBinary": "lab.runtime.init", "SecurityOptions": [], "LiveRestoreEnabled": False,
         "Plugins": {"Volume": [], "Network": ["host", "none"], "Authorization": None, "Log": ["json-file"]},
@@ -62,7 +63,7 @@ def info(engine: Engine) -> dict[str, Any]:
         "MemoryLimit": False, "SwapLimit": False, "CpuCfsPeriod": False, "CpuCfsQuota": False, "CPUShares": False,
         "CPUSet": False, "PidsLimit": False, "OomKillDisable": False, "IPv4Forwarding": True,
         "BridgeNfIptables": True, "BridgeNfIp6tables": True, "Debug": False, "ExperimentalBuild": False,
-        "NFd": len(os.listdir("/proc/self/fd")), "NGoroutines": 0, "NEventsListener": 0, "SystemTime": "",
+        "NFd": len(list(Path("/proc/self/fd").iterdir())), "NGoroutines": 0, "NEventsListener": 0, "SystemTime": "",
         "HttpProxy": "", "HttpsProxy": "", "NoProxy": "", "Labels": [], "Warnings": [], "GenericResources": None,
         "ContainerdCommit": {"ID": ""}, "RuncCommit": {"ID": ""}, "InitCommit": {"ID": ""}, "Isolation": "",
     }  # fmt: skip

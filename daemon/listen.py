@@ -46,7 +46,9 @@ def bind(path: Path, group: str) -> Listener:
         path.parent.mkdir(parents=True, exist_ok=True)
         lock_fd = os.open(f"{path}.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     except PermissionError as error:
-        raise NotAllowed(f"cannot write {error.filename}: {error.strerror}", "run labd as root, or use --socket") from None
+        raise NotAllowed(
+            f"cannot write {error.filename}: {error.strerror}", "run labd as root, or use --socket"
+        ) from None
     try:
         fcntl.flock(lock_fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
@@ -58,7 +60,9 @@ def bind(path: Path, group: str) -> Listener:
     try:
         sock.bind(str(path))
     except OSError as error:
-        raise InvalidArgument(f"cannot bind {path}: {error.strerror or error}", "a UNIX path has at most 107 bytes") from None
+        raise InvalidArgument(
+            f"cannot bind {path}: {error.strerror or error}", "a UNIX path has at most 107 bytes"
+        ) from None
     finally:
         os.umask(before)
     os.chown(path, 0 if os.geteuid() == 0 else -1, gid)

@@ -41,7 +41,7 @@ def _status(engine: Engine, container: Container, wanted: str) -> bool:
 
 def _created_before(engine: Engine, container: Container, wanted: str) -> bool:
     """until=: a time in seconds since 1970, or how long ago (10m)."""
-    return container.record.config["created"] / 1e9 < moment(wanted)
+    return _age(container) < moment(wanted) * 1e9
 
 
 TESTS: dict[str, Test] = {

@@ -70,7 +70,8 @@ class _Lines:
 
     def read(self) -> Iterator[Line]:
         """Those that are there now."""
-        for moment, stream, data, self.offset in logs.read(self.path, self.offset):
+        for moment, stream, data, offset in logs.read(self.path, self.offset):
+            self.offset = offset
             for line in self._split(moment, stream, data) if self.whole else [(moment, stream, data)]:
                 if self.query.wants(line):
                     yield line

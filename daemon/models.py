@@ -59,6 +59,9 @@ class Host(Body):
     CapDrop: Words = Field(default_factory=list)
     SecurityOpt: Words = Field(default_factory=list)
     Init: Flag = False
+    ConsoleSize: Annotated[list[Annotated[StrictInt, Field(ge=0, le=65535)]], _nothing_for_null(list)] = Field(
+        default_factory=list, max_length=2
+    )
     RestartPolicy: Annotated[Restart, _nothing_for_null(dict)] = Field(default_factory=Restart)
 
 

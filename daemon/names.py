@@ -4,7 +4,7 @@ from __future__ import annotations
 
 ADJECTIVES = (
     "able", "brave", "calm", "clever", "eager", "fair", "gentle", "happy", "jolly", "keen", "kind", "lively", "merry",
-    "nice", "patient", "proud", "quick", "quiet", "sharp", "silent", "steady", "swift", "tender", "vivid", "warm", "wise",
+    "nice", "patient", "proud", "quick", "quiet", "sharp", "silent", "steady", "swift", "tender", "vivid", "warm",
 )  # fmt: skip
 PEOPLE = (  # of UNIX, and of what came of it
     "allman", "bourne", "corbato", "dijkstra", "goldberg", "hamilton", "hopper", "johnson", "joy", "kernighan", "knuth",

@@ -22,7 +22,9 @@ class Run:
         self.process: Spawned | None = None
         self._begun = asyncio.Event()
 
-    async def start(self, link: SpawnerLink, key: str, spec: Spec, *, stdin: bool, log: str = "", into: str = "") -> Spawned:
+    async def start(
+        self, link: SpawnerLink, key: str, spec: Spec, *, stdin: bool, log: str = "", into: str = ""
+    ) -> Spawned:
         """Spawn it and connect its streams. Raises what lab.runtime.spawn() raises; the output then ends."""
         try:
             stdio = Stdio(tty=spec.tty, stdin=stdin)

@@ -17,7 +17,11 @@ async def top(pid: int, arguments: str) -> dict[str, Any]:
         raise InvalidArgument(f"invalid ps argument in {arguments[:80]!r}", "see ps(1)")
     try:
         ps = await asyncio.create_subprocess_exec(
-            "ps", *words, stdin=asyncio.subprocess.DEVNULL, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE
+            "ps",
+            *words,
+            stdin=asyncio.subprocess.DEVNULL,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.PIPE,
         )
     except FileNotFoundError:
         raise MissingFeature("ps(1) is not installed on this machine", "install the package procps") from None

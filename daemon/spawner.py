@@ -117,8 +117,8 @@ class Spawner:
                 os.close(console)
         except LabError as error:
             self._send({"id": request["id"], "error": [type(error).__name__, error.message, error.hint]})
-        except OSError as error:
-            self._send({"id": request["id"], "error": ["CannotStart", f"cannot start: {error.strerror}", ""]})
+        except Exception as error:  # whatever it is, the other containers' parent must live on
+            self._send({"id": request["id"], "error": ["CannotStart", f"cannot start: {error}", ""]})
         finally:
             for fd in stdio:
                 os.close(fd)
@@ -172,7 +172,7 @@ class Spawner:
 
 
 def main() -> None:
-    """`python -I -S -c ... CHECKOUT SOCKET-FD LOCK-FD STORE`; the lock is held until the last container is accounted for."""
+    """`python -I -S -c ... CHECKOUT SOCKET-FD LOCK-FD STORE`; the lock is kept to the very end."""
     syscalls.set_process_name("labd-spawner")
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         # A handler, not SIG_IGN, which every container would inherit. labd decides when to end, by closing the socket.

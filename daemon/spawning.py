@@ -8,19 +8,16 @@ import itertools
 import os
 import signal
 import socket
-import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
+from daemon.helpers import python
 from daemon.spawner import Inbox, pack
 from lab import errors
 from lab.errors import CannotStart, LabError
 from lab.spec import Spec
 from lab.store import UNKNOWN
-
-BOOT = "import sys; sys.path.append(sys.argv[1]); from daemon.spawner import main; main()"
 
 
 @dataclass(slots=True)
@@ -69,8 +66,7 @@ class SpawnerLink:
             end.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 1 << 20)
         with theirs:
             fds = [theirs.fileno(), self.lock_fd]
-            root = str(Path(__file__).resolve().parent.parent)
-            command = [sys.executable, "-I", "-S", "-c", BOOT, root, *map(str, fds), self.store]
+            command = python("spawner", *map(str, fds), self.store)
             for fd in fds:
                 os.set_inheritable(fd, True)
             try:

@@ -19,7 +19,7 @@ class Upload:
 
     async def __aenter__(self) -> IO[bytes]:
         reading, writing = os.pipe2(os.O_CLOEXEC)
-        self.file = open(reading, "rb")  # noqa: SIM115 - closed by __aexit__
+        self.file = os.fdopen(reading, "rb")
         self.task = asyncio.create_task(self._feed(writing))
         return self.file
 

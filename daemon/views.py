@@ -9,6 +9,8 @@ from daemon.containers import Container
 from daemon.execs import Exec
 from daemon.logs import rfc3339
 
+COPIED = ("AttachStdin", "AttachStdout", "AttachStderr", "Tty", "OpenStdin", "StdinOnce")
+
 
 def inspect(container: Container, *, size: bool = False) -> dict[str, Any]:
     """GET /containers/ID/json."""
@@ -58,7 +60,7 @@ def config(container: Container) -> dict[str, Any]:
     command = body["Cmd"] or (spec.args[1:] if body["Entrypoint"] else spec.args)
     return {
         "Hostname": spec.hostname, "Domainname": "", "User": spec.user,
-        **{name: body[name] for name in ("AttachStdin", "AttachStdout", "AttachStderr", "Tty", "OpenStdin", "StdinOnce")},
+        **{name: body[name] for name in COPIED},
         "Env": [f"{name}={value}" for name, value in spec.env.items()],
         "Cmd": command or None, "Image": container.record.config["image"], "Volumes": None,
         "WorkingDir": body["WorkingDir"], "Entrypoint": body["Entrypoint"], "OnBuild": None,

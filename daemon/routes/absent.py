@@ -9,22 +9,23 @@ from daemon.deps import TheEngine
 from lab.errors import NotFound, NotImplementedHere
 
 router = APIRouter()
-WRITING = {
-    "volumes": "bind a directory of the host instead: -v /SRC:/DST",
-    "networks": "use --network host or --network none",
-    "build": "make the root filesystem elsewhere and `docker import` its tar",
-    "session": "make the root filesystem elsewhere and `docker import` its tar",
-    "commit": "`docker export` is not there either; import a tar made elsewhere",
-    "auth": "there are no registries: images come from `docker import`",
-    "plugins": "there are none",
-    "swarm": "one machine is enough to lose a login uid",
-    "services": "there is no swarm",
-    "nodes": "there is no swarm",
-    "tasks": "there is no swarm",
-    "secrets": "there is no swarm",
-    "configs": "there is no swarm",
-    "distribution": "there are no registries: images come from `docker import`",
-}  # fmt: skip
+NO_REGISTRY = ("registries are not part of this lab", "images come from `docker import`")
+NO_BUILD = ("building images is not part of this lab", "make a root filesystem elsewhere and `docker import` its tar")
+NO_SWARM = ("swarms are not part of this lab", "one machine is enough to lose a login uid")
+ABSENT = {
+    "volumes": ("named volumes are not part of this lab", "bind a directory of the host instead: -v /SRC:/DST"),
+    "networks": ("networks of one's own are not part of this lab", "use --network host or --network none"),
+    "plugins": ("plugins are not part of this lab", "there are none"),
+    "containers": (
+        "this action on containers is not part of this lab",
+        "see the lab's documentation for those that are",
+    ),
+    "images": ("this action on images is not part of this lab", "there are import, ls, inspect and rm"),
+    "commit": ("committing a container is not part of this lab", "copy what you need out with `docker cp`"),
+    **dict.fromkeys(("auth", "distribution"), NO_REGISTRY),
+    **dict.fromkeys(("build", "session", "grpc"), NO_BUILD),
+    **dict.fromkeys(("swarm", "services", "nodes", "tasks", "secrets", "configs"), NO_SWARM),
+}
 
 
 @router.get("/volumes")
@@ -71,9 +72,9 @@ async def prune(engine: TheEngine) -> Response:
 @router.api_route("/{thing}/{rest:path}", methods=["GET", "POST", "PUT", "DELETE"], include_in_schema=False)
 async def absent(thing: str, rest: str = "") -> Response:
     """Everything else."""
-    if thing in WRITING:
-        raise NotImplementedHere(f"{thing} is not part of this lab", WRITING[thing])
-    raise NotFound("page not found")
+    if thing not in ABSENT:
+        raise NotFound("page not found")
+    raise NotImplementedHere(*ABSENT[thing])
 
 
 def _network(name: str) -> dict[str, object]:

@@ -1,7 +1,66 @@
-"""/containers/ID/archive: docker cp."""
+"""/containers/ID/archive and /containers/ID/changes: docker cp and docker diff."""
 
 from __future__ import annotations
 
-from fastapi import APIRouter
+import asyncio
+import base64
+import json
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack
+from typing import Annotated, Any
 
-router = APIRouter()
+from fastapi import APIRouter, Query, Request, Response
+from fastapi.responses import StreamingResponse
+
+from daemon.answers import Json
+from daemon.deps import TheContainer
+from daemon.helpers import Archiver, path_stat
+from daemon.layers import changes
+
+router = APIRouter(prefix="/containers/{reference}")
+InPath = Annotated[str, Query(max_length=4096)]
+
+
+@router.head("/archive")
+async def stat(container: TheContainer, path: InPath = "") -> Response:
+    """docker cp: what is there?"""
+    async with Archiver(container, "stat", path) as archiver:
+        return Response(headers=_header(await archiver.answer()))
+
+
+@router.get("/archive")
+async def get(container: TheContainer, path: InPath = "") -> Response:
+    """docker cp CONTAINER:PATH -"""
+    async with AsyncExitStack() as stack:
+        archiver = await stack.enter_async_context(Archiver(container, "get", path))
+        headers = _header(await archiver.answer())
+        open_archiver = stack.pop_all()
+
+    async def tar() -> AsyncIterator[bytes]:
+        async with open_archiver:
+            async for chunk in archiver.rest():
+                yield chunk
+
+    return StreamingResponse(tar(), media_type="application/x-tar", headers=headers)
+
+
+@router.put("/archive")
+async def put(
+    request: Request, container: TheContainer, path: InPath = "", noOverwriteDirNonDir: str = "", copyUIDGID: str = ""
+) -> Response:
+    """docker cp - CONTAINER:PATH"""
+    async with Archiver(container, "put", path) as archiver:
+        await archiver.feed(request)
+        await archiver.answer()
+    return Response(status_code=200)
+
+
+@router.get("/changes")
+async def diff(container: TheContainer) -> Response:
+    """docker diff"""
+    return Json(await asyncio.to_thread(changes, container.spec))
+
+
+def _header(answer: dict[str, Any]) -> dict[str, str]:
+    text = json.dumps(path_stat(answer)).encode()
+    return {"X-Docker-Container-Path-Stat": base64.b64encode(text).decode()}

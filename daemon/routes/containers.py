@@ -4,19 +4,22 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
 from collections.abc import AsyncIterator
 from typing import Annotated
 
-from fastapi import APIRouter, Query, Response
+from fastapi import APIRouter, Query, Request, Response
 from fastapi.responses import StreamingResponse
 
-from daemon import listing, procs, views
+from daemon import listing, procs, usage, views
 from daemon.answers import Json
 from daemon.containers import STOP_SECONDS, Container, signal_number
 from daemon.deps import Filters, StrictRoute, Switch, TheContainer, TheEngine
 from daemon.models import ContainerCreate
+from daemon.peer import peer_of
 from lab.errors import InvalidArgument
 
+log = logging.getLogger("labd")
 router = APIRouter(prefix="/containers", route_class=StrictRoute)
 Name = Annotated[str, Query(max_length=300)]
 Seconds = Annotated[int | None, Query(ge=-1, le=10**9)]
@@ -33,9 +36,11 @@ async def list_containers(
 
 
 @router.post("/create")
-async def create(engine: TheEngine, body: ContainerCreate, name: Name = "") -> Response:
+async def create(request: Request, engine: TheEngine, body: ContainerCreate, name: Name = "") -> Response:
     """docker create, the first part of docker run"""
-    return Json({"Id": engine.create(body, name).id, "Warnings": []}, 201)
+    container = engine.create(body, name)
+    log.info("%s: created by %s", container.name, peer_of(request.scope["socket"]))
+    return Json({"Id": container.id, "Warnings": []}, 201)
 
 
 @router.post("/prune")
@@ -140,6 +145,20 @@ async def top(container: TheContainer, ps_args: Annotated[str, Query(max_length=
     """docker top"""
     container.require_running()
     return Json(await procs.top(container.pid, ps_args))
+
+
+@router.get("/{reference}/stats")
+async def stats(
+    container: TheContainer, stream: Switch = True, one_shot: Annotated[Switch, Query(alias="one-shot")] = False
+) -> Response:
+    """docker stats"""
+    measured = usage.samples(container, stream=stream, one_shot=one_shot)
+
+    async def lines() -> AsyncIterator[bytes]:
+        async for sample in measured:
+            yield json.dumps(sample).encode() + b"\n"
+
+    return StreamingResponse(lines(), media_type="application/json")
 
 
 def _patience(container: Container, seconds: int | None) -> float | None:

@@ -74,7 +74,8 @@ async def disk_usage(engine: TheEngine) -> Response:
     images = engine.images.list()
     return Json(
         {
-            "LayersSize": sum(image.size for image in images), "Images": [host.image_summary(engine, i) for i in images],
+            "LayersSize": sum(image.size for image in images),
+            "Images": [host.image_summary(engine, image) for image in images],
             "Containers": [], "Volumes": [], "BuildCache": [], "BuilderSize": 0,
         }
     )  # fmt: skip

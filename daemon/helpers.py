@@ -1,0 +1,91 @@
+"""Processes of labd's own that must not be threads of it: how they are started, and the one behind `docker cp`."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import sys
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from starlette.requests import ClientDisconnect, Request
+
+from lab.errors import InvalidArgument, LabError, NotFound
+
+if TYPE_CHECKING:
+    from daemon.containers import Container
+
+CHECKOUT = str(Path(__file__).resolve().parent.parent)
+CHUNK = 1 << 16
+LONGEST_ANSWER = 1 << 16
+
+
+def python(module: str, *arguments: str) -> list[str]:
+    """The command for `daemon.MODULE.main()`, isolated from the environment and from site-packages."""
+    code = f"import sys; sys.path.append(sys.argv[1]); from daemon.{module} import main; main()"
+    return [sys.executable, "-I", "-S", "-c", code, CHECKOUT, *arguments]
+
+
+class Archiver:
+    """`async with Archiver(container, verb, path)`: daemon.archive at work in the container's root."""
+
+    def __init__(self, container: Container, verb: str, path: str) -> None:
+        if not path or "\0" in path:
+            raise InvalidArgument("path must be given, without NUL bytes")
+        where = ["stopped", container.engine.store.root, container.id]
+        self._fds: tuple[int, ...] = ()
+        if container.running and container.run.process:
+            self._fds = (container.run.process.pidfd,)
+            where = ["running", str(self._fds[0])]
+        # surrogateescape: a name in a container need not be UTF-8
+        self._command = python("archive", verb, "/" + path.lstrip("/"), *where)
+
+    async def __aenter__(self) -> Archiver:
+        self.process = await asyncio.create_subprocess_exec(
+            *self._command, stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE, pass_fds=self._fds,
+            limit=LONGEST_ANSWER,
+        )  # fmt: skip
+        assert self.process.stdin and self.process.stdout
+        self._in, self._out = self.process.stdin, self.process.stdout
+        return self
+
+    async def __aexit__(self, *error: object) -> None:
+        with contextlib.suppress(ProcessLookupError):
+            self.process.kill()
+        await self.process.wait()
+
+    async def feed(self, request: Request) -> None:
+        """The request's body is the tar to unpack."""
+        try:
+            async for chunk in request.stream():
+                self._in.write(chunk)
+                await self._in.drain()
+            self._in.close()
+        except ConnectionError:
+            pass  # it says why, in its answer
+        except ClientDisconnect:
+            raise InvalidArgument("the tar ended too early") from None
+
+    async def answer(self) -> dict[str, Any]:
+        """Its first line. Raises NotFound or InvalidArgument if that tells of a failure."""
+        line = await self._out.readline()
+        found: dict[str, Any] = json.loads(line or b'{"message": "the archiver died", "status": 500}')
+        if "message" not in found:
+            return found
+        kinds: dict[int, type[LabError]] = {404: NotFound, 400: InvalidArgument}
+        raise kinds.get(found["status"], LabError)(found["message"])
+
+    async def rest(self) -> AsyncIterator[bytes]:
+        """What follows that line."""
+        while chunk := await self._out.read(CHUNK):
+            yield chunk
+
+
+def path_stat(answer: dict[str, Any]) -> dict[str, Any]:
+    """The JSON for the header X-Docker-Container-Path-Stat."""
+    from daemon.logs import rfc3339
+
+    moment = rfc3339(answer["mtime"] * 10**9 + answer["nanoseconds"])
+    return {**{key: answer[key] for key in ("name", "size", "mode", "linkTarget")}, "mtime": moment}
