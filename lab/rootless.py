@@ -17,7 +17,7 @@ def mappings() -> tuple[Mappings, Mappings]:
     """
     uid, gid = os.getuid(), os.getgid()
     ranges = [_range("/etc/subuid", uid), _range("/etc/subgid", uid)]
-    if not all(ranges) or not shutil.which("newuidmap") or not shutil.which("newgidmap"):
+    if not all(count for _, count in ranges) or not shutil.which("newuidmap") or not shutil.which("newgidmap"):
         return [(0, uid, 1)], [(0, gid, 1)]
     (first_uid, uids), (first_gid, gids) = ranges
     return [(0, uid, 1), (1, first_uid, uids)], [(0, gid, 1), (1, first_gid, gids)]

@@ -223,12 +223,16 @@ def check_name(name: str) -> None:
 
 
 def start_time(pid: int) -> int:
-    """Field 22 of /proc/PID/stat, clock ticks since boot; 0 if there is no such process. proc_pid_stat(5)."""
+    """Field 22 of /proc/PID/stat, clock ticks since boot; 0 if there is no such process, or only its zombie.
+
+    proc_pid_stat(5).
+    """
     try:
         with open(f"/proc/{pid}/stat", "rb") as file:
-            return int(file.read().rpartition(b")")[2].split()[19])
+            fields = file.read().rpartition(b")")[2].split()
     except (FileNotFoundError, ProcessLookupError):
         return 0
+    return 0 if fields[0] in (b"Z", b"X") else int(fields[19])
 
 
 def is_alive(pid: int, started: int) -> bool:

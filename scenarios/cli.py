@@ -51,7 +51,7 @@ def demo(arguments: argparse.Namespace) -> int:
     before = Traces.now(real_file)
     with _stage(arguments, screen) as stage:
         reports = [stage.tell(STORIES.index(story) + 1, story) for story in stories]
-    before.expect_same(Traces.now(real_file))
+    before.expect_same(Traces.now(real_file), stage.keys)
     return _conclude(reports, screen, arguments.json)
 
 
@@ -117,7 +117,7 @@ def _default_target(journal: Journal) -> str:
         return "/etc/shadow"
     directory = DIRECTORY / f"decoy-{os.urandom(4).hex()}"
     journal.note("directory", path=str(directory))
-    directory.mkdir(mode=0o700)
+    directory.mkdir(mode=0o755)  # as open as /etc: it is the file's own mode that must refuse
     decoy = directory / "shadow"
     decoy.write_text("root:*:19000:0:99999:7:::\n")
     decoy.chmod(0o640)

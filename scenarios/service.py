@@ -99,7 +99,7 @@ def main(path: str, state: str) -> None:
     if sys.stdin.read() != "go":
         os._exit(1)
     null = os.open("/dev/null", os.O_RDWR)
-    for fd in (0, 1):
+    for fd in (0, 1, 2):
         os.dup2(null, fd)
     labd = Path(sys.executable).parent / "labd"
     os.execv(labd, [str(labd), "--socket", path, "--state", state])

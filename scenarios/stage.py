@@ -9,13 +9,14 @@ import json
 import os
 import subprocess
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any, Protocol, Self
 
 from lab.audit.records import Event
+from lab.audit.rules import Rule
 from lab.audit.watch import Watch
 from lab.errors import EvidenceLost, MissingFeature, NotAllowed
 from lab.identity import Ancestor, ancestry, loginuid, name_of
@@ -24,6 +25,8 @@ from scenarios.journal import Journal
 from scenarios.login import Login
 from scenarios.service import Daemon
 from scenarios.terminal import FAILED, HELD, UNKNOWN, Screen
+
+Look = Callable[[int], Mapping[str, str]]
 
 
 class Story(Protocol):
@@ -39,8 +42,8 @@ class Story(Protocol):
 class Outcome:
     """What came of a command.
 
-    pid, ancestry and loginuid are the container's first process as the host's /proc showed it while it ran; 0, empty
-    and None if nobody looked.
+    pid, ancestry, loginuid and facts are of the container's first process, as the host's /proc showed it while it
+    ran; 0, empty and None if nobody looked.
     """
 
     command: str
@@ -50,6 +53,7 @@ class Outcome:
     pid: int = 0
     ancestry: Sequence[Ancestor] = ()
     loginuid: int | None = None
+    facts: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def printed(self) -> int | None:
@@ -78,7 +82,7 @@ class Report:
 
 
 class Stage:
-    """The stage of one run. target is the file to watch; user_id is who is logged in."""
+    """The stage of one run. target is the file to watch, user_id who is logged in, keys those of the audit rules."""
 
     def __init__(
         self,
@@ -94,6 +98,7 @@ class Stage:
         self.user_id = login.loginuid
         self.user = name_of(login.loginuid)
         self.sudo = sudo()
+        self.keys: set[str] = set()
 
     def tell(self, number: int, story: Story) -> Report:
         """Play one story; what it cannot show or could not see makes it inconclusive, with the reason."""
@@ -117,44 +122,65 @@ class Stage:
 
     def run(self, model: Model, workload: Sequence[str], *options: str) -> Outcome:
         """The workload in a new container of that engine."""
-        return self._show(self._perform(self._engine(model).run(workload, *options)))
+        return self._show(self._perform(self.engine(model).run(workload, *options)))
 
-    def run_watched(self, model: Model, workload: Sequence[str], *options: str) -> Outcome:
-        """As run(), and look at the container from the host's /proc meanwhile.
+    def run_watched(
+        self,
+        model: Model,
+        workload: Sequence[str],
+        *options: str,
+        wrapper: Sequence[str] = (),
+        look: Look | None = None,
+    ) -> Outcome:
+        """As run(), and look at the container's first process from the host's /proc meanwhile.
 
-        The workload must print a line and then wait for its standard input to end.
+        The workload must print a line and then wait for its standard input to end. wrapper stands before the engine's
+        command, in the place of sudo.
         """
-        engine, name = self._engine(model), f"lab-{os.urandom(4).hex()}"
+        engine, name = self.engine(model), f"lab-{os.urandom(4).hex()}"
         command = engine.run(workload, "-i", "--name", name, *options)
-        self.screen.command(paste(command))
-        self.screen.step("step")
-        with tempfile.TemporaryFile() as error, _Pipes() as pipes:
-            self.login.start(command, pipes.child_input, pipes.child_output, error.fileno())
-            first_line = pipes.first_line()
-            pid = _container_pid(engine, name)
-            chain, seen = ancestry(pid), loginuid(pid) if pid else None
-            rest = pipes.rest()
-            code = self.login.wait()
-            outcome = Outcome(paste(command), first_line + rest, _text(error), code, pid, chain, seen)
-        self._keep(outcome)
-        self.screen.output(outcome.stdout)
-        self.screen.output(outcome.stderr, "red")
-        return outcome
+        if wrapper:
+            command = [*wrapper, *command[len(engine.sudo) :]]
+        return self._watched(command, lambda started: _container_pid(engine, name), look)
+
+    def shell_watched(self, *argv: str, look: Look | None = None) -> Outcome:
+        """As shell(), and look at the process meanwhile; the same is asked of it as of a workload."""
+        return self._watched(argv, lambda started: started, look)
+
+    def quiet(self, *argv: str) -> Outcome:
+        """A command in the user's session that the audience need not see."""
+        return self._perform(argv)
+
+    def engine(self, model: Model) -> Engine:
+        """The engine of that model, ready to be used."""
+        if model == DAEMON:
+            with self.screen.busy("waiting for labd"):
+                self.daemon.wait_ready()
+        return self.engines[model]
 
     @contextmanager
-    def watch(self) -> Iterator[Watch]:
-        """The kernel's records about the target, from marker to marker."""
-        with Watch(self.target, journal=self.journal) as watch:
-            self.screen.command(watch.rules[0].to_auditctl())
+    def watch(self, rules: Sequence[Rule] | None = None) -> Iterator[Watch]:
+        """The kernel's records about the target, from marker to marker; under these rules instead of the usual ones."""
+        with Watch(self.target, journal=self.journal, rules=rules) as watch:
+            self.keys.add(watch.key)
+            for rule in watch.rules:
+                self.screen.command(f"sudo auditctl {rule.to_auditctl()}")
             yield watch
 
-    def witness(self, watch: Watch) -> Event | None:
-        """The event that the last command left about the target, printed as `ausearch -i` does; None if none."""
-        events = [event for event in watch.collect() if event.success]
+    def witness(self, watch: Watch, *, successful: bool | None = True) -> Event | None:
+        """The event that the last command left about the target, shown; None if there is none.
+
+        successful=False: one of a refused call; None: of either.
+        """
+        events = [event for event in watch.collect() if successful in (None, event.success)]
         for event in events[:1]:
-            self.screen.records(event)
-            self.report.evidence.append({"records": event.render()})
+            self.show_records(event)
         return events[0] if events else None
+
+    def show_records(self, event: Event) -> None:
+        """An event, as `ausearch -i` prints it; it is evidence."""
+        self.screen.records(event)
+        self.report.evidence.append({"records": event.render()})
 
     def expect(self, condition: bool, claim: str, seen: object = "") -> bool:
         """A claim, and what was seen of it."""
@@ -173,11 +199,21 @@ class Stage:
         self.screen.verdict(verdict, claim, seen)
         return verdict == HELD
 
-    def _engine(self, model: Model) -> Engine:
-        if model == DAEMON:
-            with self.screen.busy("waiting for labd"):
-                self.daemon.wait_ready()
-        return self.engines[model]
+    def _watched(self, command: Sequence[str], find: Callable[[int], int], look: Look | None) -> Outcome:
+        self.screen.command(paste(command))
+        self.screen.step("step")
+        with tempfile.TemporaryFile() as error, _Pipes() as pipes:
+            started = self.login.start(command, pipes.child_input, pipes.child_output, error.fileno())
+            first_line = pipes.first_line()
+            pid = find(started)
+            chain, seen = ancestry(pid), loginuid(pid) if pid else None
+            facts = look(pid) if look and pid else {}
+            output = first_line + pipes.rest()
+            outcome = Outcome(paste(command), output, _text(error), self.login.wait(), pid, chain, seen, facts)
+        self._keep(outcome)
+        self.screen.output(outcome.stdout)
+        self.screen.output(outcome.stderr, "red")
+        return outcome
 
     def _perform(self, argv: Sequence[str]) -> Outcome:
         with tempfile.TemporaryFile() as output, tempfile.TemporaryFile() as error, Path(os.devnull).open() as null:
@@ -194,7 +230,8 @@ class Stage:
         return outcome
 
     def _keep(self, outcome: Outcome) -> None:
-        self.report.evidence.append({**vars(outcome), "ancestry": [process.to_dict() for process in outcome.ancestry]})
+        ancestors = [process.to_dict() for process in outcome.ancestry]
+        self.report.evidence.append({**vars(outcome), "ancestry": ancestors, "facts": dict(outcome.facts)})
 
 
 class _Pipes:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -36,11 +37,15 @@ class Traces:
             rules, enabled = frozenset(control.rules()), control.status().enabled
         return cls(rules, enabled, _mounts(), _sockets(), _file(target))
 
-    def expect_same(self, after: Traces) -> None:
-        """Raises LabError that names each difference. What others do meanwhile, in places of theirs, is theirs."""
-        ours = {rule for rule in after.rules - self.rules if Rule.unpack(rule).key.startswith(OWN_KEY)}
-        left = [f"audit rule {Rule.unpack(rule).to_auditctl()}" for rule in ours]
-        left += [f"audit rule removed: {Rule.unpack(rule).to_auditctl()}" for rule in self.rules - after.rules]
+    def expect_same(self, after: Traces, keys: Collection[str]) -> None:
+        """Raises LabError that names each difference; keys are those of this run's rules.
+
+        What others do meanwhile, in places of their own, is theirs.
+        """
+        added = [rule for rule in map(Rule.unpack, after.rules - self.rules) if rule.key in keys]
+        gone = [rule for rule in map(Rule.unpack, self.rules - after.rules) if not rule.key.startswith(OWN_KEY)]
+        left = [f"audit rule {rule.to_auditctl()}" for rule in added]
+        left += [f"audit rule removed: {rule.to_auditctl()}" for rule in gone]
         left += [f"mount on {path}" for path in after.mounts - self.mounts]
         left += [f"socket {path}" for path in after.sockets - self.sockets]
         if after.enabled != self.enabled:

@@ -22,7 +22,7 @@ from scenarios.journal import Journal
 from scenarios.login import Login
 from scenarios.service import Daemon, peer_pid
 from scenarios.stage import Report, Stage, Story
-from scenarios.stories import STORIES, loginuid, run, shadow
+from scenarios.stories import STORIES, blindspot, crash, frameup, inherit, loginuid, mirror, rootless, run, shadow
 from scenarios.terminal import FAILED, HELD, UNKNOWN, Screen
 
 pytestmark = pytest.mark.needs("root", "audit", "sudo", "setpriv")
@@ -39,6 +39,7 @@ os.execvp(sys.argv[1], sys.argv[1:])
 def place() -> Iterator[Path]:
     """A short path: a socket's has at most 107 bytes."""
     path = Path(tempfile.mkdtemp(prefix="lab-", dir="/run"))
+    path.chmod(0o755)
     yield path
     shutil.rmtree(path)
 
@@ -65,7 +66,7 @@ def stage(place: Path, journal: Journal, daemon: Daemon) -> Iterator[Stage]:
         DAEMON: Engine("dockerish", DAEMON, [str(scripts / "dockerish"), "--host", f"unix://{daemon.path}"]),
     }
     target = place / "shadow"
-    target.touch()
+    target.touch(mode=0o640)
     with Login(USER) as login:
         yield Stage(Screen(json=True, color=False), journal, login, daemon, engines, str(target))
 
@@ -113,6 +114,46 @@ def test_a_daemon_that_carries_the_users_loginuid_is_found_out(story: Story, pla
     assert any("nobody" in claim for claim in claims(report, FAILED)), report.claims
 
 
+@pytest.mark.parametrize("story", [run, shadow, inherit, frameup, blindspot], ids=lambda story: story.NAME)
+def test_engines_in_each_others_place_are_found_out(
+    story: Story, place: Path, journal: Journal, daemon: Daemon
+) -> None:
+    """Mutant: the daemon's client is presented as the forker, and the forker as the daemon's."""
+    with stage(place, journal, daemon) as here:
+        here.engines = {FORK: here.engines[DAEMON], DAEMON: here.engines[FORK]}
+        report = here.tell(1, story)
+    assert report.verdict == FAILED, report.claims
+
+
+def test_a_file_that_anybody_may_write_is_found_out(place: Path, journal: Journal, daemon: Daemon) -> None:
+    """Mutant: the host's kernel has no reason to refuse the rootless container."""
+    with stage(place, journal, daemon) as here:
+        Path(here.target).chmod(0o666)
+        report = here.tell(1, rootless)
+        Path(here.target).chmod(0o640)
+    assert "the HOST's kernel refuses the write" in claims(report, FAILED), report.claims
+
+
+def test_a_socket_that_anybody_may_use_is_found_out(place: Path, journal: Journal, daemon: Daemon) -> None:
+    """Mutant: the daemon's socket has mode 0666, as uvicorn's own would have."""
+    mode = Path(daemon.path).stat().st_mode
+    with stage(place, journal, daemon) as here:
+        Path(daemon.path).chmod(0o666)
+        report = here.tell(1, rootless)
+        Path(daemon.path).chmod(mode)
+    assert any("refused at the socket" in claim for claim in claims(report, FAILED)), report.claims
+
+
+def test_a_container_that_outlives_its_forker_is_found_out(place: Path, journal: Journal, daemon: Daemon) -> None:
+    """Mutant: a runtime that does not ask for the parent-death signal."""
+    orphaning = "from lab import fork, syscalls; syscalls.PR_SET_PDEATHSIG = 3; raise SystemExit(fork.main())"
+    with stage(place, journal, daemon) as here:
+        argv = [sys.executable, "-c", orphaning, *here.engines[FORK].argv[1:]]
+        here.engines = {**here.engines, FORK: replace(here.engines[FORK], argv=argv)}
+        report = here.tell(1, crash)
+    assert "its container dies with it (PR_SET_PDEATHSIG)" in claims(report, FAILED), report.claims
+
+
 def test_a_missing_watch_is_found_out(
     place: Path, journal: Journal, daemon: Daemon, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -138,8 +179,8 @@ def test_a_login_that_sets_nothing_is_found_out(
     unset = [sys.executable, "-c", CLEAR]
     monkeypatch.setattr(Login, "start", lambda self, argv, *fds: start(self, [*unset, *argv], *fds))
     with stage(place, journal, daemon) as here:
-        report = here.tell(1, loginuid)
-    assert "login has set it" in claims(report, FAILED)
+        assert "login has set it" in claims(here.tell(1, loginuid), FAILED)
+        assert "on the host, /proc says 3267" in claims(here.tell(1, mirror), FAILED)
 
 
 def test_lost_evidence_is_inconclusive(

@@ -1,0 +1,76 @@
+"""All else that a fork inherits and a socket loses: one table, measured on the container's first process."""
+
+import os
+from pathlib import Path
+
+from lab.identity import loginuid, name_of, sessionid
+from scenarios.engines import DAEMON, FORK
+from scenarios.stage import Stage
+
+NAME = "inherit"
+TITLE = "What else comes along"
+# Marks that a session may carry, put on with the tools of util-linux and coreutils.
+MARKS = (
+    *("nice", "-n", "5", "taskset", "-c", "0", "choom", "-n", "200", "--", "prlimit", "--nofile=777", "--nproc=4242"),
+    *("setpriv", "--no-new-privs", "--bounding-set=-net_raw", "env", "LAB_MARK=1"),
+)
+WORKLOAD = ("sh", "-c", "umask; exec cat")
+CARRIED = (
+    "loginuid", "session id", "nice", "CPU affinity", "oom_score_adj", "open files", "processes", "no_new_privs",
+    "CAP_NET_RAW",
+)  # fmt: skip
+CAP_NET_RAW = 13
+
+
+def play(stage: Stage) -> None:
+    stage.say(
+        "Put marks on the session: lower priority, one CPU, first to be killed, fewer files, fewer rights.\n"
+        "What of it reaches the container? First, how a plain process carries them:"
+    )
+    marked = stage.shell_watched(*MARKS, *WORKLOAD, look=measure).facts
+    stage.say("\nThrough a fork:")
+    forked = stage.run_watched(FORK, WORKLOAD, wrapper=MARKS, look=measure).facts
+    stage.say("\nThrough a socket:")
+    served = stage.run_watched(DAEMON, WORKLOAD, wrapper=MARKS, look=measure).facts
+    rows = [[name, *(column.get(name, "?") for column in (marked, forked, served))] for name in marked]
+    stage.screen.table(["", "the session", "podmanish", "dockerish"], rows, "the same marks, two parents")
+    lost = [name for name in CARRIED if forked.get(name) != marked.get(name)]
+    kept = [name for name in CARRIED if served.get(name, marked.get(name)) == marked.get(name)]
+    stage.expect(bool(marked) and not lost, f"a fork hands on all {len(CARRIED)} of these", f"lost: {lost or 'none'}")
+    stage.expect(bool(marked) and not kept, "a socket hands on none of them", f"kept: {kept or 'none'}")
+    stage.say("The rest (umask, environment, terminal) a runtime sets anew, whoever its parent is.")
+
+
+def measure(pid: int) -> dict[str, str]:
+    """One process, from the host's /proc; proc(5)."""
+    status = dict(line.split(":\t", 1) for line in _read(pid, "status").splitlines() if ":\t" in line)
+    stat = _read(pid, "stat").rpartition(")")[2].split()
+    limits = {line[:25].strip(): line[25:].split()[0] for line in _read(pid, "limits").splitlines()[1:]}
+    return {
+        "loginuid": name_of(loginuid(pid)),
+        "session id": name_of(sessionid(pid)) if sessionid(pid) + 1 == 2**32 else str(sessionid(pid)),
+        "nice": stat[16],
+        "CPU affinity": status["Cpus_allowed_list"],
+        "oom_score_adj": _read(pid, "oom_score_adj").strip(),
+        "open files": limits["Max open files"],
+        "processes": limits["Max processes"],
+        "no_new_privs": status["NoNewPrivs"],
+        "CAP_NET_RAW": "yes" if int(status["CapBnd"], 16) >> CAP_NET_RAW & 1 else "no",
+        "cgroup": _read(pid, "cgroup").splitlines()[-1].partition("::")[2] or "?",
+        "seccomp mode": status["Seccomp"],
+        "umask": status["Umask"],
+        "LAB_MARK in env": "yes" if "LAB_MARK=1" in _read(pid, "environ").split("\0") else "no",
+        "terminal": "none" if stat[4] == "0" else f"{os.major(int(stat[4]))}:{os.minor(int(stat[4]))}",
+        "security label": _label(pid),
+    }
+
+
+def _read(pid: int, name: str) -> str:
+    return Path(f"/proc/{pid}/{name}").read_text(errors="replace")
+
+
+def _label(pid: int) -> str:
+    try:
+        return _read(pid, "attr/current").strip("\n\0") or "none"
+    except OSError:  # no security module that labels processes
+        return "none"
