@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from typing import NoReturn
 
     from lab.spec import Spec
+    from lab.systemd import Handed
 
 SIGTERM, SIGKILL = 15, 9
 
@@ -38,10 +39,11 @@ class Forker:
     def __init__(self, root: str) -> None:
         self.images = Images(f"{root}/images")
         self.store = Store(f"{root}/podmanish")
+        self.handed: Handed | None = None  # by systemd
 
     def run(self, argv: Sequence[str]) -> int:
         """`podmanish run`; returns the container's exit code."""
-        options = runargs.parse_run(argv)
+        options = runargs.parse_run(argv, runargs.RUN_FORKED)
         image = self.images.find(options.image)
         container_id = new_id()
         layer = "" if image.is_host else f"{self.store.root}/containers/{container_id}/layer"
@@ -50,6 +52,11 @@ class Forker:
             from lab import rootless
 
             spec.uid_mappings, spec.gid_mappings = rootless.mappings()
+        if options.sdnotify or "NOTIFY_SOCKET" in os.environ or "LISTEN_FDS" in os.environ:
+            from lab.systemd import Handed
+
+            self.handed = Handed(options.sdnotify)
+            self.handed.hand_on(spec)
         config = {"image": image.name, "spec": spec.to_dict(), "rm": options.rm, "label": options.label}
         container = self.store.create(container_id, options.name or container_id[:12], config)
         if layer:
@@ -74,11 +81,14 @@ class Forker:
     def _start(self, container: Container, spec: Spec, stdin: int, output: int, error: int) -> Monitor:
         stdio = None if spec.tty else Stdio(stdin >= 0)
         try:
-            process = runtime.spawn(spec, stdio.child if stdio else ())
+            listen_fds = self.handed.listen_fds if self.handed else 0
+            process = runtime.spawn(spec, stdio.child if stdio else (), listen_fds)
         except LabError as failure:
             container.save_state(status="created", exit_code=failure.exit_code, error=failure.message)
             raise
         container.started(process.pid, os.getpid())
+        if self.handed:
+            self.handed.tell_started()
         monitor = Monitor(process, LogWriter(container.log_path), output=output, error=error, stdin=stdin)
         if stdio:
             stdio.close_child()

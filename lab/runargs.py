@@ -136,6 +136,14 @@ RUN = Command(
     Option("--label -l", LIST, "NAME=VALUE to remember"),
     interspersed=False,
 )
+RUN_FORKED = Command(
+    "run",
+    RUN.usage,
+    RUN.summary,
+    *RUN.options,
+    Option("--sdnotify", VALUE, "who tells systemd READY=1: container (default), conmon, ignore"),
+    interspersed=False,
+)
 CREATE = Command(
     "create",
     "create [OPTIONS] IMAGE [COMMAND] [ARG...]",
@@ -196,7 +204,7 @@ class RunOptions:
 
     __slots__ = (
         "cap_add", "cap_drop", "command", "detach", "entrypoint", "env", "hostname", "image", "init", "interactive",
-        "label", "name", "network", "privileged", "rm", "security_opt", "tty", "user", "volumes", "workdir",
+        "label", "name", "network", "privileged", "rm", "sdnotify", "security_opt", "tty", "user", "volumes", "workdir",
     )  # fmt: skip
 
     def __init__(self, image: str, command: Sequence[str], **given: Any) -> None:
@@ -219,6 +227,7 @@ class RunOptions:
         self.init: bool = given.get("init", False)
         self.security_opt: list[str] = given.get("security_opt") or []
         self.label: list[str] = given.get("label") or []
+        self.sdnotify: str = given.get("sdnotify") or ""
 
 
 def parse_run(argv: Sequence[str], command: Command = RUN) -> RunOptions:

@@ -39,7 +39,7 @@ def dispatch(engine: Forker, verb: str, argv: Sequence[str]) -> int:
 
 def usage() -> str:
     """The text of `podmanish --help`."""
-    described = (runargs.RUN, runargs.EXEC, *(command for command in COMMANDS.values()))
+    described = (runargs.RUN_FORKED, runargs.EXEC, *(command for command in COMMANDS.values()))
     rows = [f"  {command.name:8} {command.summary}" for command in described]
     return "\n".join(
         ["Usage: podmanish [--root DIRECTORY] COMMAND", "", "Containers without a daemon: fork and exec.", "", *rows]

@@ -38,17 +38,18 @@ class Process:
         self.pid, self.pidfd, self.console = pid, pidfd, console
 
 
-def spawn(spec: Spec, stdio: Sequence[int] = (0, 1, 2)) -> Process:
+def spawn(spec: Spec, stdio: Sequence[int] = (0, 1, 2), preserve_fds: int = 0) -> Process:
     """Start a container; returns when its command has been exec'ed.
 
-    stdio holds the three descriptors that become 0, 1 and 2; with spec.tty they are not used. Raises CommandNotFound,
-    CommandNotExecutable or CannotStart, and then nothing is left of the container.
+    stdio holds the three descriptors that become 0, 1 and 2; with spec.tty they are not used. So many descriptors from
+    3 on go in as they are: preserve_fds, as runc's option. Raises CommandNotFound, CommandNotExecutable or
+    CannotStart, and then nothing is left of the container.
     """
     flags = NAMESPACES | (CLONE_NEWUSER if spec.uid_mappings else 0) | (CLONE_NEWNET if spec.network == "none" else 0)
     link = Link(spec.tty)
     pid, pidfd = _clone(flags, spec)
     if pid == 0:
-        _child(link, lambda: process.first(spec, stdio, link))
+        _child(link, lambda: process.first(spec, stdio, link, preserve_fds))
     return link.finish(pid, pidfd, spec)
 
 

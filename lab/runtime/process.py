@@ -22,7 +22,7 @@ SIGPIPE, SIGXFSZ, SIGKILL = 13, 25, 9
 TIOCSCTTY = 0x540E
 
 
-def first(spec: Spec, stdio: Sequence[int], link: Link) -> NoReturn:
+def first(spec: Spec, stdio: Sequence[int], link: Link, preserve_fds: int) -> NoReturn:
     """Become the first process of a new container: pid 1 of its pid namespace."""
     _await_go(link)
     if spec.init:
@@ -38,7 +38,7 @@ def first(spec: Spec, stdio: Sequence[int], link: Link) -> NoReturn:
     if spec.network == "none":
         _loopback_up()
     _connect_stdio(spec, stdio, link)
-    close_others(link.child_status, link.child_go)
+    close_others(link.child_status, link.child_go, first=3 + preserve_fds)
     if spec.init:
         init.supervise(spec.tty, link.child_status)
     execute(spec, link)
@@ -150,9 +150,8 @@ def _connect_stdio(spec: Spec, stdio: Sequence[int], link: Link) -> None:
         os.dup2(fd, number, inheritable=True)
 
 
-def close_others(*kept: int) -> None:
-    """Close every descriptor but 0, 1, 2 and those kept; they are closed by exec."""
-    first = 3
+def close_others(*kept: int, first: int = 3) -> None:
+    """Close every descriptor from first on but those kept; they are closed by exec."""
     for fd in sorted(kept):
         syscalls.close_range(first, fd - 1)
         first = fd + 1
