@@ -236,7 +236,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """The command `podmanish`; exit codes as podman-run(1) has them."""
     arguments = sys.argv[1:] if argv is None else list(argv)
     root = state_directory()
-    if arguments[:1] == ["--root"] and len(arguments) > 1:
+    while arguments[:1] == ["--root"] and len(arguments) > 1:
         root, arguments = arguments[1], arguments[2:]
     try:
         return dispatch(Forker(root), arguments)

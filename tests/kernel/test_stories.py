@@ -190,7 +190,7 @@ def test_lost_evidence_is_inconclusive(
 
     @contextmanager
     def small(self: Stage) -> Iterator[Watch]:
-        with Watch(self.target, journal=self.journal, buffer=1) as watch:
+        with Watch(self.target, journal=self.journal, buffer=1 << 14) as watch:
             for _ in range(2000):
                 os.close(os.open(self.target, os.O_WRONLY))
             yield watch
