@@ -1,0 +1,170 @@
+"""A demo killed at any moment leaves nothing that `lab restore` does not take back; a run that ends leaves nothing."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from lab.audit.netlink import AuditControl
+from lab.audit.rules import Rule
+from lab.fork import ended
+from scenarios.service import peer_pid
+
+pytestmark = pytest.mark.needs("root", "audit", "sudo", "setpriv")
+
+LAB = str(Path(sys.executable).parent / "lab")
+SHADOW = Path("/etc/shadow")
+
+
+def observe() -> dict[str, object]:
+    """The machine, as far as a demo touches it."""
+    with AuditControl() as control:
+        rules, enabled = sorted(control.rules()), control.status().enabled
+    status = SHADOW.stat()
+    return {
+        "rules": rules,
+        "enabled": enabled,
+        "mounts": Path("/proc/self/mountinfo").read_text(),
+        "shadow": (status.st_ino, status.st_mode, status.st_uid, status.st_gid, SHADOW.read_bytes()),
+        "sockets": [line for line in Path("/proc/net/unix").read_text().splitlines() if "/run/lab/" in line],
+        "processes": sorted(ours()),
+        "decoys": sorted(path.name for path in Path("/run/lab").glob("decoy-*")),
+    }
+
+
+def ours() -> Iterator[str]:
+    """Processes of the lab, and those inside its containers' pid namespaces."""
+    own = Path("/proc/self/ns/pid").readlink()
+    for folder in Path("/proc").glob("[0-9]*"):
+        try:
+            comm, namespace = (folder / "comm").read_text().strip(), (folder / "ns/pid").readlink()
+        except OSError:
+            continue
+        if comm in ("labd", "labd-spawner", "login-session", "podmanish", "dockerish") or namespace != own:
+            yield f"{folder.name} {comm}"
+
+
+def settled() -> dict[str, object]:
+    """What dies with a killed demo dies within a moment, not at once: wait until nothing of the lab runs."""
+    deadline = time.monotonic() + 20
+    while (now := observe())["processes"] and time.monotonic() < deadline:
+        time.sleep(0.05)
+    return now
+
+
+def kill_once(delay: float, number: int, *target: str) -> None:
+    with subprocess.Popen(
+        [LAB, "run", "--auto", *target, "run", "shadow"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    ) as demo:
+        if not ended(os.pidfd_open(demo.pid), delay):
+            demo.send_signal(number)
+    subprocess.run([LAB, "restore"], check=True, stdout=subprocess.DEVNULL)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
+def test_a_killed_demo_is_restored(number: int) -> None:
+    """A signal in the middle, then `lab restore`: audit rules and flag, mounts, processes, sockets are as before."""
+    before = settled()
+    kill_once(0.9, number, "--target", str(SHADOW))
+    assert settled() == before
+
+
+@pytest.mark.stress
+def test_fifty_kills_at_random_moments() -> None:
+    """Whatever the moment, restoring brings back the machine as it was."""
+    before = settled()
+    chance = random.Random(3267)
+    for _ in range(50):
+        number = chance.choice([signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
+        kill_once(chance.uniform(0, 3), number, "--target", str(SHADOW))
+        assert settled() == before
+
+
+def test_restore_is_idempotent() -> None:
+    """The second time there is nothing to do, and that is no error."""
+    for _ in range(2):
+        done = subprocess.run([LAB, "restore"], check=True, capture_output=True, text=True)
+    assert done.stdout == "nothing to restore\n"
+
+
+def test_the_admins_rules_survive() -> None:
+    """Twenty rules that were there before, one of them on the watched file, are there afterwards, in their order."""
+    mine = [Rule.parse(f"-a always,exit -F path=/etc/passwd -F perm=wa -F key=admin-{n}") for n in range(19)]
+    mine.append(Rule.parse(f"-a always,exit -F path={SHADOW} -F perm=wa -F key=admin-shadow"))
+    with AuditControl() as control:
+        existing = control.rules()
+        packed = [rule.pack() for rule in mine]
+        for rule in packed:
+            control.add_rule(rule)
+        try:
+            before = control.rules()
+            subprocess.run([LAB, "run", "--auto", "--target", str(SHADOW), "shadow"], check=True, capture_output=True)
+            assert control.rules() == before
+        finally:
+            for rule in packed:
+                control.delete_rule(rule)
+        assert control.rules() == existing
+
+
+def test_two_runs_cannot_overlap() -> None:
+    """The second one is refused in a sentence, and the first one is not disturbed."""
+    with subprocess.Popen([LAB, "run", "--auto", "run"], stdout=subprocess.PIPE, text=True) as first:
+        assert first.stdout
+        first.stdout.readline()
+        second = subprocess.run([LAB, "run", "--auto", "run"], capture_output=True, text=True, check=False)
+        first.communicate()
+    assert (first.returncode, second.returncode) == (0, 125)
+    assert "another run of the lab is on" in second.stderr
+
+
+def test_json_alone_on_standard_output() -> None:
+    """--json: verdicts and evidence for a program, the narration on standard error."""
+    done = subprocess.run([LAB, "run", "--json", "loginuid", "shadow"], capture_output=True, text=True, check=True)
+    answer = json.loads(done.stdout)
+    assert answer["exit_code"] == 0
+    assert [story["name"] for story in answer["stories"]] == ["loginuid", "shadow"]
+    assert all(claim["verdict"] == "held" for story in answer["stories"] for claim in story["claims"])
+    assert any("auid=unset" in line for part in answer["stories"][1]["evidence"] for line in part.get("records", []))
+    assert "Who touched the shadow file?" in done.stderr
+
+
+def test_eighty_columns_hold_everything() -> None:
+    """But for commands, which must stay in one piece to be pasted, no line is wider than the terminal."""
+    done = subprocess.run(
+        [LAB, "run", "--auto", "--no-color", "run", "shadow"],
+        capture_output=True, text=True, check=True, env={**os.environ, "COLUMNS": "80"},
+    )  # fmt: skip
+    wide = [line for line in done.stdout.splitlines() if len(line) > 80 and not line.startswith("  $ ")]
+    assert not wide
+    assert "\x1b" not in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("command", "message"),
+    [
+        (["setpriv", "--reuid=65534", "--clear-groups", LAB, "run", "--auto", "run"], "root: start it with sudo"),
+        (["unshare", "--user", "--map-root-user", LAB, "run", "--auto", "run"], "initial user namespace"),
+        (["unshare", "--net", LAB, "run", "--auto", "run"], "network namespace"),
+        ([LAB, "run", "--auto", "nonesuch"], 'there is no story "nonesuch"'),
+        ([LAB, "run", "--auto", "--as", "nobody-at-all", "run"], "there is no user nobody-at-all"),
+    ],
+    ids=["no root", "user namespace", "network namespace", "story", "user"],
+)
+def test_what_cannot_be_is_said_first(command: list[str], message: str) -> None:
+    """One clear sentence, exit status 125, and nothing has been changed."""
+    before = settled()
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 125, done.stderr
+    assert message in done.stderr
+    assert "Traceback" not in done.stderr
+    assert observe() == before
+    assert peer_pid("/run/lab/labd.sock") == 0
