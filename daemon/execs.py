@@ -23,10 +23,19 @@ class Exec:
         self.id, self.container, self.body = new_id(), container, body
         self.spec = assemble_exec(exec_options(body, container.id), container.spec)
         self.run = Run()
-        self.started = self.running = False
-        self.exit_code: int | None = None
+        self.started = False
+        self.failed: int | None = None
         container.engine.execs[self.id] = self
         container.event(f"exec_create: {' '.join(body.Cmd)}", execID=self.id)
+
+    @property
+    def exit_code(self) -> int | None:
+        """None until it has ended."""
+        return self.run.exit_code if self.failed is None else self.failed
+
+    @property
+    def running(self) -> bool:
+        return self.run.process is not None and self.run.exit_code is None
 
     def claim(self) -> None:
         """The right to start it, which exists once. Raises Conflict, NotRunning."""
@@ -42,13 +51,11 @@ class Exec:
                 self.container.engine.link, self.id, self.spec, stdin=self.body.AttachStdin, into=self.container.id
             )
         except LabError as error:
-            self.exit_code = error.exit_code
+            self.failed = error.exit_code
             raise
-        self.running = True
         self.container.event(f"exec_start: {' '.join(self.body.Cmd)}", execID=self.id)
         self._supervisor = asyncio.create_task(self._supervise())
 
     async def _supervise(self) -> None:
-        self.exit_code = await self.run.finish()
-        self.running = False
-        self.container.event("exec_die", execID=self.id, exitCode=str(self.exit_code))
+        code = await self.run.finish()
+        self.container.event("exec_die", execID=self.id, exitCode=str(code))

@@ -20,6 +20,7 @@ class Run:
         self.output = Output()
         self.input: Input | None = None
         self.process: Spawned | None = None
+        self.exit_code: int | None = None  # known before the output counts as finished
         self._begun = asyncio.Event()
 
     async def start(
@@ -49,7 +50,7 @@ class Run:
     async def finish(self) -> int:
         """Wait for its end and, within bounds, for its output; returns the exit code."""
         assert self.process is not None
-        code = await self.process.ended
+        self.exit_code = code = await self.process.ended
         self.process.close()
         if self.input:
             self.input.close()

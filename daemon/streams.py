@@ -61,9 +61,9 @@ class Output:
     def __init__(self) -> None:
         self.listeners: set[Listener] = set()
         self.log: LogWriter | None = None
-        self.finished = asyncio.Event()  # the last byte has been given to every listener
+        self.finished = asyncio.Event()  # the process has ended, every listener has its last byte
         self.on_record: Callable[[], None] = lambda: None
-        self._ended = False
+        self._ended = asyncio.Event()
         self._wakers: list[asyncio.Event] = []
         self._pumps: list[asyncio.Task[None]] = []
 
@@ -74,7 +74,7 @@ class Output:
 
     def process_ended(self) -> None:
         """What the process wrote is in the pipes by now: an empty pipe is the end, whoever holds its other side."""
-        self._ended = True
+        self._ended.set()
         for waker in self._wakers:
             waker.set()
 
@@ -92,6 +92,7 @@ class Output:
 
     async def _finish(self) -> None:
         await asyncio.gather(*self._pumps)
+        await self._ended.wait()
         if self.log:
             self.log.close()
         self.finished.set()
@@ -116,7 +117,7 @@ class Output:
             try:
                 return os.read(fd, CHUNK)
             except BlockingIOError:
-                if self._ended:
+                if self._ended.is_set():
                     return b""
             except OSError:  # EIO: nobody has the terminal open any more; pty(7)
                 return b""

@@ -1,0 +1,81 @@
+"""The engine in a place of its own, an image, an ordinary user."""
+
+from __future__ import annotations
+
+import io
+import os
+import pwd
+import shutil
+import subprocess
+import tarfile
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from private_labd import labd, new_labd  # noqa: F401 - the daemon's fixtures
+from support import Podmanish, add, own_mounts, processes_with
+
+from lab.images import Images
+
+APPLETS = "cat chmod chown echo env false id kill ls mkdir mount ps readlink rm sh sleep stat touch true wc".split()
+
+
+@pytest.fixture
+def podmanish(scripts: Path, state: Path) -> Iterator[Podmanish]:
+    """The fork/exec engine as root. Afterwards nothing of it may be left: no mount, no process."""
+    engine = Podmanish(scripts / "podmanish", state)
+    mounts = own_mounts(state)
+    yield engine
+    if running := engine.output("ps", "-q", "--no-trunc").split():
+        engine.output("rm", "-f", *running)
+    assert own_mounts(state) == mounts
+    assert processes_with(str(state)) == []
+
+
+@pytest.fixture(scope="session")
+def rootfs_tar() -> bytes:
+    """The tar of a small root filesystem: busybox, three users, nothing else."""
+    busybox = Path("/bin/busybox").read_bytes()
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w") as tar:
+        for folder in ("bin", "etc", "home", "home/alice", "tmp"):
+            add(tar, folder, kind=tarfile.DIRTYPE, mode=0o1777 if folder == "tmp" else 0o755)
+        add(tar, "bin/busybox", busybox, mode=0o755)
+        for applet in APPLETS:
+            add(tar, f"bin/{applet}", kind=tarfile.SYMTYPE, link="busybox")
+        add(tar, "etc/passwd", b"root:x:0:0::/root:/bin/sh\nalice:x:1000:1001::/home/alice:/bin/sh\n")
+        add(tar, "etc/group", b"root:x:0:\nalice:x:1001:\naudio:x:29:alice\nvideo:x:44:bob,alice\n")
+        add(tar, "etc/secret", b"alice's\n", mode=0o600, uid=1000)
+    return buffer.getvalue()
+
+
+@pytest.fixture
+def image(podmanish: Podmanish, rootfs_tar: bytes) -> str:
+    """The name of a small imported image."""
+    return Images(f"{podmanish.root}/images").import_tar("small", io.BytesIO(rootfs_tar)).name
+
+
+@pytest.fixture
+def user() -> Iterator[pwd.struct_passwd]:
+    """An ordinary user with a home and a range of subordinate ids, removed afterwards."""
+    name = f"labtest{os.getpid()}"
+    subprocess.run(["useradd", "--create-home", "--shell", "/bin/sh", name], check=True)
+    entry = pwd.getpwnam(name)
+    yield entry
+    subprocess.run(["userdel", "--force", name], check=True, capture_output=True)
+    shutil.rmtree(entry.pw_dir, ignore_errors=False)
+
+
+@pytest.fixture
+def rootless(scripts: Path, user: pwd.struct_passwd) -> Podmanish:
+    """The fork/exec engine as that user; the checkout must be one that others may read."""
+    become = ["setpriv", f"--reuid={user.pw_uid}", f"--regid={user.pw_gid}", "--clear-groups", "--reset-env"]
+    return Podmanish(scripts / "podmanish", Path(user.pw_dir) / "lab", become)
+
+
+@pytest.fixture
+def short_place() -> Iterator[Path]:
+    """A directory with a short path."""
+    with tempfile.TemporaryDirectory(prefix="lab-", dir="/run") as path:
+        yield Path(path)
