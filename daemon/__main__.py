@@ -16,6 +16,7 @@ import uvicorn
 
 from daemon import listen
 from daemon.app import create_app
+from daemon.attribution import Attribution
 from daemon.engine import Engine
 from daemon.hijack import HijackProtocol
 from lab.errors import LabError, NotAllowed
@@ -43,7 +44,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     logging.basicConfig(format="labd: %(message)s", level=logging.DEBUG if options.debug else logging.INFO)
     try:
         _check_identity(options.allow_loginuid)
-        engine = Engine(options.state)
+        engine = Engine(options.state, Attribution(options.attribution, options.peer_by_pid))
         listener = listen.inherited() or listen.bind(options.socket, options.group)
     except LabError as error:
         print(f"labd: {error.message}" + (f"\n  {error.hint}" if error.hint else ""), file=sys.stderr)
@@ -72,6 +73,13 @@ def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
     )
     parser.add_argument("--group", default="", help="group that may use the socket, besides root")
     parser.add_argument("--allow-loginuid", action="store_true", help="start although this login's uid is set")
+    parser.add_argument(
+        "--attribution", choices=("none", "log", "stamp"), default="none",
+        help="what to do with the loginuid of whoever connected: nothing, log it, or stamp it on the container",
+    )  # fmt: skip
+    parser.add_argument(
+        "--peer-by-pid", action="store_true", help="look it up by SO_PEERCRED's pid, as before Linux 6.5"
+    )
     parser.add_argument("--debug", action="store_true", help="log every request")
     return parser.parse_args(argv)
 

@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING, Any
 
 from daemon import freezer
 from daemon.process import Run
+from daemon.signals import signal_number
 from daemon.streams import Pulse
-from lab.errors import Conflict, InvalidArgument, LabError, NoSuchContainer, NotRunning, StillRunning
+from lab.errors import Conflict, LabError, NoSuchContainer, NotRunning, StillRunning
 from lab.spec import Spec
 from lab.store import UNKNOWN, is_alive
 from lab.store import Container as Record
@@ -82,14 +83,17 @@ class Container:
         if not self.running:
             raise NotRunning(f"Container {self.id} is not running", "start it first")
 
-    async def start(self) -> bool:
-        """Start its process; False if it runs already. Raises CommandNotFound, CommandNotExecutable, CannotStart."""
+    async def start(self, loginuid: int | None = None) -> bool:
+        """Start its process, stamped with loginuid if given; False if it runs already.
+
+        Raises CommandNotFound, CommandNotExecutable, CannotStart.
+        """
         async with self._changing:
             self._require_present()
             if self.running:
                 return False
             try:
-                await self._spawn()
+                await self._spawn(loginuid)
             except LabError as error:
                 self.record.save_state(exit_code=error.exit_code, error=error.message)
                 self.run = Run()
@@ -98,11 +102,16 @@ class Container:
                 raise
             return True
 
-    async def _spawn(self) -> None:
+    async def _spawn(self, loginuid: int | None) -> None:
         run = self.run
         run.output.on_record = self.log_grew.beat
         process = await run.start(
-            self.engine.link, self.id, self.spec, stdin=self.body["OpenStdin"], log=self.record.log_path
+            self.engine.link,
+            self.id,
+            self.spec,
+            stdin=self.body["OpenStdin"],
+            log=self.record.log_path,
+            loginuid=loginuid,
         )
         size = self.body["HostConfig"]["ConsoleSize"]
         if self.spec.tty and len(size) == 2 and all(size):
@@ -175,11 +184,11 @@ class Container:
     def stop_signal(self) -> int:
         return signal_number(self.body["StopSignal"] or "TERM")
 
-    async def restart(self, seconds: float | None, number: int | None = None) -> None:
+    async def restart(self, seconds: float | None, number: int | None, loginuid: int | None) -> None:
         """stop() and start(). Raises what start() raises."""
         await self.stop(seconds, number)
         self.restarts += 1
-        await self.start()
+        await self.start(loginuid)
         self.event("restart")
 
     async def pause(self) -> None:
@@ -232,17 +241,3 @@ class Container:
     def _require_present(self) -> None:
         if self.removed.done():
             raise NoSuchContainer(f"No such container: {self.id}")
-
-
-def signal_number(name: str) -> int:
-    """SIGKILL, KILL, kill or 9. Raises InvalidArgument."""
-    if name.isascii() and name.isdigit() and 0 < int(name[:4]) < signal.NSIG:
-        return int(name)
-    text = name.upper()
-    wanted = text if text.startswith("SIG") else f"SIG{text}"
-    if wanted.startswith("SIGRTMIN+") and wanted[9:].isdigit() and int(wanted[9:]) <= 30:
-        return signal.SIGRTMIN + int(wanted[9:])
-    for member in signal.Signals:
-        if member.name == wanted:
-            return member.value
-    raise InvalidArgument(f"Invalid signal: {name[:40]}", "`kill -l` lists them")

@@ -83,7 +83,10 @@ def strict_json(data: bytes) -> Any:
         raise ValueError(f"{constant} is not JSON")
 
     try:
-        return json.loads(data, object_pairs_hook=unique, parse_constant=refuse)
+        found = json.loads(data, object_pairs_hook=unique, parse_constant=refuse)
+        if b"\\ud" in data.lower():  # half a surrogate pair is no character: nothing could be done with it
+            json.dumps(found, ensure_ascii=False).encode()
+        return found
     except RecursionError:
         raise HTTPException(400, "invalid JSON: too deep") from None
     except ValueError as error:

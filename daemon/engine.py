@@ -8,6 +8,7 @@ import os
 import signal
 from pathlib import Path
 
+from daemon.attribution import Attribution
 from daemon.containers import Container
 from daemon.events import Events
 from daemon.execs import Exec
@@ -27,8 +28,8 @@ SPAWNER_SECONDS = 10
 class Engine:
     """Below `root`: labd/ holds the containers, images/ the images that it shares with podmanish."""
 
-    def __init__(self, root: Path) -> None:
-        self.root = root
+    def __init__(self, root: Path, attribution: Attribution) -> None:
+        self.root, self.attribution = root, attribution
         self.images = Images(str(root / "images"))
         self.store = Store(str(root / "labd"))
         self.events = Events()

@@ -44,11 +44,19 @@ class Exec:
         self.container.require_running()
         self.started = True
 
-    async def start(self) -> None:
-        """Raises what lab.runtime.spawn_into() raises; the exit code is then its 126 or 127."""
+    async def start(self, loginuid: int | None) -> None:
+        """Stamped with loginuid, if given.
+
+        Raises what lab.runtime.spawn_into() raises; the exit code is then its 126 or 127.
+        """
         try:
             await self.run.start(
-                self.container.engine.link, self.id, self.spec, stdin=self.body.AttachStdin, into=self.container.id
+                self.container.engine.link,
+                self.id,
+                self.spec,
+                stdin=self.body.AttachStdin,
+                into=self.container.id,
+                loginuid=loginuid,
             )
         except LabError as error:
             self.failed = error.exit_code

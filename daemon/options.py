@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 
 from daemon.models import BindMount, ContainerCreate, ExecCreate
+from daemon.signals import signal_number
 from lab.errors import InvalidArgument, NotImplementedHere
 from lab.runargs import ExecOptions, RunOptions, parse_volume
 from lab.spec import Mount
@@ -19,6 +20,8 @@ def run_options(body: ContainerCreate) -> RunOptions:
         raise InvalidArgument("no image given", "name one in Image; `host` is built in")
     if host.RestartPolicy.Name not in ("", "no"):
         raise NotImplementedHere("restart policies are not part of this lab", "start it again by hand")
+    if body.StopSignal:
+        signal_number(body.StopSignal)
     entrypoint, command = body.Entrypoint, body.Cmd
     if entrypoint:
         command = [*entrypoint[1:], *command]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import socket
 import struct
@@ -14,27 +15,35 @@ UCRED = struct.Struct("3i")
 
 @dataclass(frozen=True, slots=True)
 class Peer:
-    """pid, uid and gid when it connected; loginuid as it is now, None if that cannot be told."""
+    """pid, uid and gid when it connected; loginuid as it is now, None if that cannot be told; how it was looked up."""
 
     pid: int
     uid: int
     gid: int
     loginuid: int | None
+    method: str
 
     def __str__(self) -> str:
         loginuid = "unknown" if self.loginuid is None else "unset" if self.loginuid == 2**32 - 1 else self.loginuid
-        return f"pid={self.pid} uid={self.uid} gid={self.gid} loginuid={loginuid}"
+        return f"pid={self.pid} uid={self.uid} gid={self.gid} loginuid={loginuid} ({self.method})"
 
 
-def peer_of(connection: socket.socket) -> Peer:
-    """SO_PEERCRED, and the loginuid through SO_PEERPIDFD: a pid alone may by now be another process's."""
+def peer_of(connection: socket.socket, *, by_pid: bool = False) -> Peer:
+    """SO_PEERCRED, and the loginuid through SO_PEERPIDFD; on an older kernel, or if asked to, through the pid alone.
+
+    A pid alone may by now be another process's: then the wrong user is named.
+    """
     pid, uid, gid = UCRED.unpack(connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, UCRED.size))
     try:
-        pidfd = connection.getsockopt(socket.SOL_SOCKET, SO_PEERPIDFD)
-    except OSError:  # an older kernel, or the peer has been reaped
-        return Peer(pid, uid, gid, None)
+        pidfd = -1 if by_pid else connection.getsockopt(socket.SOL_SOCKET, SO_PEERPIDFD)
+    except OSError as error:
+        if error.errno != errno.ENOPROTOOPT:  # the peer has been reaped
+            return Peer(pid, uid, gid, None, "SO_PEERPIDFD")
+        pidfd = -1
+    if pidfd < 0:
+        return Peer(pid, uid, gid, _read(pid), "SO_PEERCRED")
     try:
-        return Peer(pid, uid, gid, _loginuid(pidfd))
+        return Peer(pid, uid, gid, _loginuid(pidfd), "SO_PEERPIDFD")
     finally:
         os.close(pidfd)
 
@@ -42,11 +51,15 @@ def peer_of(connection: socket.socket) -> Peer:
 def _loginuid(pidfd: int) -> int | None:
     """Read between two looks at the pidfd, which says -1 once its process is gone."""
     pid = _pid(pidfd)
+    loginuid = _read(pid)
+    return loginuid if _pid(pidfd) == pid else None
+
+
+def _read(pid: int) -> int | None:
     try:
-        loginuid = int(Path(f"/proc/{pid}/loginuid").read_text())
+        return int(Path(f"/proc/{pid}/loginuid").read_text())
     except OSError:
         return None
-    return loginuid if _pid(pidfd) == pid else None
 
 
 def _pid(pidfd: int) -> int:

@@ -24,7 +24,15 @@ class Run:
         self._begun = asyncio.Event()
 
     async def start(
-        self, link: SpawnerLink, key: str, spec: Spec, *, stdin: bool, log: str = "", into: str = ""
+        self,
+        link: SpawnerLink,
+        key: str,
+        spec: Spec,
+        *,
+        stdin: bool,
+        log: str = "",
+        into: str = "",
+        loginuid: int | None = None,
     ) -> Spawned:
         """Spawn it and connect its streams. Raises what lab.runtime.spawn() raises; the output then ends."""
         try:
@@ -35,7 +43,7 @@ class Run:
         try:
             if log:
                 self.output.log = LogWriter(log)
-            self.process = await link.spawn(key, spec, stdio.child, into=into)
+            self.process = await link.spawn(key, spec, stdio.child, into=into, loginuid=loginuid)
         except BaseException as error:
             stdio.discard()
             self.output.abandon()

@@ -5,7 +5,7 @@ each Spec here, with the three descriptors of its stdio, and this process is the
 reaps them and reports their exit codes. Requests and replies are JSON behind a length, descriptors ride along by
 SCM_RIGHTS; unix(7).
 
-    request  {"id", "spec", "key"[, "into"]}                    + stdin, stdout, stderr
+    request  {"id", "spec", "key"[, "into"][, "loginuid"]}      + stdin, stdout, stderr
     reply    {"id", "pid"} + pidfd[, console]   or   {"id", "error": [class, message, hint]}
     report   {"exit": key, "code"}
 
@@ -125,10 +125,11 @@ class Spawner:
 
     def _spawn(self, request: dict[str, Any], stdio: list[int]) -> tuple[Child, int]:
         spec = Spec.from_dict(request["spec"])
+        loginuid = request.get("loginuid")
         if "into" in request:
-            process = runtime.spawn_into(self._container(request["into"]), spec, stdio)
+            process = runtime.spawn_into(self._container(request["into"]), spec, stdio, loginuid=loginuid)
         else:
-            process = runtime.spawn(spec, stdio)
+            process = runtime.spawn(spec, stdio, loginuid=loginuid)
         child = Child(request["key"], "into" not in request, process)
         self.children[process.pidfd] = child
         self.poll.register(process.pidfd, select.POLLIN)

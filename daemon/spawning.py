@@ -80,15 +80,23 @@ class SpawnerLink:
         self._socket, self._inbox = ours, Inbox()
         asyncio.get_running_loop().add_reader(ours, self._readable)
 
-    async def spawn(self, key: str, spec: Spec, stdio: Sequence[int], *, into: str = "") -> Spawned:
+    async def spawn(
+        self, key: str, spec: Spec, stdio: Sequence[int], *, into: str = "", loginuid: int | None = None
+    ) -> Spawned:
         """Have a container started (or, with `into`, a process in the container of that key).
 
-        Raises what lab.runtime.spawn() raises. stdio stays the caller's to close.
+        loginuid is stamped on it, if given. Raises what lab.runtime.spawn() raises. stdio stays the caller's to close.
         """
         number, loop = next(self._numbers), asyncio.get_running_loop()
         reply = self._replies[number] = loop.create_future()
         ended = self._ends[key] = loop.create_future()
-        request = {"id": number, "key": key, "spec": spec.to_dict(), **({"into": into} if into else {})}
+        request = {
+            "id": number,
+            "key": key,
+            "spec": spec.to_dict(),
+            "loginuid": loginuid,
+            **({"into": into} if into else {}),
+        }
         try:
             await self._send(pack(request, len(stdio)), stdio)
             message, fds = await reply

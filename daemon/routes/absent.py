@@ -5,7 +5,7 @@ from __future__ import annotations
 from fastapi import APIRouter, Response
 
 from daemon.answers import Json
-from daemon.deps import TheEngine
+from daemon.deps import TheContainer, TheEngine
 from lab.errors import NotFound, NotImplementedHere
 
 router = APIRouter()
@@ -16,11 +16,6 @@ ABSENT = {
     "volumes": ("named volumes are not part of this lab", "bind a directory of the host instead: -v /SRC:/DST"),
     "networks": ("networks of one's own are not part of this lab", "use --network host or --network none"),
     "plugins": ("plugins are not part of this lab", "there are none"),
-    "containers": (
-        "this action on containers is not part of this lab",
-        "see the lab's documentation for those that are",
-    ),
-    "images": ("this action on images is not part of this lab", "there are import, ls, inspect and rm"),
     "commit": ("committing a container is not part of this lab", "copy what you need out with `docker cp`"),
     **dict.fromkeys(("auth", "distribution"), NO_REGISTRY),
     **dict.fromkeys(("build", "session", "grpc"), NO_BUILD),
@@ -66,6 +61,27 @@ async def plugins() -> Response:
 async def prune(engine: TheEngine) -> Response:
     """docker system prune's other parts: nothing to do"""
     return Json({"VolumesDeleted": None, "NetworksDeleted": None, "ImagesDeleted": None, "SpaceReclaimed": 0})
+
+
+@router.api_route("/containers/{reference}/{action}", methods=["GET", "POST"], include_in_schema=False)
+async def absent_action(container: TheContainer, action: str) -> Response:
+    """docker export, docker checkpoint and the like."""
+    if action in ("export", "checkpoints"):
+        raise NotImplementedHere(f"{action} is not part of this lab", "copy what you need out with `docker cp`")
+    raise NotFound("page not found")
+
+
+@router.api_route("/images/{action}", methods=["GET", "POST"], include_in_schema=False)
+@router.api_route("/images/{name:path}/{action}", methods=["GET", "POST"], include_in_schema=False)
+async def absent_image_action(action: str, name: str = "") -> Response:
+    """docker search, save, push, tag."""
+    if action in ("search", "push"):
+        raise NotImplementedHere(*NO_REGISTRY)
+    if action in ("get", "tag"):
+        raise NotImplementedHere(
+            f"images cannot be {'saved' if action == 'get' else 'tagged'} in this lab", "import again"
+        )
+    raise NotFound("page not found")
 
 
 @router.api_route("/{thing}", methods=["GET", "POST", "PUT", "DELETE"], include_in_schema=False)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import logging
 from collections.abc import AsyncIterator
 from typing import Annotated
 
@@ -13,13 +12,12 @@ from fastapi.responses import StreamingResponse
 
 from daemon import listing, procs, usage, views
 from daemon.answers import Json
-from daemon.containers import STOP_SECONDS, Container, signal_number
+from daemon.containers import STOP_SECONDS, Container
 from daemon.deps import Filters, StrictRoute, Switch, TheContainer, TheEngine
 from daemon.models import ContainerCreate
-from daemon.peer import peer_of
+from daemon.signals import signal_number
 from lab.errors import InvalidArgument
 
-log = logging.getLogger("labd")
 router = APIRouter(prefix="/containers", route_class=StrictRoute)
 Name = Annotated[str, Query(max_length=300)]
 Seconds = Annotated[int | None, Query(ge=-1, le=10**9)]
@@ -36,10 +34,9 @@ async def list_containers(
 
 
 @router.post("/create")
-async def create(request: Request, engine: TheEngine, body: ContainerCreate, name: Name = "") -> Response:
+async def create(engine: TheEngine, body: ContainerCreate, name: Name = "") -> Response:
     """docker create, the first part of docker run"""
     container = engine.create(body, name)
-    log.info("%s: created by %s", container.name, peer_of(request.scope["socket"]))
     return Json({"Id": container.id, "Warnings": []}, 201)
 
 
@@ -59,9 +56,10 @@ async def inspect(container: TheContainer, size: Switch = False) -> Response:
 
 
 @router.post("/{reference}/start")
-async def start(container: TheContainer) -> Response:
+async def start(request: Request, container: TheContainer) -> Response:
     """docker start, the last part of docker run"""
-    return Response(status_code=204 if await container.start() else 304)
+    loginuid = container.engine.attribution.of(request.scope["socket"], container.name)
+    return Response(status_code=204 if await container.start(loginuid) else 304)
 
 
 @router.post("/{reference}/stop")
@@ -72,9 +70,10 @@ async def stop(container: TheContainer, t: Seconds = None, signal: str = "") -> 
 
 
 @router.post("/{reference}/restart")
-async def restart(container: TheContainer, t: Seconds = None, signal: str = "") -> Response:
+async def restart(request: Request, container: TheContainer, t: Seconds = None, signal: str = "") -> Response:
     """docker restart"""
-    await container.restart(_patience(container, t), signal_number(signal) if signal else None)
+    loginuid = container.engine.attribution.of(request.scope["socket"], container.name)
+    await container.restart(_patience(container, t), signal_number(signal) if signal else None, loginuid)
     return Response(status_code=204)
 
 

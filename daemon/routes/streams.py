@@ -116,9 +116,10 @@ async def resize_exec(
 @router.post("/exec/{exec_id}/start")
 async def start_exec(request: Request, found: TheExec, body: ExecStart, version: ApiVersion) -> Response:
     """docker exec, second part: with Detach an ordinary answer, else the process's streams"""
+    loginuid = found.container.engine.attribution.of(request.scope["socket"], f"exec in {found.container.name}")
     found.claim()
     if body.Detach:
-        await found.start()
+        await found.start(loginuid)
         return Response(status_code=200)
     create = found.body
     client = Client(tty=body.Tty, stdout=create.AttachStdout, stderr=create.AttachStderr)
@@ -131,7 +132,7 @@ async def start_exec(request: Request, found: TheExec, body: ExecStart, version:
 
     async def start_and_serve(connection: Connection) -> None:
         try:
-            await found.start()
+            await found.start(loginuid)
         except LabError as error:  # dockerd, too, tells it in the stream: the 101 is out
             message = f"OCI runtime exec failed: {error.message}\r\n".encode()
             connection[1].write(message if body.Tty else FRAME.pack(STDOUT, len(message)) + message)

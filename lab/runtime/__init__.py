@@ -38,22 +38,25 @@ class Process:
         self.pid, self.pidfd, self.console = pid, pidfd, console
 
 
-def spawn(spec: Spec, stdio: Sequence[int] = (0, 1, 2), preserve_fds: int = 0) -> Process:
+def spawn(
+    spec: Spec, stdio: Sequence[int] = (0, 1, 2), preserve_fds: int = 0, *, loginuid: int | None = None
+) -> Process:
     """Start a container; returns when its command has been exec'ed.
 
     stdio holds the three descriptors that become 0, 1 and 2; with spec.tty they are not used. So many descriptors from
-    3 on go in as they are: preserve_fds, as runc's option. Raises CommandNotFound, CommandNotExecutable or
+    3 on go in as they are: preserve_fds, as runc's option. loginuid is stamped on it: a fork inherits, so only a daemon
+    has a use for that. Raises CommandNotFound, CommandNotExecutable or
     CannotStart, and then nothing is left of the container.
     """
     flags = NAMESPACES | (CLONE_NEWUSER if spec.uid_mappings else 0) | (CLONE_NEWNET if spec.network == "none" else 0)
     link = Link(spec.tty)
     pid, pidfd = _clone(flags, spec)
     if pid == 0:
-        _child(link, lambda: process.first(spec, stdio, link, preserve_fds))
+        _child(link, lambda: process.first(spec, stdio, link, preserve_fds), loginuid)
     return link.finish(pid, pidfd, spec)
 
 
-def spawn_into(pidfd: int, spec: Spec, stdio: Sequence[int] = (0, 1, 2)) -> Process:
+def spawn_into(pidfd: int, spec: Spec, stdio: Sequence[int] = (0, 1, 2), *, loginuid: int | None = None) -> Process:
     """Start spec's command inside the running container whose first process is behind pidfd.
 
     setns(2) does not move the caller itself into a pid namespace, only its later children. So a first child joins,
@@ -63,7 +66,7 @@ def spawn_into(pidfd: int, spec: Spec, stdio: Sequence[int] = (0, 1, 2)) -> Proc
     report, reply = os.pipe2(os.O_CLOEXEC)
     helper = os.fork()
     if helper == 0:
-        _child(link, lambda: process.join(pidfd, spec, stdio, link, reply))
+        _child(link, lambda: process.join(pidfd, spec, stdio, link, reply), loginuid)
     os.close(reply)
     with open(report, "rb") as file:
         pid = int(file.read() or 0)
@@ -157,11 +160,13 @@ def _clone(flags: int, spec: Spec) -> tuple[int, int]:
         ) from None
 
 
-def _child(link: Link, enter: Callable[[], NoReturn]) -> NoReturn:
+def _child(link: Link, enter: Callable[[], NoReturn], loginuid: int | None) -> NoReturn:
     """Run enter(), which ends in exec; report what stopped it."""
     os.close(link.status)
     os.close(link.go)
     try:
+        if loginuid is not None:
+            process.stamp(loginuid)
         enter()
     except LabError as error:
         failure = error

@@ -67,6 +67,14 @@ def join(pidfd: int, spec: Spec, stdio: Sequence[int], link: Link, reply: int) -
     execute(spec, link)
 
 
+def stamp(loginuid: int) -> None:
+    """Write the child's own loginuid, for an engine that is not the user's child. Raises CannotStart: fail closed.
+
+    A new session id comes with it, never the user's; kernel/auditsc.c, audit_set_loginuid().
+    """
+    _write("/proc/self/loginuid", str(loginuid))
+
+
 def execute(spec: Spec, link: Link) -> NoReturn:
     """Drop privileges, die with the engine, enter the working directory, exec. Raises CannotStart or a kind of it."""
     identity = credentials.look_up(spec.user)

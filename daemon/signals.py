@@ -1,0 +1,21 @@
+"""Signals by name or number, as docker-kill(1) takes them."""
+
+from __future__ import annotations
+
+import signal
+
+from lab.errors import InvalidArgument
+
+
+def signal_number(name: str) -> int:
+    """SIGKILL, KILL, kill or 9. Raises InvalidArgument."""
+    if name.isascii() and name.isdigit() and 0 < int(name[:4]) < signal.NSIG:
+        return int(name)
+    text = name.upper()
+    wanted = text if text.startswith("SIG") else f"SIG{text}"
+    if wanted.startswith("SIGRTMIN+") and wanted[9:].isdigit() and int(wanted[9:]) <= 30:
+        return signal.SIGRTMIN + int(wanted[9:])
+    for member in signal.Signals:
+        if member.name == wanted:
+            return member.value
+    raise InvalidArgument(f"Invalid signal: {name[:40]}", "`kill -l` lists them")
