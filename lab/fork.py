@@ -58,7 +58,7 @@ class Forker:
             self.handed = Handed(options.sdnotify)
             self.handed.hand_on(spec)
         config = {"image": image.name, "spec": spec.to_dict(), "rm": options.rm, "label": options.label}
-        container = self.store.create(container_id, options.name or container_id[:12], config)
+        container = self.store.create(container_id, options.name or container_id[:12], config, os.getpid())
         if layer:
             os.makedirs(f"{layer}/upper")
             os.makedirs(f"{layer}/work")
@@ -72,7 +72,7 @@ class Forker:
             monitor = self._start(container, spec, stdin, output, error)
             with RawTerminal(spec.tty and stdin >= 0):
                 code = monitor.run()
-            container.exited(code)
+            self._record_end(container, code)
             return code
         finally:
             if container.config["rm"]:
@@ -84,7 +84,7 @@ class Forker:
             listen_fds = self.handed.listen_fds if self.handed else 0
             process = runtime.spawn(spec, stdio.child if stdio else (), listen_fds)
         except LabError as failure:
-            container.save_state(status="created", exit_code=failure.exit_code, error=failure.message)
+            container.save_state(monitor=0, exit_code=failure.exit_code, error=failure.message)
             raise
         container.started(process.pid, os.getpid())
         if self.handed:
@@ -124,10 +124,16 @@ class Forker:
                 self.store.remove(container)
             os._exit(125)
         os.close(reply)
-        container.exited(monitor.run())
+        self._record_end(container, monitor.run())
         if container.config["rm"]:
             self.store.remove(container)
         os._exit(0)
+
+    def _record_end(self, container: Container, code: int) -> None:
+        try:
+            container.exited(code)
+        except OSError as error:  # a full disk must not cost the caller the exit code, too
+            print(f"podmanish: cannot record the end of {container.name}: {error.strerror}", file=sys.stderr)
 
     def exec(self, argv: Sequence[str]) -> int:
         """`podmanish exec`; returns the command's exit code."""
@@ -158,6 +164,7 @@ class Forker:
 
     def containers(self) -> list[Container]:
         """All; first sweeping out what a killed `run --rm` left."""
+        self.store.sweep()
         found = self.store.list()
         for container in found:
             if container.config["rm"] and container.status == "exited":
@@ -246,6 +253,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     except LabError as error:
         print(f"podmanish: {error.message}" + (f"\n  {error.hint}" if error.hint else ""), file=sys.stderr)
         return error.exit_code
+    except OSError as error:
+        where = f"{error.filename}: " if error.filename else ""
+        print(f"podmanish: {where}{error.strerror}\n  containers are kept below {root}", file=sys.stderr)
+        return LabError.exit_code
 
 
 def dispatch(engine: Forker, arguments: Sequence[str]) -> int:

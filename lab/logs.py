@@ -12,6 +12,7 @@ crash ends the file; it is passed over.
 
 from __future__ import annotations
 
+import errno
 import os
 import struct
 import time
@@ -32,7 +33,10 @@ class LogWriter:
 
     def append(self, stream: int, data: bytes) -> None:
         """Raises OSError when the disk is full."""
-        os.writev(self.fd, [HEADER.pack(time.time_ns(), stream, len(data)), data])
+        written = os.writev(self.fd, [HEADER.pack(time.time_ns(), stream, len(data)), data])
+        if written < HEADER.size + len(data):
+            os.ftruncate(self.fd, os.fstat(self.fd).st_size - written)  # half a record would garble all that follow
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     def close(self) -> None:
         os.close(self.fd)

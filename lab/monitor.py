@@ -113,10 +113,16 @@ class Monitor:
         if not data:
             self._unwatch(source)
             return
-        if self.log:
-            self.log.append(stream, data)
+        self._keep(stream, data)
         if self.targets[stream] >= 0:
             self._write_all(stream, data)
+
+    def _keep(self, stream: int, data: bytes) -> None:
+        if self.log:
+            try:
+                self.log.append(stream, data)
+            except OSError:  # the disk is full: the container goes on without a log
+                self.log = None
 
     def _write_all(self, stream: int, data: bytes) -> None:
         try:

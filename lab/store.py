@@ -89,11 +89,15 @@ class Container:
     def reload(self) -> Container:
         """Read the state again; a container whose monitor died without a word ended in a way nobody knows."""
         self.state = _read(f"{self.path}/state")
-        if self.status == "running" and not is_alive(self.state["monitor"], self.state["monitor_start_time"]):
+        if self._is_abandoned():
             self.state = _read(f"{self.path}/state")  # it may have spoken between the two looks
-            if self.status == "running":
+            if self._is_abandoned():
                 self.save_state(status="exited", exit_code=UNKNOWN, error="its monitor was killed", finished=0)
         return self
+
+    def _is_abandoned(self) -> bool:
+        monitor: int = self.state.get("monitor", 0)
+        return self.status != "exited" and monitor != 0 and not is_alive(monitor, self.state["monitor_start_time"])
 
 
 class Store:
@@ -102,16 +106,24 @@ class Store:
     def __init__(self, root: str) -> None:
         self.root = root
 
-    def create(self, container_id: str, name: str, config: dict[str, Any]) -> Container:
-        """Reserve id and name. Raises NameInUse, InvalidArgument for a name that Docker would not take."""
+    def create(self, container_id: str, name: str, config: dict[str, Any], monitor: int = 0) -> Container:
+        """Reserve id and name. Raises NameInUse, InvalidArgument for a name that Docker would not take.
+
+        monitor is the process that is about to start it, if there is one: should it die first, that is the end.
+        """
         check_name(name)
         path = f"{self.root}/containers/{container_id}"
+        state = {"status": "created", "monitor": monitor, "monitor_start_time": monitor and start_time(monitor)}
         with self._lock():
             self._take_name(name, container_id)
-            os.makedirs(path, 0o700)
-            container = Container(path, {"name": name, "created": time.time_ns(), **config}, {"status": "created"})
-            container.save_config()
-            container.save_state()
+            container = Container(path, {"name": name, "created": time.time_ns(), **config}, state)
+            try:
+                os.makedirs(path, 0o700)
+                container.save_config()
+                container.save_state()
+            except OSError:  # the disk is full
+                self._drop(name, container_id)
+                raise
         return container
 
     def find(self, reference: str) -> Container:
@@ -142,15 +154,31 @@ class Store:
 
     def remove(self, container: Container) -> None:
         """Delete all that the container has on disk, once nobody keeps it; nothing if that has been done."""
-        if not os.path.exists(container.path):
-            return
-        with Lock(container.path), self._lock():
-            if self._by_name(container.name) == container.id:
-                os.unlink(f"{self.root}/names/{container.name}")
-            _remove_tree(container.path)
+        try:
+            with Lock(container.path), self._lock():
+                self._drop(container.name, container.id)
+        except FileNotFoundError:
+            pass  # somebody else has removed it, or is at it
+
+    def sweep(self) -> None:
+        """Delete what a process left that was killed while it made or removed a container."""
+        with self._lock():
+            names, ids = os.listdir(f"{self.root}/names"), os.listdir(f"{self.root}/containers")
+            for name in names:
+                if self._by_name(name) not in ids:
+                    os.unlink(f"{self.root}/names/{name}")
+            for container_id in ids:
+                if not self._load(container_id):  # nobody makes one right now: that needs the lock
+                    _remove_tree(f"{self.root}/containers/{container_id}")
+
+    def _drop(self, name: str, container_id: str) -> None:
+        if self._by_name(name) == container_id:
+            os.unlink(f"{self.root}/names/{name}")
+        _remove_tree(f"{self.root}/containers/{container_id}")
 
     def _lock(self) -> Lock:
         os.makedirs(f"{self.root}/names", 0o700, exist_ok=True)
+        os.makedirs(f"{self.root}/containers", 0o700, exist_ok=True)
         return Lock(f"{self.root}/names")
 
     def _take_name(self, name: str, container_id: str) -> None:
@@ -163,9 +191,7 @@ class Store:
                     f'the name "{name}" is already in use by container {owner[:12]}',
                     "remove or rename that container, or choose another name",
                 )
-            if holder:  # `--rm` of a monitor that was killed
-                _remove_tree(holder.path)
-            os.unlink(link)
+            self._drop(name, owner)  # `--rm` of a monitor that was killed
         os.symlink(container_id, link)
 
     def _by_name(self, name: str) -> str:
@@ -266,4 +292,7 @@ def _remove_tree(path: str) -> None:
                 os.unlink(inner)
             else:
                 os.rmdir(inner)
-    os.rmdir(path)
+    try:
+        os.rmdir(path)
+    except FileNotFoundError:
+        pass

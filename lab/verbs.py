@@ -217,7 +217,7 @@ def _each(
             result = act(engine.store.find(reference))
             print(show(result) if show else reference)
         except LabError as error:
-            print(f"podmanish: {error.message}", file=sys.stderr)
+            print(f"podmanish: {error.message}" + (f"\n  {error.hint}" if error.hint else ""), file=sys.stderr)
             code = error.exit_code
     return code
 

@@ -110,7 +110,8 @@ def _mount_point(root: int, target: str, directory: bool) -> int:
                 f"mount target {target} does not exist in the image, and the image is read-only",
                 f"mount on a new name at the top, such as /{name}",
             ) from None
-        raise CannotStart(f"cannot make the mount target {target}: {error.strerror}") from None
+        reason = "is a symlink that leads nowhere" if error.errno == errno.EEXIST else error.strerror
+        raise CannotStart(f"cannot make the mount target: {target} {reason}") from None
     finally:
         os.close(parent)
     return syscalls.openat2(root, target, os.O_PATH, RESOLVE_IN_ROOT)
