@@ -18,7 +18,10 @@ from support import Podmanish, add, own_mounts, processes_with
 
 from lab.images import Images
 
-APPLETS = "cat chmod chown echo env false id kill ls mkdir mount ps readlink rm sh sleep stat touch true wc".split()
+APPLETS = (
+    "cat", "chmod", "chown", "echo", "env", "false", "id", "kill", "ls", "mkdir", "mount", "ps", "readlink", "rm", "sh",
+    "sleep", "stat", "touch", "true", "wc",
+)  # fmt: skip
 
 
 @pytest.fixture

@@ -1,0 +1,292 @@
+"""`podmanish` as a command on the real kernel: exit codes, streams, terminals, arguments, names, sudden deaths."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import random
+import select
+import signal
+import subprocess
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+from support import Podmanish, processes_with
+
+pytestmark = pytest.mark.needs("root")
+
+IGNORED = {signal.SIGCHLD, signal.SIGCONT, signal.SIGURG, signal.SIGWINCH}
+STOPPING = {signal.SIGSTOP, signal.SIGTSTP, signal.SIGTTIN, signal.SIGTTOU}
+FATAL = sorted(set(signal.Signals) - IGNORED - STOPPING)
+
+
+def test_every_exit_code_comes_through(podmanish: Podmanish) -> None:
+    """`podmanish run` exits with the code of the container's command: 0 to 255."""
+    with ThreadPoolExecutor(4) as pool:
+        done = pool.map(lambda code: podmanish("run", "--rm", "host", "sh", "-c", f"exit {code}"), range(256))
+        assert [run.returncode for run in done] == list(range(256))
+
+
+def test_every_fatal_signal_is_128_plus_n(podmanish: Podmanish) -> None:
+    """A command that dies of signal n makes the exit code 128+n, real-time signals included."""
+    numbers = [int(number) for number in FATAL]
+    with ThreadPoolExecutor(4) as pool:
+        done = pool.map(
+            lambda n: podmanish("run", "--rm", "--init", "host", "sh", "-c", f"kill -{n} $$; sleep 5"), numbers
+        )
+        assert [run.returncode for run in done] == [128 + n for n in numbers]
+
+
+def test_sigkill_of_pid_one_is_137(podmanish: Podmanish) -> None:
+    """Without --init, too, a container that is killed from outside exits with 128+9."""
+    with podmanish.start("run", "--name", "victim", "host", "sh", "-c", "echo up; exec sleep 60") as run:
+        assert run.stdout is not None
+        assert run.stdout.readline() == b"up\n"
+        podmanish.output("kill", "victim")
+    assert run.returncode == 137
+    assert podmanish.output("wait", "victim") == "137"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "words"),
+    [
+        (["host", "no-such-command"], 127, "executable file not found"),
+        (["host", "/no/such/path"], 127, "no such file"),
+        (["host", "/etc/passwd"], 126, "permission denied"),
+        (["host", "/etc"], 126, "permission denied"),
+        (["nowhere", "true"], 125, "No such image: nowhere"),
+        (["host"], 125, "no command specified"),
+        (["-u", "nobody-at-all", "host", "true"], 125, "unable to find user nobody-at-all"),
+        (["-u", "0:no-group", "host", "true"], 125, "unable to find group no-group"),
+        (["-v", "/no/such/source:/mnt", "host", "true"], 125, "/no/such/source"),
+        (["-v", "/etc:relative", "host", "true"], 125, "absolute"),
+        (["--cap-add", "CAP_WISHES", "host", "true"], 125, "CAP_WISHES"),
+        (["--network", "bridge", "host", "true"], 125, "host or none"),
+        (["--frobnicate", "host", "true"], 125, "--frobnicate"),
+        (["-w", "/etc/passwd", "host", "true"], 125, "/etc/passwd"),
+        (["--hostname", "x" * 65, "host", "true"], 125, "64"),
+        (["--name", "../../etc", "host", "true"], 125, "invalid container name"),
+        (["-e", "=x", "host", "true"], 125, "invalid environment variable"),
+    ],
+)
+def test_what_cannot_run(podmanish: Podmanish, arguments: list[str], code: int, words: str) -> None:
+    """126: not executable, 127: not found, 125: the engine's own refusal; one sentence, and nothing is left."""
+    done = podmanish("run", "--rm", *arguments)
+    assert done.returncode == code
+    assert words in done.stderr.decode()
+    assert done.stderr.decode().count("\n") <= 2
+    assert podmanish.output("ps", "-aq") == ""
+
+
+def test_stdin_then_half_close(podmanish: Podmanish) -> None:
+    """With -i a megabyte of standard input arrives whole, then end of file."""
+    data = os.urandom(1 << 20)
+    done = podmanish("run", "--rm", "-i", "host", "cat", input=data)
+    assert hashlib.sha256(done.stdout).digest() == hashlib.sha256(data).digest()
+
+
+def test_without_i_stdin_is_empty(podmanish: Podmanish) -> None:
+    """Without -i the container reads end of file, and the caller's input stays unread."""
+    assert podmanish("run", "--rm", "host", "cat", input=b"not for you").stdout == b""
+
+
+def test_stdout_and_stderr_stay_apart(podmanish: Podmanish) -> None:
+    """The two streams go where the caller's own go."""
+    done = podmanish("run", "--rm", "host", "sh", "-c", "echo out; echo err >&2")
+    assert (done.stdout, done.stderr) == (b"out\n", b"err\n")
+
+
+@pytest.mark.parametrize("mebibytes", [64, pytest.param(1024, marks=pytest.mark.stress)])
+def test_binary_output_is_exact(podmanish: Podmanish, mebibytes: int) -> None:
+    """What the container writes comes out byte for byte (1 GiB in the stress run)."""
+    script = (
+        "key=$(printf %064d 7); head -c %d /dev/zero | openssl enc -aes-256-ctr -K $key -iv $(printf %032d 1)"
+        .replace("%d", str(mebibytes << 20))
+    )  # fmt: skip
+    straight = subprocess.run(["sh", "-c", f"{script} | sha256sum"], capture_output=True, check=True).stdout
+    with podmanish.start("run", "--rm", "host", "sh", "-c", script) as run:
+        carried = subprocess.run(["sha256sum"], stdin=run.stdout, capture_output=True, check=True).stdout
+    assert run.returncode == 0
+    assert carried == straight
+
+
+def test_a_reader_that_vanishes(podmanish: Podmanish) -> None:
+    """`podmanish run ... | head -c1`: the container goes on to its end, as with docker and podman."""
+    with podmanish.start("run", "--name", "wordy", "host", "sh", "-c", "seq 200000; exit 3") as run:
+        assert run.stdout is not None
+        run.stdout.read(1)
+        run.stdout.close()
+    assert run.returncode == 3
+
+
+def test_arguments_arrive_exactly(podmanish: Podmanish) -> None:
+    """2,048 arguments and one of 131,071 bytes, the kernel's MAX_ARG_STRLEN, arrive as they are."""
+    words = [f"{number}\n'\"$()" for number in range(2048)]
+    done = podmanish("run", "--rm", "host", "printf", "%s\\0", *words)
+    assert done.stdout.decode().split("\0")[:-1] == words
+    assert len(podmanish("run", "--rm", "host", "echo", "x" * 131_071).stdout) == 131_072
+
+
+def test_environment_is_exact(podmanish: Podmanish) -> None:
+    """-e passes newlines and empty values; of the caller's environment nothing else gets in."""
+    caller = {**os.environ, "SECRET": "of the caller", "PASSED": "on"}
+    done = podmanish("run", "--rm", "-e", "A=1\n2", "-e", "EMPTY=", "-e", "PASSED", "host", "env", "-0", env=caller)
+    seen = dict(item.split("=", 1) for item in done.stdout.decode().split("\0")[:-1])
+    assert {name: seen[name] for name in ("A", "EMPTY", "PASSED")} == {"A": "1\n2", "EMPTY": "", "PASSED": "on"}
+    assert set(seen) == {"A", "EMPTY", "PASSED", "PATH", "HOSTNAME", "HOME"}
+
+
+def test_one_of_many_gets_the_name(podmanish: Podmanish) -> None:
+    """Of 8 that ask for one name at once, one gets it; the others are told who has it."""
+    runs = [podmanish.start("run", "--name", "only", "host", "sleep", "60", stderr=subprocess.PIPE) for _ in range(8)]
+    pidfds = {os.pidfd_open(run.pid): run for run in runs}
+    losers = []
+    while len(losers) < 7:
+        for fd in select.select(list(pidfds), [], [], 30)[0]:
+            losers.append(pidfds.pop(fd))
+            os.close(fd)
+    (winner,) = pidfds.values()
+    for fd in pidfds:
+        os.close(fd)
+    for loser in losers:
+        _, errors = loser.communicate()
+        assert loser.returncode == 125
+        assert b'the name "only" is already in use' in errors
+    podmanish.output("rm", "-f", "only")
+    winner.communicate()
+    assert podmanish.output("ps", "-aq") == ""
+
+
+@pytest.mark.parametrize("times", [40, pytest.param(400, marks=pytest.mark.stress)])
+def test_sudden_deaths(podmanish: Podmanish, times: int) -> None:
+    """podmanish killed with SIGKILL at a random moment: its container dies too, and its name is free again."""
+    dice = random.Random(20)
+    word = f"86399.{os.getpid()}"
+    for _ in range(times):
+        run = podmanish.start("run", "--rm", "--name", "again", "host", "sleep", word)
+        pidfd = os.pidfd_open(run.pid)
+        select.select([pidfd], [], [], dice.uniform(0, 0.05))
+        run.kill()
+        run.communicate()
+        os.close(pidfd)
+    assert podmanish.output("run", "--rm", "--name", "again", "host", "echo", "here") == "here"
+    assert podmanish.output("ps", "-aq") == ""
+    assert list((podmanish.root / "podmanish/containers").iterdir()) == []
+    _await_none(word)
+
+
+def _await_none(word: str) -> None:
+    """Until no process has the word: the kernel kills a container at its engine's death, and is not done at once."""
+    for pid in processes_with(word):
+        try:
+            pidfd = os.pidfd_open(pid)
+        except ProcessLookupError:
+            continue
+        assert select.select([pidfd], [], [], 10)[0], f"{pid} lives on"
+        os.close(pidfd)
+    assert processes_with(word) == []
+
+
+def test_a_killed_engine_is_told_apart(podmanish: Podmanish) -> None:
+    """A container whose engine was killed is `exited`, with 255: nobody saw its end."""
+    with podmanish.start("run", "--name", "orphan", "host", "sh", "-c", "echo up; exec sleep 60") as run:
+        assert run.stdout is not None
+        run.stdout.readline()
+        run.kill()
+    assert podmanish.output("wait", "orphan") == "255"
+    assert podmanish.output("ps", "-q") == ""
+    podmanish.output("rm", "orphan")
+
+
+def test_detached_life(podmanish: Podmanish) -> None:
+    """-d prints the id and returns; logs, exec, stop and rm find the container by name and by prefix."""
+    container = podmanish.output("run", "-d", "--name", "web", "host", "sh", "-c", "echo ready; exec sleep 60")
+    assert len(container) == 64
+    assert podmanish.output("exec", container[:8], "hostname") == container[:12]
+    while podmanish.output("logs", "web") != "ready":
+        assert podmanish.output("ps", "-q") == container[:12]
+    podmanish.output("stop", "-t", "0", "web")
+    assert podmanish.output("wait", "web") == "137"
+    assert podmanish("rm", "web").returncode == 0
+    assert podmanish("logs", "web").returncode == 125
+
+
+def test_detached_failure_is_reported(podmanish: Podmanish) -> None:
+    """-d, too, exits with 127 for a command that is not there."""
+    assert podmanish("run", "-d", "--rm", "host", "no-such-command").returncode == 127
+    assert podmanish.output("ps", "-aq") == ""
+
+
+def test_running_containers_are_not_removed(podmanish: Podmanish) -> None:
+    """rm without --force refuses, and says what to do."""
+    podmanish.output("run", "-d", "--name", "busy", "host", "sleep", "60")
+    done = podmanish("rm", "busy")
+    assert done.returncode == 125
+    assert b"stop it first, or use --force" in done.stderr
+    podmanish.output("rm", "-f", "busy")
+
+
+@pytest.mark.parametrize("reference", ["..", "/", "../../etc", "a/b", "x" * 4096, "\N{SNOWMAN}", ""])
+def test_hostile_references(podmanish: Podmanish, reference: str) -> None:
+    """A reference that is no name finds nothing and touches nothing outside the state directory."""
+    before = sorted(path.name for path in podmanish.root.parent.iterdir())
+    for verb in ("rm", "logs", "inspect", "kill"):
+        assert podmanish(verb, reference).returncode == 125
+    assert podmanish("run", "--rm", "--name", reference or "-", "host", "true").returncode == 125
+    assert podmanish("run", "--rm", reference, "true").returncode == 125
+    assert sorted(path.name for path in podmanish.root.parent.iterdir()) == before
+
+
+def test_signals_reach_the_container(podmanish: Podmanish) -> None:
+    """A SIGTERM for podmanish goes on to the container, whose exit code comes back."""
+    script = "trap 'exit 42' TERM; echo up; while :; do sleep 0.01; done"
+    with podmanish.start("run", "--rm", "host", "sh", "-c", script) as run:
+        assert run.stdout is not None
+        run.stdout.readline()
+        run.terminate()
+    assert run.returncode == 42
+
+
+def test_few_descriptors(podmanish: Podmanish) -> None:
+    """Under `ulimit -n 64` a container starts; under 16 it is refused in one sentence, and nothing is left."""
+    assert podmanish("run", "--rm", "host", "true", preexec_fn=lambda: _limit(64)).returncode == 0
+    done = podmanish("run", "--rm", "host", "true", preexec_fn=lambda: _limit(16))
+    assert (done.returncode, done.stderr.count(b"\n") <= 2) == (125, True), done.stderr
+    assert b"Traceback" not in done.stderr
+    assert podmanish.output("ps", "-aq") == ""
+
+
+def _limit(files: int) -> None:
+    import resource
+
+    resource.setrlimit(resource.RLIMIT_NOFILE, (files, files))
+
+
+def test_full_disk(scripts: Path, short_place: Path) -> None:
+    """On a full disk `run` fails with one sentence and 125; when there is room again it works."""
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", str(short_place)], check=True)
+    try:
+        engine = Podmanish(scripts / "podmanish", short_place / "state")
+        filler = short_place / "filler"
+        subprocess.run(["dd", "if=/dev/zero", f"of={filler}", "bs=4096"], check=False, capture_output=True)
+        done = engine("run", "--rm", "host", "true")
+        assert done.returncode == 125
+        assert b"No space left" in done.stderr and b"Traceback" not in done.stderr
+        filler.unlink()
+        assert engine("run", "--rm", "host", "true").returncode == 0
+        assert engine.output("ps", "-aq") == ""
+    finally:
+        subprocess.run(["umount", str(short_place)], check=True)
+
+
+def test_logs_on_a_full_disk(scripts: Path, short_place: Path) -> None:
+    """A disk that fills up while a container writes costs its log, not its output nor its exit code."""
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=128k", "tmpfs", str(short_place)], check=True)
+    try:
+        engine = Podmanish(scripts / "podmanish", short_place / "state")
+        done = engine("run", "--rm", "host", "sh", "-c", "seq 100000; exit 7")
+        assert done.returncode == 7, done.stderr
+        assert done.stdout.endswith(b"\n100000\n")
+    finally:
+        subprocess.run(["umount", str(short_place)], check=True)
