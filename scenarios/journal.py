@@ -14,7 +14,9 @@ import json
 import os
 import shutil
 import signal
+import subprocess
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Self
 
@@ -102,6 +104,31 @@ def _undo_directory(entry: dict[str, Any]) -> None:
     shutil.rmtree(entry["path"], ignore_errors=True)
 
 
+def remove_cgroup(path: Path) -> None:
+    """Remove a cgroup and those below it, unless a process is still in one; cgroups(7)."""
+    with suppress(OSError):
+        for directory, _, _ in os.walk(path, topdown=False):
+            Path(directory).rmdir()
+
+
+def remove_unit(path: Path) -> None:
+    """Stop a unit of this machine's systemd and remove its file, if it is still there."""
+    if path.exists():
+        name = path.name.replace("@.", "@*.")
+        subprocess.run(["systemctl", "stop", name], check=False)
+        path.unlink()
+        subprocess.run(["systemctl", "daemon-reload"], check=False)
+        subprocess.run(["systemctl", "reset-failed", name], capture_output=True, check=False)
+
+
+def _undo_cgroup(entry: dict[str, Any]) -> None:
+    remove_cgroup(Path(entry["path"]))
+
+
+def _undo_unit(entry: dict[str, Any]) -> None:
+    remove_unit(Path(entry["path"]))
+
+
 def _undo_audit(entry: dict[str, Any]) -> None:
     watch.undo(entry["kind"], {name: value for name, value in entry.items() if name != "kind"})
 
@@ -109,6 +136,8 @@ def _undo_audit(entry: dict[str, Any]) -> None:
 UNDO: dict[str, Callable[[dict[str, Any]], None]] = {
     "process": _undo_process,
     "directory": _undo_directory,
+    "cgroup": _undo_cgroup,
+    "unit": _undo_unit,
     watch.RULE: _undo_audit,
     watch.ENABLED: _undo_audit,
 }

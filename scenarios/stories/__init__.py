@@ -1,9 +1,21 @@
 """The stories, in the order in which they are told. Each is one short module: NAME, TITLE, play(stage)."""
 
 from scenarios.stage import Story
-from scenarios.stories import blindspot, crash, frameup, inherit, loginuid, mirror, rootless, run, shadow
+from scenarios.stories import (
+    attribution,
+    blindspot,
+    crash,
+    frameup,
+    inherit,
+    loginuid,
+    mirror,
+    notify,
+    rootless,
+    run,
+    shadow,
+)
 
 STORIES: tuple[Story, ...] = (
-    loginuid, run, shadow,
-    rootless, inherit, frameup, mirror, crash, blindspot,
+    loginuid, run, shadow, notify,
+    rootless, inherit, frameup, attribution, mirror, crash, blindspot,
 )  # fmt: skip

@@ -22,7 +22,19 @@ from scenarios.journal import Journal
 from scenarios.login import Login
 from scenarios.service import Daemon, peer_pid
 from scenarios.stage import Report, Stage, Story
-from scenarios.stories import STORIES, blindspot, crash, frameup, inherit, loginuid, mirror, rootless, run, shadow
+from scenarios.stories import (
+    STORIES,
+    blindspot,
+    crash,
+    frameup,
+    inherit,
+    loginuid,
+    mirror,
+    notify,
+    rootless,
+    run,
+    shadow,
+)
 from scenarios.terminal import FAILED, HELD, UNKNOWN, Screen
 
 pytestmark = pytest.mark.needs("root", "audit", "sudo", "setpriv")
@@ -152,6 +164,37 @@ def test_a_container_that_outlives_its_forker_is_found_out(place: Path, journal:
         here.engines = {**here.engines, FORK: replace(here.engines[FORK], argv=argv)}
         report = here.tell(1, crash)
     assert "its container dies with it (PR_SET_PDEATHSIG)" in claims(report, FAILED), report.claims
+
+
+@pytest.mark.needs("systemd-nspawn")
+def test_a_forker_that_drops_notify_socket_is_found_out(
+    place: Path, journal: Journal, daemon: Daemon, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Mutant: the engine forks, but with a clean environment, and closes what it does not know."""
+    monkeypatch.setattr(notify, "PATIENT", 2)
+    with stage(place, journal, daemon) as here:
+        argv = ["env", "-u", "NOTIFY_SOCKET", "-u", "LISTEN_FDS", *here.engines[FORK].argv]
+        here.engines = {**here.engines, FORK: replace(here.engines[FORK], argv=argv)}
+        report = here.tell(1, notify)
+    assert claims(report, FAILED) == [
+        "forked, READY=1 arrives", "--sdnotify=conmon: the engine says it", "forked, the container answers on it"
+    ]  # fmt: skip
+
+
+@pytest.mark.needs("systemd-nspawn")
+def test_a_client_that_forks_is_found_out(place: Path, journal: Journal, daemon: Daemon) -> None:
+    """Mutant: what is presented as the daemon's client runs the container itself."""
+    with stage(place, journal, daemon) as here:
+        podmanish = here.engines[FORK].argv[0]
+        argv = ["sh", "-c", f'shift 2; exec {podmanish} --root {place / "fork"} "$@"', "dockerish"]
+        here.engines = {**here.engines, DAEMON: replace(here.engines[DAEMON], argv=argv)}
+        report = here.tell(1, notify)
+    assert claims(report, FAILED) == [
+        "through the daemon it never arrives",
+        "not even with the socket passed and mounted",
+        "it was taken for the daemon's, whose child the container is",
+        "through the daemon it has no descriptor 3: no answer",
+    ]
 
 
 def test_a_missing_watch_is_found_out(

@@ -1,0 +1,153 @@
+"""READY=1: systemd asks the sender's cgroup which unit it belongs to. A forked container is in the unit's own."""
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from scenarios.engines import DAEMON, FORK, Engine, paste
+from scenarios.journal import DIRECTORY
+from scenarios.stage import Outcome, Stage
+from scenarios.systemd import Systemd
+
+NAME = "notify"
+TITLE = "A service that says when it is ready"
+PLACE = DIRECTORY / "notify"
+SOCKET = "/run/systemd/notify"  # systemd's own, where READY=1 is to arrive
+READY = ("sh", "-c", "systemd-notify --ready; exec sleep infinity")
+SILENT = ("sleep", "infinity")
+HELLO = ("sh", "-c", "echo hello from the container >&3")
+ASK = "import socket; s = socket.socket(socket.AF_UNIX); s.connect('{}'); print(s.makefile().read())"
+PATIENT = 60  # seconds until systemd gives up a start that must come about
+
+
+def play(stage: Stage) -> None:
+    with Systemd(stage.journal) as systemd:
+        if systemd.booted_here:
+            stage.say("Pid 1 is not systemd here: a real one was booted in a container, over this machine's own root.")
+        units = Units(stage, systemd)
+        forked(stage, units)
+        served(stage, units)
+        activated(stage, units)
+
+
+def forked(stage: Stage, units: "Units") -> None:
+    stage.say("\nThis service is started when its container has said READY=1:")
+    units.notifying("lab-forked", units.fork, READY, seconds=PATIENT)
+    units.cat("lab-forked.service")
+    units.start("lab-forked")
+    seen = f"{units.state('lab-forked')} after {units.seconds('lab-forked'):.2f} s"
+    stage.expect(units.state("lab-forked") == "active", "forked, READY=1 arrives", seen)
+    stage.say("\nA program that knows nothing of sd_notify(3) leaves it to the engine:")
+    units.notifying("lab-conmon", units.fork, SILENT, "--sdnotify=conmon", seconds=PATIENT)
+    units.start("lab-conmon")
+    stage.expect(
+        units.state("lab-conmon") == "active", "--sdnotify=conmon: the engine says it", units.state("lab-conmon")
+    )
+    stage.pause()
+
+
+def served(stage: Stage, units: "Units") -> None:
+    stage.say("\nThe same service through the daemon, plain, and with the socket passed and mounted by hand:")
+    impatient = 2 + int(30 * units.seconds("lab-forked"))  # enough on a slow machine, too
+    units.notifying("lab-served", units.daemon, READY, seconds=impatient)
+    by_hand = ("-v", f"{SOCKET}:/notify", "-e", "NOTIFY_SOCKET=/notify")
+    units.notifying("lab-handed", units.daemon, READY, *by_hand, seconds=impatient)
+    units.cat("lab-handed.service")
+    stage.say("\nAnd, to be sure, a forked container that says nothing:")
+    units.notifying("lab-silent", units.fork, SILENT, seconds=impatient)
+    units.start("lab-served", "lab-handed", "lab-silent")
+    for name, claim in (
+        ("lab-served", "through the daemon it never arrives"),
+        ("lab-handed", "not even with the socket passed and mounted"),
+        ("lab-silent", "and without READY=1 a forked one is not started either"),
+    ):
+        stage.expect(units.state(name) == "failed timeout", claim, units.state(name))
+    stage.say("\nWhere did it go, in the second case? systemd received it, and asked whose the sender is:")
+    log = units.log_of("lab-labd.service")
+    stage.expect("notification message" in log.stdout, "it was taken for the daemon's, whose child the container is")
+    stage.pause()
+
+
+def activated(stage: Stage, units: "Units") -> None:
+    stage.say("\nSocket activation. systemd opens the socket, a service inherits the connection as descriptor 3:")
+    for name, engine in (("lab-hello-forked", units.fork), ("lab-hello-served", units.daemon)):
+        units.listening(name, engine, HELLO)
+    units.cat("lab-hello-forked@.service")
+    answer = units.ask("lab-hello-forked")
+    stage.expect("hello" in answer.stdout, "forked, the container answers on it", answer.stdout.strip())
+    silence = units.ask("lab-hello-served")
+    stage.expect(not silence.stdout.strip(), "through the daemon it has no descriptor 3: no answer")
+
+
+class Units:
+    """The story's units. They are installed under a real systemd, labd among them, and started from the session."""
+
+    def __init__(self, stage: Stage, systemd: Systemd) -> None:
+        self.stage, self.systemd = stage, systemd
+        stage.journal.note("directory", path=str(PLACE))
+        socket = PLACE / "labd.sock"
+        labd = [str(Path(sys.executable).parent / "labd"), "--state", str(PLACE / "state")]
+        systemd.install({
+            "lab-labd.socket": f"[Socket]\nListenStream={socket}\n",
+            "lab-labd.service": f"[Service]\nExecStart={paste(labd)}\n",
+        })  # fmt: skip
+        systemd.run("systemctl", "start", "lab-labd.socket", "lab-labd.service")
+        self.fork = absolute(stage.engines[FORK])
+        self.daemon = [*absolute(stage.engines[DAEMON]), "--host", f"unix://{socket}"]
+
+    def notifying(self, name: str, engine: Sequence[str], workload: Sequence[str], *options: str, seconds: int) -> None:
+        """Install a Type=notify service that runs the workload."""
+        lines = ("[Service]", "Type=notify", "NotifyAccess=all", f"TimeoutStartSec={seconds}",
+                 exec_start([*engine, "run", "--rm", "--init", *options, "host", *workload]))  # fmt: skip
+        self.systemd.install({f"{name}.service": "\n".join(lines) + "\n"})
+
+    def listening(self, name: str, engine: Sequence[str], workload: Sequence[str]) -> None:
+        """Install and start a socket that has a service for each connection."""
+        socket = f"[Socket]\nListenStream={PLACE / name}.sock\nAccept=yes\n"
+        service = f"[Service]\n{exec_start([*engine, 'run', '--rm', 'host', *workload])}\n"
+        self.systemd.install({f"{name}.socket": socket, f"{name}@.service": service})
+        self.systemd.run("systemctl", "start", f"{name}.socket")
+
+    def start(self, *names: str) -> Outcome:
+        return self.stage.shell(*self.systemd.enter, "systemctl", "start", *names)
+
+    def cat(self, name: str) -> Outcome:
+        return self.stage.shell(*self.systemd.enter, "systemctl", "cat", name)
+
+    def ask(self, name: str) -> Outcome:
+        """Connect, and print what is answered until the end."""
+        python = str(Path(sys.executable).resolve())
+        return self.stage.shell(*self.systemd.enter, python, "-c", ASK.format(f"{PLACE / name}.sock"))
+
+    def log_of(self, name: str) -> Outcome:
+        """What systemd itself has logged about this life of a unit."""
+        invocation = self.systemd.run("systemctl", "show", "--value", "-p", "InvocationID", name)
+        return self.stage.shell(*self.systemd.enter, "journalctl", "-o", "cat", f"INVOCATION_ID={invocation}")
+
+    def seconds(self, name: str) -> float:
+        """How long its start took, by systemd's own clock; 0 if it has not come about."""
+        shown = self.show(name, "InactiveExitTimestampMonotonic", "ActiveEnterTimestampMonotonic")
+        began, ended = (int(microseconds) for microseconds in shown.values())
+        return max(ended - began, 0) / 1e6
+
+    def state(self, name: str) -> str:
+        """ "active", or "failed" and why."""
+        shown = self.show(name, "ActiveState", "Result")
+        return shown["ActiveState"] + ("" if shown["Result"] == "success" else f" {shown['Result']}")
+
+    def show(self, name: str, *properties: str) -> dict[str, str]:
+        """systemctl show, in the order asked for."""
+        lines = self.systemd.run("systemctl", "show", "-p", ",".join(properties), f"{name}.service").splitlines()
+        found = dict(line.split("=", 1) for line in lines)
+        return {wanted: found[wanted] for wanted in properties}
+
+
+def absolute(engine: Engine) -> list[str]:
+    """The engine's words as a unit file needs them: it has no working directory to start from."""
+    first = engine.argv[0]
+    return [str(Path(first).absolute()) if "/" in first else first, *engine.argv[1:]]
+
+
+def exec_start(argv: Sequence[str]) -> str:
+    """systemd.service(5): quotes as a shell's, but % and $ are doubled."""
+    return "ExecStart=" + paste(argv).replace("%", "%%").replace("$", "$$")
