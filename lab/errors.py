@@ -39,7 +39,8 @@ class LabError(Exception):
 
     def to_bytes(self) -> bytes:
         """For a pipe to another process of the lab; from_bytes() is the reverse."""
-        return "\0".join((type(self).__name__, self.message, self.hint)).encode(errors="replace")
+        fields = (type(self).__name__, self.message.replace("\0", "\\0"), self.hint.replace("\0", "\\0"))
+        return "\0".join(fields).encode(errors="replace")
 
 
 class InvalidArgument(LabError):

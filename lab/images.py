@@ -10,6 +10,7 @@ import os
 
 from lab.errors import CannotStart, Conflict, InvalidArgument, NoSuchImage
 from lab.spec import DEFAULT_PATH
+from lab.store import remove_tree
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -83,7 +84,6 @@ class Images:
         for a name in use.
         """
         import json
-        import shutil
         import time
 
         name = check_name(name)
@@ -99,18 +99,16 @@ class Images:
                 json.dump(record, file)
             os.rename(partial, folder)
         except BaseException:
-            shutil.rmtree(partial)
+            remove_tree(partial)
             raise
         return _load(folder, name)
 
     def remove(self, reference: str) -> Image:
         """Raises NoSuchImage; Conflict for `host`."""
-        import shutil
-
         image = self.find(reference)
         if image.is_host:
             raise Conflict("image host is built in: it is this machine's own root", "there is nothing to remove")
-        shutil.rmtree(os.path.dirname(image.rootfs))
+        remove_tree(os.path.dirname(image.rootfs))
         return image
 
 

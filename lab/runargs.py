@@ -15,8 +15,8 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from typing import Any
 
-FLAG, VALUE, LIST = "flag", "value", "list"
-DEFAULTS = {FLAG: bool, VALUE: str, LIST: list}
+FLAG, VALUE, LIST, OPTIONAL = "flag", "value", "list", "optional"  # the last tells an empty value from none
+DEFAULTS = {FLAG: bool, VALUE: str, LIST: list, OPTIONAL: type(None)}
 
 
 class Option:
@@ -130,7 +130,7 @@ RUN = Command(
     Option("--cap-drop", LIST, "drop a capability, or ALL"),
     Option("--network --net", VALUE, "host (default) or none"),
     Option("--hostname -h", VALUE, "host name inside"),
-    Option("--entrypoint", VALUE, "command to put before the arguments"),
+    Option("--entrypoint", OPTIONAL, "command to put before the arguments"),
     Option("--init", FLAG, "a pid 1 that forwards signals and reaps"),
     Option("--security-opt", LIST, "no-new-privileges"),
     Option("--label -l", LIST, "NAME=VALUE to remember"),

@@ -163,18 +163,18 @@ class Store:
     def sweep(self) -> None:
         """Delete what a process left that was killed while it made or removed a container."""
         with self._lock():
-            names, ids = os.listdir(f"{self.root}/names"), os.listdir(f"{self.root}/containers")
-            for name in names:
+            for container_id in os.listdir(f"{self.root}/containers"):
+                if not self._load(container_id):  # nobody makes one right now: that needs the lock
+                    remove_tree(f"{self.root}/containers/{container_id}")
+            ids = os.listdir(f"{self.root}/containers")
+            for name in os.listdir(f"{self.root}/names"):
                 if self._by_name(name) not in ids:
                     os.unlink(f"{self.root}/names/{name}")
-            for container_id in ids:
-                if not self._load(container_id):  # nobody makes one right now: that needs the lock
-                    _remove_tree(f"{self.root}/containers/{container_id}")
 
     def _drop(self, name: str, container_id: str) -> None:
         if self._by_name(name) == container_id:
             os.unlink(f"{self.root}/names/{name}")
-        _remove_tree(f"{self.root}/containers/{container_id}")
+        remove_tree(f"{self.root}/containers/{container_id}")
 
     def _lock(self) -> Lock:
         os.makedirs(f"{self.root}/names", 0o700, exist_ok=True)
@@ -280,6 +280,21 @@ def _read(path: str) -> dict[str, Any]:
     with open(path, encoding="utf-8", errors="surrogateescape") as file:
         values: dict[str, Any] = ast.literal_eval(file.read())
     return values
+
+
+def remove_tree(path: str) -> None:
+    """Delete a directory with all below it; nothing if there is none.
+
+    What an ordinary user's container has written as another of its users, only root of such a namespace may delete.
+    """
+    try:
+        _remove_tree(path)
+    except OSError:
+        if os.geteuid() == 0:
+            raise
+        from lab import rootless
+
+        rootless.as_root(lambda: _remove_tree(path))
 
 
 def _remove_tree(path: str) -> None:

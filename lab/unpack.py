@@ -34,9 +34,7 @@ def main(directory: str) -> None:
     os.umask(0)
     reader, size = HashingReader(), 0
     with tarfile.open(fileobj=reader, mode="r|*") as tar:  # type: ignore[call-overload]
-        tar.extraction_filter = lambda member, path: (
-            member
-        )  # the chroot is the filter; before 3.12 this name has no use
+        tar.extraction_filter = lambda member, path: member  # the chroot is the filter; older Pythons have no other
         for member in tar:
             if not member.isdev():  # the runtime makes its own /dev
                 tar.extract(member, numeric_owner=True)

@@ -175,5 +175,5 @@ def _child(link: Link, enter: Callable[[], NoReturn], loginuid: int | None) -> N
         failure = CannotStart(f"cannot set up the container:{where} {error.strerror}")
     except BaseException as error:  # nothing may escape into the caller's copied stack
         failure = CannotStart(f"cannot set up the container: {error!r}")
-    os.write(link.child_status, failure.to_bytes()[:4096])
+    os.write(link.child_status, failure.to_bytes())
     os._exit(125)

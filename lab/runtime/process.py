@@ -47,7 +47,10 @@ def first(spec: Spec, stdio: Sequence[int], link: Link, preserve_fds: int) -> No
 def join(pidfd: int, spec: Spec, stdio: Sequence[int], link: Link, reply: int) -> NoReturn:
     """Enter the namespaces of the process behind pidfd, then become spec's command in a child there."""
     namespaces = syscalls.CLONE_NEWNS | syscalls.CLONE_NEWPID | syscalls.CLONE_NEWUTS | syscalls.CLONE_NEWIPC
-    namespaces |= syscalls.CLONE_NEWNET | (syscalls.CLONE_NEWUSER if spec.uid_mappings else 0)
+    if spec.uid_mappings:
+        namespaces |= syscalls.CLONE_NEWUSER
+    if spec.network != "host":  # the host's may not be joined from a user namespace, and is the caller's own
+        namespaces |= syscalls.CLONE_NEWNET
     syscalls.setns(pidfd, namespaces)
     if spec.uid_mappings:
         os.setresuid(0, 0, 0)
