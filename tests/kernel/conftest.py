@@ -71,10 +71,13 @@ def user() -> Iterator[pwd.struct_passwd]:
 
 
 @pytest.fixture
-def rootless(scripts: Path, user: pwd.struct_passwd) -> Podmanish:
+def rootless(scripts: Path, user: pwd.struct_passwd) -> Iterator[Podmanish]:
     """The fork/exec engine as that user; the checkout must be one that others may read."""
     become = ["setpriv", f"--reuid={user.pw_uid}", f"--regid={user.pw_gid}", "--clear-groups", "--reset-env"]
-    return Podmanish(scripts / "podmanish", Path(user.pw_dir) / "lab", become)
+    engine = Podmanish(scripts / "podmanish", Path(user.pw_dir) / "lab", become)
+    yield engine
+    if running := engine.output("ps", "-q", "--no-trunc").split():
+        engine.output("rm", "-f", *running)
 
 
 @pytest.fixture

@@ -51,6 +51,7 @@ def test_sigkill_of_pid_one_is_137(podmanish: Podmanish) -> None:
 @pytest.mark.parametrize(
     ("arguments", "code", "words"),
     [
+        (["host", "n" * 9000], 126, "file name too long"),
         (["host", "no-such-command"], 127, "executable file not found"),
         (["host", "/no/such/path"], 127, "no such file"),
         (["host", "/etc/passwd"], 126, "permission denied"),

@@ -1,0 +1,115 @@
+"""`podmanish` as an ordinary user: a user namespace in which that user is root."""
+
+from __future__ import annotations
+
+import io
+import pwd
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+from support import CHECKOUT, Podmanish, own_mounts
+
+from lab.images import Images
+
+pytestmark = pytest.mark.needs("root", "setpriv")
+
+
+@pytest.fixture
+def single(rootless: Podmanish) -> Podmanish:
+    """The same, with newuidmap(1) out of sight: the map is a single id."""
+    return Podmanish(Path(rootless.command[-3]), rootless.root, [*rootless.command[:-3], "env", "PATH=/nowhere"])
+
+
+@pytest.fixture(autouse=True)
+def _readable_by_others() -> None:
+    for folder in (CHECKOUT, *CHECKOUT.parents):
+        if folder.stat().st_mode & 0o005 != 0o005:
+            pytest.skip(f"{folder} is closed to other users, so that they cannot run the lab's commands")
+
+
+def test_single_id_map(single: Podmanish, user: pwd.struct_passwd) -> None:
+    """Without newuidmap's help root inside is the user outside, and the only user there is."""
+    assert single.output("run", "--rm", "host", "cat", "/proc/self/uid_map").split() == ["0", str(user.pw_uid), "1"]
+    assert single.output("run", "--rm", "host", "id", "-u") == "0"
+    done = single("run", "--rm", "-u", "1", "host", "true")
+    assert (done.returncode, b"newuidmap" in done.stderr) == (125, True)
+
+
+@pytest.mark.needs("newuidmap")
+def test_map_of_many_ids(rootless: Podmanish, user: pwd.struct_passwd) -> None:
+    """With newuidmap and /etc/subuid the other ids are there, too."""
+    rows = rootless.output("run", "--rm", "host", "cat", "/proc/self/uid_map").splitlines()
+    assert rows[0].split() == ["0", str(user.pw_uid), "1"]
+    assert rows[1].split()[0] == "1"
+    assert int(rows[1].split()[2]) >= 65536
+    assert rootless.output("run", "--rm", "-u", "65534", "host", "id", "-u") == "65534"
+
+
+def test_the_hosts_files_stay_the_hosts(single: Podmanish) -> None:
+    """Root inside, with every capability and the host's root bound, cannot write what the user cannot."""
+    before = Path("/etc/shadow").stat()
+    done = single("run", "--rm", "--privileged", "-v", "/:/host", "host", "touch", "/host/etc/shadow")
+    assert done.returncode != 0
+    assert b"Permission denied" in done.stderr
+    assert Path("/etc/shadow").stat() == before
+
+
+def test_rootless_containers_are_containers(single: Podmanish) -> None:
+    """pid 1, an own hostname, a terminal, exec and --network none work without root."""
+    assert single.output("run", "--rm", "-h", "mine", "host", "sh", "-c", "echo $$ $(hostname)") == "1 mine"
+    assert single.output("run", "--rm", "--network", "none", "host", "sh", "-c", "grep -c : /proc/net/dev") == "1"
+    assert single.output("run", "--rm", "-t", "host", "tty") == "/dev/pts/0"
+    container = single.output("run", "-d", "host", "sleep", "60")
+    assert single.output("exec", container, "id", "-u") == "0"
+    assert single.output("exec", container, "cat", "/proc/1/comm") == "sleep"
+    single.output("rm", "-f", container)
+    assert single.output("ps", "-aq") == ""
+    assert own_mounts(single.root) == []
+
+
+def test_exit_codes_without_root(single: Podmanish) -> None:
+    """The exit codes are those of root's containers."""
+    for command, code in ((["sh", "-c", "exit 7"], 7), (["no-such-command"], 127), (["/etc/passwd"], 126)):
+        assert single("run", "--rm", "host", *command).returncode == code
+
+
+@pytest.mark.parametrize("which", ["single", "rootless"])
+def test_an_image_of_ones_own(
+    which: str, request: pytest.FixtureRequest, user: pwd.struct_passwd, rootfs_tar: bytes
+) -> None:
+    """An ordinary user imports an image, writes in its layer, as another user inside, too, and removes it all."""
+    if which == "rootless" and not shutil.which("newuidmap"):
+        pytest.skip("needs newuidmap")
+    engine: Podmanish = request.getfixturevalue(which)
+    script = f"import sys; sys.path.insert(0, {str(CHECKOUT)!r}); from lab.images import Images; "
+    script += f"Images({str(engine.root / 'images')!r}).import_tar('small', sys.stdin.buffer)"
+    subprocess.run(
+        [*engine.command[:-3], "/usr/bin/python3", "-ISc", script], input=rootfs_tar, check=True, cwd="/", timeout=60
+    )
+    write = "mkdir -p /home/alice/d && echo x > /home/alice/d/f && cat /home/alice/d/f"
+    assert engine.output("run", "--rm", "small", "sh", "-c", write) == "x"
+    if which == "rootless":
+        script = (
+            f"chown -R 1000:1000 /home/alice && {write} && chown -R 1000:1000 /home/alice && chmod 700 /home/alice/d"
+        )
+        assert engine.output("run", "--rm", "small", "sh", "-c", script) == "x"
+    assert engine.output("ps", "-aq") == ""
+    assert list((engine.root / "podmanish/containers").iterdir()) == []
+
+
+def test_state_of_ones_own(single: Podmanish, user: pwd.struct_passwd) -> None:
+    """Without --root the state is below the user's own data directory, closed to others."""
+    home = Path(user.pw_dir)
+    command = [*single.command[:-2], "run", "--name", "kept", "host", "true"]
+    subprocess.run(command, check=True, timeout=60)
+    assert (home / ".local/share/lab/podmanish/names/kept").is_symlink()
+    assert (home / ".local/share/lab/podmanish/containers").stat().st_mode & 0o077 == 0
+
+
+def test_import_leaves_ids_that_cannot_be(tmp_path: Path, rootfs_tar: bytes) -> None:
+    """As root, an imported tree keeps its owners and modes."""
+    image = Images(str(tmp_path)).import_tar("small", io.BytesIO(rootfs_tar))
+    secret = (Path(image.rootfs) / "etc/secret").stat()
+    assert (secret.st_uid, secret.st_mode & 0o7777) == (1000, 0o600)
