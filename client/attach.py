@@ -131,7 +131,7 @@ class RawTerminal:
             import tty
 
             self.before = termios.tcgetattr(0)
-            tty.setraw(0)
+            tty.setraw(0, termios.TCSANOW)  # the default would throw typed-ahead keys away
 
     def __exit__(self, *error: object) -> None:
         if self.active:

@@ -86,6 +86,7 @@ class Spawner:
     def __init__(self, connection: socket.socket, store: Store) -> None:
         self.connection, self.inbox, self.store = connection, Inbox(), store
         self.children: dict[int, Child] = {}  # by pidfd
+        self.pid = os.getpid()
         self.poll = select.poll()
         self.poll.register(connection, select.POLLIN)
 
@@ -118,6 +119,8 @@ class Spawner:
         except LabError as error:
             self._send({"id": request["id"], "error": [type(error).__name__, error.message, error.hint]})
         except Exception as error:  # whatever it is, the other containers' parent must live on
+            if os.getpid() != self.pid:
+                os._exit(125)  # a clone that failed where the runtime did not expect it: never a second spawner
             self._send({"id": request["id"], "error": ["CannotStart", f"cannot start: {error}", ""]})
         finally:
             for fd in stdio:

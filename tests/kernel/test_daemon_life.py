@@ -83,7 +83,9 @@ def test_a_signal_ends_open_streams_and_containers(new_labd: NewLabd, number: si
     assert b"create" in response.fp.readline() + response.fp.readline()
     while not daemon.request("GET", "/containers/json")[1]:
         pass
-    pid = daemon.request("GET", f"/containers/{daemon.request('GET', '/containers/json')[1][0]['Id']}/json")[1]["State"]["Pid"]
+    pid = daemon.request("GET", f"/containers/{daemon.request('GET', '/containers/json')[1][0]['Id']}/json")[1][
+        "State"
+    ]["Pid"]
     began = time.monotonic()
     assert daemon.stop(number) == 0
     assert time.monotonic() - began < 10
