@@ -1,0 +1,259 @@
+"""The unmodified docker command drives the daemon, as users would: DOCKER_HOST=unix:///run/lab/labd.sock docker ..."""
+
+from __future__ import annotations
+
+import json
+import os
+import pty
+import subprocess
+import tarfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from private_labd import Labd
+from test_daemon_streams import read_until
+
+pytestmark = pytest.mark.needs("root", "docker-cli")
+
+
+def out(labd: Labd, *words: str, **options: object) -> str:
+    """Standard output of a docker command that must succeed."""
+    done = labd.docker(*words, **options)
+    assert done.returncode == 0, (words, done.stderr)
+    return done.stdout.decode()
+
+
+@pytest.fixture
+def box(labd: Labd) -> Iterator[str]:
+    """A running container."""
+    out(labd, "run", "-d", "--name", "box", "host", "sleep", "1000")
+    yield "box"
+    labd.docker("rm", "-f", "box")
+
+
+@pytest.fixture(scope="module")
+def small(labd: Labd, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """An imported image: a busybox and nothing else."""
+    folder = tmp_path_factory.mktemp("image")
+    busybox = next((path for path in (Path("/bin/busybox"), Path("/usr/bin/busybox")) if path.exists()), None)
+    if busybox is None:
+        pytest.skip("no static busybox (Debian's busybox-static) to make an image of")
+    tar = folder / "rootfs.tar"
+    with tarfile.open(tar, "w") as archive:
+        archive.add(busybox, "bin/busybox")
+        for name in ("sh", "cat", "sleep", "ls", "touch", "rm"):
+            link = tarfile.TarInfo(f"bin/{name}")
+            link.type, link.linkname = tarfile.SYMTYPE, "busybox"
+            archive.addfile(link)
+        for name in ("etc", "tmp", "srv"):
+            made = tarfile.TarInfo(name)
+            made.type, made.mode = tarfile.DIRTYPE, 0o755
+            archive.addfile(made)
+    assert out(labd, "import", str(tar), "small").startswith("sha256:")
+    yield "small"
+    out(labd, "rmi", "small")
+
+
+def test_version_info_images(labd: Labd) -> None:
+    """The daemon introduces itself."""
+    assert out(labd, "version", "--format", "{{.Server.APIVersion}}").strip() == "1.44"
+    assert out(labd, "info", "--format", "{{.DockerRootDir}}").strip() == str(labd.state)
+    assert "host" in out(labd, "images", "--format", "{{.Repository}}").split()
+    assert json.loads(out(labd, "image", "inspect", "host"))[0]["Os"] == "linux"
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "stdout", "stderr"),
+    [
+        (("host", "sh", "-c", "echo o; echo e >&2; exit 7"), 7, "o\n", "e\n"),
+        (("--init", "host", "sh", "-c", "kill -9 $$"), 137, "", ""),
+        (("-e", "A=b c", "host", "sh", "-c", "echo $A"), 0, "b c\n", ""),
+        (("-w", "/var/tmp", "host", "pwd"), 0, "/var/tmp\n", ""),
+        (("-u", "1:2", "host", "id", "-u"), 0, "1\n", ""),
+        (("-v", "/etc:/x:ro", "host", "test", "-e", "/x/passwd"), 0, "", ""),
+        (("--hostname", "h1", "host", "hostname"), 0, "h1\n", ""),
+        (("--network", "none", "host", "ls", "/sys/class/net"), 0, None, ""),
+        (("--network", "host", "host", "true"), 0, "", ""),
+        (("--entrypoint", "echo", "host", "a", "b"), 0, "a b\n", ""),
+        (("--init", "host", "cat", "/proc/2/comm"), 0, "cat\n", ""),
+        (("--privileged", "host", "grep", "CapBnd", "/proc/self/status"), 0, None, ""),
+        (("--cap-drop", "ALL", "host", "grep", "CapEff:\t0000000000000000", "/proc/self/status"), 0, None, ""),
+        (("--cap-add", "SYS_ADMIN", "host", "true"), 0, "", ""),
+        (("host", "no-such-command"), 127, "", None),
+        (("host", "/etc/passwd"), 126, "", None),
+        (("no-such-image", "true"), 125, "", None),
+        (("--network", "mine", "host", "true"), 125, "", None),
+        (("-v", "named:/x", "host", "true"), 125, "", None),
+    ],
+)  # fmt: skip
+def test_run(labd: Labd, words: tuple[str, ...], code: int, stdout: str | None, stderr: str | None) -> None:
+    """docker run --rm: exit codes and streams as with dockerd; None stands for whatever there is, if anything."""
+    done = labd.docker("run", "--rm", *words)
+    assert done.returncode == code, done.stderr
+    assert stdout is None or done.stdout.decode() == stdout
+    assert done.stderr.decode() == stderr if stderr is not None else done.stderr
+    assert out(labd, "ps", "-aq") == ""
+
+
+def test_the_loginuid_is_lost(labd: Labd) -> None:
+    """What the lab is about: the container's loginuid is the daemon's, not that of whoever typed the command."""
+    mine = Path(f"/proc/{labd.pid}/loginuid").read_text()
+    assert out(labd, "run", "--rm", "host", "cat", "/proc/self/loginuid") == mine
+
+
+def test_piped_stdin(labd: Labd) -> None:
+    """docker run -i: input arrives whole and its end is seen."""
+    data = os.urandom(300_000)
+    done = labd.docker("run", "--rm", "-i", "host", "cat", input=data)
+    assert (done.returncode, done.stdout) == (0, data)
+
+
+def test_a_terminal(labd: Labd) -> None:
+    """docker run -it: keys, echo, exit code, and the detach keys."""
+    master, slave = pty.openpty()
+    running = subprocess.Popen(
+        ["docker", "run", "-it", "--name", "term", "host", "sh"], env=labd.env, stdin=slave, stdout=slave, stderr=slave,
+        start_new_session=True,
+    )  # fmt: skip
+    os.close(slave)
+    read_until(master, b"# ")
+    os.write(master, b"echo $((6*7))\r")
+    read_until(master, b"42\r\n")
+    os.write(master, b"\x10\x11")
+    assert running.wait(10) == 0
+    os.close(master)
+    assert out(labd, "inspect", "-f", "{{.State.Running}}", "term") == "true\n"
+    out(labd, "rm", "-f", "term")
+
+
+def test_create_start_attach(labd: Labd) -> None:
+    """docker create, start -a, start -ai."""
+    out(labd, "create", "--name", "made", "-i", "host", "sh", "-c", "read line; echo got $line; exit 4")
+    done = labd.docker("start", "-ai", "made", input=b"this\n")
+    assert (done.returncode, done.stdout) == (4, b"got this\n")
+    assert out(labd, "inspect", "-f", "{{.State.ExitCode}}", "made") == "4\n"
+    out(labd, "rm", "made")
+
+
+def test_ps_filters(labd: Labd, box: str) -> None:
+    """docker ps -a --filter by name, status, exit code, label and ancestor."""
+    assert labd.docker("run", "--name", "ended", "--label", "colour=red", "host", "sh", "-c", "exit 3").returncode == 3
+    names = ("ps", "-a", "--format", "{{.Names}}")
+    for wanted, found in (
+        ("name=end", {"ended"}), ("status=running", {"box"}), ("exited=3", {"ended"}), ("label=colour=red", {"ended"}),
+        ("ancestor=host", {"box", "ended"}), ("before=ended", {"box"}), ("since=box", {"ended"}), ("name=nothing", set()),
+    ):  # fmt: skip
+        assert set(out(labd, *names, "--filter", wanted).split()) == found, wanted
+    assert labd.docker("ps", "--filter", "nonsense=1").returncode == 1
+    out(labd, "container", "prune", "-f", "--filter", "label=colour=red")
+    assert out(labd, *names).split() == ["box"]
+
+
+def test_logs(labd: Labd) -> None:
+    """docker logs with --tail, -t and --since; both streams."""
+    out(labd, "run", "--name", "talk", "host", "sh", "-c", "echo one; echo two; echo three")
+    assert out(labd, "logs", "--tail", "2", "talk") == "two\nthree\n"
+    assert out(labd, "logs", "-f", "talk") == "one\ntwo\nthree\n"
+    assert [line.split()[1] for line in out(labd, "logs", "-t", "talk").splitlines()] == ["one", "two", "three"]
+    assert out(labd, "logs", "--since", "1h", "talk") == "one\ntwo\nthree\n"
+    assert out(labd, "logs", "--until", "1h", "talk") == ""
+    out(labd, "rm", "talk")
+
+
+def test_wait_stop_kill_restart(labd: Labd, box: str) -> None:
+    """docker stop -t 0 is 137; kill -s USR1 passes the signal; restart brings it back."""
+    first = out(labd, "inspect", "-f", "{{.State.Pid}}", box)
+    out(labd, "restart", "-t", "0", box)
+    assert out(labd, "inspect", "-f", "{{.State.Pid}}", box) != first
+    out(labd, "stop", "-t", "0", box)
+    assert out(labd, "wait", box) == "137\n"
+    assert labd.docker("kill", box).returncode == 1
+    out(labd, "start", box)
+    out(labd, "kill", "-s", "KILL", box)
+    assert out(labd, "inspect", "-f", "{{.State.Status}} {{.State.ExitCode}}", box) == "exited 137\n"
+
+
+def test_pause_and_unpause(labd: Labd, box: str) -> None:
+    """docker pause freezes (the cgroup freezer), exec is refused meanwhile, rm -f works on a frozen one."""
+    paused = labd.docker("pause", box)
+    if b"no cgroup freezer" in paused.stderr:
+        pytest.skip(paused.stderr.decode())
+    assert paused.returncode == 0, paused.stderr
+    assert out(labd, "ps", "--format", "{{.Status}}").strip().endswith("(Paused)")
+    assert b"paused" in labd.docker("exec", box, "true").stderr
+    out(labd, "unpause", box)
+    assert out(labd, "exec", box, "echo", "thawed") == "thawed\n"
+    out(labd, "pause", box)
+    out(labd, "rm", "-f", box)
+
+
+def test_rename_top_stats(labd: Labd, box: str) -> None:
+    """docker rename, top, stats --no-stream."""
+    out(labd, "rename", box, "crate")
+    assert "sleep 1000" in out(labd, "top", "crate")
+    assert out(labd, "top", "crate", "-o", "pid,comm").split()[-1] == "sleep"
+    assert "crate" in out(labd, "stats", "--no-stream", "crate")
+    out(labd, "rename", "crate", box)
+
+
+def test_exec(labd: Labd, box: str) -> None:
+    """docker exec: streams, stdin, exit codes, 127 for no such command, -d."""
+    done = labd.docker("exec", "-i", box, "sh", "-c", "cat; echo e >&2; exit 5", input=b"in")
+    assert (done.returncode, done.stdout, done.stderr) == (5, b"in", b"e\n")
+    assert out(labd, "exec", "-e", "A=b", "-w", "/tmp", "-u", "1", box, "sh", "-c", "echo $A $PWD; id -u") == "b /tmp\n1\n"
+    assert labd.docker("exec", box, "no-such-command").returncode == 127
+    assert labd.docker("exec", box, "/etc/passwd").returncode == 126
+    assert labd.docker("exec", "nobody", "true").returncode == 1
+    out(labd, "exec", "-d", box, "true")
+
+
+def test_events(labd: Labd) -> None:
+    """docker events: a run's life in order."""
+    out(labd, "run", "--rm", "--name", "eventful", "host", "true")
+    until = str(int(time.time()) + 1)  # whole seconds: docker cuts off the rest
+    told = out(labd, "events", "--since", "1m", "--until", until, "--filter", "container=eventful", "--format", "{{.Action}}")
+    assert told.split() == ["create", "attach", "start", "die", "destroy"]
+
+
+def test_cp_both_ways(labd: Labd, small: str, tmp_path: Path) -> None:
+    """docker cp into and out of a running and a stopped container; a missing path is said; diff shows the change."""
+    (tmp_path / "file").write_text("content")
+    out(labd, "run", "-d", "--name", "copy", small, "/bin/sleep", "100")
+    out(labd, "cp", str(tmp_path / "file"), "copy:/srv/there")
+    assert out(labd, "exec", "copy", "/bin/cat", "/srv/there") == "content"
+    out(labd, "cp", "copy:/srv", str(tmp_path / "back"))
+    assert (tmp_path / "back" / "there").read_text() == "content"
+    out(labd, "kill", "copy")
+    out(labd, "cp", str(tmp_path / "file"), "copy:/srv/two")
+    out(labd, "cp", "copy:/srv/two", str(tmp_path / "two"))
+    assert (tmp_path / "two").read_text() == "content"
+    assert labd.docker("cp", "copy:/nothing", str(tmp_path)).returncode == 1
+    assert out(labd, "diff", "copy").split("\n")[:-1] == ["C /srv", "A /srv/there", "A /srv/two"]
+    out(labd, "rm", "copy")
+
+
+def test_cp_cannot_be_led_out_of_the_container(labd: Labd, small: str, tmp_path: Path) -> None:
+    """A symlink in the container that points at a host path is followed inside the container, both ways."""
+    secret = tmp_path / "secret"
+    secret.write_text("of the host")
+    out(labd, "run", "--name", "trap", small, "/bin/sh", "-c", f"/bin/busybox ln -s {tmp_path} /srv/way")
+    out(labd, "start", "trap")
+    assert labd.docker("cp", "trap:/srv/way/secret", str(tmp_path / "stolen")).returncode == 1
+    (tmp_path / "gift").write_text("gift")
+    labd.docker("cp", str(tmp_path / "gift"), "trap:/srv/way/planted")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["gift", "secret"]
+    out(labd, "rm", "-f", "trap")
+
+
+@pytest.mark.parametrize(
+    "words",
+    [("volume", "create", "v"), ("network", "create", "n"), ("pull", "alpine"), ("login", "-u", "u", "-p", "p"),
+     ("export", "nobody"), ("swarm", "init"), ("commit", "nobody"), ("search", "x"), ("save", "host"), ("tag", "host", "h")],
+)  # fmt: skip
+def test_what_the_lab_has_not(labd: Labd, words: tuple[str, ...]) -> None:
+    """The docker command prints a sentence and fails."""
+    done = labd.docker(*words)
+    assert done.returncode != 0
+    assert b"rror response from daemon" in done.stderr and b"bug in labd" not in done.stderr, done.stderr
