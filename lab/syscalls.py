@@ -73,16 +73,28 @@ def _check(result: int, path: object = None) -> int:
     return result
 
 
-def clone3(flags: int) -> tuple[int, int]:
+def clone3(flags: int, set_tid: int = 0) -> tuple[int, int]:
     """Like fork(2), into new namespaces: (pid, pidfd) in the parent, (0, -1) in the child; clone(2).
 
     os.fork() cannot take the flags, and unshare(CLONE_NEWPID) in its place would leave the caller unable to fork
     a second time. Only a process with one thread may call this: the child has no other. It must leave by exec or
-    os._exit().
+    os._exit(). set_tid asks for that very pid (Linux 5.5): EEXIST if it is taken.
     """
-    pidfd = ctypes.c_int(-1)
-    fields = (flags | CLONE_PIDFD, ctypes.addressof(pidfd), 0, 0, 0 if flags & CLONE_PARENT else SIGCHLD, 0, 0, 0)
-    pid = _check(_clone3(SYS_clone3, (ctypes.c_uint64 * 8)(*fields), 64))
+    pidfd, tid = ctypes.c_int(-1), ctypes.c_int(set_tid)
+    exit_signal = 0 if flags & CLONE_PARENT else SIGCHLD
+    fields = (
+        flags | CLONE_PIDFD,
+        ctypes.addressof(pidfd),
+        0,
+        0,
+        exit_signal,
+        0,
+        0,
+        0,
+        ctypes.addressof(tid) if set_tid else 0,
+        set_tid > 0,
+    )
+    pid = _check(_clone3(SYS_clone3, (ctypes.c_uint64 * 10)(*fields), 80))
     return pid, pidfd.value
 
 

@@ -12,6 +12,7 @@ import socket
 import struct
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 from lab.errors import DaemonUnreachable, MissingFeature
@@ -24,14 +25,27 @@ START_SECONDS = 20
 
 
 class Daemon:
-    """The labd behind a socket; a context manager. pid is its process, started_here whether it ends with the run."""
+    """The labd behind a socket; a context manager. pid is its process, started_here whether it ends with the run.
 
-    def __init__(self, journal: Journal, path: str = SOCKET, state: str = STATE) -> None:
+    If none listens there, one is started: with these further options, what it says going to the file log, and with
+    the loginuid of an administrator who starts it by hand, or none.
+    """
+
+    def __init__(
+        self,
+        journal: Journal,
+        path: str = SOCKET,
+        state: str = STATE,
+        *options: str,
+        log: str = os.devnull,
+        loginuid: int = UNSET,
+    ) -> None:
         self.path = path
         self.pid = peer_pid(path)
         self.started_here = self.pid == 0
         if self.started_here:
-            self.pid = _start(journal, path, state)
+            command = ["--socket", path, "--state", state, *options]
+            self.pid = _start(journal, loginuid, log, command)
             self._pidfd = os.pidfd_open(self.pid)
 
     def __enter__(self) -> Daemon:
@@ -68,9 +82,9 @@ def peer_pid(path: str) -> int:
     return pid
 
 
-def _start(journal: Journal, path: str, state: str) -> int:
+def _start(journal: Journal, loginuid: int, log: str, options: Sequence[str]) -> int:
     starter = subprocess.Popen(
-        [sys.executable, "-m", "scenarios.service", path, state],
+        [sys.executable, "-m", "scenarios.service", str(loginuid), log, *options],
         stdin=subprocess.PIPE, stdout=subprocess.PIPE, cwd=Path(__file__).parent.parent,
     )  # fmt: skip
     assert starter.stdin
@@ -88,22 +102,22 @@ def _start(journal: Journal, path: str, state: str) -> int:
     return int(answer)
 
 
-def main(path: str, state: str) -> None:
+def main(uid: int, log: str, *options: str) -> None:
     """The starter: says the daemon's pid on standard output, waits for `go` on standard input."""
     os.setsid()
-    if loginuid() != UNSET:
-        set_loginuid(UNSET)
+    if loginuid() != uid:
+        set_loginuid(uid)
     if os.fork():
         os._exit(0)
     print(os.getpid(), flush=True)
     if sys.stdin.read() != "go":
         os._exit(1)
-    null = os.open("/dev/null", os.O_RDWR)
-    for fd in (0, 1, 2):
-        os.dup2(null, fd)
+    os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
+    for fd in (1, 2):
+        os.dup2(os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600), fd)
     labd = Path(sys.executable).parent / "labd"
-    os.execv(labd, [str(labd), "--socket", path, "--state", state])
+    os.execv(labd, [str(labd), *options])
 
 
 if __name__ == "__main__":
-    main(*sys.argv[1:])
+    main(int(sys.argv[1]), *sys.argv[2:])

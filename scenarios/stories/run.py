@@ -1,8 +1,8 @@
 """One workload, two parents: a fork hands the loginuid down, a socket does not."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
-from lab.identity import UNSET, Ancestor
+from lab.identity import UNSET, Ancestor, name_of
 from scenarios.engines import DAEMON, FORK
 from scenarios.stage import Outcome, Stage
 
@@ -13,30 +13,53 @@ WORKLOAD = ("sh", "-c", "echo $(cat /proc/self/loginuid); exec cat")
 
 
 def play(stage: Stage) -> None:
-    stage.say("The same command through both engines. First the one that forks:")
-    forked = stage.run_watched(FORK, WORKLOAD)
-    show(stage, forked, "")
-    stage.expect(forked.printed == stage.user_id, f"a fork inherits {stage.user}", forked.printed)
-    stage.expect(forked.loginuid == stage.user_id, "the host's /proc says the same", forked.loginuid)
-    stage.expect(inherits(forked.ancestry, stage), "every step from the login to the container is a fork")
-    stage.pause()
+    seen: dict[str, Outcome] = {}
+    stage.say("The same command through each engine. First by a fork:")
+    for engine in stage.each(FORK):
+        seen[engine.name] = forked = stage.run_watched(engine, WORKLOAD)
+        show(stage, forked, "")
+        stage.expect(forked.printed == stage.user_id, f"{engine.name} inherits {stage.user}", forked.printed)
+        stage.expect(forked.loginuid == stage.user_id, "the host's /proc says the same", forked.loginuid)
+        if engine.adopted:
+            stage.say("Its monitor was left to init on purpose, for the command to be free to end. The mark stays:")
+            stage.expect(marked(forked.ancestry, stage), "every process below init carries it")
+        else:
+            stage.expect(inherits(forked.ancestry, stage), "every step from the login to the container is a fork")
+        stage.pause()
 
-    stage.say("\nNow the one that asks a daemon:")
-    served = stage.run_watched(DAEMON, WORKLOAD)
-    show(stage, served, "a UNIX socket: the request comes in here, the login does not")
-    stage.expect(served.printed == UNSET, "a daemon's child inherits nobody", served.printed)
-    stage.expect(served.loginuid == UNSET, "the host's /proc says the same", served.loginuid)
-    stage.expect(
-        bool(served.ancestry) and stage.login.pid not in {process.pid for process in served.ancestry},
-        "the login is not among its ancestors",
-        " < ".join(process.comm for process in served.ancestry),
-    )
+    stage.say("\nNow by asking a daemon:")
+    for engine in stage.each(DAEMON):
+        seen[engine.name] = served = stage.run_watched(engine, WORKLOAD)
+        show(stage, served, "a UNIX socket: the request comes in here, the login does not")
+        stage.expect(served.printed == UNSET, f"{engine.name}, a daemon's child, inherits nobody", served.printed)
+        stage.expect(served.loginuid == UNSET, "the host's /proc says the same", served.loginuid)
+        stage.expect(
+            bool(served.ancestry) and stage.login.pid not in {process.pid for process in served.ancestry},
+            "the login is not among its ancestors",
+            " < ".join(process.comm for process in served.ancestry),
+        )
+    compare(stage, seen)
 
 
 def show(stage: Stage, outcome: Outcome, note: str) -> None:
-    """The tree from pid 1 to the container; note, if there is one, stands where the socket is."""
-    breaks_at = stage.daemon.pid if note else 0
+    """The tree from pid 1 to the container; note, if there is one, stands below init's child."""
+    breaks_at = outcome.ancestry[-2].pid if note and len(outcome.ancestry) > 1 else 0
     stage.screen.tree("the container's ancestors, each with its loginuid", outcome.ancestry, breaks_at, note)
+
+
+def compare(stage: Stage, seen: Mapping[str, Outcome]) -> None:
+    """The engines side by side."""
+    rows = [
+        ["inside, /proc says", *(str(outcome.printed) for outcome in seen.values())],
+        ["the host's /proc", *(name_of(outcome.loginuid or 0) for outcome in seen.values())],
+        ["its parent", *(outcome.ancestry[1].comm if outcome.ancestry else "?" for outcome in seen.values())],
+    ]
+    stage.screen.table(["", *seen], rows, "the same workload, side by side")
+
+
+def marked(chain: Sequence[Ancestor], stage: Stage) -> bool:
+    """Whether all but pid 1 carry the user's loginuid."""
+    return len(chain) > 1 and all(process.loginuid == stage.user_id for process in chain[:-1])
 
 
 def inherits(chain: Sequence[Ancestor], stage: Stage) -> bool:

@@ -197,6 +197,18 @@ def test_a_client_that_forks_is_found_out(place: Path, journal: Journal, daemon:
     ]
 
 
+def test_a_daemon_that_attributes_nothing_is_found_out(
+    place: Path, journal: Journal, daemon: Daemon, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Mutant: labd without `--attribution`, whatever the story asks for."""
+    original = attribution.daemon
+    monkeypatch.setattr(attribution, "daemon", lambda stage, *options, **login: original(stage))
+    with stage(place, journal, daemon) as here:
+        report = here.tell(1, attribution)
+    assert {"the record blames the relay's user", "the daemon's own log names 3267"} <= set(claims(report, FAILED))
+    assert any("administrator" in claim for claim in claims(report, FAILED))
+
+
 def test_a_missing_watch_is_found_out(
     place: Path, journal: Journal, daemon: Daemon, monkeypatch: pytest.MonkeyPatch
 ) -> None:
