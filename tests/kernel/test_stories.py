@@ -24,6 +24,7 @@ from scenarios.service import Daemon, peer_pid
 from scenarios.stage import Report, Stage, Story
 from scenarios.stories import (
     STORIES,
+    attribution,
     blindspot,
     crash,
     frameup,
