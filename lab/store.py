@@ -254,7 +254,7 @@ def start_time(pid: int) -> int:
     proc_pid_stat(5).
     """
     try:
-        with open(f"/proc/{pid}/stat", "rb") as file:
+        with open(f"/proc/{pid}/stat", "rb", buffering=0) as file:
             fields = file.read().rpartition(b")")[2].split()
     except (FileNotFoundError, ProcessLookupError):
         return 0
@@ -269,8 +269,12 @@ def is_alive(pid: int, started: int) -> bool:
 def _write(path: str, values: dict[str, Any]) -> None:
     temporary = f"{path}.new"
     fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
-    with open(fd, "w", encoding="utf-8", errors="surrogateescape") as file:
-        file.write(repr(values))
+    data = repr(values).encode(errors="surrogateescape")
+    try:
+        while data:
+            data = data[os.write(fd, data) :]
+    finally:
+        os.close(fd)
     os.rename(temporary, path)
 
 
@@ -298,16 +302,13 @@ def remove_tree(path: str) -> None:
 
 
 def _remove_tree(path: str) -> None:
-    for folder, directories, files in os.walk(path, topdown=False):
-        for name in files:
-            os.unlink(f"{folder}/{name}")
-        for name in directories:
-            inner = f"{folder}/{name}"
-            if os.path.islink(inner):
-                os.unlink(inner)
-            else:
-                os.rmdir(inner)
     try:
+        with os.scandir(path) as entries:
+            for entry in entries:
+                if entry.is_dir(follow_symlinks=False):
+                    _remove_tree(entry.path)
+                else:
+                    os.unlink(entry.path)
         os.rmdir(path)
     except FileNotFoundError:
         pass

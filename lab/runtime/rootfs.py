@@ -216,16 +216,23 @@ def _restrict(root: int) -> None:
         point = _existing(root, path)
         if point >= 0:
             attach_at(point, clone_tree("", True, point))
-    null = clone_tree("/dev/null", False)
+    # Copies of what is attached already: the end of a mount that never was costs the kernel an RCU grace period.
+    null, empty = _existing(root, "/dev/null"), -1
     for path in MASKED:
         point = _existing(root, path)
         if point < 0:
             continue
-        if stat.S_ISDIR(os.fstat(point).st_mode):
-            attach_at(point, syscalls.new_filesystem("tmpfs", {}, SAFE | MOUNT_ATTR_RDONLY))
+        if not stat.S_ISDIR(os.fstat(point).st_mode):
+            mask = clone_tree("", False, null)
+        elif empty < 0:
+            mask = syscalls.new_filesystem("tmpfs", {}, SAFE | MOUNT_ATTR_RDONLY)
+            empty = os.dup(mask)
         else:
-            attach_at(point, clone_tree("", False, null))
-    os.close(null)
+            mask = clone_tree("", False, empty)
+        attach_at(point, mask)
+    for fd in (null, empty):
+        if fd >= 0:
+            os.close(fd)
 
 
 def _existing(root: int, path: str) -> int:
