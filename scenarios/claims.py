@@ -1,0 +1,174 @@
+"""The article's claims, one by one, and what is to be said of each today.
+
+The article is Daniel Walsh, "Podman: A more secure way to run containers", opensource.com, October 2018. The claims
+are in the lab's words. `python -m scenarios.claims` prints docs/claims.md from the same data.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from scenarios.stage import Report
+from scenarios.terminal import HELD
+
+ARTICLE = "https://opensource.com/article/18/10/podman-more-secure-way-run-containers"
+
+
+@dataclass(frozen=True)
+class Claim:
+    """One claim of the article.
+
+    verdict    what is to be said of it today
+    because    why, in a sentence
+    story      where it is shown, and shown_by: beginnings of that story's claims which must have held
+    source     where else it can be looked up
+    """
+
+    text: str
+    verdict: Literal["true", "outdated", "overstated", "false"]
+    because: str
+    story: str
+    shown_by: Sequence[str]
+    source: str
+
+    def evidence(self, reports: Sequence[Report]) -> str:
+        """What was seen of it in this run; "" unless all that shows it was shown, and held."""
+        said = [claim for report in reports if report.name == self.story for claim in report.claims]
+        found = [next((claim for claim in said if claim["claim"].startswith(start)), None) for start in self.shown_by]
+        if not all(claim and claim["verdict"] == HELD for claim in found):
+            return ""
+        return "; ".join(claim["seen"] or claim["claim"] for claim in found if claim)
+
+
+CLAIMS = (
+    Claim(
+        "sudo changes the uid but keeps the loginuid",
+        "true",
+        "it is copied by fork and kept by exec and setuid",
+        "loginuid",
+        ("sudo changes the uid",),
+        "kernel/auditsc.c; pam_loginuid(8) is not in sudo's PAM stack",
+    ),
+    Claim(
+        "the loginuid can be set only once",
+        "outdated",
+        "CAP_AUDIT_CONTROL may set it again, unless the audit feature loginuid_immutable is on",
+        "loginuid",
+        ("without the capability", "with it, it can be set again"),
+        "audit_set_loginuid_perm(); podman #13012",
+    ),
+    Claim(
+        "pid 1 has none: 4294967295",
+        "true",
+        "nobody logged in to start it",
+        "loginuid",
+        ("pid 1 has none",),
+        "proc(5)",
+    ),
+    Claim(
+        "a container that Podman forks has the user's loginuid",
+        "true",
+        "its every ancestor up to the login is a fork",
+        "run",
+        ("a fork inherits", "the host's /proc says the same"),
+        "podman-run(1)",
+    ),
+    Claim(
+        "a container that Docker's daemon starts has none",
+        "true",
+        "its ancestors lead to init, not to the login",
+        "run",
+        ("a daemon's child inherits nobody", "the login is not among its ancestors"),
+        "moby #26535",
+    ),
+    Claim(
+        "the audit record of a forked container's write to /etc/shadow names the user",
+        "true",
+        "auid and ses come along like the rest",
+        "shadow",
+        ("from the forked container, the record names",),
+        "auditctl(8)",
+    ),
+    Claim(
+        "through the daemon the record says auid=unset, ses=unset",
+        "true",
+        "the kernel never knew whom it was for",
+        "shadow",
+        ("through the daemon, the record names nobody", "and no session"),
+        "auditctl(8)",
+    ),
+    Claim(
+        "auditctl -w watches a file",
+        "outdated",
+        "it works, but is deprecated: -a always,exit -F path= -F perm=",
+        "shadow",
+        ("on the host, the record names",),
+        "auditctl(8)",
+    ),
+    Claim(
+        "SD_NOTIFY cannot work with a client/server engine",
+        "overstated",
+        "it does not arrive by default; a relay through the client was proposed and rejected: policy, not physics",
+        "notify",
+        ("forked, READY=1 arrives",),
+        "sd_notify(3); moby PR 13750",
+    ),
+    Claim(
+        "a user of the daemon is root on the host; without it, the kernel decides",
+        "true",
+        "the socket's mode is all that stands between",
+        "rootless",
+        ("the HOST's kernel refuses the write", "is root on the host"),
+        "user_namespaces(7)",
+    ),
+    Claim(
+        "Docker needs a root daemon's socket",
+        "outdated",
+        "rootless dockerd exists since 2019; rootful is the default",
+        "rootless",
+        ("refused at the socket",),
+        "docs.docker.com, Rootless mode",
+    ),
+    Claim(
+        "remove the container, and no trace is left",
+        "overstated",
+        "sudo's own record stays, with no link to the write; a member of the socket's group leaves not even that",
+        "trace",
+        (),
+        "sudo's USER_CMD record",
+    ),
+    Claim(
+        "an audit log kept on another machine protects",
+        "true",
+        "what was shipped stays; it cannot name whom the kernel never knew",
+        "trace",
+        (),
+        "audisp-remote(8)",
+    ),
+)
+
+
+def rows(reports: Sequence[Report]) -> list[list[str]]:
+    """For the table at the end of a demo: claim, verdict today, what was seen in this run."""
+    absent = "not shown in this run"
+    return [[claim.text, claim.verdict, claim.evidence(reports) or f"{absent} ({claim.story})"] for claim in CLAIMS]
+
+
+def markdown() -> Iterator[str]:
+    """The lines of docs/claims.md."""
+    yield "# The article's claims, today"
+    yield ""
+    yield f"The article: Daniel Walsh, [Podman: A more secure way to run containers]({ARTICLE}), opensource.com,"
+    yield "October 2018. The claims are in the lab's words. `lab demo` ends with them and what it saw in that very run."
+    yield ""
+    yield "| claim | today | because | shown by | see also |"
+    yield "|---|---|---|---|---|"
+    for claim in CLAIMS:
+        story = f"[{claim.story}](stories/{claim.story}.md)"
+        yield f"| {claim.text} | **{claim.verdict}** | {claim.because} | {story} | {claim.source} |"
+
+
+if __name__ == "__main__":
+    print("\n".join(markdown()))
