@@ -16,9 +16,10 @@ from lab.identity import UNSET, loginuid, name_of
 from lab.images import Images
 from lab.paths import SOCKET, state_directory
 from scenarios import doctor
-from scenarios.engines import lab_engines
+from scenarios.engines import Engine, lab_engines
 from scenarios.journal import DIRECTORY, Journal
 from scenarios.login import Login
+from scenarios.real import LABS, REAL, Choice, with_image
 from scenarios.service import Daemon
 from scenarios.stage import Report, Stage, Story
 from scenarios.stories import STORIES
@@ -80,6 +81,7 @@ def _refuse_what_cannot_be() -> None:
 @contextmanager
 def _stage(arguments: argparse.Namespace, screen: Screen) -> Iterator[Stage]:
     """Everything that a run sets up; taken down again in the opposite order, whatever happens."""
+    found_engines = _choice(arguments).find()
     with ExitStack() as stack:
         journal = stack.enter_context(Journal())
         for line in journal.restored:
@@ -90,7 +92,21 @@ def _stage(arguments: argparse.Namespace, screen: Screen) -> Iterator[Stage]:
         daemon = stack.enter_context(Daemon(journal, path))
         screen.say(_introduction(login, daemon, target))
         engines = lab_engines(f"unix://{path}" if path != SOCKET else "")
-        yield Stage(screen, journal, login, daemon, engines, target)
+        chosen = [with_image(found, journal) if isinstance(found, Engine) else found for found in found_engines]
+        yield Stage(screen, journal, login, daemon, engines, target, chosen)
+
+
+def _choice(arguments: argparse.Namespace) -> Choice:
+    return Choice(arguments.engines, _by_engine(arguments.engine_option), _by_engine(arguments.run_option))
+
+
+def _by_engine(options: Sequence[str]) -> dict[str, list[str]]:
+    """From ENGINE=WORD as often as it was given."""
+    found: dict[str, list[str]] = {}
+    for option in options:
+        name, _, word = option.partition("=")
+        found.setdefault(name, []).append(word)
+    return found
 
 
 def _user(wanted: str) -> int:
@@ -233,7 +249,24 @@ def _add_stage_options(verb: argparse.ArgumentParser) -> None:
         "--target", metavar="PATH", default="", help="the file to watch (a decoy, outside the lab's own machine)"
     )
     verb.add_argument("--host", metavar="unix://PATH", default=os.environ.get("LAB_HOST", ""), help="labd's socket")
+    verb.add_argument(
+        "--engines", metavar="NAME,...", type=lambda text: text.split(","), default=list(LABS),
+        help=f"which to compare, of {', '.join((*LABS, *REAL))}; default: the lab's two",
+    )  # fmt: skip
+    _add_engine_options(verb)
     verb.set_defaults(act=demo)
+
+
+def _add_engine_options(verb: argparse.ArgumentParser) -> None:
+    """For odd machines; DOCKER_HOST, CONTAINERS_CONF and CONTAINERS_STORAGE_CONF of the environment count, too."""
+    verb.add_argument(
+        "--engine-option", metavar="ENGINE=WORD", action="append", default=[],
+        help="a further word before the verb, as podman=--runtime=/usr/sbin/runc; may be repeated",
+    )  # fmt: skip
+    verb.add_argument(
+        "--run-option", metavar="ENGINE=WORD", action="append", default=[],
+        help="a further word after `run`, as podman=--network=host; may be repeated",
+    )  # fmt: skip
 
 
 def _add_image_verbs(parser: argparse.ArgumentParser) -> None:

@@ -19,10 +19,13 @@ DAEMON: Model = "daemon"
 class Engine:
     """A command that runs containers.
 
-    name    as the audience knows it
-    model   "fork": the command forks the container; "daemon": it asks a daemon to
-    argv    the words before `run`; sudo is not among them
-    image   the image that stands for this machine's own root
+    name         as the audience knows it
+    model        "fork": the command forks the container; "daemon": it asks a daemon to
+    argv         the words before `run`; sudo is not among them
+    image        the image that stands for this machine's own root
+    run_options  words that every `run` gets here
+    privileged   what `--privileged` becomes here
+    adopted      the container's monitor leaves the command, and init adopts it
     """
 
     name: str
@@ -30,14 +33,22 @@ class Engine:
     argv: Sequence[str]
     image: str = "host"
     sudo: Sequence[str] = field(default_factory=lambda: sudo())
+    run_options: Sequence[str] = ()
+    privileged: Sequence[str] = ("--privileged",)
+    adopted: bool = False
 
     def run(self, workload: Sequence[str], *options: str) -> list[str]:
         """The words of `run`, ready for a shell."""
-        return [*self.sudo, *self.argv, "run", "--rm", *options, self.image, *workload]
+        own = [word for option in options for word in (self.privileged if option == "--privileged" else [option])]
+        return [*self.command("run", "--rm"), *self.run_options, *own, self.image, *workload]
 
     def inspect(self, name: str) -> list[str]:
         """The words of `inspect`; the answer has [0].State.Pid."""
-        return [*self.sudo, *self.argv, "inspect", name]
+        return self.command("inspect", name)
+
+    def command(self, *words: str) -> list[str]:
+        """Any other verb, ready for a shell."""
+        return [*self.sudo, *self.argv, *words]
 
 
 def paste(argv: Sequence[str]) -> str:

@@ -121,12 +121,33 @@ def remove_unit(path: Path) -> None:
         subprocess.run(["systemctl", "reset-failed", name], capture_output=True, check=False)
 
 
+def remove_network(name: str) -> None:
+    """Remove a network namespace, and the near end of its veth pair, if they are still there; ip-netns(8)."""
+    subprocess.run(["ip", "link", "delete", f"{name}-h"], capture_output=True, check=False)
+    subprocess.run(["ip", "netns", "delete", name], capture_output=True, check=False)
+
+
+def _undo_network(entry: dict[str, Any]) -> None:
+    remove_network(entry["name"])
+
+
 def _undo_cgroup(entry: dict[str, Any]) -> None:
     remove_cgroup(Path(entry["path"]))
 
 
 def _undo_unit(entry: dict[str, Any]) -> None:
     remove_unit(Path(entry["path"]))
+
+
+def _undo_image(entry: dict[str, Any]) -> None:
+    """Remove an image of the lab's own from a real engine, and its containers; its name is random, so they are ours."""
+    engine, image = entry["argv"], entry["image"]
+    with suppress(FileNotFoundError):  # the engine was uninstalled meanwhile
+        words = [*engine, "ps", "--all", "--quiet", "--filter", f"ancestor={image}"]
+        listed = subprocess.run(words, capture_output=True, text=True, check=False)
+        if containers := listed.stdout.split():
+            subprocess.run([*engine, "rm", "--force", *containers], capture_output=True, check=False)
+        subprocess.run([*engine, "rmi", "--force", image], capture_output=True, check=False)
 
 
 def _undo_audit(entry: dict[str, Any]) -> None:
@@ -136,7 +157,9 @@ def _undo_audit(entry: dict[str, Any]) -> None:
 UNDO: dict[str, Callable[[dict[str, Any]], None]] = {
     "process": _undo_process,
     "directory": _undo_directory,
+    "image": _undo_image,
     "cgroup": _undo_cgroup,
+    "network": _undo_network,
     "unit": _undo_unit,
     watch.RULE: _undo_audit,
     watch.ENABLED: _undo_audit,

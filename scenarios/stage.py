@@ -20,7 +20,7 @@ from lab.audit.rules import Rule
 from lab.audit.watch import Watch
 from lab.errors import EvidenceLost, MissingFeature, NotAllowed
 from lab.identity import Ancestor, ancestry, loginuid, name_of
-from scenarios.engines import DAEMON, Engine, Model, paste, sudo
+from scenarios.engines import DAEMON, FORK, Engine, Model, paste, sudo
 from scenarios.journal import Journal
 from scenarios.login import Login
 from scenarios.service import Daemon
@@ -82,7 +82,14 @@ class Report:
 
 
 class Stage:
-    """The stage of one run. target is the file to watch, user_id who is logged in, keys those of the audit rules."""
+    """The stage of one run.
+
+    engines     the lab's own, by model
+    target      the file to watch
+    chosen      the engines to compare; one of the lab's own stands as its model
+    user_id     who is logged in
+    keys        those of the audit rules so far
+    """
 
     def __init__(
         self,
@@ -92,9 +99,10 @@ class Stage:
         daemon: Daemon,
         engines: Mapping[Model, Engine],
         target: str,
+        chosen: Sequence[Model | Engine] = (FORK, DAEMON),
     ) -> None:
         self.screen, self.journal, self.login, self.daemon = screen, journal, login, daemon
-        self.engines, self.target = engines, target
+        self.engines, self.target, self.chosen = engines, target, chosen
         self.user_id = login.loginuid
         self.user = name_of(login.loginuid)
         self.sudo = sudo()
@@ -120,13 +128,18 @@ class Stage:
         """A command in the user's session, as it would be typed."""
         return self._show(self._perform(argv))
 
-    def run(self, model: Model, workload: Sequence[str], *options: str) -> Outcome:
-        """The workload in a new container of that engine."""
-        return self._show(self._perform(self.engine(model).run(workload, *options)))
+    def each(self, model: Model) -> list[Engine]:
+        """The chosen engines of that model, ready to be used."""
+        found = [choice for choice in self.chosen if model in (choice, getattr(choice, "model", ""))]
+        return [self.engine(choice) for choice in found]
+
+    def run(self, by: Model | Engine, workload: Sequence[str], *options: str) -> Outcome:
+        """The workload in a new container of that engine, or of the lab's own of that model."""
+        return self._show(self._perform(self.engine(by).run(workload, *options)))
 
     def run_watched(
         self,
-        model: Model,
+        by: Model | Engine,
         workload: Sequence[str],
         *options: str,
         wrapper: Sequence[str] = (),
@@ -137,7 +150,7 @@ class Stage:
         The workload must print a line and then wait for its standard input to end. wrapper stands before the engine's
         command, in the place of sudo.
         """
-        engine, name = self.engine(model), f"lab-{os.urandom(4).hex()}"
+        engine, name = self.engine(by), f"lab-{os.urandom(4).hex()}"
         command = engine.run(workload, "-i", "--name", name, *options)
         if wrapper:
             command = [*wrapper, *command[len(engine.sudo) :]]
@@ -151,12 +164,13 @@ class Stage:
         """A command in the user's session that the audience need not see."""
         return self._perform(argv)
 
-    def engine(self, model: Model) -> Engine:
-        """The engine of that model, ready to be used."""
-        if model == DAEMON:
+    def engine(self, by: Model | Engine) -> Engine:
+        """That engine, or the lab's own of that model, ready to be used."""
+        engine = self.engines[by] if isinstance(by, str) else by
+        if engine == self.engines[DAEMON]:
             with self.screen.busy("waiting for labd"):
                 self.daemon.wait_ready()
-        return self.engines[model]
+        return engine
 
     @contextmanager
     def watch(self, rules: Sequence[Rule] | None = None) -> Iterator[Watch]:
