@@ -7,10 +7,12 @@ import fcntl
 import hashlib
 import os
 import pty
+import shutil
 import struct
 import subprocess
 import termios
 import threading
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -254,14 +256,19 @@ def test_symlinked_targets_swapped_in_a_loop(podmanish: Podmanish, tmp_path: Pat
 
     def swap() -> None:
         real, link, aside = (volume / name for name in ("target", "link", "aside"))
-        real.mkdir()
         while not stop.is_set():
-            link.symlink_to(prey)
-            real.rename(aside)
-            link.rename(real)
-            real.rename(link)
-            aside.rename(real)
-            link.unlink()
+            with suppress(OSError):  # the engine makes directories meanwhile
+                link.symlink_to(prey)
+                real.rename(aside)
+                link.rename(real)
+                real.unlink()
+                aside.rename(real)
+            for path in (link, aside):
+                if path.is_symlink():
+                    path.unlink()
+                shutil.rmtree(path, ignore_errors=True)
+            if not real.is_symlink():
+                real.mkdir(exist_ok=True)
 
     swapper = threading.Thread(target=swap)
     swapper.start()
