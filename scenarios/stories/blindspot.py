@@ -7,17 +7,17 @@ from scenarios.stage import Stage
 
 NAME = "blindspot"
 TITLE = "Two ways past a good-looking rule"
-STIG = "-a always,exit -F path={} -F perm=wa -F auid>=1000 -F auid!=unset"
+LOGGED_IN = "-a always,exit -F path={} -F perm=wa -F auid>=1000 -F auid!=unset"
 
 
 def play(stage: Stage) -> None:
     if stage.user_id < 1000:
         raise MissingFeature(f"{stage.user} has a uid below 1000, which the STIG's rule leaves out", "use --as")
     write, stamp = ("touch", f"/host{stage.target}"), ("touch", "-c", f"/host{stage.target}")
-    stig = [Rule.parse(STIG.format(stage.target))]
-    stage.say("The rule as hardening guides print it, for users who logged in:")
-    seen(stage, stig, FORK, write, True, "it sees the forked container's write")
-    seen(stage, stig, DAEMON, write, False, "it does NOT see the daemon's: its auid is unset")
+    filtered = [Rule.parse(LOGGED_IN.format(stage.target))]
+    stage.say("A rule with the two filters that hardening guides put on theirs, to see those who logged in:")
+    seen(stage, filtered, FORK, write, True, "it sees the forked container's write")
+    seen(stage, filtered, DAEMON, write, False, "it does NOT see the daemon's: its auid is unset")
     plain = [watch(stage.target)]
     stage.say("\nWithout the two filters:")
     seen(stage, plain, DAEMON, write, True, "now it does")

@@ -36,11 +36,11 @@ def forks(stage: Stage, home: Path) -> None:
     if not stage.expect(gone(pids[0]), "its container dies with it (PR_SET_PDEATHSIG)"):
         stage.quiet("kill", "-9", str(pids[0]))
     stage.expect(not gone(pids[1], 0), "the other one does not notice")
-    stage.expect(state(engine, NAMES[0]) == ("exited", 255), "how the first one ended nobody saw: 255, not invented",
+    stage.expect(state(engine, NAMES[0]) == "exited (255)", "how the first one ended nobody saw: 255, not invented",
                  state(engine, NAMES[0]))  # fmt: skip
     stage.shell(*engine.sudo, *engine.argv, "kill", NAMES[1])
     stage.quiet(*engine.sudo, *engine.argv, "wait", NAMES[1])
-    stage.expect(state(engine, NAMES[1]) == ("exited", 137), "the other can still be managed: killed, 128+9",
+    stage.expect(state(engine, NAMES[1]) == "exited (137)", "the other can still be managed: killed, 128+9",
                  state(engine, NAMES[1]))  # fmt: skip
 
 
@@ -60,8 +60,8 @@ def daemons(stage: Stage, home: Path) -> None:
     with Daemon(stage.journal, socket, directory) as daemon:
         daemon.wait_ready()
         ends = [state(engine, name) for name in NAMES]
-        stage.expect(all(end in (("exited", 137), ("exited", 255)) for end in ends), "what it can know: how they died, "
-                     "or 255 for unknown", ends)  # fmt: skip
+        stage.expect(all(end in ("exited (137)", "exited (255)") for end in ends), "what it can know: how they died, "
+                     "or 255 for unknown", ", ".join(ends))  # fmt: skip
         stage.quiet(*engine.sudo, *engine.argv, "rm", *NAMES)
 
 
@@ -78,9 +78,9 @@ def inspected(engine: Engine, name: str) -> dict[str, Any]:
     return found
 
 
-def state(engine: Engine, name: str) -> tuple[object, object]:
+def state(engine: Engine, name: str) -> str:
     found = inspected(engine, name)
-    return found["Status"], found["ExitCode"]
+    return f"{found['Status']} ({found['ExitCode']})"
 
 
 def parent(pid: int) -> int:

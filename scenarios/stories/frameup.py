@@ -9,7 +9,7 @@ from scenarios.stage import Stage
 NAME = "frameup"
 TITLE = "Blame somebody else"
 LOGIN_RECORD = 1006
-VICTIM = 65534  # nobody: a name that every machine has
+VICTIM = 33  # www-data on Debian; any uid but the user's will do
 
 
 def play(stage: Stage) -> None:

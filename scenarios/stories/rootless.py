@@ -18,8 +18,8 @@ TITLE = "At the mercy of the daemon, or of the kernel"
 def play(stage: Stage) -> None:
     if stage.user_id == 0:
         raise MissingFeature("root is logged in, and this is about an ordinary user", "choose one with --as")
+    stage.say(f"{stage.user} forks a container, without sudo. Inside, the user is root:")
     with stage.watch() as watch:
-        stage.say(f"{stage.user} forks a container, without sudo. Inside, the user is root:")
         podmanish = rootless_forker(stage)
         inside = stage.shell(*podmanish, "run", "--rm", "host", "id", "-u")
         stage.expect(inside.printed == 0, "uid 0 inside", inside.printed)
