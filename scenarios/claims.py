@@ -22,7 +22,7 @@ class Claim:
 
     verdict    what is to be said of it today
     because    why, in a sentence
-    story      where it is shown, and shown_by: beginnings of that story's claims which must have held
+    story      where it is shown, and shown_by: words of that story's claims, all of which must have held
     source     where else it can be looked up
     """
 
@@ -36,10 +36,10 @@ class Claim:
     def evidence(self, reports: Sequence[Report]) -> str:
         """What was seen of it in this run; "" unless all that shows it was shown, and held."""
         said = [claim for report in reports if report.name == self.story for claim in report.claims]
-        found = [next((claim for claim in said if claim["claim"].startswith(start)), None) for start in self.shown_by]
-        if not all(claim and claim["verdict"] == HELD for claim in found):
+        found = [[claim for claim in said if words in claim["claim"]] for words in self.shown_by]
+        if not all(found) or any(claim["verdict"] != HELD for claims in found for claim in claims):
             return ""
-        return "; ".join(claim["seen"] or claim["claim"] for claim in found if claim)
+        return "; ".join(claims[0]["seen"] or claims[0]["claim"] for claims in found)
 
 
 CLAIMS = (
@@ -72,7 +72,7 @@ CLAIMS = (
         "true",
         "its every ancestor up to the login is a fork",
         "run",
-        ("a fork inherits", "the host's /proc says the same"),
+        ("podmanish inherits", "the host's /proc says the same"),
         "podman-run(1)",
     ),
     Claim(
@@ -80,7 +80,7 @@ CLAIMS = (
         "true",
         "its ancestors lead to init, not to the login",
         "run",
-        ("a daemon's child inherits nobody", "the login is not among its ancestors"),
+        ("a daemon's child, inherits nobody", "the login is not among its ancestors"),
         "moby #26535",
     ),
     Claim(
@@ -88,7 +88,7 @@ CLAIMS = (
         "true",
         "auid and ses come along like the rest",
         "shadow",
-        ("from the forked container, the record names",),
+        ("from podmanish's container, the record names",),
         "auditctl(8)",
     ),
     Claim(
@@ -96,7 +96,7 @@ CLAIMS = (
         "true",
         "the kernel never knew whom it was for",
         "shadow",
-        ("through the daemon, the record names nobody", "and no session"),
+        ("the record names nobody", "and no session"),
         "auditctl(8)",
     ),
     Claim(
@@ -150,10 +150,24 @@ CLAIMS = (
 )
 
 
-def rows(reports: Sequence[Report]) -> list[list[str]]:
-    """For the table at the end of a demo: claim, verdict today, what was seen in this run."""
-    absent = "not shown in this run"
-    return [[claim.text, claim.verdict, claim.evidence(reports) or f"{absent} ({claim.story})"] for claim in CLAIMS]
+@dataclass(frozen=True)
+class Row:
+    """A claim as the table at the end of a demo has it; seen is "" if this run did not show it."""
+
+    claim: str
+    today: str
+    because: str
+    story: str
+    seen: str
+    source: str
+
+
+def rows(reports: Sequence[Report]) -> list[Row]:
+    """All claims, each with what these reports saw of it."""
+    return [
+        Row(claim.text, claim.verdict, claim.because, claim.story, claim.evidence(reports), claim.source)
+        for claim in CLAIMS
+    ]
 
 
 def markdown() -> Iterator[str]:

@@ -15,6 +15,7 @@ from lab.errors import AuditUnavailable, InvalidArgument, LabError, NotAllowed
 from lab.identity import UNSET, loginuid, name_of
 from lab.images import Images
 from lab.paths import SOCKET, state_directory
+from scenarios import claims as article
 from scenarios import doctor
 from scenarios.engines import Engine, lab_engines
 from scenarios.journal import DIRECTORY, Journal
@@ -160,9 +161,12 @@ def _conclude(reports: Sequence[Report], screen: Screen, as_json: bool) -> int:
     totals = {verdict: verdicts.count(verdict) for verdict in (HELD, FAILED, UNKNOWN)}
     stories = [report.to_dict() for report in reports]
     screen.summary(stories, totals)
+    claims = [row for row in article.rows(reports) if row.story in [report.name for report in reports]]
+    screen.article(claims)
     code = SOME_FAILED if totals[FAILED] else SOME_UNKNOWN if totals[UNKNOWN] else HELD_ALL
     if as_json:
-        json.dump({"exit_code": code, "claims": totals, "stories": stories}, sys.stdout, indent=2)
+        answer = {"exit_code": code, "claims": totals, "stories": stories, "article": [vars(row) for row in claims]}
+        json.dump(answer, sys.stdout, indent=2)
         print()
     return code
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
-from typing import Literal
+from typing import Literal, Protocol
 
 from rich.console import Console
 from rich.markup import escape
@@ -23,6 +23,17 @@ MARKS = {HELD: ("✔", "green"), FAILED: ("✘", "bold red"), UNKNOWN: ("?", "ye
 # What the story is about, in a record of `ausearch -i`.
 TELLING = r"\b(auid|uid|ses|tty|exe|proctitle|success|exit|key)=\S+"
 Pace = Literal["auto", "story", "step"]
+
+
+class Row(Protocol):
+    """A row of the table of the article's claims; scenarios.claims has them."""
+
+    @property
+    def claim(self) -> str: ...
+    @property
+    def today(self) -> str: ...
+    @property
+    def seen(self) -> str: ...
 
 
 class Screen:
@@ -86,6 +97,17 @@ class Screen:
             self.console.print(f"  [{style}]{mark}[/{style}] {story['name']:12} {escape(str(story['title']))}")
         counted = ", ".join(f"{count} {verdict}" for verdict, count in totals.items() if count)
         self.console.print(f"\n  {counted}")
+
+    def article(self, claims: Sequence[Row]) -> None:
+        """The article's claims that these stories are about, with today's verdict and what was seen."""
+        if not claims:
+            return
+        table = Table("the article says", "today", "seen in this run", box=None, pad_edge=False, padding=(0, 2, 0, 0))
+        for row in claims:
+            style = "green" if row.today == "true" else "yellow"
+            table.add_row(row.claim, Text(row.today, style=style), row.seen or Text("not shown", style="yellow"))
+        self.console.print()
+        self.console.print(Padding(table, (0, 0, 0, 2), expand=False))
 
     def busy(self, what: str) -> AbstractContextManager[object]:
         """A sign of life for the length of a `with`."""
