@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import gc
 import logging
 import os
 import signal
@@ -59,6 +60,8 @@ def main(argv: Sequence[str] | None = None) -> int:
             timeout_graceful_shutdown=GRACE_SECONDS, backlog=512,
         )  # fmt: skip
         logging.getLogger("uvicorn").setLevel(logging.WARNING)
+        gc.collect()
+        gc.freeze()
         asyncio.run(Server(config, engine).serve(sockets=[listener.socket]))
     finally:
         listener.close()

@@ -21,7 +21,7 @@ class State(TypedDict):
     engine: Engine
 
 
-def _engine(request: Request) -> Engine:
+async def _engine(request: Request) -> Engine:
     engine: Engine = request.state.engine
     return engine
 
@@ -29,15 +29,15 @@ def _engine(request: Request) -> Engine:
 TheEngine = Annotated[Engine, Depends(_engine)]
 
 
-def _container(engine: TheEngine, reference: Annotated[str, Path(max_length=300)]) -> Container:
+async def _container(engine: TheEngine, reference: Annotated[str, Path(max_length=300)]) -> Container:
     return engine.find(reference)
 
 
-def _exec(engine: TheEngine, exec_id: Annotated[str, Path(max_length=300)]) -> Exec:
+async def _exec(engine: TheEngine, exec_id: Annotated[str, Path(max_length=300)]) -> Exec:
     return engine.find_exec(exec_id)
 
 
-def _api_version(request: Request) -> tuple[int, int]:
+async def _api_version(request: Request) -> tuple[int, int]:
     version: tuple[int, int] = request.scope["api_version"]
     return version
 
@@ -57,7 +57,7 @@ def _go_bool(value: Any) -> Any:
 Switch = Annotated[bool, BeforeValidator(_go_bool, json_schema_input_type=str)]
 
 
-def _filters(filters: Annotated[str, Query(max_length=1 << 16)] = "") -> dict[str, list[str]]:
+async def _filters(filters: Annotated[str, Query(max_length=1 << 16)] = "") -> dict[str, list[str]]:
     """`filters={"status":{"running":true}}` or the older {"status":["running"]}."""
     if not filters:
         return {}

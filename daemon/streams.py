@@ -19,7 +19,7 @@ from typing import Protocol
 
 from lab.logs import LogWriter
 
-CHUNK = 1 << 17
+CHUNK = 1 << 16
 STDOUT, STDERR = 1, 2
 DRAIN_SECONDS = 2.0  # dockerd waits as long for a process's output before it calls the process ended
 
