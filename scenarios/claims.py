@@ -136,7 +136,7 @@ CLAIMS = (
         "overstated",
         "sudo's own record stays, with no link to the write; a member of the socket's group leaves not even that",
         "trace",
-        (),
+        ("nothing ties it to the write", "no record of"),
         "sudo's USER_CMD record",
     ),
     Claim(
@@ -144,7 +144,7 @@ CLAIMS = (
         "true",
         "what was shipped stays; it cannot name whom the kernel never knew",
         "trace",
-        (),
+        ("the second host has all three", "a copy keeps what was recorded"),
         "audisp-remote(8)",
     ),
 )
