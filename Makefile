@@ -4,7 +4,7 @@
 BIN := .venv/bin
 # Bytecode saves each command 100 ms and more.
 unexport PYTHONDONTWRITEBYTECODE
-.PHONY: help venv venv-dev demo test stress bench lint doctor clean
+.PHONY: help venv venv-dev demo test stress bench engines-up engines-down lint doctor clean
 
 help:  ## what there is (this)
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' Makefile | expand -t 16
@@ -36,6 +36,16 @@ bench:  ## the engines beside bwrap, unshare, runc, podman and docker
 	@tools/setup venv dev
 	@$(BIN)/python -m bench.run $(ARGS)
 
+engines-up:  ## the real dockerd and auditd, where none runs, for --engines podman,docker
+	@tools/setup root engines-up
+	@tools/setup wanted $(ENGINE_PACKAGES)
+	@tools/setup venv
+	@$(BIN)/python -m scenarios.daemons up
+
+engines-down:  ## end what engines-up started
+	@tools/setup root engines-down
+	@$(BIN)/python -m scenarios.daemons down
+
 lint: venv-dev  ## ruff and mypy
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
@@ -49,3 +59,4 @@ clean:  ## remove what make made
 	@find . -name __pycache__ -prune -exec rm -rf {} +
 
 TEST_PACKAGES := busybox-static sudo uidmap util-linux
+ENGINE_PACKAGES := auditd docker.io podman runc

@@ -23,6 +23,7 @@ from typing import Any, Self
 from lab.audit import watch
 from lab.errors import Conflict
 from lab.store import is_alive, start_time
+from lab.syscalls import MNT_DETACH, umount2
 
 DIRECTORY = Path("/run/lab")
 
@@ -32,6 +33,7 @@ class Journal:
 
     def __init__(self, directory: Path = DIRECTORY) -> None:
         self.path, self.lock_path = directory / "journal", directory / "stage.lock"
+        self._kept = False
 
     def __enter__(self) -> Self:
         """Raises Conflict if another run is on. What a killed run left is restored first."""
@@ -50,8 +52,13 @@ class Journal:
 
     def __exit__(self, *error: object) -> None:
         self._file.close()
-        self._restore()
+        if not self._kept:
+            self._restore()
         os.close(self._lock)
+
+    def keep(self) -> None:
+        """Leave what is noted as it is, for the next who opens this journal to take back."""
+        self._kept = True
 
     def note(self, kind: str, **facts: object) -> None:
         """Write down a change that is about to be made; returns when it is on disk."""
@@ -101,7 +108,16 @@ def _undo_process(entry: dict[str, Any]) -> None:
 
 
 def _undo_directory(entry: dict[str, Any]) -> None:
-    shutil.rmtree(entry["path"], ignore_errors=True)
+    remove_directory(entry["path"])
+
+
+def remove_directory(path: str) -> None:
+    """Remove a directory of the lab's own, once nothing is mounted below it: real engines leave mounts when killed."""
+    rows = Path("/proc/self/mountinfo").read_text(encoding="utf-8").splitlines()
+    for point in reversed([row.split()[4] for row in rows]):
+        if point.startswith(f"{path}/"):
+            umount2(point, MNT_DETACH)
+    shutil.rmtree(path, ignore_errors=True)
 
 
 def remove_cgroup(path: Path) -> None:

@@ -20,6 +20,7 @@ from typing import IO
 
 from lab.errors import InvalidArgument, MissingFeature
 from lab.runtime.credentials import CAPABILITIES
+from scenarios.daemons import settings
 from scenarios.engines import DAEMON, FORK, Engine, Model
 from scenarios.journal import Journal
 from scenarios.service import peer_pid
@@ -62,15 +63,16 @@ class Choice:
 def podman(before: Sequence[str] = (), after: Sequence[str] = ()) -> Engine:
     """Podman in its own process; before and after are further words before the verb and after `run`."""
     _installed("podman", "podman")
-    settings = [f"{name}={os.environ[name]}" for name in PODMAN_SETTINGS if name in os.environ]
-    argv = [*(["env", *settings] if settings else []), "podman", *before]
+    values = {**settings(), **os.environ}
+    words = [f"{name}={values[name]}" for name in PODMAN_SETTINGS if name in values]
+    argv = [*(["env", *words] if words else []), "podman", *before]
     return Engine("podman", FORK, argv, run_options=after, adopted=True)
 
 
 def docker(before: Sequence[str] = (), after: Sequence[str] = ()) -> Engine:
     """Docker, by $DOCKER_HOST or the usual socket."""
     _installed("docker", "docker.io")
-    host = os.environ.get("DOCKER_HOST", "")
+    host = {**settings(), **os.environ}.get("DOCKER_HOST", "")
     missing = _dropped(peer_pid((host or DOCKER_SOCKET).removeprefix("unix://")))
     argv = ["docker", *(["--host", host] if host else []), *before]
     return Engine("docker", DAEMON, argv, run_options=after, privileged=missing or ["--privileged"])

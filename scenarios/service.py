@@ -1,8 +1,8 @@
 """A labd for the length of a run, standing where a real daemon stands: a child of init, with no loginuid.
 
 If one is listening already (a systemd unit, say), that one is used. Otherwise: `python -m scenarios.service` forks
-twice, so that init adopts the daemon, clears the loginuid it was started with, says its pid, and execs labd only when
-told that the pid has been journalled.
+twice, so that init adopts the daemon, clears the loginuid it was started with, says its pid, and execs the daemon only
+when told that the pid has been journalled.
 """
 
 from __future__ import annotations
@@ -44,8 +44,8 @@ class Daemon:
         self.pid = peer_pid(path)
         self.started_here = self.pid == 0
         if self.started_here:
-            command = ["--socket", path, "--state", state, *options]
-            self.pid = _start(journal, loginuid, log, command)
+            labd = str(Path(sys.executable).parent / "labd")
+            self.pid = start(journal, [labd, "--socket", path, "--state", state, *options], loginuid, log)
             self._pidfd = os.pidfd_open(self.pid)
 
     def __enter__(self) -> Daemon:
@@ -82,9 +82,10 @@ def peer_pid(path: str) -> int:
     return pid
 
 
-def _start(journal: Journal, loginuid: int, log: str, options: Sequence[str]) -> int:
+def start(journal: Journal, argv: Sequence[str], loginuid: int = UNSET, log: str = os.devnull) -> int:
+    """Start a daemon as a child of init; its pid. Raises MissingFeature if it cannot have that loginuid."""
     starter = subprocess.Popen(
-        [sys.executable, "-m", "scenarios.service", str(loginuid), log, *options],
+        [sys.executable, "-m", "scenarios.service", str(loginuid), log, *argv],
         stdin=subprocess.PIPE, stdout=subprocess.PIPE, cwd=Path(__file__).parent.parent,
     )  # fmt: skip
     assert starter.stdin
@@ -94,15 +95,15 @@ def _start(journal: Journal, loginuid: int, log: str, options: Sequence[str]) ->
         starter.wait()
         if not answer:
             raise MissingFeature(
-                "labd cannot be started without a loginuid from this login",
-                "CAP_AUDIT_CONTROL is missing: start it as a systemd unit, see daemon/labd.service",
+                f"{Path(argv[0]).name} cannot be started without a loginuid from this login",
+                "CAP_AUDIT_CONTROL is missing: start it as a systemd unit",
             )
         journal.note_process(int(answer))
         starter.stdin.write(b"go")
     return int(answer)
 
 
-def main(uid: int, log: str, *options: str) -> None:
+def main(uid: int, log: str, *argv: str) -> None:
     """The starter: says the daemon's pid on standard output, waits for `go` on standard input."""
     os.setsid()
     if loginuid() != uid:
@@ -115,8 +116,7 @@ def main(uid: int, log: str, *options: str) -> None:
     os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
     for fd in (1, 2):
         os.dup2(os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600), fd)
-    labd = Path(sys.executable).parent / "labd"
-    os.execv(labd, [str(labd), *options])
+    os.execvp(argv[0], argv)
 
 
 if __name__ == "__main__":
