@@ -13,9 +13,10 @@ from scenarios.stories import (
     rootless,
     run,
     shadow,
+    trace,
 )
 
 STORIES: tuple[Story, ...] = (
-    loginuid, run, shadow, notify,
+    loginuid, run, shadow, trace, notify,
     rootless, inherit, frameup, attribution, mirror, crash, blindspot,
 )  # fmt: skip

@@ -20,6 +20,7 @@ from lab.identity import set_loginuid
 from scenarios.engines import DAEMON, FORK, Engine, Model
 from scenarios.journal import Journal
 from scenarios.login import Login
+from scenarios.remote import Remote
 from scenarios.service import Daemon, peer_pid
 from scenarios.stage import Report, Stage, Story
 from scenarios.stories import (
@@ -35,6 +36,7 @@ from scenarios.stories import (
     rootless,
     run,
     shadow,
+    trace,
 )
 from scenarios.terminal import FAILED, HELD, UNKNOWN, Screen
 
@@ -208,6 +210,33 @@ def test_a_daemon_that_attributes_nothing_is_found_out(
         report = here.tell(1, attribution)
     assert {"the record blames the relay's user", "the daemon's own log names 3267"} <= set(claims(report, FAILED))
     assert any("administrator" in claim for claim in claims(report, FAILED))
+
+
+def test_a_second_host_that_keeps_nothing_is_found_out(
+    place: Path, journal: Journal, daemon: Daemon, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Mutant: the "second host" writes into the very file that the attacker deletes."""
+    start = Remote.__init__
+
+    def same_file(self: Remote, journal: Journal) -> None:
+        start(self, journal)
+        self.copy = self.local
+
+    monkeypatch.setattr(Remote, "__init__", same_file)
+    with stage(place, journal, daemon) as here:
+        report = here.tell(1, trace)
+    assert claims(report, FAILED) == ["the second host has all three, word for word"], report.claims
+
+
+def test_a_forker_that_hides_its_user_is_found_out_in_the_copy(place: Path, journal: Journal, daemon: Daemon) -> None:
+    """Mutant: the engine forks, but clears the loginuid; no copy of the log can put it back."""
+    with stage(place, journal, daemon) as here:
+        good = here.engines[FORK]
+        here.engines = {**here.engines, FORK: replace(good, argv=[sys.executable, "-c", CLEAR, *good.argv])}
+        report = here.tell(1, trace)
+    failed = claims(report, FAILED)
+    assert any("the write itself names" in claim for claim in failed), report.claims
+    assert any("cannot name whom the kernel never knew" in claim for claim in failed), report.claims
 
 
 def test_a_missing_watch_is_found_out(

@@ -1,0 +1,118 @@
+"""The container is removed and the local log is gone. What is left, and what can it still tell?"""
+
+from collections.abc import Sequence
+from contextlib import suppress
+from pathlib import Path
+
+from lab.audit.netlink import AuditControl
+from lab.audit.records import Event, Record, RecordError, events
+from lab.audit.watch import Watch
+from lab.identity import UNSET, name_of
+from scenarios.engines import DAEMON, FORK, Engine, Model
+from scenarios.remote import Remote
+from scenarios.stage import Stage
+
+NAME = "trace"
+TITLE = "Remove the container: what is left?"
+USER_CMD = 1123  # sudo's own record; linux/audit.h leaves 1100 to 1199 to programs
+
+
+def play(stage: Stage) -> None:
+    with Remote(stage.journal) as remote, stage.watch() as watch:
+        stage.say(f"Each record also goes to a second host: the network namespace {remote.name}. There, "
+                  f"{remote.receiver} receives; here, {remote.sender} sends.")  # fmt: skip
+        stage.say("\nThrough the daemon, with sudo; --rm takes the container away:")
+        served, command = attack(stage, watch, stage.engine(DAEMON))
+        stage.expect(not left_of(stage, DAEMON), "of the container nothing is left")
+        sudo_remembers(stage, command)
+        shared = ties(command, served)
+        stage.expect(served is not None and not shared, "but nothing ties it to the write",
+                     f"in common: {' '.join(shared) or 'nothing'}")  # fmt: skip
+
+        stage.say("\nAs a member of the socket's group, without sudo:")
+        watch.collect()
+        before = len(watch.events)
+        silent, _ = attack(stage, watch, stage.engine(DAEMON), become(stage))
+        own = [event for event in watch.events[before:] if event.ses == stage.login.sessionid]
+        stage.expect(
+            silent is not None and not own, f"no record of {stage.user}'s session at all", f"{len(own)} records"
+        )
+
+        stage.say("\nForked, with sudo:")
+        forked, command = attack(stage, watch, stage.engine(FORK))
+        stage.expect(not left_of(stage, FORK), "of the container nothing is left")
+        named = forked is not None and forked.auid == stage.user_id
+        stage.expect(named, f"but the write itself names {stage.user}", " ".join(ties(command, forked)))
+        stage.pause()
+        afterwards(stage, watch, remote, {"dockerish": served, "the group": silent, "podmanish": forked})
+
+
+def attack(
+    stage: Stage, watch: Watch, engine: Engine, prefix: Sequence[str] | None = None
+) -> tuple[Event | None, Event | None]:
+    """Write to the target from a privileged container; the record of the write, and sudo's."""
+    before = len(watch.events)
+    words = engine.run(("touch", f"/host{stage.target}"), "--privileged", "-v", "/:/host")
+    stage.shell(*(words if prefix is None else [*prefix, *words[len(engine.sudo) :]]))
+    write = stage.witness(watch)
+    new = [event for event in watch.events[before:] if event.of_type(USER_CMD) and event.ses == stage.login.sessionid]
+    return write, next(iter(new), None)
+
+
+def become(stage: Stage) -> list[str]:
+    group = Path(stage.daemon.path).stat().st_gid
+    return ["setpriv", f"--reuid={stage.user_id}", f"--regid={stage.user_id}", f"--groups={group}"]
+
+
+def left_of(stage: Stage, model: Model) -> bool:
+    """Whether the engine still knows of a container that touched the target."""
+    engine = stage.engines[model]
+    return stage.target in stage.shell(*engine.sudo, *engine.argv, "ps", "--all", "--no-trunc").stdout
+
+
+def sudo_remembers(stage: Stage, command: Event | None) -> None:
+    claim = f"sudo's own record names {stage.user}"
+    if not stage.sudo:
+        stage.unknown(claim, "sudo is not installed")
+        return
+    if command:
+        stage.show_records(command)
+    stage.expect(command is not None and command.auid == stage.user_id, claim, " ".join(who(command)))
+
+
+def ties(command: Event | None, write: Event | None) -> list[str]:
+    """What sudo's record and the write's have in common: who, which session, which process."""
+    if write is None or command is None:
+        return []
+    shared = [f"{name}={write.field(name)}" for name in ("auid", "ses") if write.field(name) == command.field(name)]
+    return shared + [f"pid={command.pid}"] * (command.field("pid") in (write.field("pid"), write.field("ppid")))
+
+
+def afterwards(stage: Stage, watch: Watch, remote: Remote, writes: dict[str, Event | None]) -> None:
+    """Delete the local log, then read the other host's."""
+    last = f"{watch.key}-last"
+    with AuditControl() as control:
+        control.user_message(last)
+    remote.wait_for(last)
+    stage.say("\nThe attacker is root here, and deletes the log:")
+    stage.shell(*stage.sudo, "rm", str(remote.local))
+    copied = read(remote.copy.read_text(errors="surrogateescape") if remote.copy.exists() else "")
+    kept = [copied.get(event.serial) == event.render() for event in writes.values() if event]
+    stage.expect(not remote.local.exists() and kept == [True] * 3, "the second host has all three, word for word")
+    stage.say("\nAnd whom does it name?")
+    stage.screen.table(["", "auid", "ses"], [[by, *who(event)] for by, event in writes.items()])
+    stage.expect([who(event)[0] for event in writes.values()] == ["unset", "unset", stage.user],
+                 "a copy keeps what was recorded: it cannot name whom the kernel never knew")  # fmt: skip
+
+
+def who(event: Event | None) -> list[str]:
+    return [name_of(event.auid), "unset" if event.ses == UNSET else str(event.ses)] if event else ["no record", ""]
+
+
+def read(log: str) -> dict[int, list[str]]:
+    """The events of an audit.log, by serial, as `ausearch -i` prints them."""
+    records = []
+    for line in log.splitlines():
+        with suppress(RecordError):  # an empty line, which auditd leaves between its own
+            records.append(Record.from_line(line))
+    return {event.serial: event.render() for event in events(records)}
