@@ -28,6 +28,8 @@ from scenarios.terminal import FAILED, HELD, UNKNOWN, Pace, Screen
 from scenarios.traces import Traces
 
 HELD_ALL, SOME_FAILED, SOME_UNKNOWN = 0, 1, 3
+SECOND_WITNESS = "auditd runs: its log must agree with what the lab reads from the kernel itself."
+ONE_WITNESS = "No auditd runs here: the lab reads the kernel's records itself, which needs none."
 LAB_MACHINE = Path("/etc/loginuid-lab")  # made by the provisioning of the lab's own virtual machine
 
 
@@ -94,7 +96,9 @@ def _stage(arguments: argparse.Namespace, screen: Screen) -> Iterator[Stage]:
         screen.say(_introduction(login, daemon, target))
         engines = lab_engines(f"unix://{path}" if path != SOCKET else "")
         chosen = [with_image(found, journal) if isinstance(found, Engine) else found for found in found_engines]
-        yield Stage(screen, journal, login, daemon, engines, target, chosen)
+        stage = Stage(screen, journal, login, daemon, engines, target, chosen)
+        screen.say(SECOND_WITNESS if stage.auditd else ONE_WITNESS)
+        yield stage
 
 
 def _choice(arguments: argparse.Namespace) -> Choice:

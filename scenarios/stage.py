@@ -20,6 +20,7 @@ from lab.audit.rules import Rule
 from lab.audit.watch import Watch
 from lab.errors import EvidenceLost, MissingFeature, NotAllowed
 from lab.identity import Ancestor, ancestry, loginuid, name_of
+from scenarios.auditd import Auditd
 from scenarios.engines import DAEMON, FORK, Engine, Model, paste, sudo
 from scenarios.journal import Journal
 from scenarios.login import Login
@@ -88,6 +89,7 @@ class Stage:
     target      the file to watch
     chosen      the engines to compare; one of the lab's own stands as its model
     user_id     who is logged in
+    auditd      the audit daemon as a second witness; None if none runs
     keys        those of the audit rules so far
     """
 
@@ -106,6 +108,7 @@ class Stage:
         self.user_id = login.loginuid
         self.user = name_of(login.loginuid)
         self.sudo = sudo()
+        self.auditd = Auditd.find()
         self.keys: set[str] = set()
 
     def tell(self, number: int, story: Story) -> Report:
@@ -180,6 +183,7 @@ class Stage:
             for rule in watch.rules:
                 self.screen.command(f"sudo auditctl {rule.to_auditctl()}")
             yield watch
+            self._ask_auditd(watch)
 
     def witness(self, watch: Watch, *, successful: bool | None = True) -> Event | None:
         """The event that the last command left about the target, shown; None if there is none.
@@ -207,6 +211,17 @@ class Stage:
     def pause(self) -> None:
         """Between two thoughts."""
         self.screen.step("step")
+
+    def _ask_auditd(self, watch: Watch) -> None:
+        """The second witness, where there is one: every event of this watch must be in its log, too, and no other."""
+        if not self.auditd:
+            return
+        watch.collect()
+        counted = len([event for event in watch.events if watch.key in event.keys])
+        differences = self.auditd.differences(watch.key, watch.events)
+        self.screen.command(paste([*self.sudo, *self.auditd.command(watch.key), "-i"]))
+        said = "; ".join(differences) or f"{counted} events, the same auid, ses and uid in each"
+        self.expect(not differences, "auditd's log agrees", said)
 
     def _judge(self, verdict: str, claim: str, seen: str) -> bool:
         self.report.claims.append({"claim": claim, "verdict": verdict, "seen": seen})

@@ -1,0 +1,101 @@
+"""auditd as a second witness: what its log says, through ausearch(8), about the events that the lab has read itself."""
+
+from __future__ import annotations
+
+import os
+import re
+import select
+import shutil
+import subprocess
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from lab.audit.netlink import AuditControl
+from lab.audit.records import Event, Record, events
+from lab.errors import EvidenceLost
+
+DEFAULT = Path("/etc/audit")
+SECONDS = 10
+SERIAL = re.compile(rb"msg=audit\(\d+\.\d+:(\d+)\)")
+Fact = tuple[int, int, int]  # auid, ses, uid
+
+
+class Auditd:
+    """The audit daemon that runs here. words are those of `ausearch` for its log, ready for a shell."""
+
+    def __init__(self, log: Path, words: Sequence[str]) -> None:
+        self.log, self.words = log, words
+
+    @classmethod
+    def find(cls) -> Auditd | None:
+        """None if no audit daemon is registered with the kernel, or ausearch is not installed."""
+        with AuditControl() as control:
+            pid = control.status().pid
+        if not pid or not shutil.which("ausearch"):
+            return None
+        directory = _configured(Path(f"/proc/{pid}/cmdline").read_bytes().decode().split("\0"))
+        log = _log(directory / "auditd.conf")
+        own = directory == DEFAULT  # ausearch then finds the log's rotated parts by itself
+        return cls(log, ["ausearch", *(["--input-logs"] if own else ["-if", str(log)])])
+
+    def command(self, key: str) -> list[str]:
+        """What to paste to see the same records."""
+        return [*self.words, "-k", key]
+
+    def differences(self, key: str, seen: Sequence[Event]) -> list[str]:
+        """Where its log and what the lab's reader saw, events with that rule key and all others, differ; as sentences.
+
+        Compared are the serials of all system calls with the key, and auid, ses and uid of each. Raises EvidenceLost
+        if its log does not get beyond the last event in time.
+        """
+        if seen:
+            self._await(max(event.serial for event in seen))
+        ours, theirs = _facts(key, seen), _facts(key, self._search(key))
+        return [
+            f"event {serial}: auditd says {_say(theirs.get(serial))}, the lab's reader {_say(ours.get(serial))}"
+            for serial in sorted(ours.keys() | theirs.keys())
+            if ours.get(serial) != theirs.get(serial)
+        ]
+
+    def _search(self, key: str) -> list[Event]:
+        words = [*self.command(key), "--raw"]
+        said = subprocess.run(words, stdin=subprocess.DEVNULL, capture_output=True, check=False).stdout
+        lines = said.decode("utf-8", "surrogateescape").split("\n")  # splitlines() would also split at auditd's \x1d
+        return list(events(Record.from_line(line) for line in lines if line.startswith("type=")))
+
+    def _await(self, serial: int) -> None:
+        """Return when its log has a later record than that; the marker that ended the lab's reading is one."""
+        deadline = time.monotonic() + SECONDS
+        with subprocess.Popen(["tail", "-n", "1", "-F", self.log], stdout=subprocess.PIPE) as tail:
+            assert tail.stdout
+            written = b""
+            try:
+                while select.select([tail.stdout], [], [], max(0, deadline - time.monotonic()))[0]:
+                    written = (written + os.read(tail.stdout.fileno(), 1 << 16))[-1 << 16 :]
+                    if any(int(found) > serial for found in SERIAL.findall(written)):
+                        return
+            finally:
+                tail.terminate()
+        raise EvidenceLost(f"auditd did not write event {serial} to {self.log} in {SECONDS} s", "is its disk full?")
+
+
+def _facts(key: str, seen: Sequence[Event]) -> Mapping[int, Fact]:
+    """By serial, of the system calls with that key; a rule's own CONFIG_CHANGE names the key, too, and is none."""
+    return {event.serial: (event.auid, event.ses, event.uid) for event in seen if key in event.keys}
+
+
+def _say(fact: Fact | None) -> str:
+    return "auid={} ses={} uid={}".format(*fact) if fact else "nothing"
+
+
+def _configured(argv: Sequence[str]) -> Path:
+    """The directory of auditd's configuration, by its command line; auditd(8)."""
+    return Path(argv[argv.index("-c") + 1]) if "-c" in argv else DEFAULT
+
+
+def _log(configuration: Path) -> Path:
+    """Its log_file; auditd.conf(5)."""
+    lines = configuration.read_text(encoding="utf-8").splitlines()
+    values = {name.strip(): value.strip() for name, _, value in (line.partition("=") for line in lines)}
+    return Path(values.get("log_file", "/var/log/audit/audit.log"))
