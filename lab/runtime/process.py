@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from lab.spec import Spec
 
 SIGPIPE, SIGXFSZ, SIGKILL = 13, 25, 9
-TIOCSCTTY = 0x540E
+TIOCSCTTY, TIOCGWINSZ, TIOCSWINSZ = 0x540E, 0x5413, 0x5414  # ioctl_tty(2)
 
 
 def first(spec: Spec, stdio: Sequence[int], link: Link, preserve_fds: int) -> NoReturn:
@@ -153,6 +153,10 @@ def _connect_stdio(spec: Spec, stdio: Sequence[int], link: Link) -> None:
         master, terminal = os.openpty()
         socket.send_fds(link.child_console, [b"t"], [master])
         fcntl.ioctl(terminal, TIOCSCTTY, 0)
+        try:  # before the command can ask for it; 0 still is the caller's, if that is a terminal
+            fcntl.ioctl(terminal, TIOCSWINSZ, fcntl.ioctl(0, TIOCGWINSZ, bytes(8)))
+        except OSError:
+            pass
         stdio = (terminal, terminal, terminal)
         os.close(master)
     # First out of the way: one of the three may itself be 0, 1 or 2.
