@@ -10,7 +10,7 @@ import struct
 from collections.abc import Callable
 
 from lab import syscalls
-from lab.monitor import FORWARDED, SIGWINCH
+from lab.monitor import FORWARDED
 
 FRAME = struct.Struct(">B3xI")
 CHUNK = 1 << 18
@@ -119,27 +119,6 @@ class Attachment:
             self._poll.register(0, select.POLLIN)
 
 
-class RawTerminal:
-    """The caller's terminal in raw mode for the length of a `with`, where it has one; termios(3)."""
-
-    def __init__(self, wanted: bool) -> None:
-        self.active = wanted and os.isatty(0)
-
-    def __enter__(self) -> None:
-        if self.active:
-            import termios  # only for a terminal
-            import tty
-
-            self.before = termios.tcgetattr(0)
-            tty.setraw(0, termios.TCSANOW)  # the default would throw typed-ahead keys away
-
-    def __exit__(self, *error: object) -> None:
-        if self.active:
-            import termios
-
-            termios.tcsetattr(0, termios.TCSADRAIN, self.before)
-
-
 def window_size() -> tuple[int, int]:
     """(height, width) of the caller's terminal, (0, 0) if it has none."""
     for fd in (0, 1, 2):
@@ -147,6 +126,3 @@ def window_size() -> tuple[int, int]:
             size = os.get_terminal_size(fd)
             return size.lines, size.columns
     return 0, 0
-
-
-__all__ = ["SIGWINCH", "Attachment", "RawTerminal", "window_size"]

@@ -9,11 +9,13 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from client.api import Api, socket_path
-from client.attach import SIGWINCH, Attachment, RawTerminal, window_size
+from client.attach import Attachment, window_size
 from lab import runargs
 from lab.errors import InvalidArgument, LabError
+from lab.monitor import SIGWINCH
 from lab.paths import SOCKET
 from lab.runargs import ExecOptions, RunOptions
+from lab.terminal import RawTerminal
 
 
 def run(api: Api, argv: Sequence[str]) -> int:
@@ -116,7 +118,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(wanted.command.help("dockerish"))
         return 0
     except LabError as error:
-        print(f"dockerish: {error.message}" + (f"\n  {error.hint}" if error.hint else ""), file=sys.stderr)
+        print(error.told_by("dockerish"), file=sys.stderr)
         return error.exit_code
     except KeyboardInterrupt:
         return 130

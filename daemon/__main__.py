@@ -48,7 +48,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         engine = Engine(options.state, Attribution(options.attribution, options.peer_by_pid))
         listener = listen.inherited() or listen.bind(options.socket, options.group)
     except LabError as error:
-        print(f"labd: {error.message}" + (f"\n  {error.hint}" if error.hint else ""), file=sys.stderr)
+        print(error.told_by("labd"), file=sys.stderr)
         return error.exit_code
     for number in (signal.SIGTERM, signal.SIGINT):
         # uvicorn raises what it caught once more when it has ended; that is then not a second death.

@@ -37,6 +37,10 @@ class LabError(Exception):
         self.message = message
         self.hint = hint
 
+    def told_by(self, program: str) -> str:
+        """For standard error: what happened, and what to do about it."""
+        return f"{program}: {self.message}" + (f"\n  {self.hint}" if self.hint else "")
+
     def to_bytes(self) -> bytes:
         """For a pipe to another process of the lab; from_bytes() is the reverse."""
         fields = (type(self).__name__, self.message.replace("\0", "\\0"), self.hint.replace("\0", "\\0"))

@@ -70,8 +70,7 @@ class Forker:
         """Fork the container and stand by it to the end."""
         try:
             monitor = self._start(container, spec, stdin, output, error)
-            with RawTerminal(spec.tty and stdin >= 0):
-                code = monitor.run()
+            code = stand_by(monitor, spec.tty and stdin >= 0)
             self._record_end(container, code)
             return code
         finally:
@@ -90,12 +89,7 @@ class Forker:
         if self.handed:
             self.handed.tell_started()
         monitor = Monitor(process, LogWriter(container.log_path), output=output, error=error, stdin=stdin)
-        if stdio:
-            stdio.close_child()
-            monitor.attach_pipes(stdio)
-        else:
-            monitor.attach_console()
-        monitor.forward_signals()
+        monitor.attach(stdio)
         return monitor
 
     def _detached(self, container: Container, spec: Spec) -> int:
@@ -146,14 +140,8 @@ class Forker:
         stdio = None if spec.tty else Stdio(options.interactive)
         process = runtime.spawn_into(pidfd, spec, stdio.child if stdio else ())
         monitor = Monitor(process, None, output=1, error=2, stdin=os.dup(0) if options.interactive else -1)
-        if stdio:
-            stdio.close_child()
-            monitor.attach_pipes(stdio)
-        else:
-            monitor.attach_console()
-        monitor.forward_signals()
-        with RawTerminal(spec.tty and options.interactive):
-            return monitor.run()
+        monitor.attach(stdio)
+        return stand_by(monitor, spec.tty and options.interactive)
 
     def running(self, reference: str) -> Container:
         """Raises NoSuchContainer, NotRunning."""
@@ -200,25 +188,14 @@ class Forker:
         self.store.remove(container)
 
 
-class RawTerminal:
-    """The caller's terminal in raw mode for the length of a `with`, where it has one; termios(3)."""
+def stand_by(monitor: Monitor, raw: bool) -> int:
+    """Run the monitor to the end, with the caller's terminal in raw mode if so asked and if it has one."""
+    if not raw:
+        return monitor.run()
+    from lab.terminal import RawTerminal
 
-    def __init__(self, wanted: bool) -> None:
-        self.active = wanted and os.isatty(0)
-
-    def __enter__(self) -> None:
-        if self.active:
-            import termios
-            import tty
-
-            self.before = termios.tcgetattr(0)
-            tty.setraw(0)
-
-    def __exit__(self, *error: object) -> None:
-        if self.active:
-            import termios
-
-            termios.tcsetattr(0, termios.TCSADRAIN, self.before)
+    with RawTerminal(True):
+        return monitor.run()
 
 
 def open_process(container: Container) -> int:
@@ -251,7 +228,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(wanted.command.help("podmanish"))
         return 0
     except LabError as error:
-        print(f"podmanish: {error.message}" + (f"\n  {error.hint}" if error.hint else ""), file=sys.stderr)
+        print(error.told_by("podmanish"), file=sys.stderr)
         return error.exit_code
     except OSError as error:
         where = f"{error.filename}: " if error.filename else ""

@@ -46,7 +46,6 @@ class Monitor:
 
     output, error    where its two streams go; -1: only to the log
     stdin            what feeds it; -1: nothing
-    forward_signals  pass on the signals that the caller gets, as `--sig-proxy` does
     """
 
     def __init__(self, process: Process, log: LogWriter | None, *, output: int, error: int, stdin: int) -> None:
@@ -57,24 +56,27 @@ class Monitor:
         self.sources: set[int] = set()
         self.pending = b""
 
-    def attach_pipes(self, stdio: Stdio) -> None:
-        """Carry a process that has pipes."""
+    def attach(self, stdio: Stdio | None) -> None:
+        """Carry a process that has these pipes, or a terminal. From here on the caller's signals go to it."""
+        if stdio:
+            self._attach_pipes(stdio)
+        else:
+            self._attach_console()
+        signals = syscalls.signalfd(FORWARDED)
+        self._watch(signals, lambda: self._forward(signals))
+
+    def _attach_pipes(self, stdio: Stdio) -> None:
+        stdio.close_child()
         self._carry(stdio.output, 1)
         self._carry(stdio.error, 2)
         if self.stdin >= 0:
             self._feed(stdio.input)
 
-    def attach_console(self) -> None:
-        """Carry a process that has a terminal."""
+    def _attach_console(self) -> None:
         self._carry(self.process.console, 1)
         self._resize()
         if self.stdin >= 0:
             self._feed(os.dup(self.process.console))  # poll(2) keeps one entry a descriptor, and it is read, too
-
-    def forward_signals(self) -> None:
-        """From here on the caller's signals go to the process."""
-        signals = syscalls.signalfd(FORWARDED)
-        self._watch(signals, lambda: self._forward(signals))
 
     def run(self) -> int:
         """Returns the exit code. What a background child still holds open is not waited for beyond the exit."""

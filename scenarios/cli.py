@@ -39,7 +39,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         code: int = arguments.act(arguments)
     except LabError as error:
-        print(f"lab: {error.message}" + (f"\n  {error.hint}" if error.hint else ""), file=sys.stderr)
+        print(error.told_by("lab"), file=sys.stderr)
         return 125
     except KeyboardInterrupt:
         return 130
