@@ -81,11 +81,15 @@ class Forker:
         stdio = None if spec.tty else Stdio(stdin >= 0)
         try:
             listen_fds = self.handed.listen_fds if self.handed else 0
-            process = runtime.spawn(spec, stdio.child if stdio else (), listen_fds)
+            process = runtime.spawn(
+                spec,
+                stdio.child if stdio else (),
+                listen_fds,
+                meanwhile=lambda pid: container.started(pid, os.getpid()),
+            )
         except LabError as failure:
-            container.save_state(monitor=0, exit_code=failure.exit_code, error=failure.message)
+            container.save_state(status="created", monitor=0, exit_code=failure.exit_code, error=failure.message)
             raise
-        container.started(process.pid, os.getpid())
         if self.handed:
             self.handed.tell_started()
         monitor = Monitor(process, LogWriter(container.log_path), output=output, error=error, stdin=stdin)

@@ -39,21 +39,26 @@ class Process:
 
 
 def spawn(
-    spec: Spec, stdio: Sequence[int] = (0, 1, 2), preserve_fds: int = 0, *, loginuid: int | None = None
+    spec: Spec,
+    stdio: Sequence[int] = (0, 1, 2),
+    preserve_fds: int = 0,
+    *,
+    loginuid: int | None = None,
+    meanwhile: Callable[[int], None] | None = None,
 ) -> Process:
     """Start a container; returns when its command has been exec'ed.
 
     stdio holds the three descriptors that become 0, 1 and 2; with spec.tty they are not used. So many descriptors from
     3 on go in as they are: preserve_fds, as runc's option. loginuid is stamped on it: a fork inherits, so only a daemon
-    has a use for that. Raises CommandNotFound, CommandNotExecutable or
-    CannotStart, and then nothing is left of the container.
+    has a use for that. meanwhile is called with the pid while the child builds its root, on another processor. Raises
+    CommandNotFound, CommandNotExecutable or CannotStart, and then nothing is left of the container.
     """
     flags = NAMESPACES | (CLONE_NEWUSER if spec.uid_mappings else 0) | (CLONE_NEWNET if spec.network == "none" else 0)
     link = Link(spec.tty)
     pid, pidfd = _clone(flags, spec)
     if pid == 0:
         _child(link, lambda: process.first(spec, stdio, link, preserve_fds), loginuid)
-    return link.finish(pid, pidfd, spec)
+    return link.finish(pid, pidfd, spec, meanwhile)
 
 
 def spawn_into(pidfd: int, spec: Spec, stdio: Sequence[int] = (0, 1, 2), *, loginuid: int | None = None) -> Process:
@@ -103,7 +108,9 @@ class Link:
 
             self.console, self.child_console = socket.socketpair()
 
-    def finish(self, pid: int, pidfd: int, spec: Spec | None) -> Process:
+    def finish(
+        self, pid: int, pidfd: int, spec: Spec | None, meanwhile: Callable[[int], None] | None = None
+    ) -> Process:
         """The caller's side: map ids, let the child go, wait for exec. Raises what the child reported."""
         os.close(self.child_status)
         os.close(self.child_go)
@@ -113,6 +120,8 @@ class Link:
             if spec and spec.uid_mappings:
                 process.write_id_mappings(pid, spec)
             self._let_go()
+            if meanwhile:
+                meanwhile(pid)
             failure = self._read_failure()
         except LabError as error:
             failure = error
