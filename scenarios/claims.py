@@ -144,7 +144,7 @@ CLAIMS = (
         "true",
         "what was shipped stays; it cannot name whom the kernel never knew",
         "trace",
-        ("the second host has all three", "a copy keeps what was recorded"),
+        ("the second host has them all", "a copy keeps what was recorded"),
         "audisp-remote(8)",
     ),
 )

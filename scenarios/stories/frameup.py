@@ -3,7 +3,7 @@
 from lab.audit.records import Event
 from lab.audit.watch import Watch
 from lab.identity import UNSET, name_of
-from scenarios.engines import DAEMON, FORK, Model
+from scenarios.engines import DAEMON, FORK, Engine
 from scenarios.stage import Stage
 
 NAME = "frameup"
@@ -19,20 +19,22 @@ def play(stage: Stage) -> None:
         "No --privileged: Docker's default capabilities are enough. First where the loginuid is unset:"
     )
     with stage.watch() as watch:
-        served = attack(stage, watch, DAEMON)
-        stage.expect(served is not None and served.auid == VICTIM, f"the record of the write blames {victim}",
-                     f"auid={name_of(served.auid)}" if served else "no record")  # fmt: skip
+        for engine in stage.each(DAEMON):
+            served = attack(stage, watch, engine)
+            stage.expect(served is not None and served.auid == VICTIM, f"the record of the write blames {victim}",
+                         f"auid={name_of(served.auid)}" if served else "no record")  # fmt: skip
         stage.say("\nThe same through a fork, where the loginuid is set:")
-        forked = attack(stage, watch, FORK)
-        stage.expect(forked is not None and forked.auid == stage.user_id, f"the record still names {stage.user}",
-                     f"auid={name_of(forked.auid)}" if forked else "no record")  # fmt: skip
+        for engine in stage.each(FORK):
+            forked = attack(stage, watch, engine)
+            stage.expect(forked is not None and forked.auid == stage.user_id, f"the record still names {stage.user}",
+                         f"auid={name_of(forked.auid)}" if forked else "no record")  # fmt: skip
         hunt(stage, watch)
 
 
-def attack(stage: Stage, watch: Watch, model: Model) -> Event | None:
+def attack(stage: Stage, watch: Watch, engine: Engine) -> Event | None:
     """Claim, then write; the record of the write."""
     workload = f"echo {VICTIM} > /proc/self/loginuid; touch /host{stage.target}"
-    stage.run(model, ("sh", "-c", workload), "-v", "/:/host")
+    stage.run(engine, ("sh", "-c", workload), "-v", "/:/host")
     return stage.witness(watch)
 
 
@@ -44,8 +46,13 @@ def hunt(stage: Stage, watch: Watch) -> None:
     refused = [event for event in events if claim(event) == (stage.user_id, VICTIM, "0")]
     for event in forged[:1] + refused[:1]:
         stage.show_records(event)
-    stage.expect(len(forged) == 1, "the forger's LOGIN record gives it away: old-auid=unset, and its pid is no login's")
-    stage.expect(len(refused) == 1, f"the refused attempt is on record, too, under {stage.user}'s name: res=no")
+    expected = len(stage.each(DAEMON)), len(stage.each(FORK))
+    stage.expect(
+        len(forged) == expected[0], "the forger's LOGIN record gives it away: old-auid=unset, and its pid is no login's"
+    )
+    stage.expect(
+        len(refused) == expected[1], f"the refused attempt is on record, too, under {stage.user}'s name: res=no"
+    )
 
 
 def claim(event: Event) -> tuple[int, int, str]:

@@ -11,7 +11,7 @@ NAME = "inherit"
 TITLE = "What else comes along"
 # Marks that a session may carry, put on with the tools of util-linux and coreutils.
 MARKS = (
-    *("nice", "-n", "5", "taskset", "-c", "0", "choom", "-n", "200", "--", "prlimit", "--nofile=777", "--nproc=4242"),
+    *("nice", "-n", "5", "taskset", "-c", "0", "choom", "-n", "200", "--", "prlimit", "--nofile=777:", "--nproc=4242"),
     *("setpriv", "--no-new-privs", "--bounding-set=-net_raw", "env", "LAB_MARK=1"),
 )
 WORKLOAD = ("sh", "-c", "umask; exec cat")
@@ -19,6 +19,8 @@ CARRIED = (
     "loginuid", "session id", "nice", "CPU affinity", "oom_score_adj", "open files", "processes", "no_new_privs",
     "CAP_NET_RAW",
 )  # fmt: skip
+# What podman's containers.conf(5) and its OCI specification set, whatever the session had.
+SET_ANEW = {"podman": ("oom_score_adj", "open files", "processes")}
 CAP_NET_RAW = 13
 
 
@@ -28,16 +30,21 @@ def play(stage: Stage) -> None:
         "What of it reaches the container? First, how a plain process carries them:"
     )
     marked = stage.shell_watched(*MARKS, *WORKLOAD, look=measure).facts
-    stage.say("\nThrough a fork:")
-    forked = stage.run_watched(FORK, WORKLOAD, wrapper=MARKS, look=measure).facts
-    stage.say("\nThrough a socket:")
-    served = stage.run_watched(DAEMON, WORKLOAD, wrapper=MARKS, look=measure).facts
-    rows = [[name, *(column.get(name, "?") for column in (marked, forked, served))] for name in marked]
-    stage.screen.table(["", "the session", "podmanish", "dockerish"], rows, "the same marks, two parents")
-    lost = [name for name in CARRIED if forked.get(name) != marked.get(name)]
-    kept = [name for name in CARRIED if served.get(name, marked.get(name)) == marked.get(name)]
-    stage.expect(bool(marked) and not lost, f"a fork hands on all {len(CARRIED)} of these", f"lost: {lost or 'none'}")
-    stage.expect(bool(marked) and not kept, "a socket hands on none of them", f"kept: {kept or 'none'}")
+    columns = {"the session": marked}
+    for engine in [*stage.each(FORK), *stage.each(DAEMON)]:
+        stage.say("\nThrough a fork:" if engine.model == FORK else "\nThrough a socket:")
+        columns[engine.name] = stage.run_watched(engine, WORKLOAD, wrapper=MARKS, look=measure).facts
+    rows = [[name, *(column.get(name, "?") for column in columns.values())] for name in marked]
+    stage.screen.table(["", *columns], rows, "the same marks, and what became of them")
+    for engine in stage.each(FORK):
+        names, found = [name for name in CARRIED if name not in SET_ANEW.get(engine.name, ())], columns[engine.name]
+        lost = [name for name in names if found.get(name) != marked.get(name)]
+        stage.expect(bool(marked) and not lost, f"by {engine.name}'s fork all {len(names)} of these come along",
+                     f"lost: {lost or 'none'}")  # fmt: skip
+    for engine in stage.each(DAEMON):
+        found = columns[engine.name]
+        kept = [name for name in CARRIED if found.get(name, marked.get(name)) == marked.get(name)]
+        stage.expect(bool(marked) and not kept, f"through {engine.name}'s socket, none", f"kept: {kept or 'none'}")
     stage.say("The rest (umask, environment, terminal) a runtime sets anew, whoever its parent is.")
 
 

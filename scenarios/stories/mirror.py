@@ -5,7 +5,8 @@ from collections.abc import Sequence
 from lab.audit.watch import Watch
 from lab.errors import MissingFeature
 from lab.identity import UNSET
-from scenarios.stage import Stage
+from scenarios.engines import FORK, Engine
+from scenarios.stage import Outcome, Stage
 
 NAME = "mirror"
 TITLE = "Why `cat` inside a container is no evidence"
@@ -20,6 +21,9 @@ def play(stage: Stage) -> None:
         own_map = ("setpriv", f"--reuid={stage.user_id}", "unshare", "--user", "--map-root-user")
         look(stage, watch, f"in a user namespace that maps {stage.user_id} to 0, as rootless podman's does", own_map, 0)
         look(stage, watch, "in one that does not map it", ("unshare", "--user", "--map-root-user"), UNSET)
+        for engine in stage.each(FORK):
+            if engine.adopted:
+                contained(stage, watch, engine)
     stage.say("\nUnset and unmapped look alike from inside. Only the host's record tells them apart.")
 
 
@@ -30,7 +34,19 @@ def look(stage: Stage, watch: Watch, where: str, launcher: Sequence[str], expect
     outcome = stage.shell(*launcher, "sh", "-c", both)
     if outcome.printed is None:
         raise MissingFeature("this kernel gives no user namespaces", "see sysctl user.max_user_namespaces")
+    judge(stage, watch, where, outcome, expected)
+
+
+def judge(stage: Stage, watch: Watch, where: str, outcome: Outcome, expected: int) -> None:
     stage.expect(outcome.printed == expected, f"{where}, /proc says {expected}", outcome.printed)
     event = stage.witness(watch, successful=None)
     auid = event.auid if event else None
     stage.expect(auid == stage.user_id, f"the record says {stage.user_id}", f"auid={auid}")
+
+
+def contained(stage: Stage, watch: Watch, engine: Engine) -> None:
+    """The same in a container with such a map, which only a real engine gives to root."""
+    own_map = [f"--{kind}map=0:{stage.user_id}:1" for kind in ("uid", "gid")]
+    both = f"cat /proc/self/loginuid; echo; exec 3>>/host{stage.target}"
+    outcome = stage.run(engine, ("sh", "-c", both), *own_map, "-v", "/:/host")
+    judge(stage, watch, f"in {engine.name}'s container with such a map", outcome, 0)

@@ -8,7 +8,7 @@ from lab.audit.netlink import AuditControl
 from lab.audit.records import Event, Record, RecordError, events
 from lab.audit.watch import Watch
 from lab.identity import UNSET, name_of
-from scenarios.engines import DAEMON, FORK, Engine, Model
+from scenarios.engines import DAEMON, FORK, Engine
 from scenarios.remote import Remote
 from scenarios.stage import Stage
 
@@ -21,13 +21,15 @@ def play(stage: Stage) -> None:
     with Remote(stage.journal) as remote, stage.watch() as watch:
         stage.say(f"Each record also goes to a second host: the network namespace {remote.name}. There, "
                   f"{remote.receiver} receives; here, {remote.sender} sends.")  # fmt: skip
+        writes: dict[str, Event | None] = {}
         stage.say("\nThrough the daemon, with sudo; --rm takes the container away:")
-        served, command = attack(stage, watch, stage.engine(DAEMON))
-        stage.expect(not left_of(stage, DAEMON), "of the container nothing is left")
-        sudo_remembers(stage, command)
-        shared = ties(command, served)
-        stage.expect(served is not None and not shared, "but nothing ties it to the write",
-                     f"in common: {' '.join(shared) or 'nothing'}")  # fmt: skip
+        for engine in stage.each(DAEMON):
+            writes[engine.name], command = attack(stage, watch, engine)
+            stage.expect(not left_of(stage, engine), "of the container nothing is left")
+            sudo_remembers(stage, command)
+            shared = ties(command, writes[engine.name])
+            stage.expect(writes[engine.name] is not None and not shared, "but nothing ties it to the write",
+                         f"in common: {' '.join(shared) or 'nothing'}")  # fmt: skip
 
         stage.say("\nAs a member of the socket's group, without sudo:")
         watch.collect()
@@ -38,13 +40,15 @@ def play(stage: Stage) -> None:
             silent is not None and not own, f"no record of {stage.user}'s session at all", f"{len(own)} records"
         )
 
+        writes["the group"] = silent
         stage.say("\nForked, with sudo:")
-        forked, command = attack(stage, watch, stage.engine(FORK))
-        stage.expect(not left_of(stage, FORK), "of the container nothing is left")
-        named = forked is not None and forked.auid == stage.user_id
-        stage.expect(named, f"but the write itself names {stage.user}", " ".join(ties(command, forked)))
+        for engine in stage.each(FORK):
+            writes[engine.name], command = attack(stage, watch, engine)
+            stage.expect(not left_of(stage, engine), "of the container nothing is left")
+            stage.expect(who(writes[engine.name])[0] == stage.user, f"but the write itself names {stage.user}",
+                         " ".join(ties(command, writes[engine.name])))  # fmt: skip
         stage.pause()
-        afterwards(stage, watch, remote, {"dockerish": served, "the group": silent, "podmanish": forked})
+        afterwards(stage, watch, remote, writes)
 
 
 def attack(
@@ -64,10 +68,9 @@ def become(stage: Stage) -> list[str]:
     return ["setpriv", f"--reuid={stage.user_id}", f"--regid={stage.user_id}", f"--groups={group}"]
 
 
-def left_of(stage: Stage, model: Model) -> bool:
+def left_of(stage: Stage, engine: Engine) -> bool:
     """Whether the engine still knows of a container that touched the target."""
-    engine = stage.engines[model]
-    return stage.target in stage.shell(*engine.sudo, *engine.argv, "ps", "--all", "--no-trunc").stdout
+    return stage.target in stage.shell(*engine.command("ps", "--all", "--no-trunc")).stdout
 
 
 def sudo_remembers(stage: Stage, command: Event | None) -> None:
@@ -98,10 +101,14 @@ def afterwards(stage: Stage, watch: Watch, remote: Remote, writes: dict[str, Eve
     stage.shell(*stage.sudo, "rm", str(remote.local))
     copied = read(remote.copy.read_text(errors="surrogateescape") if remote.copy.exists() else "")
     kept = [copied.get(event.serial) == event.render() for event in writes.values() if event]
-    stage.expect(not remote.local.exists() and kept == [True] * 3, "the second host has all three, word for word")
+    stage.expect(not remote.local.exists() and kept == [True] * len(writes), "the second host has "
+                 "them all, word for word")  # fmt: skip
     stage.say("\nAnd whom does it name?")
     stage.screen.table(["", "auid", "ses"], [[by, *who(event)] for by, event in writes.items()])
-    stage.expect([who(event)[0] for event in writes.values()] == ["unset", "unset", stage.user],
+    forkers = {engine.name for engine in stage.each(FORK)}
+    named = {name for name, event in writes.items() if who(event)[0] == stage.user}
+    nameless = {name for name, event in writes.items() if who(event)[0] == "unset"}
+    stage.expect(named == forkers and nameless == writes.keys() - forkers,
                  "a copy keeps what was recorded: it cannot name whom the kernel never knew")  # fmt: skip
 
 
