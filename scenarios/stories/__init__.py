@@ -6,6 +6,7 @@ from scenarios.stories import (
     blindspot,
     crash,
     frameup,
+    gallery,
     inherit,
     loginuid,
     mirror,
@@ -18,5 +19,5 @@ from scenarios.stories import (
 
 STORIES: tuple[Story, ...] = (
     loginuid, run, shadow, trace, notify,
-    rootless, inherit, frameup, attribution, mirror, crash, blindspot,
+    rootless, inherit, frameup, attribution, mirror, gallery, crash, blindspot,
 )  # fmt: skip

@@ -3,19 +3,21 @@
 import json
 import os
 import subprocess
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from lab.fork import ended
+from scenarios.daemons import start_dockerd
 from scenarios.engines import DAEMON, FORK, Engine, lab_engines
 from scenarios.journal import DIRECTORY
+from scenarios.real import with_image
 from scenarios.service import Daemon
 from scenarios.stage import Stage
 
 NAME = "crash"
 TITLE = "Who else is hurt?"
 WORKLOAD = ("sleep", "600")
-NAMES = ("lab-one", "lab-two")
 
 
 def play(stage: Stage) -> None:
@@ -24,24 +26,48 @@ def play(stage: Stage) -> None:
     home.mkdir(mode=0o700)
     forks(stage, home)
     daemons(stage, home)
+    for engine in stage.each(FORK):
+        if engine.adopted:
+            monitors(stage, engine)
+    for engine in stage.each(DAEMON):
+        if engine.name == "docker":
+            shims(stage, home, engine)
 
 
 def forks(stage: Stage, home: Path) -> None:
     stage.say("Two containers, forked. Each has a podmanish of its own that stands by it:")
     plain = stage.engine(FORK)
     engine = Engine(plain.name, FORK, [*plain.argv, "--root", str(home / "fork")])
-    pids = start_two(stage, engine)
+    names, pids = start_two(stage, engine)
     stage.say("\nKill one of the two:")
     stage.shell(*stage.sudo, "kill", "-9", str(parent(pids[0])))
     if not stage.expect(gone(pids[0]), "its container dies with it (PR_SET_PDEATHSIG)"):
         stage.quiet("kill", "-9", str(pids[0]))
     stage.expect(not gone(pids[1], 0), "the other one does not notice")
-    stage.expect(state(engine, NAMES[0]) == "exited (255)", "how the first one ended nobody saw: 255, not invented",
-                 state(engine, NAMES[0]))  # fmt: skip
-    stage.shell(*engine.sudo, *engine.argv, "kill", NAMES[1])
-    stage.quiet(*engine.sudo, *engine.argv, "wait", NAMES[1])
-    stage.expect(state(engine, NAMES[1]) == "exited (137)", "the other can still be managed: killed, 128+9",
-                 state(engine, NAMES[1]))  # fmt: skip
+    stage.expect(state(engine, names[0]) == ("exited", 255), "how the first one ended nobody saw: 255, not invented",
+                 state(engine, names[0]))  # fmt: skip
+    manage(stage, engine, names[1])
+
+
+def monitors(stage: Stage, engine: Engine) -> None:
+    """The real Podman: conmon takes the place of podmanish's parent, and does not take the container with it."""
+    stage.say(f"\nThe same with {engine.name}: two containers, a conmon beside each. Kill one conmon:")
+    names, pids = start_two(stage, engine)
+    conmon = parent(pids[0])
+    stage.shell(*stage.sudo, "kill", "-9", str(conmon))
+    stage.expect(gone(conmon) and not gone(pids[0], 0), "its container runs on, with nobody to see its end")
+    stage.expect(not gone(pids[1], 0), "the other one does not notice")
+    manage(stage, engine, names[1])
+    stage.quiet("kill", "-9", str(pids[0]))
+    stage.quiet(*engine.command("rm", "--force", *names))
+
+
+def manage(stage: Stage, engine: Engine, name: str) -> None:
+    """One that was not hurt obeys as before."""
+    stage.shell(*engine.command("kill", name))
+    stage.quiet(*engine.command("wait", name))
+    stage.expect(state(engine, name) == ("exited", 137), "the other can still be managed: killed, 128+9",
+                 state(engine, name))  # fmt: skip
 
 
 def daemons(stage: Stage, home: Path) -> None:
@@ -50,26 +76,47 @@ def daemons(stage: Stage, home: Path) -> None:
     engine = lab_engines(f"unix://{socket}")[DAEMON]
     with Daemon(stage.journal, socket, directory) as daemon:
         daemon.wait_ready()
-        pids = start_two(stage, engine)
+        names, pids = start_two(stage, engine)
         stage.say("\nKill the daemon:")
         stage.shell(*stage.sudo, "kill", "-9", str(daemon.pid))
         stage.expect(all(gone(pid) for pid in pids), "all its containers die")
-        ps = stage.shell(*engine.sudo, *engine.argv, "ps")
-        stage.expect(ps.exit_code != 0, "and nothing can be managed, or even listed", f"exit code {ps.exit_code}")
+        nothing_answers(stage, engine)
     stage.say("\nStart it again. What does it know?")
     with Daemon(stage.journal, socket, directory) as daemon:
         daemon.wait_ready()
-        ends = [state(engine, name) for name in NAMES]
-        stage.expect(all(end in ("exited (137)", "exited (255)") for end in ends), "what it can know: how they died, "
-                     "or 255 for unknown", ", ".join(ends))  # fmt: skip
-        stage.quiet(*engine.sudo, *engine.argv, "rm", *NAMES)
+        ends = [state(engine, name) for name in names]
+        stage.expect(all(end in (("exited", 137), ("exited", 255)) for end in ends), "what it can know: how they died, "
+                     "or 255 for unknown", ends)  # fmt: skip
+        stage.quiet(*engine.command("rm", *names))
 
 
-def start_two(stage: Stage, engine: Engine) -> list[int]:
-    """Their first processes, as the host numbers them."""
-    for name in NAMES:
-        stage.shell(*engine.sudo, *engine.argv, "run", "-d", "--name", name, engine.image, *WORKLOAD)
-    return [int(inspected(engine, name)["Pid"]) for name in NAMES]
+def shims(stage: Stage, home: Path, plain: Engine) -> None:
+    """The real Docker, in a dockerd of this story's own: a shim beside each container outlives it."""
+    stage.say("\nThe same with docker (a dockerd of this story's own). Kill it:")
+    daemon = start_dockerd(stage.journal, home)
+    own = replace(plain, argv=["docker", "--host", f"unix://{home}/docker.sock"])
+    engine = with_image(own, stage.journal)
+    _, pids = start_two(stage, engine)
+    for pid in (*map(parent, pids), *pids):
+        stage.journal.note_process(pid)
+    stage.shell(*stage.sudo, "kill", "-9", str(daemon))
+    stage.expect(gone(daemon) and not any(gone(pid, 0) for pid in pids), "its containers run on, a shim beside each")
+    nothing_answers(stage, engine)
+    for pid in pids:
+        stage.quiet("kill", "-9", str(pid), str(parent(pid)))
+
+
+def nothing_answers(stage: Stage, engine: Engine) -> None:
+    ps = stage.shell(*engine.command("ps"))
+    stage.expect(ps.exit_code != 0, "and nothing can be managed, or even listed", f"exit code {ps.exit_code}")
+
+
+def start_two(stage: Stage, engine: Engine) -> tuple[list[str], list[int]]:
+    """Their names, and their first processes as the host numbers them."""
+    names = [f"lab-{os.urandom(4).hex()}" for _ in range(2)]
+    for name in names:
+        stage.shell(*engine.command("run", "-d", "--name", name, *engine.run_options, engine.image, *WORKLOAD))
+    return names, [int(inspected(engine, name)["Pid"]) for name in names]
 
 
 def inspected(engine: Engine, name: str) -> dict[str, Any]:

@@ -29,6 +29,7 @@ from scenarios.stories import (
     blindspot,
     crash,
     frameup,
+    gallery,
     inherit,
     loginuid,
     mirror,
@@ -129,7 +130,7 @@ def test_a_daemon_that_carries_the_users_loginuid_is_found_out(story: Story, pla
     assert any("nobody" in claim for claim in claims(report, FAILED)), report.claims
 
 
-@pytest.mark.parametrize("story", [run, shadow, inherit, frameup, blindspot], ids=lambda story: story.NAME)
+@pytest.mark.parametrize("story", [run, shadow, inherit, frameup, gallery, blindspot], ids=lambda story: story.NAME)
 def test_engines_in_each_others_place_are_found_out(
     story: Story, place: Path, journal: Journal, daemon: Daemon
 ) -> None:

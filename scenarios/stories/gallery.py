@@ -1,0 +1,162 @@
+"""Who forked me? One line through every launcher that this machine has: predicted first, then measured."""
+
+import os
+import shutil
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from lab.errors import MissingFeature
+from lab.identity import UNSET, name_of
+from scenarios.engines import DAEMON, FORK
+from scenarios.journal import DIRECTORY
+from scenarios.stage import Stage
+
+NAME = "gallery"
+TITLE = "Who forked me?"
+WORKLOAD = ("sh", "-c", "echo $(cat /proc/self/loginuid; echo; cat /proc/self/sessionid)")
+
+
+@dataclass(frozen=True)
+class Launcher:
+    """A way to start a program.
+
+    kept     whether the login's uid should arrive
+    words    the command, given the stage; raises MissingFeature with what is missing here
+    because  who is to blame for what it starts, and why
+    """
+
+    name: str
+    kept: bool
+    words: Callable[[Stage], Sequence[str]]
+    because: str
+
+
+def plain(*words: str) -> Callable[[Stage], Sequence[str]]:
+    """A command that runs the workload itself, if its program is installed."""
+
+    def command(stage: Stage) -> Sequence[str]:
+        if not shutil.which(words[0]):
+            raise MissingFeature(f"{words[0]} is not installed")
+        return [*words, *WORKLOAD]
+
+    return command
+
+
+def su(stage: Stage) -> Sequence[str]:
+    return ["su", "-s", "/bin/sh", "-c", WORKLOAD[2], "nobody"]
+
+
+def tmux(stage: Stage) -> Sequence[str]:
+    if not shutil.which("tmux"):
+        raise MissingFeature("tmux is not installed")
+    home = DIRECTORY / f"gallery-{os.urandom(4).hex()}"
+    stage.journal.note("directory", path=str(home))
+    home.mkdir(mode=0o700)
+    server, inner = f"tmux -S {home}/tmux", f"({WORKLOAD[2]}) >{home}/out"
+    return ["sh", "-c", f"{server} new -d '{inner}; {server} wait -S done' && {server} wait done; cat {home}/out"]
+
+
+def under_systemd(*words: str) -> Callable[[Stage], Sequence[str]]:
+    """A command that asks a systemd."""
+
+    def command(stage: Stage) -> Sequence[str]:
+        if Path("/proc/1/comm").read_text().strip() != "systemd":
+            raise MissingFeature("systemd is not pid 1 here")
+        return plain(*words)(stage)
+
+    return command
+
+
+def user_manager(stage: Stage) -> Sequence[str]:
+    words = under_systemd("systemd-run", "--user", f"--machine={stage.user}@.host", "-q", "--wait", "--pipe")(stage)
+    if not Path(f"/run/user/{stage.user_id}/systemd").exists():
+        raise MissingFeature(f"{stage.user} has no user manager running (loginctl enable-linger)")
+    return words
+
+
+def ssh(stage: Stage) -> Sequence[str]:
+    words = ["ssh", "-o", "BatchMode=yes", "-o", "ConnectTimeout=3", f"{stage.user}@localhost"]
+    if not shutil.which("ssh") or stage.quiet(*words, "true").exit_code:
+        raise MissingFeature(f"{stage.user} cannot ssh to localhost without a password here")
+    return [*words, WORKLOAD[2]]
+
+
+def atd(stage: Stage) -> Sequence[str]:
+    raise MissingFeature(_daemon("atd") or "its job would be root's, as this session is: try it as yourself")
+
+
+def cron(stage: Stage) -> Sequence[str]:
+    raise MissingFeature(_daemon("cron") or "it starts jobs by the minute: too slow for a stage")
+
+
+def _daemon(name: str) -> str:
+    """Why not, if no process of that name runs."""
+    for folder in Path("/proc").glob("[0-9]*"):
+        try:
+            if (folder / "comm").read_text().strip() == name:
+                return ""
+        except OSError:
+            continue
+    return f"no {name} is running"
+
+
+def inside(stage: Stage) -> Sequence[str]:
+    """`exec` in a container that already runs: the first process and the later one may differ."""
+    engine = stage.engine(DAEMON)
+    words = " ".join([*engine.sudo, *engine.argv])
+    name = f"lab-{os.urandom(4).hex()}"
+    start = f"{words} run -d --rm --name {name} {engine.image} sleep 60 >/dev/null"
+    return [
+        "sh",
+        "-c",
+        f"{start}; {words} exec {name} {' '.join(WORKLOAD[:2])} '{WORKLOAD[2]}'; {words} rm -f {name} >&2",
+    ]
+
+
+LAUNCHERS = (
+    Launcher("sh", True, plain("env"), "you: a fork"),
+    Launcher("sudo", True, plain("sudo"), "you: pam_loginuid is not in sudo's stack"),
+    Launcher("su", True, su, "you: nor in su's"),
+    Launcher("setsid", True, plain("setsid", "-w"), "you: a session of setsid(2) is none of audit's"),
+    Launcher("nohup", True, plain("nohup"), "you"),
+    Launcher("tmux", True, tmux, "you: your client forked the server. Whoever attaches later is you, too"),
+    Launcher("ssh localhost", True, ssh, "you, in a new session: sshd's stack has pam_loginuid"),
+    Launcher("at", True, atd, "you: atd's stack has pam_loginuid"),
+    Launcher("cron", True, cron, "the crontab's owner: crond's stack has pam_loginuid"),
+    Launcher("systemd-run", False, under_systemd("systemd-run", "-q", "--wait", "--pipe"), "nobody: pid 1 forked it"),
+    Launcher("systemd-run --user", True, user_manager, "you: systemd-user's stack has pam_loginuid"),
+    Launcher("run0", True, under_systemd("run0"), "you: its PAM stack has pam_loginuid"),
+    Launcher("dockerish exec", False, inside, "nobody: asked for, not forked"),
+)
+
+
+def play(stage: Stage) -> None:
+    stage.say("Predict each before the kernel answers: is it still you?")
+    rows = [measure(stage, launcher) for launcher in engines(stage)]
+    stage.screen.table(["launcher", "predicted", "loginuid", "ses", "to blame, and why"], rows)
+
+
+def engines(stage: Stage) -> list[Launcher]:
+    """The launchers, and the engines of this run."""
+    found = [
+        Launcher(engine.name, model == FORK, run(engine), blamed)
+        for model, blamed in ((FORK, "you: a fork"), (DAEMON, "nobody: a daemon's child"))
+        for engine in stage.each(model)
+    ]
+    return [*LAUNCHERS, *found]
+
+
+def measure(stage: Stage, launcher: Launcher) -> list[str]:
+    """The launcher's row; a claim for what could be measured."""
+    predicted = stage.user if launcher.kept else "unset"
+    try:
+        words = launcher.words(stage)
+    except MissingFeature as missing:
+        return [launcher.name, predicted, "-", "-", f"not shown: {missing.message}"]
+    printed = stage.shell(*words).stdout.split()[:2]
+    uid, ses = (int(word) for word in printed) if len(printed) == 2 else (-1, -1)
+    kept = uid == stage.user_id
+    stage.expect(uid != -1 and kept == launcher.kept and (kept or uid == UNSET), f"{launcher.name}: {predicted}",
+                 name_of(uid) if uid != -1 else "no answer")  # fmt: skip
+    return [launcher.name, predicted, name_of(uid), "unset" if ses == UNSET else str(ses), launcher.because]
