@@ -106,12 +106,13 @@ def inside(stage: Stage) -> Sequence[str]:
     engine = stage.engine(DAEMON)
     words = " ".join([*engine.sudo, *engine.argv])
     name = f"lab-{os.urandom(4).hex()}"
-    start = f"{words} run -d --rm --name {name} {engine.image} sleep 60 >/dev/null"
-    return [
-        "sh",
-        "-c",
-        f"{start}; {words} exec {name} {' '.join(WORKLOAD[:2])} '{WORKLOAD[2]}'; {words} rm -f {name} >&2",
-    ]
+    start = f"{words} run -d --rm --name {name} {engine.image} sleep 60"
+    return ["sh", "-c", f"{start} >&2; {words} exec {name} sh -c '{WORKLOAD[2]}'; {words} rm -f {name} >&2"]
+
+
+def run(engine: Engine) -> Callable[[Stage], Sequence[str]]:
+    """A new container of that engine."""
+    return lambda stage: engine.run(WORKLOAD)
 
 
 LAUNCHERS = (
