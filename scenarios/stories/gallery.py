@@ -8,7 +8,7 @@ from pathlib import Path
 
 from lab.errors import MissingFeature
 from lab.identity import UNSET, name_of
-from scenarios.engines import DAEMON, FORK
+from scenarios.engines import DAEMON, FORK, Engine
 from scenarios.journal import DIRECTORY
 from scenarios.stage import Stage
 
