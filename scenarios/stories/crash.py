@@ -44,7 +44,7 @@ def forks(stage: Stage, home: Path) -> None:
     if not stage.expect(gone(pids[0]), "its container dies with it (PR_SET_PDEATHSIG)"):
         stage.quiet("kill", "-9", str(pids[0]))
     stage.expect(not gone(pids[1], 0), "the other one does not notice")
-    stage.expect(state(engine, names[0]) == ("exited", 255), "how the first one ended nobody saw: 255, not invented",
+    stage.expect(state(engine, names[0]) == "exited (255)", "how the first one ended nobody saw: 255, not invented",
                  state(engine, names[0]))  # fmt: skip
     manage(stage, engine, names[1])
 
@@ -66,7 +66,7 @@ def manage(stage: Stage, engine: Engine, name: str) -> None:
     """One that was not hurt obeys as before."""
     stage.shell(*engine.command("kill", name))
     stage.quiet(*engine.command("wait", name))
-    stage.expect(state(engine, name) == ("exited", 137), "the other can still be managed: killed, 128+9",
+    stage.expect(state(engine, name) == "exited (137)", "the other can still be managed: killed, 128+9",
                  state(engine, name))  # fmt: skip
 
 
@@ -85,7 +85,7 @@ def daemons(stage: Stage, home: Path) -> None:
     with Daemon(stage.journal, socket, directory) as daemon:
         daemon.wait_ready()
         ends = [state(engine, name) for name in names]
-        stage.expect(all(end in (("exited", 137), ("exited", 255)) for end in ends), "what it can know: how they died, "
+        stage.expect(all(end in ("exited (137)", "exited (255)") for end in ends), "what it can know: how they died, "
                      "or 255 for unknown", ends)  # fmt: skip
         stage.quiet(*engine.command("rm", *names))
 
