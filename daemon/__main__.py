@@ -46,25 +46,32 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         _check_identity(options.allow_loginuid)
         engine = Engine(options.state, Attribution(options.attribution, options.peer_by_pid))
+        server = _server(engine)
         listener = listen.inherited() or listen.bind(options.socket, options.group)
     except LabError as error:
         print(error.told_by("labd"), file=sys.stderr)
         return error.exit_code
-    for number in (signal.SIGTERM, signal.SIGINT):
-        # uvicorn raises what it caught once more when it has ended; that is then not a second death.
-        signal.signal(number, lambda *_: None)
     try:
-        config = uvicorn.Config(
-            create_app(engine), http=HijackProtocol, ws="none", loop="asyncio", lifespan="on", log_config=None,
-            access_log=False, server_header=False, proxy_headers=False, timeout_keep_alive=60,
-            timeout_graceful_shutdown=GRACE_SECONDS, backlog=512,
-        )  # fmt: skip
-        logging.getLogger("uvicorn").setLevel(logging.WARNING)
-        _collect_often()
-        asyncio.run(Server(config, engine).serve(sockets=[listener.socket]))
+        asyncio.run(server.serve(sockets=[listener.socket]))
     finally:
         listener.close()
     return 0
+
+
+def _server(engine: Engine) -> Server:
+    config = uvicorn.Config(
+        create_app(engine), http=HijackProtocol, ws="none", loop="asyncio", lifespan="on", log_config=None,
+        access_log=False, server_header=False, proxy_headers=False, timeout_keep_alive=60,
+        timeout_graceful_shutdown=GRACE_SECONDS, backlog=512,
+    )  # fmt: skip
+    logging.getLogger("uvicorn").setLevel(logging.WARNING)
+    server = Server(config, engine)
+    for number in (signal.SIGTERM, signal.SIGINT):
+        # Ahead of uvicorn's own, so that none is lost while it starts; and uvicorn raises once more at its end what
+        # it caught, which must not then be a second death.
+        signal.signal(number, server.handle_exit)
+    _collect_often()
+    return server
 
 
 def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
