@@ -86,7 +86,7 @@ def daemons(stage: Stage, home: Path) -> None:
         daemon.wait_ready()
         ends = [state(engine, name) for name in names]
         stage.expect(all(end in ("exited (137)", "exited (255)") for end in ends), "what it can know: how they died, "
-                     "or 255 for unknown", ends)  # fmt: skip
+                     "or 255 for unknown", ", ".join(ends))  # fmt: skip
         stage.quiet(*engine.command("rm", *names))
 
 

@@ -226,7 +226,7 @@ def test_a_second_host_that_keeps_nothing_is_found_out(
     monkeypatch.setattr(Remote, "__init__", same_file)
     with stage(place, journal, daemon) as here:
         report = here.tell(1, trace)
-    assert claims(report, FAILED) == ["the second host has all three, word for word"], report.claims
+    assert claims(report, FAILED) == ["the second host has them all, word for word"], report.claims
 
 
 def test_a_forker_that_hides_its_user_is_found_out_in_the_copy(place: Path, journal: Journal, daemon: Daemon) -> None:
