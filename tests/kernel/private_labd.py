@@ -100,9 +100,23 @@ def launch(folder: Path, *options: str, state: Path | None = None, env: dict[str
     path, state, log = folder / "labd.sock", state or folder / "state", folder / "log"
     with log.open("ab") as output:
         process = subprocess.Popen(
-            [sys.executable, "-m", "daemon", "--socket", str(path), "--state", str(state), "--allow-loginuid", *options],
-            stdin=subprocess.DEVNULL, stdout=output, stderr=output, cwd=CHECKOUT, env=env,
-        )  # fmt: skip
+            [
+                sys.executable,
+                "-m",
+                "daemon",
+                "--socket",
+                str(path),
+                "--state",
+                str(state),
+                "--allow-loginuid",
+                *options,
+            ],
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=output,
+            cwd=CHECKOUT,
+            env=env,
+        )
     host = f"unix://{path}"
     home = {"DOCKER_CONFIG": str(folder / "docker"), "LAB_HOST": host, "DOCKER_HOST": host}
     daemon = Labd(path, state, process, log, {**os.environ, **home, "DOCKER_CLI_HINTS": "false"})

@@ -12,6 +12,8 @@ import pytest
 from private_labd import Labd, UnixConnection
 
 pytestmark = pytest.mark.needs("root")
+CREATE = b"POST /containers/create HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
+ATTACH = b"POST /containers/nobody/attach?stream=1 HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: tcp\r\n\r\n"
 DEEP = b'{"Cmd":' + b"[" * 100_000 + b"]" * 100_000 + b"}"
 
 
@@ -37,18 +39,31 @@ def status_of(answer: bytes) -> int:
 @pytest.mark.parametrize(
     "body",
     [
-        b'{"Image": "host", "Cmd": ["true"]', b'{"Image": "host"} trailing', DEEP, b'{"Image": "host", "Tty": NaN}',
-        b'{"Image": "host", "Image": "host"}', b'{"Image": "host", "Nonsense": Infinity}', b"[]", b"null", b'"host"', b"",
-        b'{"Image": 5}', b'{"Image": "host", "Tty": "yes"}', b'{"Image": "host", "Env": {"A": 1}}', b"\xff\xfe",
-        b'{"Image": "host", "Cmd": ["a\\u0000b"]}', b'{"Image": "host", "Cmd": ["\\ud800"]}',
+        b'{"Image": "host", "Cmd": ["true"]',
+        b'{"Image": "host"} trailing',
+        DEEP,
+        b'{"Image": "host", "Tty": NaN}',
+        b'{"Image": "host", "Image": "host"}',
+        b'{"Image": "host", "Nonsense": Infinity}',
+        b"[]",
+        b"null",
+        b'"host"',
+        b"",
+        b'{"Image": 5}',
+        b'{"Image": "host", "Tty": "yes"}',
+        b'{"Image": "host", "Env": {"A": 1}}',
+        b"\xff\xfe",
+        b'{"Image": "host", "Cmd": ["a\\u0000b"]}',
+        b'{"Image": "host", "Cmd": ["\\ud800"]}',
         b'{"Image": "host", "Env": ["\\udcff=1"], "Cmd": ["true"]}',
         b'{"Image": "host", "Cmd": ["true"], "HostConfig": {"Binds": ["/a\\u0000:/b"]}}',
-        b'{"Image": "host", "Cmd": ["true"], "StopTimeout": 1e400}', b'{"Image": "host\\u0000", "Cmd": ["true"]}',
+        b'{"Image": "host", "Cmd": ["true"], "StopTimeout": 1e400}',
+        b'{"Image": "host\\u0000", "Cmd": ["true"]}',
         b'{"Image": "host", "Cmd": ["true"], "Hostname": "' + b"h" * 300 + b'"}',
         b'{"Image": "host", "Cmd": ["true"], "StopSignal": "SIGNONSENSE"}',
         b'{"Image": "host", "Cmd": ["true"], "Labels": {"a": "\\ud800"}}',
     ],
-)  # fmt: skip
+)
 def test_bad_json_is_the_callers_fault(labd: Labd, body: bytes) -> None:
     """Truncated, trailing, deep, NaN, duplicate, mistyped, half a character: 4xx with a message, and no container."""
     before = len(labd.request("GET", "/containers/json?all=1")[1])
@@ -79,11 +94,17 @@ def test_strange_ids_are_not_found_and_write_nothing(labd: Labd, name: str) -> N
     """Ids that look like paths, hold NUL, or are 4 KiB long: 4xx everywhere, and nothing new outside the state."""
     outside = sorted(path.name for path in labd.state.parent.iterdir())
     for method, path in (
-        ("GET", "containers/{}/json"), ("POST", "containers/{}/start"), ("DELETE", "containers/{}"),
-        ("POST", "exec/{}/start"), ("GET", "containers/{}/logs?stdout=1"), ("GET", "images/{}/json"),
-        ("POST", "containers/create?name={}"), ("DELETE", "images/{}"), ("HEAD", "containers/{}/archive?path=/"),
+        ("GET", "containers/{}/json"),
+        ("POST", "containers/{}/start"),
+        ("DELETE", "containers/{}"),
+        ("POST", "exec/{}/start"),
+        ("GET", "containers/{}/logs?stdout=1"),
+        ("GET", "images/{}/json"),
+        ("POST", "containers/create?name={}"),
+        ("DELETE", "images/{}"),
+        ("HEAD", "containers/{}/archive?path=/"),
         ("POST", "images/create?fromSrc=-&repo={}"),
-    ):  # fmt: skip
+    ):
         body = b'{"Image": "host", "Cmd": ["true"]}' if method == "POST" else None
         status, answer = labd.request(method, "/" + path.format(name), body)
         assert 400 <= status < 500, (path, answer)
@@ -100,8 +121,7 @@ def test_versions_out_of_range_are_refused(labd: Labd, path: str) -> None:
 
 def test_a_declared_300_mebibytes_is_refused_unread(labd: Labd) -> None:
     """A body that says it is too large is answered 413 before it is sent, and the connection ends."""
-    head = b"POST /containers/create HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 314572800\r\n\r\n"
-    answer = send_raw(labd, head + b"x" * 1000)
+    answer = send_raw(labd, CREATE + b"Content-Length: 314572800\r\n\r\n" + b"x" * 1000)
     assert status_of(answer) == 413 and b"connection: close" in answer.lower()
 
 
@@ -113,9 +133,7 @@ def test_endless_chunks_are_cut_off(labd: Labd) -> None:
     with socket.socket(socket.AF_UNIX) as connection:
         connection.settimeout(15)
         connection.connect(str(labd.socket))
-        connection.sendall(
-            b"POST /containers/create HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n"
-        )
+        connection.sendall(CREATE + b"Transfer-Encoding: chunked\r\n\r\n")
         try:
             while sent < 300 << 20:
                 connection.sendall(chunk)
@@ -176,14 +194,20 @@ def test_a_byte_at_a_time_does_not_buy_time(labd: Labd) -> None:
 @pytest.mark.parametrize(
     "data",
     [
-        b"\0" * 100, b"GET\r\n\r\n", b"GET / HTTP/9.9\r\n\r\n", b"\r\n" * 1000, b"GET /" + b"a" * 100_000 + b" HTTP/1.1\r\n\r\n",
-        b"GET /_ping HTTP/1.1\r\nHost: x\r\nContent-Length: -1\r\n\r\n", b"POST /_ping HTTP/1.1\r\nContent-Length: 1\r\n"
-        b"Transfer-Encoding: chunked\r\nHost: x\r\n\r\n", b"GET /_ping HTTP/1.1\r\nHost: x\r\n" + b"A: b\r\n" * 20_000 + b"\r\n",
-        b"GET /\xff\xfe HTTP/1.1\r\nHost: x\r\n\r\n", b"OPTIONS * HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n",
+        b"\0" * 100,
+        b"GET\r\n\r\n",
+        b"GET / HTTP/9.9\r\n\r\n",
+        b"\r\n" * 1000,
+        b"GET /" + b"a" * 100_000 + b" HTTP/1.1\r\n\r\n",
+        b"GET /_ping HTTP/1.1\r\nHost: x\r\nContent-Length: -1\r\n\r\n",
+        b"POST /_ping HTTP/1.1\r\nContent-Length: 1\r\nTransfer-Encoding: chunked\r\nHost: x\r\n\r\n",
+        b"GET /_ping HTTP/1.1\r\nHost: x\r\n" + b"A: b\r\n" * 20_000 + b"\r\n",
+        b"GET /\xff\xfe HTTP/1.1\r\nHost: x\r\n\r\n",
+        b"OPTIONS * HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n",
         b"CONNECT /_ping HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n",
         b"GET /_ping HTTP/1.1\r\nHost: x\r\nUpgrade: tcp\r\nConnection: Upgrade, close\r\n\r\n",
     ],
-)  # fmt: skip
+)
 def test_what_is_not_http_is_no_5xx(labd: Labd, data: bytes) -> None:
     """Whatever the bytes: an answer below 500, or a closed connection, and the next one is served."""
     answer = send_raw(labd, data, timeout=1)
@@ -197,9 +221,7 @@ def test_refused_upgrades_do_not_leak_connections(labd: Labd) -> None:
     for _ in range(20):
         with socket.socket(socket.AF_UNIX) as connection:
             connection.connect(str(labd.socket))
-            connection.sendall(
-                b"POST /containers/nobody/attach?stream=1 HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: tcp\r\n\r\n"
-            )
+            connection.sendall(ATTACH)
             connection.shutdown(socket.SHUT_WR)
             answer = b""
             while chunk := connection.recv(65536):
@@ -218,11 +240,20 @@ def test_pipelined_requests_are_answered_in_order(labd: Labd) -> None:
 @pytest.mark.parametrize(
     ("method", "path", "status"),
     [
-        ("POST", "/volumes/create", 501), ("POST", "/networks/create", 501), ("POST", "/build", 501), ("POST", "/auth", 501),
-        ("GET", "/swarm", 501), ("GET", "/services", 501), ("POST", "/commit", 501), ("GET", "/distribution/x/json", 501),
-        ("GET", "/volumes/x", 404), ("GET", "/networks/x", 404), ("GET", "/nonsense", 404), ("PATCH", "/containers/json", 405),
+        ("POST", "/volumes/create", 501),
+        ("POST", "/networks/create", 501),
+        ("POST", "/build", 501),
+        ("POST", "/auth", 501),
+        ("GET", "/swarm", 501),
+        ("GET", "/services", 501),
+        ("POST", "/commit", 501),
+        ("GET", "/distribution/x/json", 501),
+        ("GET", "/volumes/x", 404),
+        ("GET", "/networks/x", 404),
+        ("GET", "/nonsense", 404),
+        ("PATCH", "/containers/json", 405),
     ],
-)  # fmt: skip
+)
 def test_what_the_lab_has_not_is_said(labd: Labd, method: str, path: str, status: int) -> None:
     """Docker's other features: a sentence in Docker's form, never a 500."""
     assert labd.request(method, path)[0] == status

@@ -64,8 +64,12 @@ def test_a_file_that_is_no_socket_is_left_alone(tmp_path: Path) -> None:
     path.write_text("precious")
     done = subprocess.run(
         [sys.executable, "-m", "daemon", "--allow-loginuid", "--socket", path, "--state", tmp_path / "state"],
-        cwd=CHECKOUT, capture_output=True, text=True, check=False, timeout=20,
-    )  # fmt: skip
+        cwd=CHECKOUT,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=20,
+    )
     assert done.returncode == 125 and "is no socket" in done.stderr
     assert path.read_text() == "precious"
 
@@ -112,10 +116,19 @@ def test_the_socket_is_never_wider_than_0660(tmp_path: Path) -> None:
     )
     nobody = subprocess.Popen([sys.executable, "-S", "-c", hammer, str(path)], stderr=subprocess.PIPE)
     daemon = subprocess.Popen(
-        [sys.executable, "-c", "import os, sys; os.umask(0); from daemon.__main__ import main; sys.exit(main())",
-         "--allow-loginuid", "--socket", str(path), "--state", str(tmp_path / "state")],
-        cwd=CHECKOUT, stderr=subprocess.DEVNULL,
-    )  # fmt: skip
+        [
+            sys.executable,
+            "-c",
+            "import os, sys; os.umask(0); from daemon.__main__ import main; sys.exit(main())",
+            "--allow-loginuid",
+            "--socket",
+            str(path),
+            "--state",
+            str(tmp_path / "state"),
+        ],
+        cwd=CHECKOUT,
+        stderr=subprocess.DEVNULL,
+    )
     try:
         _, errors = nobody.communicate(timeout=30)
         assert (nobody.returncode, errors) == (0, b"")
@@ -185,8 +198,12 @@ def test_a_set_loginuid_is_refused(tmp_path: Path) -> None:
     )
     done = subprocess.run(
         [sys.executable, "-c", script, "--socket", tmp_path / "s", "--state", tmp_path / "state"],
-        cwd=CHECKOUT, capture_output=True, text=True, check=False, timeout=20,
-    )  # fmt: skip
+        cwd=CHECKOUT,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=20,
+    )
     assert done.returncode == 125
     assert "my loginuid is set (1000)" in done.stderr and "--allow-loginuid" in done.stderr
     assert not (tmp_path / "s").exists()
@@ -199,13 +216,24 @@ def test_socket_activation(tmp_path: Path) -> None:
         listening.bind(str(path))
         listening.listen()
         starter = (
-            "import os, sys; os.dup2(int(sys.argv[1]), 3, inheritable=True); os.environ['LISTEN_PID'] = str(os.getpid());"
+            "import os, sys; os.dup2(int(sys.argv[1]), 3, inheritable=True);"
+            "os.environ['LISTEN_PID'] = str(os.getpid());"
             "os.execv(sys.executable, [sys.executable, '-m', 'daemon', *sys.argv[2:]])"
         )
         process = subprocess.Popen(
-            [sys.executable, "-c", starter, str(listening.fileno()), "--allow-loginuid", "--state", str(tmp_path / "state")],
-            env={**os.environ, "LISTEN_FDS": "1"}, pass_fds=[listening.fileno()], cwd=CHECKOUT,
-        )  # fmt: skip
+            [
+                sys.executable,
+                "-c",
+                starter,
+                str(listening.fileno()),
+                "--allow-loginuid",
+                "--state",
+                str(tmp_path / "state"),
+            ],
+            env={**os.environ, "LISTEN_FDS": "1"},
+            pass_fds=[listening.fileno()],
+            cwd=CHECKOUT,
+        )
         connection = UnixConnection(path)
         connection.request("GET", "/_ping")
         assert connection.getresponse().read() == b"OK"
@@ -218,9 +246,23 @@ def test_socket_activation(tmp_path: Path) -> None:
 def test_an_unknown_group_is_refused(tmp_path: Path) -> None:
     """The group is checked before anything is made."""
     done = subprocess.run(
-        [sys.executable, "-m", "daemon", "--allow-loginuid", "--socket", tmp_path / "s", "--state", tmp_path / "state",
-         "--group", "no-such-group"],
-        cwd=CHECKOUT, capture_output=True, text=True, check=False, timeout=20,
-    )  # fmt: skip
+        [
+            sys.executable,
+            "-m",
+            "daemon",
+            "--allow-loginuid",
+            "--socket",
+            tmp_path / "s",
+            "--state",
+            tmp_path / "state",
+            "--group",
+            "no-such-group",
+        ],
+        cwd=CHECKOUT,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=20,
+    )
     assert done.returncode == 125 and 'unknown group "no-such-group"' in done.stderr
     assert not (tmp_path / "s").exists()

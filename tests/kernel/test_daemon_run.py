@@ -17,11 +17,18 @@ pytestmark = pytest.mark.needs("root")
 FATAL = sorted(
     number
     for number in signal.valid_signals()
-    if number not in (
-        signal.SIGCHLD, signal.SIGCONT, signal.SIGURG, signal.SIGWINCH, signal.SIGSTOP, signal.SIGTSTP, signal.SIGTTIN,
+    if number
+    not in (
+        signal.SIGCHLD,
+        signal.SIGCONT,
+        signal.SIGURG,
+        signal.SIGWINCH,
+        signal.SIGSTOP,
+        signal.SIGTSTP,
+        signal.SIGTTIN,
         signal.SIGTTOU,
     )
-)  # fmt: skip
+)
 
 
 def exit_codes(labd: Labd, script: str, numbers: list[int]) -> dict[int, int]:
@@ -36,9 +43,13 @@ def exit_codes(labd: Labd, script: str, numbers: list[int]) -> dict[int, int]:
 
 def podmanish(state: Path, *words: str, **options: object) -> subprocess.CompletedProcess[bytes]:
     return subprocess.run(
-        [sys.executable, "-m", "lab.fork", "--root", str(state), *words], cwd=CHECKOUT, capture_output=True, check=False,
-        timeout=60, **options,  # type: ignore[call-overload]
-    )  # fmt: skip
+        [sys.executable, "-m", "lab.fork", "--root", str(state), *words],
+        cwd=CHECKOUT,
+        capture_output=True,
+        check=False,
+        timeout=60,
+        **options,
+    )
 
 
 def test_every_exit_code_comes_back(labd: Labd) -> None:
@@ -147,10 +158,33 @@ def test_both_engines_build_the_same_spec(labd: Labd, tmp_path: Path) -> None:
     from lab.store import Store
 
     words = (
-        "--name", "twin", "-e", "A=b=c", "-w", "/tmp", "-u", "1:2", "-v", f"{tmp_path}:/x:ro", "--cap-add", "NET_ADMIN",
-        "--cap-drop", "CHOWN", "--network", "none", "--hostname", "twin", "--entrypoint", "echo", "--init", "--security-opt",
-        "no-new-privileges", "host", "a", "b",
-    )  # fmt: skip
+        "--name",
+        "twin",
+        "-e",
+        "A=b=c",
+        "-w",
+        "/tmp",
+        "-u",
+        "1:2",
+        "-v",
+        f"{tmp_path}:/x:ro",
+        "--cap-add",
+        "NET_ADMIN",
+        "--cap-drop",
+        "CHOWN",
+        "--network",
+        "none",
+        "--hostname",
+        "twin",
+        "--entrypoint",
+        "echo",
+        "--init",
+        "--security-opt",
+        "no-new-privileges",
+        "host",
+        "a",
+        "b",
+    )
     assert labd.dockerish("run", *words).stdout == b"a b\n"
     assert podmanish(tmp_path, "run", *words).stdout == b"a b\n"
     served, forked = Store(str(labd.state / "labd")).find("twin"), Store(str(tmp_path / "podmanish")).find("twin")

@@ -1,4 +1,4 @@
-"""The life of containers as a state machine: whatever the order of requests, the daemon is never in an illegal state."""
+"""The life of containers as a state machine: no order of requests leads to an illegal state."""
 
 from __future__ import annotations
 
@@ -115,7 +115,7 @@ class Life(RuleBasedStateMachine):
 
 
 def test_no_order_of_requests_leads_to_an_illegal_state(new_labd) -> None:
-    """create, start, kill, stop, pause, unpause, exec and rm in any order: each answer and each state is the expected one."""
+    """Any order of create, start, kill, stop, pause, unpause, exec and rm: each answer and state as expected."""
     Life.labd = new_labd()
     checks = [HealthCheck.too_slow, HealthCheck.data_too_large]
     run_state_machine_as_test(
@@ -131,13 +131,17 @@ def test_races_leave_no_half_containers(new_labd) -> None:
     for number in range(10):
         name = f"race{number}"
         labd.request("POST", f"/containers/create?name={name}", {"Image": "host", "Cmd": ["sleep", "1000"]})
-        requests = [("POST", f"/containers/{name}/{verb}") for verb in ("start", "kill", "start", "stop?t=0", "restart?t=0")]
-        requests += [("DELETE", f"/containers/{name}?force=1"), ("GET", f"/containers/{name}/json"), ("GET", "/containers/json")]
+        requests = [
+            ("POST", f"/containers/{name}/{verb}") for verb in ("start", "kill", "start", "stop?t=0", "restart?t=0")
+        ]
+        requests += [
+            ("DELETE", f"/containers/{name}?force=1"),
+            ("GET", f"/containers/{name}/json"),
+            ("GET", "/containers/json"),
+        ]
         with ThreadPoolExecutor(8) as pool:
             statuses = [status for status, _ in pool.map(lambda ask: labd.request(*ask), requests * 2)]
         assert max(statuses) < 500
         labd.request("DELETE", f"/containers/{name}?force=1")
     assert labd.request("GET", "/containers/json?all=1") == (200, [])
     assert not list((labd.state / "labd" / "containers").iterdir())
-
-

@@ -47,7 +47,8 @@ def attach(labd: Labd, container: str, query: str) -> socket.socket:
     connection.settimeout(30)
     connection.connect(str(labd.socket))
     connection.sendall(
-        f"POST /containers/{container}/attach?{query} HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: tcp\r\n\r\n".encode()
+        f"POST /containers/{container}/attach?{query} HTTP/1.1\r\nHost: x\r\n"
+        "Connection: Upgrade\r\nUpgrade: tcp\r\n\r\n".encode()
     )
     head = b""
     while not head.endswith(b"\r\n\r\n"):
@@ -108,8 +109,18 @@ def test_a_stalled_reader_stalls_the_container_and_a_vanished_one_does_not(labd:
 def test_a_killed_client_leaves_nothing_behind(labd: Labd) -> None:
     """A client that dies in the middle costs the daemon no descriptor, once its container has ended."""
     before = descriptors(labd)
-    running = client(labd, "run", "--rm", "--name", "abandoned", "host", "sh", "-c", "while :; do echo x; done",
-                     stdout=subprocess.PIPE)  # fmt: skip
+    running = client(
+        labd,
+        "run",
+        "--rm",
+        "--name",
+        "abandoned",
+        "host",
+        "sh",
+        "-c",
+        "while :; do echo x; done",
+        stdout=subprocess.PIPE,
+    )
     assert running.stdout and running.stdout.read(10)
     running.kill()
     running.wait()
@@ -123,8 +134,15 @@ def terminal(labd: Labd, *words: str, rows: int = 33, columns: int = 77) -> tupl
     """dockerish with a terminal of this size; its master side."""
     master, slave = pty.openpty()
     fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", rows, columns, 0, 0))
-    running = client(labd, *words, stdin=slave, stdout=slave, stderr=slave, start_new_session=True,
-                     preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0))  # fmt: skip
+    running = client(
+        labd,
+        *words,
+        stdin=slave,
+        stdout=slave,
+        stderr=slave,
+        start_new_session=True,
+        preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0),
+    )
     os.close(slave)
     return running, master
 
@@ -170,7 +188,7 @@ def test_terminals_are_given_back(labd: Labd) -> None:
     for _ in range(3):
         assert labd.dockerish("run", "--rm", "-t", "host", "true").returncode == 0
     for pid in (labd.pid, labd.spawner):
-        links = [os.readlink(link) for link in Path(f"/proc/{pid}/fd").iterdir()]
+        links = [str(link.readlink()) for link in Path(f"/proc/{pid}/fd").iterdir()]
         assert not [link for link in links if "ptmx" in link]
 
 
@@ -187,7 +205,7 @@ def test_a_signal_to_the_client_reaches_the_container(labd: Labd) -> None:
 
 
 def test_logs_tail_since_timestamps_follow(labd: Labd) -> None:
-    """Lines that were written in pieces are lines; --tail counts them, -t has each one's time, -f follows to the end."""
+    """Lines written in pieces are lines; --tail counts them, -t has each one's time, -f follows to the end."""
     script = "printf a; printf 'b\\n'; echo c >&2; echo d; until [ -e /x/go ]; do sleep 0.02; done; echo e; exit 6"
     folder = labd.state.parent / "logs"
     folder.mkdir()

@@ -87,7 +87,7 @@ def test_version_info_images(labd: Labd) -> None:
         (("--network", "mine", "host", "true"), 125, "", None),
         (("-v", "named:/x", "host", "true"), 125, "", None),
     ],
-)  # fmt: skip
+)
 def test_run(labd: Labd, words: tuple[str, ...], code: int, stdout: str | None, stderr: str | None) -> None:
     """docker run --rm: exit codes and streams as with dockerd; None stands for whatever there is, if anything."""
     done = labd.docker("run", "--rm", *words)
@@ -114,9 +114,13 @@ def test_a_terminal(labd: Labd) -> None:
     """docker run -it: keys, echo, exit code, and the detach keys."""
     master, slave = pty.openpty()
     running = subprocess.Popen(
-        ["docker", "run", "-it", "--name", "term", "host", "sh"], env=labd.env, stdin=slave, stdout=slave, stderr=slave,
+        ["docker", "run", "-it", "--name", "term", "host", "sh"],
+        env=labd.env,
+        stdin=slave,
+        stdout=slave,
+        stderr=slave,
         start_new_session=True,
-    )  # fmt: skip
+    )
     os.close(slave)
     read_until(master, b"# ")
     os.write(master, b"echo $((6*7))\r")
@@ -142,9 +146,15 @@ def test_ps_filters(labd: Labd, box: str) -> None:
     assert labd.docker("run", "--name", "ended", "--label", "colour=red", "host", "sh", "-c", "exit 3").returncode == 3
     names = ("ps", "-a", "--format", "{{.Names}}")
     for wanted, found in (
-        ("name=end", {"ended"}), ("status=running", {"box"}), ("exited=3", {"ended"}), ("label=colour=red", {"ended"}),
-        ("ancestor=host", {"box", "ended"}), ("before=ended", {"box"}), ("since=box", {"ended"}), ("name=nothing", set()),
-    ):  # fmt: skip
+        ("name=end", {"ended"}),
+        ("status=running", {"box"}),
+        ("exited=3", {"ended"}),
+        ("label=colour=red", {"ended"}),
+        ("ancestor=host", {"box", "ended"}),
+        ("before=ended", {"box"}),
+        ("since=box", {"ended"}),
+        ("name=nothing", set()),
+    ):
         assert set(out(labd, *names, "--filter", wanted).split()) == found, wanted
     assert labd.docker("ps", "--filter", "nonsense=1").returncode == 1
     out(labd, "container", "prune", "-f", "--filter", "label=colour=red")
@@ -202,7 +212,9 @@ def test_exec(labd: Labd, box: str) -> None:
     """docker exec: streams, stdin, exit codes, 127 for no such command, -d."""
     done = labd.docker("exec", "-i", box, "sh", "-c", "cat; echo e >&2; exit 5", input=b"in")
     assert (done.returncode, done.stdout, done.stderr) == (5, b"in", b"e\n")
-    assert out(labd, "exec", "-e", "A=b", "-w", "/tmp", "-u", "1", box, "sh", "-c", "echo $A $PWD; id -u") == "b /tmp\n1\n"
+    assert (
+        out(labd, "exec", "-e", "A=b", "-w", "/tmp", "-u", "1", box, "sh", "-c", "echo $A $PWD; id -u") == "b /tmp\n1\n"
+    )
     assert labd.docker("exec", box, "no-such-command").returncode == 127
     assert labd.docker("exec", box, "/etc/passwd").returncode == 126
     assert labd.docker("exec", "nobody", "true").returncode == 1
@@ -213,7 +225,9 @@ def test_events(labd: Labd) -> None:
     """docker events: a run's life in order."""
     out(labd, "run", "--rm", "--name", "eventful", "host", "true")
     until = str(int(time.time()) + 1)  # whole seconds: docker cuts off the rest
-    told = out(labd, "events", "--since", "1m", "--until", until, "--filter", "container=eventful", "--format", "{{.Action}}")
+    told = out(
+        labd, "events", "--since", "1m", "--until", until, "--filter", "container=eventful", "--format", "{{.Action}}"
+    )
     assert told.split() == ["create", "attach", "start", "die", "destroy"]
 
 
@@ -249,9 +263,19 @@ def test_cp_cannot_be_led_out_of_the_container(labd: Labd, small: str, tmp_path:
 
 @pytest.mark.parametrize(
     "words",
-    [("volume", "create", "v"), ("network", "create", "n"), ("pull", "alpine"), ("login", "-u", "u", "-p", "p"),
-     ("export", "nobody"), ("swarm", "init"), ("commit", "nobody"), ("search", "x"), ("save", "host"), ("tag", "host", "h")],
-)  # fmt: skip
+    [
+        ("volume", "create", "v"),
+        ("network", "create", "n"),
+        ("pull", "alpine"),
+        ("login", "-u", "u", "-p", "p"),
+        ("export", "nobody"),
+        ("swarm", "init"),
+        ("commit", "nobody"),
+        ("search", "x"),
+        ("save", "host"),
+        ("tag", "host", "h"),
+    ],
+)
 def test_what_the_lab_has_not(labd: Labd, words: tuple[str, ...]) -> None:
     """The docker command prints a sentence and fails."""
     done = labd.docker(*words)
