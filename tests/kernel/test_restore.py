@@ -53,10 +53,10 @@ def ours() -> Iterator[str]:
             yield f"{folder.name} {comm}"
 
 
-def settled() -> dict[str, object]:
-    """What dies with a killed demo dies within a moment, not at once: wait until nothing of the lab runs."""
+def settled(before: dict[str, object]) -> dict[str, object]:
+    """What dies with a killed demo dies within a moment, not at once: wait for it, but not for ever."""
     deadline = time.monotonic() + 20
-    while (now := observe())["processes"] and time.monotonic() < deadline:
+    while (now := observe()) != before and time.monotonic() < deadline:
         time.sleep(0.05)
     return now
 
@@ -73,20 +73,20 @@ def kill_once(delay: float, number: int, *target: str) -> None:
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
 def test_a_killed_demo_is_restored(number: int) -> None:
     """A signal in the middle, then `lab restore`: audit rules and flag, mounts, processes, sockets are as before."""
-    before = settled()
+    before = observe()
     kill_once(0.9, number, "--target", str(SHADOW))
-    assert settled() == before
+    assert settled(before) == before
 
 
 @pytest.mark.stress
 def test_fifty_kills_at_random_moments() -> None:
     """Whatever the moment, restoring brings back the machine as it was."""
-    before = settled()
+    before = observe()
     chance = random.Random(3267)
     for _ in range(50):
         number = chance.choice([signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
         kill_once(chance.uniform(0, 3), number, "--target", str(SHADOW))
-        assert settled() == before
+        assert settled(before) == before
 
 
 def test_restore_is_idempotent() -> None:
@@ -161,10 +161,10 @@ def test_eighty_columns_hold_everything() -> None:
 )
 def test_what_cannot_be_is_said_first(command: list[str], message: str) -> None:
     """One clear sentence, exit status 125, and nothing has been changed."""
-    before = settled()
+    before = observe()
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 125, done.stderr
     assert message in done.stderr
     assert "Traceback" not in done.stderr
-    assert observe() == before
+    assert settled(before) == before
     assert peer_pid("/run/lab/labd.sock") == 0
