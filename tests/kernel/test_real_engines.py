@@ -1,0 +1,158 @@
+"""The real podman, docker and auditd in the same stories: the same verdicts, and each adapter proven able to fail."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from support import CHECKOUT, own_mounts
+
+from scenarios import daemons
+from scenarios.auditd import Auditd
+from scenarios.engines import DAEMON, FORK, Engine, Model
+from scenarios.journal import Journal
+from scenarios.login import Login
+from scenarios.real import REAL, Choice, with_image
+from scenarios.service import Daemon
+from scenarios.stage import Report, Stage, Story
+from scenarios.stories import crash, frameup, inherit, mirror, run, shadow
+from scenarios.terminal import FAILED, HELD, Screen
+
+pytestmark = pytest.mark.needs("root", "audit", "sudo", "setpriv", "podman", "docker", "auditd", "ausearch")
+
+USER = 3267
+CLEAR = (
+    'import os, sys; os.write(os.open("/proc/self/loginuid", 1), b"4294967295"); os.execvp(sys.argv[1], sys.argv[1:])'
+)
+COMPARED = [run, shadow, inherit, frameup, mirror, crash]
+
+
+def manage(verb: str) -> None:
+    subprocess.run([sys.executable, "-m", "scenarios.daemons", verb], cwd=CHECKOUT, check=True)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def machine() -> Iterator[None]:
+    """A machine with dockerd and auditd, for the length of these tests."""
+    if daemons.settings():
+        yield
+        return
+    manage("up")
+    yield
+    manage("down")
+    assert not daemons.DIRECTORY.exists()
+    assert own_mounts(daemons.DIRECTORY) == []
+
+
+@pytest.fixture(scope="module")
+def place() -> Iterator[Path]:
+    """A directory as open as /etc: it is the file's own mode that must refuse."""
+    with tempfile.TemporaryDirectory(prefix="lab-", dir="/run") as path:
+        Path(path).chmod(0o755)
+        Path(path, "shadow").touch(mode=0o640)
+        yield Path(path)
+
+
+@pytest.fixture(scope="module")
+def journal(place: Path, machine: None) -> Iterator[Journal]:
+    with Journal(place) as journal:
+        yield journal
+
+
+@pytest.fixture(scope="module")
+def engines(journal: Journal) -> dict[str, Engine]:
+    """By name, with the lab's image in them."""
+    found = [engine for engine in Choice(list(REAL)).find() if isinstance(engine, Engine)]
+    return {engine.name: with_image(engine, journal) for engine in found}
+
+
+@contextmanager
+def stage(place: Path, journal: Journal, chosen: list[Engine]) -> Iterator[Stage]:
+    """A stage that compares these; the lab's own engines stand by."""
+    scripts = Path(sys.executable).parent
+    with Daemon(journal, str(place / "labd.sock"), str(place / "state")) as daemon, Login(USER) as login:
+        own: dict[Model, Engine] = {
+            FORK: Engine("podmanish", FORK, [str(scripts / "podmanish"), "--root", str(place / "fork")]),
+            DAEMON: Engine("dockerish", DAEMON, [str(scripts / "dockerish"), "--host", f"unix://{daemon.path}"]),
+        }
+        yield Stage(Screen(json=True, color=False), journal, login, daemon, own, str(place / "shadow"), chosen)
+
+
+def failed(report: Report) -> list[str]:
+    return [claim["claim"] for claim in report.claims if claim["verdict"] == FAILED]
+
+
+@pytest.mark.parametrize("story", COMPARED, ids=lambda story: story.NAME)
+def test_the_real_engines_are_no_different(
+    story: Story, place: Path, journal: Journal, engines: dict[str, Engine]
+) -> None:
+    """Every claim holds for podman and docker, too, and auditd's log agrees with the lab's reader."""
+    with stage(place, journal, list(engines.values())) as here:
+        assert here.auditd
+        report = here.tell(1, story)
+    assert report.verdict == HELD, report.claims
+    watched = story in (shadow, frameup, mirror)
+    assert watched == ("auditd's log agrees" in {claim["claim"] for claim in report.claims})
+
+
+@pytest.mark.parametrize("story", [run, shadow, inherit, frameup], ids=lambda story: story.NAME)
+def test_podman_without_the_loginuid_is_found_out(
+    story: Story, place: Path, journal: Journal, engines: dict[str, Engine]
+) -> None:
+    """Mutant: podman forks, but something before it cleared the loginuid."""
+    podman = engines["podman"]
+    with stage(place, journal, [replace(podman, argv=[sys.executable, "-c", CLEAR, *podman.argv])]) as here:
+        assert failed(here.tell(1, story))
+
+
+@pytest.mark.parametrize("story", [run, shadow, inherit, frameup], ids=lambda story: story.NAME)
+def test_a_docker_that_forks_is_found_out(
+    story: Story, place: Path, journal: Journal, engines: dict[str, Engine]
+) -> None:
+    """Mutant: `docker` is podman under another name."""
+    impostor = replace(engines["podman"], name="docker", model=DAEMON)
+    with stage(place, journal, [impostor]) as here:
+        assert failed(here.tell(1, story))
+
+
+def test_an_auditd_that_names_somebody_else_is_found_out(
+    place: Path, journal: Journal, engines: dict[str, Engine]
+) -> None:
+    """Mutant: an audit log in which the user's auid was replaced."""
+    with stage(place, journal, [engines["podman"]]) as here:
+        assert here.auditd
+        forging = 'ausearch -if "$0" "$@" | sed s/auid=3267/auid=1000/'
+        here.auditd = Auditd(here.auditd.log, ["sh", "-c", forging, str(here.auditd.log)])
+        report = here.tell(1, shadow)
+    assert failed(report) == ["auditd's log agrees"]
+    assert "auditd says auid=1000" in report.claims[-1]["seen"] + report.claims[-2]["seen"]
+
+
+def test_an_auditd_that_misses_an_event_is_found_out(place: Path, journal: Journal, engines: dict[str, Engine]) -> None:
+    """Mutant: an audit log from which the writes were removed."""
+    with stage(place, journal, [engines["docker"]]) as here:
+        assert here.auditd
+        here.auditd = Auditd(here.auditd.log, ["true"])
+        assert failed(here.tell(1, shadow)) == ["auditd's log agrees"]
+
+
+@pytest.mark.parametrize("name", REAL)
+def test_a_killed_run_leaves_neither_image_nor_container(name: str, tmp_path: Path) -> None:
+    """What a run had imported, and what it had started from it, the next run takes away."""
+    with Journal(tmp_path) as killed:
+        (found,) = Choice([name]).find()
+        assert isinstance(found, Engine)
+        engine = with_image(found, killed)
+        subprocess.run(engine.command("run", "-d", engine.image, "sleep", "600"), check=True, capture_output=True)
+        killed.keep()
+    with Journal(tmp_path) as journal:
+        assert any(engine.image in line for line in journal.restored)
+    for words in (("ps", "-aq", "--filter", f"ancestor={engine.image}"), ("images", "-q", engine.image)):
+        said = subprocess.run(engine.command(*words), capture_output=True, text=True, check=False)
+        assert said.stdout == ""
