@@ -90,7 +90,14 @@ def _ps_row(row: dict[str, Any], length: int) -> tuple[str, ...]:
     if length < 64 and len(command) > 20:
         command = command[:19] + "\N{HORIZONTAL ELLIPSIS}"
     created = f"{_ago(row['Created'])} ago"
-    return row["Id"][:length], row["Image"], json.dumps(command), created, row["Status"], row["Names"][0][1:]
+    return (
+        row["Id"][:length],
+        row["Image"],
+        json.dumps(command, ensure_ascii=False),
+        created,
+        row["Status"],
+        row["Names"][0][1:],
+    )
 
 
 def _ago(moment: int) -> str:

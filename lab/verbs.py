@@ -73,7 +73,14 @@ def _row(container: Container, length: int) -> tuple[str, str, str, str, str, st
         "exited": f"Exited ({state.get('exit_code')}) {_ago(state.get('finished', 0))} ago",
     }[container.status]
     created = f"{_ago(container.config['created'])} ago"
-    return container.id[:length], container.config["image"], json.dumps(command), created, status, container.name
+    return (
+        container.id[:length],
+        container.config["image"],
+        json.dumps(command, ensure_ascii=False),
+        created,
+        status,
+        container.name,
+    )
 
 
 def _ago(moment: int) -> str:

@@ -171,9 +171,9 @@ def _clone(flags: int, spec: Spec) -> tuple[int, int]:
 
 def _child(link: Link, enter: Callable[[], NoReturn], loginuid: int | None) -> NoReturn:
     """Run enter(), which ends in exec; report what stopped it."""
-    os.close(link.status)
-    os.close(link.go)
     try:
+        os.close(link.status)
+        os.close(link.go)
         if loginuid is not None:
             process.stamp(loginuid)
         enter()
