@@ -23,10 +23,11 @@ from scenarios.login import Login
 from scenarios.real import LABS, REAL, Choice, with_image
 from scenarios.service import Daemon
 from scenarios.stage import Report, Stage, Story
-from scenarios.stories import STORIES
+from scenarios.stories import REAL_ONLY, STORIES
 from scenarios.terminal import FAILED, HELD, UNKNOWN, Pace, Screen
 from scenarios.traces import Traces
 
+ALL = (*STORIES, *REAL_ONLY)
 HELD_ALL, SOME_FAILED, SOME_UNKNOWN = 0, 1, 3
 SECOND_WITNESS = "auditd runs: its log must agree with what the lab reads from the kernel itself."
 ONE_WITNESS = "No auditd runs here: the lab reads the kernel's records itself, which needs none."
@@ -48,23 +49,23 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def demo(arguments: argparse.Namespace) -> int:
     """Tell the stories that were asked for."""
-    stories = _chosen(arguments.only)
+    stories = _chosen(arguments.only, arguments.engines)
     _refuse_what_cannot_be()
     screen = Screen(json=arguments.json, color=not arguments.no_color, pace=_pace(arguments))
     real_file = arguments.target or "/etc/shadow"
     before = Traces.now(real_file)
     with _stage(arguments, screen) as stage:
-        reports = [stage.tell(STORIES.index(story) + 1, story) for story in stories]
+        reports = [stage.tell(ALL.index(story) + 1, story) for story in stories]
     before.expect_same(Traces.now(real_file), stage.keys)
     return _conclude(reports, screen, arguments.json)
 
 
-def _chosen(names: Sequence[str]) -> list[Story]:
-    known = {story.NAME: story for story in STORIES}
+def _chosen(names: Sequence[str], engines: Sequence[str]) -> list[Story]:
+    known = {story.NAME: story for story in ALL}
     for name in names:
         if name not in known:
             raise InvalidArgument(f'there is no story "{name}"', f"there are: {', '.join(known)}")
-    return [known[name] for name in names] or list(STORIES)
+    return [known[name] for name in names] or list(ALL if REAL.keys() & set(engines) else STORIES)
 
 
 def _pace(arguments: argparse.Namespace) -> Pace:
@@ -176,7 +177,7 @@ def _conclude(reports: Sequence[Report], screen: Screen, as_json: bool) -> int:
 
 
 def list_stories(arguments: argparse.Namespace) -> int:
-    for number, story in enumerate(STORIES, 1):
+    for number, story in enumerate(ALL, 1):
         print(f"{number:2}  {story.NAME:12} {story.TITLE}")
     return 0
 

@@ -94,7 +94,7 @@ def start_dockerd(journal: Journal, home: Path) -> int:
     """Start one and wait until it answers; its pid. Raises MissingFeature if it does not."""
     log = home / "dockerd.log"
     pid = start(journal, dockerd(home), log=str(log))
-    _await(pid, lambda: _answers("docker", "--host", f"unix://{home}/docker.sock"), log)
+    await_ready(pid, lambda: _answers("docker", "--host", f"unix://{home}/docker.sock"), log)
     return pid
 
 
@@ -118,7 +118,7 @@ def _auditd(journal: Journal) -> Mapping[str, str]:
         (home / "auditd.conf").chmod(0o640)
         journal.note(ENABLED, was=status.enabled, auditd=0)
         pid = start(journal, ["auditd", "-n", "-c", str(home)], log=str(home / "log"))
-        _await(pid, lambda: control.status().pid == pid, home / "log")
+        await_ready(pid, lambda: control.status().pid == pid, home / "log")
     print(f"auditd: pid {pid}, {home}/audit.log")
     return {}
 
@@ -138,7 +138,7 @@ def _answers(*argv: str) -> bool:
     return subprocess.run([*argv, "version"], capture_output=True, check=False).returncode == 0
 
 
-def _await(pid: int, ready: Callable[[], bool], log: Path) -> None:
+def await_ready(pid: int, ready: Callable[[], bool], log: Path) -> None:
     """Return when the daemon is ready. Raises MissingFeature if it ends or takes too long."""
     pidfd = os.pidfd_open(pid)
     try:

@@ -166,6 +166,17 @@ def _undo_image(entry: dict[str, Any]) -> None:
         subprocess.run([*engine, "rmi", "--force", image], capture_output=True, check=False)
 
 
+def _undo_pause(entry: dict[str, Any]) -> None:
+    """End the process that keeps rootless podman's user namespace; its pid is in a file of podman's."""
+    path = Path(entry["path"])
+    with suppress(FileNotFoundError, ProcessLookupError):
+        pid = int(path.read_text(encoding="ascii"))
+        pidfd = os.pidfd_open(pid)
+        if Path(f"/proc/{pid}").stat().st_uid == path.stat().st_uid:  # a recycled pid would be another's
+            end_process(pidfd)
+        os.close(pidfd)
+
+
 def _undo_audit(entry: dict[str, Any]) -> None:
     watch.undo(entry["kind"], {name: value for name, value in entry.items() if name != "kind"})
 
@@ -176,6 +187,7 @@ UNDO: dict[str, Callable[[dict[str, Any]], None]] = {
     "image": _undo_image,
     "cgroup": _undo_cgroup,
     "network": _undo_network,
+    "pause": _undo_pause,
     "unit": _undo_unit,
     watch.RULE: _undo_audit,
     watch.ENABLED: _undo_audit,

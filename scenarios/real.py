@@ -73,18 +73,28 @@ def docker(before: Sequence[str] = (), after: Sequence[str] = ()) -> Engine:
     """Docker, by $DOCKER_HOST or the usual socket."""
     _installed("docker", "docker.io")
     host = {**settings(), **os.environ}.get("DOCKER_HOST", "")
-    missing = _dropped(peer_pid((host or DOCKER_SOCKET).removeprefix("unix://")))
+    missing = _dropped(peer_pid(docker_socket()))
     argv = ["docker", *(["--host", host] if host else []), *before]
     return Engine("docker", DAEMON, argv, run_options=after, privileged=missing or ["--privileged"])
+
+
+def docker_socket() -> str:
+    """The path of the socket that docker() asks."""
+    host = {**settings(), **os.environ}.get("DOCKER_HOST", DOCKER_SOCKET)
+    return host.removeprefix("unix://")
 
 
 ADAPTERS = {"podman": podman, "docker": docker}
 
 
-def with_image(engine: Engine, journal: Journal) -> Engine:
-    """The engine with the lab's image in it, until the journal is closed. Raises MissingFeature if it takes none."""
+def with_image(engine: Engine, journal: Journal | None) -> Engine:
+    """The engine with the lab's image in it, until the journal is closed. Raises MissingFeature if it takes none.
+
+    Without a journal the image stays, as in a storage that is removed as a whole.
+    """
     engine = replace(engine, image=f"{IMAGE}:{os.urandom(4).hex()}")
-    journal.note("image", argv=engine.command(), image=engine.image)
+    if journal:
+        journal.note("image", argv=engine.command(), image=engine.image)
     with tempfile.TemporaryFile() as tar:
         pack(tar)
         tar.seek(0)

@@ -50,6 +50,7 @@ FEATURES: dict[str, Callable[[], str]] = {
     "schemathesis": _module("schemathesis"),
     "setpriv": _program("setpriv"),
     "sudo": _program("sudo"),
+    "systemd-socket-activate": _program("systemd-socket-activate"),
     "systemd-nspawn": _program("systemd-nspawn"),
     "unshare": _program("unshare"),
 }

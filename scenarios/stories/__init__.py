@@ -15,9 +15,13 @@ from scenarios.stories import (
     run,
     shadow,
     trace,
+    variants,
 )
 
 STORIES: tuple[Story, ...] = (
     loginuid, run, shadow, trace, notify,
     rootless, inherit, frameup, attribution, mirror, gallery, crash, blindspot,
 )  # fmt: skip
+
+REAL_ONLY: tuple[Story, ...] = (variants,)
+"""Told only if a real engine is among the chosen."""

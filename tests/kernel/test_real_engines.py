@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import pwd
 import subprocess
 import sys
 import tempfile
@@ -21,7 +23,7 @@ from scenarios.login import Login
 from scenarios.real import REAL, Choice, with_image
 from scenarios.service import Daemon
 from scenarios.stage import Report, Stage, Story
-from scenarios.stories import crash, frameup, inherit, mirror, run, shadow
+from scenarios.stories import crash, frameup, inherit, mirror, run, shadow, variants
 from scenarios.terminal import FAILED, HELD, Screen
 
 pytestmark = pytest.mark.needs("root", "audit", "sudo", "setpriv", "podman", "docker", "auditd", "ausearch")
@@ -73,10 +75,10 @@ def engines(journal: Journal) -> dict[str, Engine]:
 
 
 @contextmanager
-def stage(place: Path, journal: Journal, chosen: list[Engine]) -> Iterator[Stage]:
+def stage(place: Path, journal: Journal, chosen: list[Engine], uid: int = USER) -> Iterator[Stage]:
     """A stage that compares these; the lab's own engines stand by."""
     scripts = Path(sys.executable).parent
-    with Daemon(journal, str(place / "labd.sock"), str(place / "state")) as daemon, Login(USER) as login:
+    with Daemon(journal, str(place / "labd.sock"), str(place / "state")) as daemon, Login(uid) as login:
         own: dict[Model, Engine] = {
             FORK: Engine("podmanish", FORK, [str(scripts / "podmanish"), "--root", str(place / "fork")]),
             DAEMON: Engine("dockerish", DAEMON, [str(scripts / "dockerish"), "--host", f"unix://{daemon.path}"]),
@@ -156,3 +158,24 @@ def test_a_killed_run_leaves_neither_image_nor_container(name: str, tmp_path: Pa
     for words in (("ps", "-aq", "--filter", f"ancestor={engine.image}"), ("images", "-q", engine.image)):
         said = subprocess.run(engine.command(*words), capture_output=True, text=True, check=False)
         assert said.stdout == ""
+
+
+@pytest.fixture
+def user() -> Iterator[pwd.struct_passwd]:
+    """A user with a name, whom rootless podman needs."""
+    name = f"labtest{os.getpid()}"
+    subprocess.run(["useradd", "--no-create-home", name], check=True)
+    yield pwd.getpwnam(name)
+    subprocess.run(["userdel", "--force", name], check=True, capture_output=True)
+
+
+@pytest.mark.needs("systemd-socket-activate")
+def test_the_variants_hand_down_what_their_parents_have(
+    place: Path, user: pwd.struct_passwd, engines: dict[str, Engine]
+) -> None:
+    """Rootless podman keeps the user; a service, a group's socket and exec do not. No process of the user's is left."""
+    with Journal(place / "variants") as journal, stage(place, journal, list(engines.values()), user.pw_uid) as here:
+        report = here.tell(1, variants)
+    shown = [claim["claim"] for claim in report.claims if claim["verdict"] == HELD]
+    assert len(shown) >= 5 and not failed(report), report.claims
+    assert subprocess.run(["pgrep", "-u", str(user.pw_uid), "-r", "S,R,D"], check=False).returncode == 1

@@ -1,0 +1,155 @@
+"""The real engines in their other shapes: rootless, remote, through a group, exec. Whom does each hand down?"""
+
+import os
+import pwd
+import shutil
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from pathlib import Path
+
+from lab.errors import MissingFeature
+from lab.identity import UNSET, name_of
+from scenarios.daemons import await_ready
+from scenarios.engines import DAEMON, FORK, Engine
+from scenarios.journal import DIRECTORY, end_process
+from scenarios.real import REAL, docker_socket, with_image
+from scenarios.service import start
+from scenarios.stage import Outcome, Stage
+
+NAME = "variants"
+TITLE = "The other shapes of Podman and Docker"
+WORKLOAD = ("sh", "-c", "echo $(cat /proc/self/loginuid); exec cat")
+
+
+def play(stage: Stage) -> None:
+    real = {engine.name: engine for engine in [*stage.each(FORK), *stage.each(DAEMON)] if engine.name in REAL}
+    if not real:
+        raise MissingFeature("no real engine was chosen", "--engines podman,docker")
+    if stage.user_id == 0:
+        raise MissingFeature("root is logged in, and this is about an ordinary user", "choose one with --as")
+    rows = []
+    for title, show in SHOWN.items():
+        stage.say(f"\n{title}:")
+        try:
+            outcome = show(stage, real)
+        except MissingFeature as missing:
+            stage.say(f"  Not shown here: {missing.message}; {missing.hint}")
+            rows.append([title, "-", "not shown"])
+        else:
+            seen = "?" if outcome.loginuid is None else name_of(outcome.loginuid)
+            rows.append([title, str(outcome.printed), seen])
+    stage.screen.table(["", "inside", "the host's /proc"], rows)
+
+
+def rootless_podman(stage: Stage, real: Mapping[str, Engine]) -> Outcome:
+    engine = rootless(stage, chosen(real, "podman"))
+    outcome = stage.run_watched(engine, WORKLOAD)
+    stage.expect(outcome.loginuid == stage.user_id, f"rootless podman hands on {stage.user}", outcome.loginuid)
+    stage.expect(outcome.printed == 0, "which its own user namespace shows as 0", outcome.printed)
+    return outcome
+
+
+def remote_podman(stage: Stage, real: Mapping[str, Engine]) -> Outcome:
+    """A service that a socket's first connection starts, as systemd would: nobody's."""
+    podman = chosen(real, "podman")
+    if not shutil.which("systemd-socket-activate"):
+        raise MissingFeature("systemd-socket-activate is not installed", "apt install systemd")
+    socket = place(stage, 0) / "podman.sock"
+    words = ["systemd-socket-activate", "-l", str(socket), *podman.argv, "system", "service", "--time=60"]
+    pid = start(stage.journal, words, log=str(socket.with_suffix(".log")))
+    pidfd = os.pidfd_open(pid)
+    try:
+        await_ready(pid, lambda: listening(socket), socket.with_suffix(".log"))
+        engine = replace(podman, model=DAEMON, argv=["podman", "--remote", "--url", f"unix://{socket}"])
+        return nobody(stage, "podman --remote", stage.run_watched(engine, WORKLOAD))
+    finally:
+        end_process(pidfd)
+        os.close(pidfd)
+
+
+def listening(socket: Path) -> bool:
+    """Whether it may be connected to; a trial would be the first connection. /proc/net/unix: flag SO_ACCEPTCON."""
+    rows = Path("/proc/net/unix").read_text(encoding="utf-8").splitlines()
+    return any(row.endswith(f" {socket}") and row.split()[3] == "00010000" for row in rows)
+
+
+def group_member(stage: Stage, real: Mapping[str, Engine]) -> Outcome:
+    engine = chosen(real, "docker")
+    group = Path(docker_socket()).stat().st_gid
+    if group == 0:
+        raise MissingFeature("docker's socket belongs to root's own group", "groupadd docker, and restart docker")
+    return nobody(stage, "docker, without sudo", stage.run_watched(engine, WORKLOAD, wrapper=become(stage, group)))
+
+
+def docker_exec(stage: Stage, real: Mapping[str, Engine]) -> Outcome:
+    """A process of the user's asks; a process of the daemon's is started in a container that runs already."""
+    engine, name = chosen(real, "docker"), f"lab-{os.urandom(4).hex()}"
+    stage.shell(*engine.command("run", "-d", "--name", name, *engine.run_options, engine.image, "sleep", "600"))
+    outcome = stage.shell(*engine.command("exec", name, "cat", "/proc/self/loginuid"))
+    stage.quiet(*engine.command("rm", "--force", name))
+    stage.expect(outcome.printed == UNSET, "docker exec hands on nobody", outcome.printed)
+    return outcome
+
+
+def rootless_docker(stage: Stage, real: Mapping[str, Engine]) -> Outcome:
+    """One that the user runs already: starting it needs a user session of systemd's, and subordinate ids."""
+    if not shutil.which("dockerd-rootless.sh"):
+        raise MissingFeature("dockerd-rootless.sh is not installed", "docs.docker.com, Rootless mode")
+    socket = Path(f"/run/user/{stage.user_id}/docker.sock")
+    if not socket.exists():
+        raise MissingFeature(
+            f"{stage.user} runs no rootless dockerd", "as that user: dockerd-rootless-setuptool.sh install"
+        )
+    own = replace(chosen(real, "docker"), sudo=become(stage), argv=["docker", "--host", f"unix://{socket}"])
+    outcome = stage.run_watched(with_image(own, stage.journal), WORKLOAD)
+    stage.expect(outcome.loginuid == stage.user_id, f"a daemon of {stage.user}'s own hands on {stage.user}",
+                 outcome.loginuid)  # fmt: skip
+    return outcome
+
+
+SHOWN: Mapping[str, Callable[[Stage, Mapping[str, Engine]], Outcome]] = {
+    "rootless podman": rootless_podman,
+    "podman --remote, socket-activated": remote_podman,
+    "docker, by its group": group_member,
+    "docker exec": docker_exec,
+    "rootless dockerd": rootless_docker,
+}
+
+
+def nobody(stage: Stage, what: str, outcome: Outcome) -> Outcome:
+    stage.expect(outcome.printed == UNSET and outcome.loginuid == UNSET, f"{what} hands on nobody", outcome.printed)
+    return outcome
+
+
+def chosen(real: Mapping[str, Engine], name: str) -> Engine:
+    if name not in real:
+        raise MissingFeature(f"{name} was not chosen", f"--engines {name}")
+    return real[name]
+
+
+def place(stage: Stage, owner: int) -> Path:
+    """A directory of that user's for the length of the story."""
+    home = DIRECTORY / f"variants-{os.urandom(4).hex()}"
+    stage.journal.note("directory", path=str(home))
+    home.mkdir(mode=0o700)
+    os.chown(home, owner, owner)
+    return home
+
+
+def become(stage: Stage, *groups: int) -> list[str]:
+    extra = f"--groups={','.join(map(str, groups))}" if groups else "--clear-groups"
+    return ["setpriv", f"--reuid={stage.user_id}", f"--regid={stage.user_id}", extra]
+
+
+def rootless(stage: Stage, podman: Engine) -> Engine:
+    """Podman as the user, with a storage of the story's own."""
+    try:
+        pwd.getpwuid(stage.user_id)
+    except KeyError:
+        raise MissingFeature(f"uid {stage.user_id} has no name, which rootless podman needs", "use --as NAME") from None
+    home = place(stage, stage.user_id)
+    settings = podman.argv[1:-1] if podman.argv[0] == "env" else []
+    argv = ["env", f"HOME={home}", f"XDG_RUNTIME_DIR={home}", *settings, "podman", "--root", f"{home}/root"]
+    argv += ["--runroot", f"{home}/run", "--storage-driver", "vfs"]
+    stage.journal.note("pause", path=f"{home}/libpod/tmp/pause.pid")
+    return with_image(replace(podman, argv=argv, sudo=become(stage)), None)
