@@ -17,7 +17,7 @@ from typing import NoReturn
 from lab.errors import LabError, from_bytes
 from lab.identity import loginuid, open_session, sessionid
 from lab.runtime import exit_code
-from lab.syscalls import set_process_name
+from lab.syscalls import close_range, set_process_name
 
 MESSAGE = 1 << 20
 
@@ -64,6 +64,9 @@ def _serve(uid: int, channel: socket.socket) -> NoReturn:
     try:
         os.setsid()
         set_process_name("login-session")
+        # Nothing of the stage's: above all not its lock, which must be free when the stage is killed.
+        close_range(3, channel.fileno() - 1)
+        close_range(channel.fileno() + 1, 2**32 - 1)
         open_session(uid)
     except LabError as error:
         channel.send(error.to_bytes())
