@@ -157,7 +157,12 @@ def _undo_unit(entry: dict[str, Any]) -> None:
 
 def _undo_image(entry: dict[str, Any]) -> None:
     """Remove an image of the lab's own from a real engine, and its containers; its name is random, so they are ours."""
-    engine, image = entry["argv"], entry["image"]
+    image = entry["image"]
+    # Podman refuses to start with a CONTAINERS_CONF that is gone meanwhile, as after engines-down.
+    gone = [
+        word for word in entry["argv"] if word.startswith("CONTAINERS_") and not Path(word.partition("=")[2]).exists()
+    ]
+    engine = [word for word in entry["argv"] if word not in gone]
     with suppress(FileNotFoundError):  # the engine was uninstalled meanwhile
         words = [*engine, "ps", "--all", "--quiet", "--filter", f"ancestor={image}"]
         listed = subprocess.run(words, capture_output=True, text=True, check=False)

@@ -20,7 +20,7 @@ from scenarios.auditd import Auditd
 from scenarios.engines import DAEMON, FORK, Engine, Model
 from scenarios.journal import Journal
 from scenarios.login import Login
-from scenarios.real import REAL, Choice, with_image
+from scenarios.real import REAL, Choice, pack, with_image
 from scenarios.service import Daemon
 from scenarios.stage import Report, Stage, Story
 from scenarios.stories import crash, frameup, inherit, mirror, run, shadow, variants
@@ -158,6 +158,25 @@ def test_a_killed_run_leaves_neither_image_nor_container(name: str, tmp_path: Pa
     for words in (("ps", "-aq", "--filter", f"ancestor={engine.image}"), ("images", "-q", engine.image)):
         said = subprocess.run(engine.command(*words), capture_output=True, text=True, check=False)
         assert said.stdout == ""
+
+
+def test_an_image_goes_though_podmans_settings_went_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where CONTAINERS_CONF named a file that is no more, `lab restore` still finds and removes the image."""
+    settings = tmp_path / "containers.conf"
+    settings.write_text("[containers]\n")
+    monkeypatch.setenv("CONTAINERS_CONF", str(settings))
+    with Journal(tmp_path) as journal:
+        (podman,) = Choice(["podman"]).find()
+        assert isinstance(podman, Engine)
+        words = podman.command("import", "-", image := "loginuid-lab/host:gone")
+        journal.note("image", argv=podman.command(), image=image)
+        with tempfile.TemporaryFile() as tar:
+            pack(tar)
+            tar.seek(0)
+            subprocess.run(words, stdin=tar, check=True, capture_output=True)
+        settings.unlink()
+    monkeypatch.delenv("CONTAINERS_CONF")
+    assert subprocess.run(["podman", "images", "-q", image], capture_output=True, check=True).stdout == b""
 
 
 @pytest.fixture
