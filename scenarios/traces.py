@@ -15,7 +15,7 @@ from lab.runtime.rootfs import STAGING
 from scenarios.journal import DIRECTORY
 
 OWN_KEY = "lab-"
-OWN_PLACES = (str(DIRECTORY), STATE)
+OWN_PLACES = (f"{DIRECTORY}/", f"{STATE}/")
 
 
 @dataclass(frozen=True)
