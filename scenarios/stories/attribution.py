@@ -1,7 +1,6 @@
 """Can a daemon do better? It can ask the kernel who connected. Then break it."""
 
 import os
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -9,7 +8,7 @@ from pathlib import Path
 from lab.audit.records import Event
 from lab.audit.watch import Watch
 from lab.identity import UNSET, name_of
-from scenarios.engines import DAEMON, Engine, lab_engines
+from scenarios.engines import DAEMON, Engine, lab_engines, script
 from scenarios.journal import DIRECTORY
 from scenarios.service import Daemon
 from scenarios.stage import Stage
@@ -89,9 +88,7 @@ def touch(stage: Stage, engine: Engine) -> None:
 
 def attack(stage: Stage, name: str, home: Path) -> int:
     """One of scenarios.attacks; its exit code."""
-    python = Path(sys.executable)
-    program = str(python.relative_to(Path.cwd())) if python.is_relative_to(Path.cwd()) else str(python)
-    words = (program, "-m", "scenarios.attacks", name, str(home / "socket"), stage.target, str(OTHER))
+    words = (script("python"), "-m", "scenarios.attacks", name, str(home / "socket"), stage.target, str(OTHER))
     return stage.shell(*stage.sudo, *words).exit_code
 
 
