@@ -18,6 +18,7 @@ from pathlib import Path
 
 import pytest
 from private_labd import CHECKOUT, Labd
+from support import processes_with
 
 pytestmark = pytest.mark.needs("root")
 GIBIBYTE = 1 << 30
@@ -173,8 +174,10 @@ def test_a_shell_in_a_terminal(labd: Labd) -> None:
     """exec -it: an interactive shell gets the keys, Ctrl-C included, and its exit code comes back."""
     labd.dockerish("run", "-d", "--name", "shell", "host", "sleep", "100")
     running, master = terminal(labd, "exec", "-it", "shell", "sh")
-    os.write(master, b"tty; sleep 100\n")
+    os.write(master, b"tty; sleep 4711\n")
     read_until(master, b"/dev/pts/0")
+    while not processes_with("4711"):  # between the two commands a Ctrl-C finds no foreground group to go to
+        time.sleep(0.01)
     os.write(master, b"\x03")
     os.write(master, b"exit 5\n")
     read_until(master, b"exit 5")
