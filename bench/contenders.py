@@ -25,6 +25,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from lab import syscalls
+from lab.runtime.rootfs import MASKED, PRIVATE, READONLY
+from lab.spec import DEFAULT_CAPABILITIES, DEFAULT_PATH
 
 CHECKOUT = Path(__file__).parent.parent
 SCRIPTS = CHECKOUT / ".venv/bin"
@@ -35,6 +37,7 @@ BWRAP = (
     "bwrap --ro-bind / / --dev /dev --proc /proc --tmpfs /tmp --tmpfs /run "
     "--unshare-pid --unshare-ipc --unshare-uts --die-with-parent true"
 )  # fmt: skip
+BWRAP_MASKS = ("/proc/sysrq-trigger",)  # its --proc covers it already
 ACTIVATED = """
 import os, sys
 if int(sys.argv[1]) != 3:
@@ -68,12 +71,31 @@ def contenders(place: Path, stack: ExitStack) -> list[Contender]:
         Contender("podmanish", [str(SCRIPTS / "podmanish"), "--root", str(place / "fork"), *RUN]),
         Contender("dockerish", [str(SCRIPTS / "dockerish"), "--host", f"unix://{labd}", *RUN]),
         _installed("bwrap", BWRAP.split()),
+        _installed("bwrap, same container", same_container()),
         _installed("unshare", ["unshare", "-fpm", "--mount-proc", "true"]),
         _runc(place, rootfs),
         *_podman(place, rootfs, stack),
         *_docker(place, rootfs, stack, labd),
     ]
     return [_tried(contender) for contender in found]
+
+
+def same_container() -> list[str]:
+    """bwrap(1) told to make what lab.runtime makes: its root, mounts, masks, capabilities, hostname, environment."""
+    words = ["bwrap", "--unshare-pid", "--unshare-ipc", "--unshare-uts", "--die-with-parent", "--new-session"]
+    words += ["--hostname", "lab", "--clearenv", "--setenv", "PATH", DEFAULT_PATH]
+    for entry in sorted(Path("/").iterdir()):
+        if entry.is_symlink():
+            words += ["--symlink", str(entry.readlink()), str(entry)]
+        elif entry.is_dir() and entry.name not in PRIVATE:
+            words += ["--ro-bind", str(entry), str(entry)]
+    words += ["--proc", "/proc", "--ro-bind", "/sys", "/sys", "--dev", "/dev", "--mqueue", "/dev/mqueue"]
+    words += [word for path in ("/run", "/tmp", "/var/tmp") for word in ("--tmpfs", path)]
+    words += [word for path in READONLY if path not in BWRAP_MASKS for word in ("--ro-bind", path, path)]
+    for path in filter(os.path.exists, MASKED):
+        words += ["--tmpfs", path] if Path(path).is_dir() else ["--ro-bind", "/dev/null", path]
+    capabilities = [word for name in DEFAULT_CAPABILITIES for word in ("--cap-add", name)]
+    return [*words, "--cap-drop", "ALL", *capabilities, "true"]
 
 
 def _unmount_below(place: Path) -> None:

@@ -8,13 +8,14 @@ from __future__ import annotations
 import argparse
 import json
 import platform
+import random
 import subprocess
 import sys
 import tempfile
 from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
-from time import perf_counter
+from time import perf_counter, sleep
 from typing import Any
 
 from rich.console import Console
@@ -29,9 +30,12 @@ from lab.audit.probe import probe
 RATIOS = (  # slower, faster, at least (or at most, if negative) so many times
     ("podman", "podmanish", 12.0),
     ("podmanish", "bwrap", -4.0),
+    ("podmanish", "bwrap, same container", -4.0),
     ("docker", "dockerish", 3.0),
     ("docker", "docker on labd", 4.0),
 )
+
+REST = 0.05  # seconds
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -66,11 +70,17 @@ def machine() -> dict[str, str]:
 
 
 def timed(found: Sequence[Contender], rounds: int) -> dict[str, float]:
-    """Median milliseconds of each command; they take turns, so that a busy moment hits all alike."""
+    """Median milliseconds of each command.
+
+    They take turns, so that a busy moment hits all alike, in another order each round, after a moment's REST: what
+    dockerd still tidies up in the background is not always on the same neighbour's bill.
+    """
     able = [contender for contender in found if not contender.reason]
     times: dict[str, list[float]] = {contender.name: [] for contender in able}
     for _ in track(range(rounds), "commands", console=Console(stderr=True), transient=True):
+        random.shuffle(able)
         for contender in able:
+            sleep(REST)
             begin = perf_counter()
             subprocess.run(contender.command, check=True, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
             times[contender.name].append(perf_counter() - begin)

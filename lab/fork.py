@@ -58,8 +58,9 @@ class Forker:
             self.handed = Handed(options.sdnotify)
             self.handed.hand_on(spec)
         config = {"image": image.name, "spec": spec.to_dict(), "rm": options.rm, "label": options.label}
-        container = self.store.create(container_id, options.name or container_id[:12], config, os.getpid())
-        if layer:
+        container = self.store.plan(container_id, options.name or container_id[:12], config, os.getpid())
+        if layer:  # the container's root is there before the container; otherwise _record_start() adds it
+            self.store.add(container)
             os.makedirs(f"{layer}/upper")
             os.makedirs(f"{layer}/work")
         if options.detach:
@@ -85,10 +86,11 @@ class Forker:
                 spec,
                 stdio.child if stdio else (),
                 listen_fds,
-                meanwhile=lambda pid: container.started(pid, os.getpid()),
+                before_exec=lambda pid: self._record_start(container, pid),
             )
         except LabError as failure:
-            container.save_state(status="created", monitor=0, exit_code=failure.exit_code, error=failure.message)
+            if os.path.exists(container.path):
+                container.save_state(status="created", monitor=0, exit_code=failure.exit_code, error=failure.message)
             raise
         if self.handed:
             self.handed.tell_started()
@@ -127,9 +129,14 @@ class Forker:
             self.store.remove(container)
         os._exit(0)
 
+    def _record_start(self, container: Container, pid: int) -> None:
+        if not os.path.exists(container.path):
+            self.store.add(container)
+        container.started(pid, os.getpid())
+
     def _record_end(self, container: Container, code: int) -> None:
         try:
-            container.exited(code)
+            self.store.end(container, code)
         except OSError as error:  # a full disk must not cost the caller the exit code, too
             print(f"podmanish: cannot record the end of {container.name}: {error.strerror}", file=sys.stderr)
 

@@ -107,24 +107,46 @@ class Store:
         self.root = root
 
     def create(self, container_id: str, name: str, config: dict[str, Any], monitor: int = 0) -> Container:
-        """Reserve id and name. Raises NameInUse, InvalidArgument for a name that Docker would not take.
+        """plan() and add()."""
+        container = self.plan(container_id, name, config, monitor)
+        self.add(container)
+        return container
+
+    def plan(self, container_id: str, name: str, config: dict[str, Any], monitor: int = 0) -> Container:
+        """A container that is not on disk yet. Raises InvalidArgument for a name that Docker would not take.
 
         monitor is the process that is about to start it, if there is one: should it die first, that is the end.
         """
         check_name(name)
-        path = f"{self.root}/containers/{container_id}"
         state = {"status": "created", "monitor": monitor, "monitor_start_time": monitor and start_time(monitor)}
+        config = {"name": name, "created": time.time_ns(), **config}
+        return Container(f"{self.root}/containers/{container_id}", config, state)
+
+    def add(self, container: Container) -> None:
+        """Reserve its id and name, write it to disk. Raises NameInUse."""
         with self._lock():
-            self._take_name(name, container_id)
-            container = Container(path, {"name": name, "created": time.time_ns(), **config}, state)
+            self._take_name(container.name, container.id)
             try:
-                os.makedirs(path, 0o700)
+                os.makedirs(container.path, 0o700)
                 container.save_config()
                 container.save_state()
             except OSError:  # the disk is full
-                self._drop(name, container_id)
+                self._drop(container.name, container.id)
                 raise
-        return container
+
+    def end(self, container: Container, code: int) -> None:
+        """Record that it ended with this exit code, or remove it at once if it is `--rm` and nobody waits to hear."""
+        if container.config["rm"] and self._remove_unless_kept(container):
+            return
+        container.exited(code)
+
+    def _remove_unless_kept(self, container: Container) -> bool:
+        try:
+            with Lock(container.path, fcntl.LOCK_EX | fcntl.LOCK_NB), self._lock():
+                self._drop(container.name, container.id)
+        except (BlockingIOError, FileNotFoundError):
+            return False
+        return True
 
     def find(self, reference: str) -> Container:
         """By name, id or unambiguous beginning of an id. Raises NoSuchContainer."""

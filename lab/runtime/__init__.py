@@ -44,21 +44,22 @@ def spawn(
     preserve_fds: int = 0,
     *,
     loginuid: int | None = None,
-    meanwhile: Callable[[int], None] | None = None,
+    before_exec: Callable[[int], None] | None = None,
 ) -> Process:
     """Start a container; returns when its command has been exec'ed.
 
     stdio holds the three descriptors that become 0, 1 and 2; with spec.tty they are not used. So many descriptors from
     3 on go in as they are: preserve_fds, as runc's option. loginuid is stamped on it: a fork inherits, so only a daemon
-    has a use for that. meanwhile is called with the pid while the child builds its root, on another processor. Raises
-    CommandNotFound, CommandNotExecutable or CannotStart, and then nothing is left of the container.
+    has a use for that. before_exec is called with the pid while the child builds its root, on another processor; the
+    command is exec'ed only after it has returned. Raises CommandNotFound, CommandNotExecutable or CannotStart, and then
+    nothing is left of the container.
     """
     flags = NAMESPACES | (CLONE_NEWUSER if spec.uid_mappings else 0) | (CLONE_NEWNET if spec.network == "none" else 0)
     link = Link(spec.tty)
     pid, pidfd = _clone(flags, spec)
     if pid == 0:
         _child(link, lambda: process.first(spec, stdio, link, preserve_fds), loginuid)
-    return link.finish(pid, pidfd, spec, meanwhile)
+    return link.finish(pid, pidfd, spec, before_exec)
 
 
 def spawn_into(pidfd: int, spec: Spec, stdio: Sequence[int] = (0, 1, 2), *, loginuid: int | None = None) -> Process:
@@ -95,7 +96,8 @@ class Link:
     """What ties a caller to the child that it is about to clone.
 
     status   the child writes why it failed; end of file means that exec has happened
-    go       the child waits for one byte; end of file tells it that the caller died
+    go       the child waits for a byte before it builds in a user namespace, whose ids the caller maps, and for one
+             before exec; end of file tells it that the caller died
     console  the socket on which it sends its terminal's master side, if it has one
     """
 
@@ -109,7 +111,7 @@ class Link:
             self.console, self.child_console = socket.socketpair()
 
     def finish(
-        self, pid: int, pidfd: int, spec: Spec | None, meanwhile: Callable[[int], None] | None = None
+        self, pid: int, pidfd: int, spec: Spec | None, before_exec: Callable[[int], None] | None = None
     ) -> Process:
         """The caller's side: map ids, let the child go, wait for exec. Raises what the child reported."""
         os.close(self.child_status)
@@ -119,9 +121,10 @@ class Link:
         try:
             if spec and spec.uid_mappings:
                 process.write_id_mappings(pid, spec)
+                self._let_go()
+            if before_exec:
+                before_exec(pid)
             self._let_go()
-            if meanwhile:
-                meanwhile(pid)
             failure = self._read_failure()
         except LabError as error:
             failure = error

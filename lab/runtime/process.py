@@ -24,10 +24,10 @@ TIOCSCTTY, TIOCGWINSZ, TIOCSWINSZ = 0x540E, 0x5413, 0x5414  # ioctl_tty(2)
 
 def first(spec: Spec, stdio: Sequence[int], link: Link, preserve_fds: int) -> NoReturn:
     """Become the first process of a new container: pid 1 of its pid namespace."""
-    _await_go(link)
     if spec.init:
         from lab.runtime import init  # must come before the root changes, and most do without
     if spec.uid_mappings:
+        _await_go(link)
         os.setresuid(0, 0, 0)
         os.setresgid(0, 0, 0)
     os.setsid()
@@ -62,7 +62,6 @@ def join(pidfd: int, spec: Spec, stdio: Sequence[int], link: Link, reply: int) -
         os.write(reply, str(pid).encode())
         os._exit(0)
     os.close(reply)
-    _await_go(link)
     os.setsid()
     os.umask(0o022)
     _connect_stdio(spec, stdio, link)
@@ -87,7 +86,7 @@ def execute(spec: Spec, link: Link) -> NoReturn:
     )
     _change_directory(spec.cwd)
     syscalls.prctl(syscalls.PR_SET_PDEATHSIG, SIGKILL)  # after setuid(2), which clears it
-    _exit_if_orphaned(link)
+    _await_go(link)  # the engine may have died before the prctl(2); getppid() is 0 in here, alive or not
     for number in (SIGPIPE, SIGXFSZ):  # which Python ignores
         syscalls.signal_default(number)
     _exec(spec.args, {"HOME": identity.home, **spec.env})
@@ -122,17 +121,6 @@ def _write(path: str, text: str) -> None:
 
 def _await_go(link: Link) -> None:
     if os.read(link.child_go, 1) != b"g":
-        os._exit(125)
-
-
-def _exit_if_orphaned(link: Link) -> None:
-    # The engine may have died before PR_SET_PDEATHSIG; getppid() is 0 in here, alive or not, but its pipe tells.
-    os.set_blocking(link.child_go, False)
-    try:
-        orphaned = os.read(link.child_go, 1) == b""
-    except BlockingIOError:
-        orphaned = False
-    if orphaned:
         os._exit(125)
 
 

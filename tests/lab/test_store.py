@@ -155,3 +155,17 @@ def test_a_log_cut_short_ends_there(tmp_path: Path) -> None:
     for length in range(path.stat().st_size - 1, path.stat().st_size - 25, -1):
         os.truncate(path, length)
         assert [data for _, _, data, _ in logs.read(str(path))] == [b"whole"]
+
+
+def test_the_end_of_rm_is_told_to_those_who_wait(store: Store) -> None:
+    """`--rm`: gone at once if nobody waits; else the exit code stays until the last who waits has read it."""
+    unheard = store.create(new_id(), "unheard", {**CONFIG, "rm": True})
+    store.end(unheard, 3)
+    assert not Path(unheard.path).exists()
+    awaited = store.create(new_id(), "awaited", {**CONFIG, "rm": True})
+    with awaited.kept():
+        store.end(awaited, 3)
+        assert store.find("awaited").state["exit_code"] == 3
+    kept = store.create(new_id(), "kept", {**CONFIG, "rm": False})
+    store.end(kept, 3)
+    assert store.find("kept").state["exit_code"] == 3
