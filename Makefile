@@ -4,7 +4,8 @@
 BIN := .venv/bin
 # Bytecode saves each command 100 ms and more.
 unexport PYTHONDONTWRITEBYTECODE
-.PHONY: help venv venv-dev demo test stress bench engines-up engines-down lint doctor clean
+.PHONY: help venv venv-dev demo demo-here talk talk-here doctor doctor-here ssh test test-vm stress bench \
+  engines-up engines-down lint clean
 
 help:  ## what there is (this)
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' Makefile | expand -t 16
@@ -15,10 +16,32 @@ venv:  ## the commands podmanish, dockerish, labd and lab, in .venv/bin
 venv-dev:
 	@tools/setup venv dev
 
-demo:  ## all scenarios on this machine, as root; ARGS="--auto" and others are lab demo's
+demo:  ## all scenarios: in the Vagrant guest if it is up, else here, as root; ARGS="--auto" and others are lab demo's
+	@tools/where demo "$(ARGS)"
+
+demo-here:
 	@tools/setup root demo
 	@tools/setup venv
 	@$(BIN)/lab demo $(ARGS)
+
+talk:  ## the same for a speaker: a key for each step; ARGS="--only run,shadow"
+	@tools/where talk "$(ARGS)"
+
+talk-here:
+	@tools/setup venv
+	@$(BIN)/lab demo --pause $(ARGS)
+
+doctor:  ## what that machine can show, and why not
+	@tools/where doctor "$(ARGS)"
+
+doctor-here: venv
+	@$(BIN)/lab doctor $(ARGS)
+
+ssh:  ## a shell in the guest; AS=dwalsh: as that user
+	@tools/where ssh $(AS)
+
+test-vm:  ## vagrant up, everything in the guest, vagrant destroy; KEEP=1 keeps it
+	@tools/test-vm
 
 test:  ## all tests but the long ones; as root, those of the kernel too. ARGS are pytest's
 	@tools/setup wanted $(TEST_PACKAGES)
@@ -50,9 +73,6 @@ lint: venv-dev  ## ruff and mypy
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
-
-doctor: venv  ## what this machine can show, and why not
-	@$(BIN)/lab doctor $(ARGS)
 
 clean:  ## remove what make made
 	@rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis bench/results.json ./*.egg-info

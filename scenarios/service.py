@@ -12,6 +12,7 @@ import socket
 import struct
 import subprocess
 import sys
+import time
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -41,7 +42,7 @@ class Daemon:
         loginuid: int = UNSET,
     ) -> None:
         self.path = path
-        self.pid = peer_pid(path)
+        self.pid = _awake(path)
         self.started_here = self.pid == 0
         if self.started_here:
             labd = str(Path(sys.executable).parent / "labd")
@@ -80,6 +81,18 @@ def peer_pid(path: str) -> int:
         credentials = connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i"))
     pid: int = struct.unpack("3i", credentials)[0]
     return pid
+
+
+def _awake(path: str) -> int:
+    """peer_pid(), once systemd, which listens in place of a daemon with a socket unit, has started the daemon."""
+    for _ in range(START_SECONDS * 10):
+        pid = peer_pid(path)
+        if pid != 1:
+            return pid
+        time.sleep(0.1)
+    raise DaemonUnreachable(
+        f"systemd listens on {path}, but its service does not come up", "journalctl -u labd.service says why"
+    )
 
 
 def start(journal: Journal, argv: Sequence[str], loginuid: int = UNSET, log: str = os.devnull) -> int:
