@@ -4,7 +4,7 @@
 BIN := .venv/bin
 # Bytecode saves each command 100 ms and more.
 unexport PYTHONDONTWRITEBYTECODE
-.PHONY: help venv venv-dev demo demo-here talk talk-here doctor doctor-here ssh test test-vm stress bench \
+.PHONY: help venv venv-dev demo talk doctor ssh test test-vm stress bench \
   engines-up engines-down lint clean
 
 help:  ## what there is (this)
@@ -17,25 +17,13 @@ venv-dev:
 	@tools/setup venv dev
 
 demo:  ## all scenarios: in the Vagrant guest if it is up, else here, as root; ARGS="--auto" and others are lab demo's
-	@tools/where demo "$(ARGS)"
+	@tools/where demo $(ARGS)
 
-demo-here:
-	@tools/setup root demo
-	@tools/setup venv
-	@$(BIN)/lab demo $(ARGS)
-
-talk:  ## the same for a speaker: a key for each step; ARGS="--only run,shadow"
-	@tools/where talk "$(ARGS)"
-
-talk-here:
-	@tools/setup venv
-	@$(BIN)/lab demo --pause $(ARGS)
+talk:  ## the same for a speaker, a key for each step; ARGS="--only run,shadow"
+	@tools/where talk $(ARGS)
 
 doctor:  ## what that machine can show, and why not
-	@tools/where doctor "$(ARGS)"
-
-doctor-here: venv
-	@$(BIN)/lab doctor $(ARGS)
+	@tools/where doctor $(ARGS)
 
 ssh:  ## a shell in the guest; AS=dwalsh: as that user
 	@tools/where ssh $(AS)
