@@ -1,4 +1,4 @@
-"""tools/where: which machine a make target runs on. `vagrant` is played by a script here; make test-vm has the real one."""
+"""tools/where: which machine plays the demo. A script is the `vagrant` here; `make test-vm` has the real one."""
 
 from __future__ import annotations
 

@@ -436,7 +436,8 @@ def test_terminal_input(podmanish: Podmanish) -> None:
     """With -it what is typed goes in, Ctrl-C as SIGINT; the terminal is a real one, and its settings come back."""
     terminal = Terminal(24, 80)
     before = termios.tcgetattr(terminal.master)
-    script = "tty; trap 'echo interrupted; exit 6' INT; echo ready; read line; echo \"<$line>\"; while :; do sleep 0.05; done"
+    script = "tty; trap 'echo interrupted; exit 6' INT; echo ready; read line; echo \"<$line>\"; "
+    script += "while :; do sleep 0.05; done"
     run = terminal.run([*podmanish.command, "run", "--rm", "-it", "host", "sh", "-c", script])
     assert b"/dev/pts/0" in terminal.read_until(b"ready")
     os.write(terminal.master, b"typed\r")
