@@ -20,13 +20,14 @@ OTHER = 33  # www-data on Debian, who asks for nothing in all of this
 
 def play(stage: Stage) -> None:
     with stage.watch() as watch:
-        logged(stage, watch)
+        by_pidfd = logged(stage, watch)
         stamped(stage, watch)
-        recycled(stage, watch)
+        recycled(stage, watch, by_pidfd)
         blamed(stage, watch)
 
 
-def logged(stage: Stage, watch: Watch) -> None:
+def logged(stage: Stage, watch: Watch) -> bool:
+    """Returns whether this kernel has SO_PEERPIDFD: by the daemon's own log, which says how it asked."""
     stage.say("labd --attribution log: ask the kernel for the peer (SO_PEERPIDFD, or SO_PEERCRED), and log it.")
     with daemon(stage, "--attribution", "log") as (engine, home):
         touch(stage, engine)
@@ -34,6 +35,7 @@ def logged(stage: Stage, watch: Watch) -> None:
         stage.screen.output(line)
         stage.expect(f"loginuid={stage.user_id} " in line, f"the daemon's own log names {stage.user}")
         expect_auid(stage, watch, UNSET, "the kernel's record still names nobody")
+    return "SO_PEERPIDFD" in line
 
 
 def stamped(stage: Stage, watch: Watch) -> None:
@@ -51,16 +53,23 @@ def stamped(stage: Stage, watch: Watch) -> None:
         expect_auid(stage, watch, stage.user_id, "the record blames who connected, not who asked")
 
 
-def recycled(stage: Stage, watch: Watch) -> None:
+def recycled(stage: Stage, watch: Watch, by_pidfd: bool) -> None:
     stage.say("\nThe peer's pid is a number, and numbers come back. As before Linux 6.5, by SO_PEERCRED alone:")
     with daemon(stage, "--attribution", "stamp", "--peer-by-pid") as (_, home):
         attack(stage, "recycle", home)
         expect_auid(stage, watch, OTHER, "the record blames an innocent process that got the pid")
-    stage.say("\nBy SO_PEERPIDFD:")
+    stage.say(
+        "\nBy SO_PEERPIDFD:" if by_pidfd else "\nAnd by all that this kernel has (no SO_PEERPIDFD before Linux 6.5):"
+    )
     with daemon(stage, "--attribution", "stamp") as (_, home):
         code = attack(stage, "recycle", home)
-        unwritten = stage.witness(watch) is None
-        stage.expect(code == 1 and unwritten, "the daemon sees that the peer is gone, and refuses", f"exit code {code}")
+        if by_pidfd:
+            unwritten = stage.witness(watch) is None
+            stage.expect(
+                code == 1 and unwritten, "the daemon sees that the peer is gone, and refuses", f"exit code {code}"
+            )
+        else:
+            expect_auid(stage, watch, OTHER, "the daemon cannot see that the peer is gone")
 
 
 def blamed(stage: Stage, watch: Watch) -> None:
