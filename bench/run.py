@@ -45,7 +45,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--json", type=Path, default=Path("bench/results.json"), help="where to write (%(default)s)")
     options = parser.parse_args(argv)
     with ExitStack() as stack:
-        place = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="lab-bench-", dir="/run")))
+        place = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="lab-bench-", dir="/var/tmp")))
         found = contenders(place, stack)
         results: dict[str, Any] = {"machine": machine(), "commands_ms": timed(found, options.rounds)}
         labd = next(pid for pid in _children() if "labd" in Path(f"/proc/{pid}/cmdline").read_text())

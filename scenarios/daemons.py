@@ -18,6 +18,7 @@ from lab.audit.netlink import AuditControl
 from lab.audit.watch import ENABLED
 from lab.errors import InvalidArgument, LabError, MissingFeature, NotAllowed
 from lab.fork import ended
+from lab.paths import STATE
 from lab.runtime.credentials import CAPABILITIES
 from scenarios.journal import Journal
 from scenarios.service import start
@@ -83,17 +84,26 @@ def down() -> int:
     return 0
 
 
-def dockerd(home: Path) -> list[str]:
-    """The words of a dockerd that keeps everything below home, and changes nothing of the machine's network."""
-    places = [f"--host=unix://{home}/docker.sock", f"--data-root={home}/docker", f"--exec-root={home}/exec"]
+def dockerd(home: Path, data: Path) -> list[str]:
+    """The words of a dockerd that keeps its sockets below home, its images below data, and the network to itself.
+
+    It has a network namespace of its own, since `--bridge=none` would delete the docker0 of a dockerd that runs.
+    """
+    places = [f"--host=unix://{home}/docker.sock", f"--data-root={data}", f"--exec-root={home}/exec"]
     network = ["--bridge=none", "--iptables=false", "--ip6tables=false"]
-    return ["dockerd", *places, f"--pidfile={home}/docker.pid", "--storage-driver=vfs", *network]
+    own = ["unshare", "--net", "dockerd"]
+    return [*own, *places, f"--pidfile={home}/docker.pid", "--storage-driver=vfs", *network]
 
 
 def start_dockerd(journal: Journal, home: Path) -> int:
-    """Start one and wait until it answers; its pid. Raises MissingFeature if it does not."""
-    log = home / "dockerd.log"
-    pid = start(journal, dockerd(home), log=str(log))
+    """Start one and wait until it answers; its pid. Raises MissingFeature if it does not.
+
+    Its images are not below home, which is in /run: nothing may be executed there where systemd mounted it (noexec).
+    """
+    log, data = home / "dockerd.log", Path(STATE) / f"dockerd-{home.name}"
+    data.parent.mkdir(mode=0o711, exist_ok=True)
+    journal.note("directory", path=str(data))
+    pid = start(journal, dockerd(home, data), log=str(log))
     await_ready(pid, lambda: _answers("docker", "--host", f"unix://{home}/docker.sock"), log)
     return pid
 

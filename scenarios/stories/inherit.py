@@ -19,8 +19,8 @@ CARRIED = (
     "loginuid", "session id", "nice", "CPU affinity", "oom_score_adj", "open files", "processes", "no_new_privs",
     "CAP_NET_RAW",
 )  # fmt: skip
-# What podman's containers.conf(5) and its OCI specification set, whatever the session had.
-SET_ANEW = {"podman": ("oom_score_adj", "open files", "processes")}
+# What podman's containers.conf(5) and its OCI specification set, whatever the session had; the affinity, crun.
+SET_ANEW = {"podman": ("CPU affinity", "oom_score_adj", "open files", "processes")}
 CAP_NET_RAW = 13
 
 
