@@ -112,10 +112,10 @@ def _undo_directory(entry: dict[str, Any]) -> None:
 
 
 def remove_directory(path: str) -> None:
-    """Remove a directory of the lab's own, once nothing is mounted below it: real engines leave mounts when killed."""
+    """Remove a directory of the lab's own, once nothing is mounted there: real engines leave mounts when killed."""
     rows = Path("/proc/self/mountinfo").read_text(encoding="utf-8").splitlines()
     for point in reversed([row.split()[4] for row in rows]):
-        if point.startswith(f"{path}/"):
+        if f"{point}/".startswith(f"{path}/"):
             umount2(point, MNT_DETACH)
     shutil.rmtree(path, ignore_errors=True)
 
