@@ -194,8 +194,10 @@ def _docker(place: Path, rootfs: Path, stack: ExitStack, labd: Path) -> list[Con
     path = place / "docker.sock"
     folders = {"--data-root": "docker", "--exec-root": "docker-exec", "--pidfile": "docker.pid"}
     words = [word for option, name in folders.items() for word in (option, str(place / name))]
-    words += ["--iptables=false", "--ip-forward=false", "--ip-masq=false", f"--bridge={_bridge(stack)}"]
-    command = ["dockerd", "-H", "fd://", *words, *_options("LAB_BENCH_DOCKERD")]
+    bridge = _bridge(stack)
+    words += ["--iptables=false", "--ip-forward=false", "--ip-masq=false", f"--bridge={bridge}"]
+    own_network = ["unshare", "--net"] if bridge == "none" else []  # where it deletes docker0, were that another's
+    command = [*own_network, "dockerd", "-H", "fd://", *words, *_options("LAB_BENCH_DOCKERD")]
     stack.enter_context(daemon(command, path, place))
     docker = ["docker", "-H", f"unix://{path}"]
     done = subprocess.run([*docker, "import", "-", IMAGE], input=_tar(rootfs), capture_output=True, check=False)

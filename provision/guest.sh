@@ -119,7 +119,7 @@ path = /sbin/audisp-remote
 type = always
 format = string
 X
-  [ -z "$changed" ] || { mkdir -p /var/spool/audit; service auditd restart; }
+  [ -z "$changed" ] || { mkdir -p /var/spool/audit; systemctl kill --signal=HUP auditd.service; }
 }
 
 main "$@"

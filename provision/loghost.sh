@@ -5,11 +5,11 @@ set -euo pipefail
 export DEBIAN_FRONTEND=noninteractive
 dpkg-query -W -f '${db:Status-Status}' auditd 2>/dev/null | grep -qx installed ||
   { apt-get -qq update; apt-get -qq -o Dpkg::Use-Pty=0 install -y --no-install-recommends auditd >/dev/null; }
+systemctl -q enable --now auditd.service
 conf=/etc/audit/auditd.conf
 if ! grep -q '^tcp_listen_port = 60$' $conf; then
-  sed -i '/^##*tcp_listen_port/d; /^tcp_listen_port/d' $conf
+  sed -i '/tcp_listen_port/d' $conf
   echo 'tcp_listen_port = 60' >>$conf
-  service auditd restart
+  systemctl kill --signal=HUP auditd.service  # read it again; auditd(8)
   echo "loghost: auditd listens on port 60"
 fi
-systemctl -q enable --now auditd.service
