@@ -11,7 +11,7 @@ set -euo pipefail
 export DEBIAN_FRONTEND=noninteractive
 
 PACKAGES=(auditd audispd-plugins podman docker.io apparmor python3-venv uidmap slirp4netns dbus-user-session
-  fuse-overlayfs make socat busybox-static sudo tmux)
+  fuse-overlayfs make socat busybox-static sudo tmux at)
 COMMANDS=(lab podmanish dockerish)
 
 main() {
@@ -92,7 +92,7 @@ X
 
 services() {
   # Podman's own service is not the daemon that the stories speak of: it comes when somebody connects.
-  systemctl -q enable --now auditd.service docker.service podman.socket labd.socket labd.service
+  systemctl -q enable --now auditd.service atd.service docker.service podman.socket labd.socket labd.service
 }
 
 # auditd hands each record to audisp-remote(8), which sends it to LOGHOST.
