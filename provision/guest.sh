@@ -95,7 +95,7 @@ services() {
   systemctl -q enable --now auditd.service atd.service docker.service podman.socket labd.socket labd.service
 }
 
-# auditd hands each record to audisp-remote(8), which sends it to LOGHOST.
+# auditd hands each record, under this machine's name, to audisp-remote(8), which sends it to LOGHOST.
 ship_audit_log() {
   local changed=
   write /etc/audit/audisp-remote.conf <<X && changed=1
@@ -119,7 +119,20 @@ path = /sbin/audisp-remote
 type = always
 format = string
 X
-  [ -z "$changed" ] || { mkdir -p /var/spool/audit; systemctl kill --signal=HUP auditd.service; }
+  if ! grep -q '^name_format = hostname$' /etc/audit/auditd.conf; then
+    sed -i '/^name_format/d' /etc/audit/auditd.conf
+    echo 'name_format = hostname' >>/etc/audit/auditd.conf
+    changed=1
+  fi
+  [ -z "$changed" ] || restart_auditd
+}
+
+# A SIGHUP would do for the plugin, but then auditd writes node=(null). Its unit refuses `systemctl stop`.
+restart_auditd() {
+  mkdir -p /var/spool/audit
+  systemctl kill auditd.service
+  while systemctl -q is-active auditd.service; do sleep 0.2; done
+  systemctl start auditd.service
 }
 
 main "$@"

@@ -1,6 +1,6 @@
 #!/bin/bash
 # Make this Debian or Ubuntu the host that receives the lab's audit log: auditd(8), listening on TCP port 60.
-# Run as root, again as often as you like. Read what came with: ausearch -i -n lab
+# Run as root, again as often as you like. Read what came with: ausearch --input-logs -i -n lab
 set -euo pipefail
 export DEBIAN_FRONTEND=noninteractive
 dpkg-query -W -f '${db:Status-Status}' auditd 2>/dev/null | grep -qx installed ||

@@ -62,7 +62,7 @@ class Auditd:
         words = [*self.command(key), "--raw"]
         said = subprocess.run(words, stdin=subprocess.DEVNULL, capture_output=True, check=False).stdout
         lines = said.decode("utf-8", "surrogateescape").split("\n")  # splitlines() would also split at auditd's \x1d
-        return list(events(Record.from_line(line) for line in lines if line.startswith("type=")))
+        return list(events(Record.from_line(line) for line in lines if line.startswith(("type=", "node="))))
 
     def _await(self, serial: int) -> None:
         """Return when its log has a later record than that; the marker that ended the lab's reading is one."""

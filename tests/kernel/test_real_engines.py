@@ -144,6 +144,15 @@ def test_an_auditd_that_misses_an_event_is_found_out(place: Path, journal: Journ
         assert failed(here.tell(1, shadow)) == ["auditd's log agrees"]
 
 
+def test_an_auditd_that_names_its_host_is_understood(place: Path, journal: Journal, engines: dict[str, Engine]) -> None:
+    """With name_format = hostname, as where logs are collected, each line begins with node=; auditd.conf(5)."""
+    with stage(place, journal, [engines["docker"]]) as here:
+        assert here.auditd
+        naming = 'ausearch -if "$0" "$@" | sed "s/^type=/node=lab &/"'
+        here.auditd = Auditd(here.auditd.log, ["sh", "-c", naming, str(here.auditd.log)])
+        assert not failed(here.tell(1, shadow))
+
+
 @pytest.mark.parametrize("name", REAL)
 def test_a_killed_run_leaves_neither_image_nor_container(name: str, tmp_path: Path) -> None:
     """What a run had imported, and what it had started from it, the next run takes away."""
