@@ -28,20 +28,22 @@ from lab.spec import Spec
 for number in range(int(sys.argv[2])):
     begin = time.perf_counter()
     process = runtime.spawn(Spec(args=["true"]))
+    started = time.perf_counter()
     runtime.wait(process.pid)
-    print(time.perf_counter() - begin)
+    print(started - begin, time.perf_counter() - begin)
     os.close(process.pidfd)
 """
 RATES = (5_000, 10_000, 15_000, 20_000)
 CLIENTS = 32
 
 
-def spawn(rounds: int) -> list[float]:
-    """Seconds of spawn() and wait() in a process that has done it before."""
+def spawn(rounds: int) -> tuple[list[float], list[float]]:
+    """Seconds until spawn() returns, which is when `true` has been exec'ed, and until wait() does, one process."""
     done = subprocess.run(
         [sys.executable, "-ISc", SPAWNS, str(CHECKOUT), str(rounds)], capture_output=True, text=True, check=True
     )
-    return [float(line) for line in done.stdout.split()]
+    seconds = [float(word) for word in done.stdout.split()]
+    return seconds[0::2], seconds[1::2]
 
 
 def loss_free_rate(seconds: float = 1.0) -> tuple[int, str]:

@@ -88,13 +88,15 @@ def timed(found: Sequence[Contender], rounds: int) -> dict[str, float]:
 
 
 def measured(place: Path, labd: int, rounds: int) -> dict[str, float | str]:
-    """The figures that are not commands."""
+    """The figures that are not commands. The parallel clients come last: what they leave to the kernel is load."""
+    spawned, waited = figures.spawn(10 * rounds)
     rate, reason = figures.loss_free_rate()
     begin = perf_counter()
     times, wrong = figures.parallel(place / "labd.sock", each=8)
     took = perf_counter() - begin
     return {
-        "spawn_ms": round(median_ms(figures.spawn(10 * rounds)), 2),
+        "spawn_ms": round(median_ms(spawned), 2),
+        "spawn_and_wait_ms": round(median_ms(waited), 2),
         "reader_events_per_second": rate,
         "reader_limit": reason,
         "parallel_clients": figures.CLIENTS,
@@ -119,6 +121,7 @@ def targets(results: dict[str, Any]) -> list[dict[str, Any]]:
         rows.append({"what": f"{slower} / {faster}", "target": wanted, "seen": seen, "reached": reached})
     for name, wanted, reached in (
         ("spawn_ms", "at most 4 ms", found["spawn_ms"] <= 4),
+        ("spawn_and_wait_ms", "at most 4 ms", found["spawn_and_wait_ms"] <= 4),
         ("reader_events_per_second", "at least 10000", found["reader_events_per_second"] >= 10_000),
         ("labd_rss_mib", "below 60 MiB", found["labd_rss_mib"] < 60),
         ("parallel_wrong_exit_codes", "0", found["parallel_wrong_exit_codes"] == 0),
