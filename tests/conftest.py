@@ -8,6 +8,7 @@ from __future__ import annotations
 import importlib.util
 import os
 import shutil
+import signal
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -54,6 +55,13 @@ FEATURES: dict[str, Callable[[], str]] = {
     "systemd-nspawn": _program("systemd-nspawn"),
     "unshare": _program("unshare"),
 }
+
+
+def pytest_configure() -> None:
+    """An ignored signal is inherited by fork and exec: under nohup(1), by every container of this run."""
+    for number in (signal.SIGHUP, signal.SIGINT, signal.SIGQUIT):
+        if signal.getsignal(number) is signal.SIG_IGN:
+            signal.signal(number, signal.SIG_DFL)
 
 
 @pytest.fixture(autouse=True)
