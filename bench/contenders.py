@@ -160,17 +160,17 @@ def _runc(place: Path, rootfs: Path) -> Contender:
 
 def _podman(place: Path, rootfs: Path, stack: ExitStack) -> list[Contender]:
     if not shutil.which("podman"):
-        return [Contender("podman", reason="not installed")]
+        return [Contender("podman, own network", reason="not installed")]
     podman = ["podman", "--root", str(place / "podman"), "--runroot", str(place / "podman-run")]
     imported = subprocess.run(
         [*podman, "import", "--quiet", "-", IMAGE], input=_tar(rootfs), capture_output=True, check=False
     )
     stack.callback(subprocess.run, [*podman, "system", "reset", "--force"], capture_output=True, check=False)
     if imported.returncode:
-        return [Contender("podman", reason=imported.stderr.decode().strip().splitlines()[-1])]
+        return [Contender("podman, own network", reason=imported.stderr.decode().strip().splitlines()[-1])]
     run = [*podman, "run", "--rm", *_options("LAB_BENCH_PODMAN")]
     return [
-        Contender("podman", [*_network_namespace(stack), *run, IMAGE, "true"]),
+        Contender("podman, own network", [*_network_namespace(stack), *run, IMAGE, "true"]),
         Contender("podman, host network", [*run, "--network", "host", IMAGE, "true"]),
     ]
 
@@ -187,10 +187,10 @@ def _network_namespace(stack: ExitStack) -> list[str]:
 def _docker(place: Path, rootfs: Path, stack: ExitStack, labd: Path) -> list[Contender]:
     """The real command, once on a private dockerd and once on labd."""
     if not shutil.which("docker"):
-        return [Contender(name, reason="docker is not installed") for name in ("docker", "docker on labd")]
+        return [Contender(name, reason="docker is not installed") for name in ("docker, own network", "docker on labd")]
     on_labd = Contender("docker on labd", ["docker", "-H", f"unix://{labd}", *RUN])
     if not shutil.which("dockerd"):
-        return [Contender("docker", reason="dockerd is not installed"), on_labd]
+        return [Contender("docker, own network", reason="dockerd is not installed"), on_labd]
     path = place / "docker.sock"
     folders = {"--data-root": "docker", "--exec-root": "docker-exec", "--pidfile": "docker.pid"}
     words = [word for option, name in folders.items() for word in (option, str(place / name))]
@@ -202,10 +202,10 @@ def _docker(place: Path, rootfs: Path, stack: ExitStack, labd: Path) -> list[Con
     docker = ["docker", "-H", f"unix://{path}"]
     done = subprocess.run([*docker, "import", "-", IMAGE], input=_tar(rootfs), capture_output=True, check=False)
     if done.returncode:
-        return [Contender("docker", reason=done.stderr.decode().strip().splitlines()[-1]), on_labd]
+        return [Contender("docker, own network", reason=done.stderr.decode().strip().splitlines()[-1]), on_labd]
     run = [*docker, "run", "--rm", *_options("LAB_BENCH_DOCKER")]
     return [
-        Contender("docker", [*run, IMAGE, "true"]),
+        Contender("docker, own network", [*run, IMAGE, "true"]),
         Contender("docker, host network", [*run, "--network", "host", IMAGE, "true"]),
         on_labd,
     ]

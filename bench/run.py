@@ -28,11 +28,11 @@ from bench.figures import median_ms
 from lab.audit.probe import probe
 
 RATIOS = (  # slower, faster, at least (or at most, if negative) so many times
-    ("podman", "podmanish", 12.0),
+    ("podman, own network", "podmanish", 12.0),
     ("podmanish", "bwrap", -4.0),
     ("podmanish", "bwrap, same container", -4.0),
-    ("docker", "dockerish", 3.0),
-    ("docker", "docker on labd", 4.0),
+    ("docker, own network", "dockerish", 3.0),
+    ("docker, own network", "docker on labd", 4.0),
 )
 
 REST = 0.05  # seconds
