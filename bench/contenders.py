@@ -25,7 +25,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from lab import syscalls
-from lab.runtime.rootfs import MASKED, PRIVATE, READONLY
+from lab.runtime.rootfs import PRIVATE
+from lab.spec import MASKED_PATHS, READONLY_PATHS
 from lab.spec import DEFAULT_CAPABILITIES, DEFAULT_PATH
 
 CHECKOUT = Path(__file__).parent.parent
@@ -91,8 +92,8 @@ def same_container() -> list[str]:
             words += ["--ro-bind", str(entry), str(entry)]
     words += ["--proc", "/proc", "--ro-bind", "/sys", "/sys", "--dev", "/dev", "--mqueue", "/dev/mqueue"]
     words += [word for path in ("/run", "/tmp", "/var/tmp") for word in ("--tmpfs", path)]
-    words += [word for path in READONLY if path not in BWRAP_MASKS for word in ("--ro-bind", path, path)]
-    for path in filter(os.path.exists, MASKED):
+    words += [word for path in READONLY_PATHS if path not in BWRAP_MASKS for word in ("--ro-bind", path, path)]
+    for path in filter(os.path.exists, MASKED_PATHS):
         words += ["--tmpfs", path] if Path(path).is_dir() else ["--ro-bind", "/dev/null", path]
     capabilities = [word for name in DEFAULT_CAPABILITIES for word in ("--cap-add", name)]
     return [*words, "--cap-drop", "ALL", *capabilities, "true"]

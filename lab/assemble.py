@@ -6,7 +6,7 @@ import os
 
 from lab.errors import InvalidArgument, NotImplementedHere
 from lab.runtime.credentials import CAPABILITIES, capability_set
-from lab.spec import DEFAULT_CAPABILITIES, DEFAULT_PATH, Spec
+from lab.spec import DEFAULT_CAPABILITIES, DEFAULT_PATH, MASKED_PATHS, READONLY_PATHS, Spec
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -46,6 +46,8 @@ def assemble(options: RunOptions, image: Image, container_id: str, layer: str = 
         mounts=options.volumes,
         capabilities=capability_set(_base(options.privileged), options.cap_add, options.cap_drop),
         privileged=options.privileged,
+        masked_paths=() if options.privileged else MASKED_PATHS,
+        readonly_paths=() if options.privileged else READONLY_PATHS,
         no_new_privileges=_no_new_privileges(options.security_opt),
         network=options.network,
         tty=options.tty,

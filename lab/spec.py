@@ -20,6 +20,14 @@ DEFAULT_CAPABILITIES = (
 DEFAULT_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 
+# moby, oci/defaults.go: what an unprivileged container may not see, and what it may not write.
+MASKED_PATHS = (
+    "/proc/acpi", "/proc/interrupts", "/proc/kcore", "/proc/keys", "/proc/latency_stats", "/proc/sched_debug",
+    "/proc/scsi", "/proc/timer_list", "/proc/timer_stats", "/sys/devices/virtual/powercap", "/sys/firmware",
+)  # fmt: skip
+READONLY_PATHS = ("/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger")
+
+
 class Mount:
     """One bind mount, as `-v SOURCE:TARGET[:ro]` asks for it. Both paths are absolute."""
 
@@ -30,6 +38,15 @@ class Mount:
 
     def __str__(self) -> str:
         return f"{self.source}:{self.target}" + (":ro" if self.readonly else "")
+
+
+class Device:
+    """A device node of the host's, as `--device SOURCE[:TARGET]` asks for it. Both paths are absolute."""
+
+    __slots__ = ("source", "target")
+
+    def __init__(self, source: str, target: str) -> None:
+        self.source, self.target = source, target
 
 
 class Spec:
@@ -43,12 +60,19 @@ class Spec:
     capabilities      the names that stay in the bounding set
     privileged        unmasked /proc and /sys, all devices (the capabilities are listed apart)
     network           "host" or "none"
+    devices           device nodes of the host's that the container gets besides the usual six
+    masked_paths      paths that are hidden behind an empty file or directory; readonly_paths: that cannot be written
+    readonly          the root cannot be written, even where it is a layer of the container's own
+    seccomp           "" for no filter, "default" for Docker's policy, or the JSON text of a profile in Docker's format
+    cgroup            the name of the container's own cgroup; "" leaves it in the engine's
+    pids_limit, memory, nano_cpus   limits: processes, bytes, 10**9 a processor; 0: none. They need a cgroup
     uid_mappings      (inside, outside, count) triples of a user namespace; empty: no user namespace
     """
 
     __slots__ = (
-        "args", "capabilities", "cwd", "env", "gid_mappings", "hostname", "init", "layer", "mounts",
-        "network", "no_new_privileges", "privileged", "rootfs", "tty", "uid_mappings", "user",
+        "args", "capabilities", "cgroup", "cwd", "devices", "env", "gid_mappings", "hostname", "init", "layer",
+        "masked_paths", "memory", "mounts", "nano_cpus", "network", "no_new_privileges", "pids_limit", "privileged",
+        "readonly", "readonly_paths", "rootfs", "seccomp", "tty", "uid_mappings", "user",
     )  # fmt: skip
 
     def __init__(
@@ -66,6 +90,15 @@ class Spec:
         privileged: bool = False,
         no_new_privileges: bool = False,
         network: str = "host",
+        devices: Sequence[Device] = (),
+        masked_paths: Sequence[str] = MASKED_PATHS,
+        readonly_paths: Sequence[str] = READONLY_PATHS,
+        readonly: bool = False,
+        seccomp: str = "",
+        cgroup: str = "",
+        pids_limit: int = 0,
+        memory: int = 0,
+        nano_cpus: int = 0,
         tty: bool = False,
         init: bool = False,
         uid_mappings: Sequence[tuple[int, int, int]] = (),
@@ -76,16 +109,24 @@ class Spec:
         self.hostname, self.network, self.tty, self.init = hostname, network, tty, init
         self.mounts, self.capabilities = list(mounts), list(capabilities)
         self.privileged, self.no_new_privileges = privileged, no_new_privileges
+        self.devices, self.readonly, self.seccomp = list(devices), readonly, seccomp
+        self.masked_paths, self.readonly_paths = list(masked_paths), list(readonly_paths)
+        self.cgroup, self.pids_limit, self.memory, self.nano_cpus = cgroup, pids_limit, memory, nano_cpus
         self.uid_mappings, self.gid_mappings = list(uid_mappings), list(gid_mappings)
 
     def to_dict(self) -> dict[str, Any]:
         """As plain values, for JSON or a state file."""
         fields: dict[str, Any] = {name: getattr(self, name) for name in sorted(self.__slots__)}
         fields["mounts"] = [{"source": m.source, "target": m.target, "readonly": m.readonly} for m in self.mounts]
+        fields["devices"] = [{"source": device.source, "target": device.target} for device in self.devices]
         return fields
 
     @classmethod
     def from_dict(cls, fields: dict[str, Any]) -> Spec:
         """The reverse of to_dict(); raises TypeError for an unknown or missing field."""
         mappings = {name: [tuple(row) for row in fields[name]] for name in ("uid_mappings", "gid_mappings")}
-        return cls(**{**fields, **mappings, "mounts": [Mount(**mount) for mount in fields["mounts"]]})
+        objects = {
+            "mounts": [Mount(**mount) for mount in fields["mounts"]],
+            "devices": [Device(**device) for device in fields.get("devices", ())],
+        }
+        return cls(**{**fields, **mappings, **objects})

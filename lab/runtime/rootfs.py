@@ -33,12 +33,6 @@ PRIVATE = ("dev", "proc", "run", "sys", "tmp")  # the host image has its own of 
 DEVICES = ("full", "null", "random", "tty", "urandom", "zero")
 OWN_DEVICES = ("console", "fd", "mqueue", "ptmx", "pts", "shm", "stderr", "stdin", "stdout")
 SAFE = MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC
-# moby, oci/defaults.go: what an unprivileged container may not see, and what it may not write.
-MASKED = (
-    "/proc/acpi", "/proc/interrupts", "/proc/kcore", "/proc/keys", "/proc/latency_stats", "/proc/sched_debug",
-    "/proc/scsi", "/proc/timer_list", "/proc/timer_stats", "/sys/devices/virtual/powercap", "/sys/firmware",
-)  # fmt: skip
-READONLY = ("/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger")
 
 
 def enter(spec: Spec) -> None:
@@ -55,8 +49,7 @@ def enter(spec: Spec) -> None:
     _fill_dev(root, spec, devices)
     for target, tree in sorted(binds, key=lambda bind: bind[0].count("/")):
         attach(root, target, tree)
-    if not spec.privileged:
-        _restrict(root)
+    _restrict(root, spec)
     if spec.rootfs == "/":
         syscalls.mount_setattr(root, MOUNT_ATTR_RDONLY)
     os.fchdir(root)
@@ -210,15 +203,15 @@ def _fill_dev(root: int, spec: Spec, devices: list[tuple[str, int]]) -> None:
     os.close(dev)
 
 
-def _restrict(root: int) -> None:
+def _restrict(root: int, spec: Spec) -> None:
     """Docker's masked and read-only paths; runc's maskPath() and readonlyPath()."""
-    for path in READONLY:
+    for path in spec.readonly_paths:
         point = _existing(root, path)
         if point >= 0:
             attach_at(point, clone_tree("", True, point))
     # Copies of what is attached already: the end of a mount that never was costs the kernel an RCU grace period.
     null, empty = _existing(root, "/dev/null"), -1
-    for path in MASKED:
+    for path in spec.masked_paths:
         point = _existing(root, path)
         if point < 0:
             continue
