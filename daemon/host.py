@@ -41,9 +41,16 @@ def version() -> dict[str, Any]:
     return {"Platform": {"Name": "loginuid lab, labd"}, "Components": [engine], **common}
 
 
+def cgroup_controllers() -> set[str]:
+    """Which of pids, memory and cpu a container can be limited by."""
+    path = Path("/sys/fs/cgroup/cgroup.controllers")
+    return {"pids", "memory", "cpu"} & set(path.read_text().split()) if path.exists() else set()
+
+
 def info(engine: Engine) -> dict[str, Any]:
     """GET /info."""
     kernel = os.uname()
+    limits = cgroup_controllers()
     states = [container.status for container in engine.containers.values()]
     return {
         "ID": "labd", "Name": socket.gethostname(), "ServerVersion": lab_version(),
@@ -54,14 +61,17 @@ def info(engine: Engine) -> dict[str, Any]:
         "KernelVersion": kernel.release, "OperatingSystem": _operating_system(), "OSType": "linux", "OSVersion": "",
         "Architecture": kernel.machine, "NCPU": os.cpu_count(),
         "MemTotal": os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"),
-        "CgroupDriver": "none", "CgroupVersion": "2" if Path("/sys/fs/cgroup/cgroup.controllers").exists() else "1",
+        "CgroupDriver": "cgroupfs" if limits else "none",
+        "CgroupVersion": "2" if Path("/sys/fs/cgroup/cgroup.controllers").exists() else "1",
         "LoggingDriver": "json-file", "Runtimes": {"lab": {"path": "lab.runtime"}}, "DefaultRuntime": "lab",
-        "InitBinary": "lab.runtime.init", "SecurityOptions": [], "LiveRestoreEnabled": False,
+        "InitBinary": "lab.runtime.init", "SecurityOptions": ["name=seccomp,profile=builtin"],
+        "LiveRestoreEnabled": False,
         "Plugins": {"Volume": [], "Network": ["host", "none"], "Authorization": None, "Log": ["json-file"]},
         "Swarm": {"LocalNodeState": "inactive", "NodeID": "", "NodeAddr": "", "Error": "", "RemoteManagers": None},
         "RegistryConfig": {"InsecureRegistryCIDRs": [], "IndexConfigs": {}, "Mirrors": []}, "IndexServerAddress": "",
-        "MemoryLimit": False, "SwapLimit": False, "CpuCfsPeriod": False, "CpuCfsQuota": False, "CPUShares": False,
-        "CPUSet": False, "PidsLimit": False, "OomKillDisable": False, "IPv4Forwarding": True,
+        "MemoryLimit": "memory" in limits, "SwapLimit": False, "CpuCfsPeriod": False, "CpuCfsQuota": "cpu" in limits,
+        "CPUShares": False, "CPUSet": False, "PidsLimit": "pids" in limits, "OomKillDisable": False,
+        "IPv4Forwarding": True,
         "BridgeNfIptables": True, "BridgeNfIp6tables": True, "Debug": False, "ExperimentalBuild": False,
         "NFd": len(list(Path("/proc/self/fd").iterdir())), "NGoroutines": 0, "NEventsListener": 0, "SystemTime": "",
         "HttpProxy": "", "HttpsProxy": "", "NoProxy": "", "Labels": [], "Warnings": [], "GenericResources": None,

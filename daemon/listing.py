@@ -11,6 +11,7 @@ from daemon.engine import Engine
 from lab.errors import InvalidArgument
 
 STATES = ("created", "running", "paused", "exited", "restarting", "removing", "dead")
+HEALTH = ("starting", "healthy", "unhealthy", "none")
 Test = Callable[[Engine, Container, str], bool]
 
 
@@ -39,6 +40,19 @@ def _status(engine: Engine, container: Container, wanted: str) -> bool:
     return container.status == wanted
 
 
+def _healthy(engine: Engine, container: Container, wanted: str) -> bool:
+    if wanted not in HEALTH:
+        raise InvalidArgument(f"invalid filter 'health={wanted[:40]}'", f"one of {', '.join(HEALTH)}")
+    return wanted == "none"
+
+
+def flag(name: str, value: str) -> bool:
+    """true or false, as a filter has it. Raises InvalidArgument."""
+    if value.lower() not in ("1", "true", "0", "false"):
+        raise InvalidArgument(f"invalid filter '{name}={value[:40]}'", "true or false is expected")
+    return value.lower() in ("1", "true")
+
+
 def _created_before(engine: Engine, container: Container, wanted: str) -> bool:
     """until=: a time in seconds since 1970, or how long ago (10m)."""
     return _age(container) < moment(wanted) * 1e9
@@ -60,9 +74,9 @@ TESTS: dict[str, Test] = {
     "network": lambda _, container, wanted: container.spec.network == wanted,
     "volume": lambda _, container, wanted: any(wanted in (m.source, m.target) for m in container.spec.mounts),
     "until": _created_before,
-    "health": lambda *_: False,
-    "is-task": lambda *_: False,
-    "publish": lambda *_: False,
+    "health": _healthy,
+    "is-task": lambda engine, container, wanted: not flag("is-task", wanted),
+    "publish": lambda *_: False,  # no container has ports of its own
     "expose": lambda *_: False,
 }
 ALL_OF = ("label", "label!")  # given twice both must hold; of the others one is enough
