@@ -11,7 +11,8 @@ from daemon.engine import Engine
 from lab.errors import InvalidArgument
 
 STATES = ("created", "running", "paused", "exited", "restarting", "removing", "dead")
-HEALTH = ("starting", "healthy", "unhealthy", "none")
+TRUTH = ("true", "false", "1", "0", "True", "False")
+VALUES = {"status": STATES, "health": ("starting", "healthy", "unhealthy", "none"), "is-task": TRUTH}
 Test = Callable[[Engine, Container, str], bool]
 
 
@@ -34,23 +35,16 @@ def _exit_code(engine: Engine, container: Container, wanted: str) -> bool:
     return container.status == "exited" and container.exit_code == int(wanted)
 
 
-def _status(engine: Engine, container: Container, wanted: str) -> bool:
-    if wanted not in STATES:
-        raise InvalidArgument(f"invalid filter 'status={wanted[:40]}'", f"one of {', '.join(STATES)}")
-    return container.status == wanted
-
-
-def _healthy(engine: Engine, container: Container, wanted: str) -> bool:
-    if wanted not in HEALTH:
-        raise InvalidArgument(f"invalid filter 'health={wanted[:40]}'", f"one of {', '.join(HEALTH)}")
-    return wanted == "none"
+def one_of(words: tuple[str, ...], name: str, value: str) -> str:
+    """The value of a filter that has but a few. Raises InvalidArgument."""
+    if value not in words:
+        raise InvalidArgument(f"invalid filter '{name}={value[:40]}'", f"one of {', '.join(words)}")
+    return value
 
 
 def flag(name: str, value: str) -> bool:
     """true or false, as a filter has it. Raises InvalidArgument."""
-    if value.lower() not in ("1", "true", "0", "false"):
-        raise InvalidArgument(f"invalid filter '{name}={value[:40]}'", "true or false is expected")
-    return value.lower() in ("1", "true")
+    return one_of(TRUTH, name, value).lower() in ("1", "true")
 
 
 def _created_before(engine: Engine, container: Container, wanted: str) -> bool:
@@ -63,7 +57,7 @@ TESTS: dict[str, Test] = {
     "name": _named,
     "label": _labelled,
     "label!": lambda engine, container, wanted: not _labelled(engine, container, wanted),
-    "status": _status,
+    "status": lambda _, container, wanted: container.status == wanted,
     "exited": _exit_code,
     "ancestor": lambda _, container, wanted: (
         wanted.removesuffix(":latest") in (container.record.config["image"].removesuffix(":latest"),)
@@ -74,7 +68,7 @@ TESTS: dict[str, Test] = {
     "network": lambda _, container, wanted: container.spec.network == wanted,
     "volume": lambda _, container, wanted: any(wanted in (m.source, m.target) for m in container.spec.mounts),
     "until": _created_before,
-    "health": _healthy,
+    "health": lambda _, container, wanted: wanted == "none",
     "is-task": lambda engine, container, wanted: not flag("is-task", wanted),
     "publish": lambda *_: False,  # no container has ports of its own
     "expose": lambda *_: False,
@@ -87,6 +81,9 @@ def matching(engine: Engine, filters: dict[str, list[str]], *, all: bool) -> lis
     for name in filters:
         if name not in TESTS:
             raise InvalidArgument(f"invalid filter '{name[:40]}'", f"known are {', '.join(sorted(TESTS))}")
+    for name, words in VALUES.items():
+        for value in filters.get(name, ()):
+            one_of(words, name, value)
     all = all or "status" in filters or "exited" in filters
     found = [c for c in engine.containers.values() if (all or c.running) and _passes(engine, c, filters)]
     return sorted(found, key=_age, reverse=True)
