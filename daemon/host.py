@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from daemon.front import API_VERSION, OLDEST_API
 from daemon.logs import rfc3339
-from lab.images import Image
+from lab.images import Image, split_tag
 
 if TYPE_CHECKING:
     from daemon.engine import Engine
@@ -87,7 +87,7 @@ def _operating_system() -> str:
 
 
 def _tag(image: Image) -> str:
-    return image.name if ":" in image.name.rpartition("/")[2] else f"{image.name}:latest"
+    return image.name if split_tag(image.name)[1] else f"{image.name}:latest"
 
 
 def image_summary(engine: Engine, image: Image) -> dict[str, Any]:

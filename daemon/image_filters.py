@@ -7,7 +7,7 @@ from fnmatch import fnmatchcase
 
 from daemon.deps import check_filters
 from daemon.listing import flag, moment
-from lab.images import Image, Images, normalize
+from lab.images import Image, Images, normalize, split_tag
 
 Test = Callable[[Images, Image, str], bool]
 
@@ -15,7 +15,7 @@ Test = Callable[[Images, Image, str], bool]
 def _referenced(images: Images, image: Image, pattern: str) -> bool:
     """As Go's path.Match(): no * reaches over a slash. The tag may be left out."""
     name = normalize(pattern).split("/")
-    for candidate in (image.name, f"{image.name}:latest", image.name.rpartition(":")[0]):
+    for candidate in (image.name, f"{image.name}:latest", split_tag(image.name)[0]):
         parts = candidate.split("/")
         if len(parts) == len(name) and all(map(fnmatchcase, parts, name)):
             return True

@@ -160,6 +160,21 @@ def test_capabilities_add_and_drop() -> None:
         capability_set(base, ["FLY"], [])
 
 
+@pytest.mark.parametrize("name", ["a:V1.2-RC", "localhost:5000/foo", "localhost:5000/foo/bar:TAG", "reg.io/a_b"])
+def test_names_of_images(name: str) -> None:
+    """A tag may have capitals, a registry its port, as in Docker."""
+    assert check_name(name) == name
+
+
+@pytest.mark.parametrize(
+    "name", ["", "Foo", "a:b:c", "a:", ":a", "x:y/foo", "x:5000/a:b:c", "a/", "a//b", "-a", "a..b", "host"]
+)
+def test_names_of_no_images(name: str) -> None:
+    """A name in capitals, two tags, a port that is none."""
+    with pytest.raises(InvalidArgument):
+        check_name(name)
+
+
 @pytest.mark.parametrize("reference", ["a", "a:latest", "docker.io/library/a", "docker.io/library/a:latest"])
 def test_what_dockers_client_adds(reference: str) -> None:
     """The default registry, its folder and the default tag are no part of a name."""
