@@ -9,7 +9,7 @@ from daemon import layers
 from daemon.containers import Container
 from daemon.execs import Exec
 from daemon.logs import rfc3339
-from lab.errors import NoSuchImage
+from lab.errors import LabError
 
 COPIED = ("AttachStdin", "AttachStdout", "AttachStderr", "Tty", "OpenStdin", "StdinOnce")
 
@@ -110,7 +110,7 @@ def sizes(container: Container) -> dict[str, int]:
     layer = layers.size(container.spec)
     try:
         image = container.engine.images.find(container.record.config["image_id"])
-    except NoSuchImage:
+    except LabError:  # it is gone, or cannot be read
         return {"SizeRw": layer}
     return {"SizeRw": layer} if image.is_host else {"SizeRw": layer, "SizeRootFs": image.size + layer}
 
