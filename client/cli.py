@@ -15,6 +15,7 @@ from lab.errors import InvalidArgument, LabError
 from lab.monitor import SIGWINCH
 from lab.paths import SOCKET
 from lab.runargs import ExecOptions, RunOptions
+from lab.spec import Device
 from lab.terminal import RawTerminal
 
 
@@ -91,12 +92,19 @@ def create_body(options: RunOptions) -> dict[str, Any]:
             "Binds": [str(mount) for mount in options.volumes], "NetworkMode": options.network,
             "AutoRemove": options.rm, "Privileged": options.privileged, "CapAdd": options.cap_add,
             "CapDrop": options.cap_drop, "SecurityOpt": options.security_opt, "Init": options.init,
+            "ReadonlyRootfs": options.read_only, "Memory": options.memory, "NanoCpus": options.nano_cpus,
+            "PidsLimit": options.pids_limit, "Devices": [device_mapping(device) for device in options.devices],
             **({"ConsoleSize": list(window_size())} if options.tty else {}),
         },
     }  # fmt: skip
     if options.entrypoint is not None:
         body["Entrypoint"] = [options.entrypoint]
     return body
+
+
+def device_mapping(device: Device) -> dict[str, str]:
+    """Docker's DeviceMapping."""
+    return {"PathOnHost": device.source, "PathInContainer": device.target, "CgroupPermissions": "rwm"}
 
 
 def exec_body(options: ExecOptions) -> dict[str, Any]:

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-from fastapi import FastAPI
+from fastapi import Depends, FastAPI
 
 from daemon import answers
-from daemon.deps import State
+from daemon.deps import State, refuse_query
 from daemon.engine import Engine
 from daemon.front import Front
 from daemon.routes import absent, archive, containers, images, streams, system
@@ -24,8 +24,9 @@ def create_app(engine: Engine) -> FastAPI:
         await engine.close()
 
     app = FastAPI(
-        title="labd", summary="A subset of Docker's Engine API", docs_url=None, redoc_url=None, lifespan=lifespan
-    )
+        title="labd", summary="A subset of Docker's Engine API", docs_url=None, redoc_url=None, lifespan=lifespan,
+        dependencies=[Depends(refuse_query)],
+    )  # fmt: skip
     for module in (system, containers, streams, archive, images, absent):
         app.include_router(module.router)
     answers.install(app)

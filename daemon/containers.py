@@ -36,7 +36,6 @@ class Container:
         self.run = Run()
         self.paused = False
         self.removed: asyncio.Future[int] = asyncio.get_running_loop().create_future()
-        self.restarts = 0
         self.log_grew = Pulse()
         self._next_exit: asyncio.Future[int] = asyncio.get_running_loop().create_future()
         self._changing = asyncio.Lock()
@@ -187,7 +186,6 @@ class Container:
     async def restart(self, seconds: float | None, number: int | None, loginuid: int | None) -> None:
         """stop() and start(). Raises what start() raises."""
         await self.stop(seconds, number)
-        self.restarts += 1
         await self.start(loginuid)
         self.event("restart")
 

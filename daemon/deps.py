@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import re
 from collections.abc import Callable, Coroutine
 from typing import Annotated, Any, TypedDict
 
@@ -10,9 +12,13 @@ from fastapi import Depends, HTTPException, Path, Query, Request, Response
 from fastapi.routing import APIRoute
 from pydantic import BeforeValidator
 
+from daemon import fields
 from daemon.containers import Container
 from daemon.engine import Engine
 from daemon.execs import Exec
+from daemon.fields import go_bool
+from daemon.host import ARCHITECTURES
+from lab.errors import InvalidArgument, NoSuchImage
 
 
 class State(TypedDict):
@@ -47,14 +53,35 @@ TheExec = Annotated[Exec, Depends(_exec)]
 ApiVersion = Annotated[tuple[int, int], Depends(_api_version)]
 
 
-def _go_bool(value: Any) -> Any:
-    """moby's httputils.BoolValue(): everything but these words is true."""
-    if isinstance(value, str):
-        return value.strip().lower() not in ("", "0", "no", "false", "none")
-    return value
+Switch = Annotated[
+    bool,
+    BeforeValidator(lambda value: go_bool(value) if isinstance(value, str) else value, json_schema_input_type=str),
+]
 
 
-Switch = Annotated[bool, BeforeValidator(_go_bool, json_schema_input_type=str)]
+async def refuse_query(request: Request) -> None:
+    """For every route: what Docker's API has and the handler does not read is refused by name."""
+    route = f"{request.method} {request.scope['route'].path}"
+    fields.refuse_query(route, request.query_params.multi_items())
+
+
+async def _platform(platform: Annotated[str, Query(max_length=100)] = "") -> str:
+    """os[/arch[/variant]], as `--platform` has it. Raises InvalidArgument, and NoSuchImage for another machine's."""
+    if not platform:
+        return ""
+    here = ("linux", ARCHITECTURES.get(os.uname().machine, os.uname().machine))
+    system, _, architecture = platform.lower().partition("/")
+    architecture = ARCHITECTURES.get(architecture, architecture).removesuffix("/v8")
+    if not re.fullmatch(r"[a-z0-9_]+(/[a-z0-9_]+){0,2}", platform.lower(), re.ASCII):
+        raise InvalidArgument(f"invalid platform: {platform[:40]!a}", f"write {'/'.join(here)}")
+    if (system, architecture or here[1]) != here and platform.lower() != here[1]:
+        raise NoSuchImage(
+            f"no image is for the platform {platform[:40]}", f"this machine and all images are {'/'.join(here)}"
+        )
+    return platform
+
+
+Platform = Annotated[str, Depends(_platform)]
 
 
 async def _filters(filters: Annotated[str, Query(max_length=1 << 16)] = "") -> dict[str, list[str]]:
@@ -68,6 +95,13 @@ async def _filters(filters: Annotated[str, Query(max_length=1 << 16)] = "") -> d
 
 
 Filters = Annotated[dict[str, list[str]], Depends(_filters)]
+
+
+def check_filters(filters: dict[str, list[str]], *known: str) -> None:
+    """Raises InvalidArgument for a filter that Docker has not got here."""
+    for name in filters:
+        if name not in known:
+            raise InvalidArgument(f"invalid filter '{name[:40]}'", f"known are {', '.join(sorted(known))}")
 
 
 def strict_json(data: bytes) -> Any:

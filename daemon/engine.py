@@ -66,7 +66,7 @@ class Engine:
         image = self.images.find(options.image)
         container_id = new_id()
         layer = "" if image.is_host else f"{self.store.root}/containers/{container_id}/layer"
-        spec = assemble(options, image, container_id, layer)
+        spec = assemble(options, image, container_id, layer, state=str(self.root))
         config = {
             "image": body.Image, "image_id": image.id, "spec": spec.to_dict(), "rm": options.rm, "label": options.label,
             "body": body.model_dump(),

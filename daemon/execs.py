@@ -61,6 +61,9 @@ class Exec:
         except LabError as error:
             self.failed = error.exit_code
             raise
+        size = self.body.ConsoleSize
+        if self.spec.tty and len(size) == 2 and all(size):
+            self.run.resize(*size)
         self.container.event(f"exec_start: {' '.join(self.body.Cmd)}", execID=self.id)
         self._supervisor = asyncio.create_task(self._supervise())
 

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 from daemon.front import API_VERSION, OLDEST_API
 from daemon.logs import rfc3339
-from lab.images import Image
+from lab.images import Image, split_tag
+from lab.runtime import cgroup
 
 if TYPE_CHECKING:
     from daemon.engine import Engine
@@ -44,6 +45,7 @@ def version() -> dict[str, Any]:
 def info(engine: Engine) -> dict[str, Any]:
     """GET /info."""
     kernel = os.uname()
+    limits = cgroup.available()
     states = [container.status for container in engine.containers.values()]
     return {
         "ID": "labd", "Name": socket.gethostname(), "ServerVersion": lab_version(),
@@ -54,14 +56,17 @@ def info(engine: Engine) -> dict[str, Any]:
         "KernelVersion": kernel.release, "OperatingSystem": _operating_system(), "OSType": "linux", "OSVersion": "",
         "Architecture": kernel.machine, "NCPU": os.cpu_count(),
         "MemTotal": os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"),
-        "CgroupDriver": "none", "CgroupVersion": "2" if Path("/sys/fs/cgroup/cgroup.controllers").exists() else "1",
+        "CgroupDriver": "cgroupfs" if limits else "none",
+        "CgroupVersion": "2" if Path("/sys/fs/cgroup/cgroup.controllers").exists() else "1",
         "LoggingDriver": "json-file", "Runtimes": {"lab": {"path": "lab.runtime"}}, "DefaultRuntime": "lab",
-        "InitBinary": "lab.runtime.init", "SecurityOptions": [], "LiveRestoreEnabled": False,
+        "InitBinary": "lab.runtime.init", "SecurityOptions": ["name=seccomp,profile=builtin"],
+        "LiveRestoreEnabled": False,
         "Plugins": {"Volume": [], "Network": ["host", "none"], "Authorization": None, "Log": ["json-file"]},
         "Swarm": {"LocalNodeState": "inactive", "NodeID": "", "NodeAddr": "", "Error": "", "RemoteManagers": None},
         "RegistryConfig": {"InsecureRegistryCIDRs": [], "IndexConfigs": {}, "Mirrors": []}, "IndexServerAddress": "",
-        "MemoryLimit": False, "SwapLimit": False, "CpuCfsPeriod": False, "CpuCfsQuota": False, "CPUShares": False,
-        "CPUSet": False, "PidsLimit": False, "OomKillDisable": False, "IPv4Forwarding": True,
+        "MemoryLimit": "memory" in limits, "SwapLimit": False, "CpuCfsPeriod": False, "CpuCfsQuota": "cpu" in limits,
+        "CPUShares": False, "CPUSet": False, "PidsLimit": "pids" in limits, "OomKillDisable": False,
+        "IPv4Forwarding": True,
         "BridgeNfIptables": True, "BridgeNfIp6tables": True, "Debug": False, "ExperimentalBuild": False,
         "NFd": len(list(Path("/proc/self/fd").iterdir())), "NGoroutines": 0, "NEventsListener": 0, "SystemTime": "",
         "HttpProxy": "", "HttpsProxy": "", "NoProxy": "", "Labels": [], "Warnings": [], "GenericResources": None,
@@ -77,7 +82,7 @@ def _operating_system() -> str:
 
 
 def _tag(image: Image) -> str:
-    return image.name if ":" in image.name.rpartition("/")[2] else f"{image.name}:latest"
+    return image.name if split_tag(image.name)[1] else f"{image.name}:latest"
 
 
 def image_summary(engine: Engine, image: Image) -> dict[str, Any]:

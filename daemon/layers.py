@@ -27,6 +27,20 @@ def changes(spec: Spec) -> list[dict[str, str | int]] | None:
     return sorted(found, key=lambda change: str(change["Path"])) or None
 
 
+def size(spec: Spec) -> int:
+    """Bytes of what the container's layer holds, a file of several names once; 0 where it has none."""
+    found: dict[tuple[int, int], int] = {}
+    for folder, _, files in os.walk(f"{spec.layer}/upper") if spec.layer else ():
+        for name in files:
+            try:
+                status = Path(folder, name).lstat()
+            except FileNotFoundError:  # the container is at work
+                continue
+            if not stat.S_ISCHR(status.st_mode):
+                found[status.st_dev, status.st_ino] = status.st_size
+    return sum(found.values())
+
+
 def _kind(upper: Path, lower: Path) -> int:
     status = upper.lstat()
     if stat.S_ISCHR(status.st_mode) and status.st_rdev == 0:  # a whiteout

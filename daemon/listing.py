@@ -11,6 +11,8 @@ from daemon.engine import Engine
 from lab.errors import InvalidArgument
 
 STATES = ("created", "running", "paused", "exited", "restarting", "removing", "dead")
+TRUTH = ("true", "false", "1", "0", "True", "False")
+VALUES = {"status": STATES, "health": ("starting", "healthy", "unhealthy", "none"), "is-task": TRUTH}
 Test = Callable[[Engine, Container, str], bool]
 
 
@@ -33,10 +35,16 @@ def _exit_code(engine: Engine, container: Container, wanted: str) -> bool:
     return container.status == "exited" and container.exit_code == int(wanted)
 
 
-def _status(engine: Engine, container: Container, wanted: str) -> bool:
-    if wanted not in STATES:
-        raise InvalidArgument(f"invalid filter 'status={wanted[:40]}'", f"one of {', '.join(STATES)}")
-    return container.status == wanted
+def one_of(words: tuple[str, ...], name: str, value: str) -> str:
+    """The value of a filter that has but a few. Raises InvalidArgument."""
+    if value not in words:
+        raise InvalidArgument(f"invalid filter '{name}={value[:40]}'", f"one of {', '.join(words)}")
+    return value
+
+
+def flag(name: str, value: str) -> bool:
+    """true or false, as a filter has it. Raises InvalidArgument."""
+    return one_of(TRUTH, name, value).lower() in ("1", "true")
 
 
 def _created_before(engine: Engine, container: Container, wanted: str) -> bool:
@@ -49,7 +57,7 @@ TESTS: dict[str, Test] = {
     "name": _named,
     "label": _labelled,
     "label!": lambda engine, container, wanted: not _labelled(engine, container, wanted),
-    "status": _status,
+    "status": lambda _, container, wanted: container.status == wanted,
     "exited": _exit_code,
     "ancestor": lambda _, container, wanted: (
         wanted.removesuffix(":latest") in (container.record.config["image"].removesuffix(":latest"),)
@@ -60,9 +68,9 @@ TESTS: dict[str, Test] = {
     "network": lambda _, container, wanted: container.spec.network == wanted,
     "volume": lambda _, container, wanted: any(wanted in (m.source, m.target) for m in container.spec.mounts),
     "until": _created_before,
-    "health": lambda *_: False,
-    "is-task": lambda *_: False,
-    "publish": lambda *_: False,
+    "health": lambda _, container, wanted: wanted == "none",
+    "is-task": lambda engine, container, wanted: not flag("is-task", wanted),
+    "publish": lambda *_: False,  # no container has ports of its own
     "expose": lambda *_: False,
 }
 ALL_OF = ("label", "label!")  # given twice both must hold; of the others one is enough
@@ -73,6 +81,9 @@ def matching(engine: Engine, filters: dict[str, list[str]], *, all: bool) -> lis
     for name in filters:
         if name not in TESTS:
             raise InvalidArgument(f"invalid filter '{name[:40]}'", f"known are {', '.join(sorted(TESTS))}")
+    for name, words in VALUES.items():
+        for value in filters.get(name, ()):
+            one_of(words, name, value)
     all = all or "status" in filters or "exited" in filters
     found = [c for c in engine.containers.values() if (all or c.running) and _passes(engine, c, filters)]
     return sorted(found, key=_age, reverse=True)

@@ -1,4 +1,4 @@
-"""The bodies of Docker's Engine API, as far as the lab reads them; unknown fields are accepted and left alone.
+"""The bodies of Docker's Engine API: what the lab honours of them. daemon.fields refuses the rest by name.
 
 docker's own decoder (Go's encoding/json) takes `null` for a missing value and ignores the case of names; clients
 count on both: docker-py sends `detachKeys` for `DetachKeys`.
@@ -6,9 +6,11 @@ count on both: docker-py sends `detachKeys` for `DetachKeys`.
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated, Any, ClassVar
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StrictBool, StrictInt, StrictStr, model_validator
+
+from daemon import fields
 
 
 def _nothing_for_null(empty: Any) -> BeforeValidator:
@@ -21,36 +23,79 @@ Number = Annotated[StrictInt, _nothing_for_null(int), Field(ge=-(2**63), lt=2**6
 Word = Annotated[StrictStr, Field(max_length=1 << 21)]
 Words = Annotated[list[Word], _nothing_for_null(list)]
 LabelMap = Annotated[dict[StrictStr, StrictStr], _nothing_for_null(dict)]
+Length = Annotated[StrictInt, Field(ge=0, le=65535)]
+WindowSize = Annotated[list[Length], _nothing_for_null(list)]
 Command = Annotated[list[Word], BeforeValidator(lambda value: [value] if isinstance(value, str) else value or [])]
 
 
 class Body(BaseModel):
-    """Named as in Docker's JSON, in whatever case it comes."""
+    """Named as in Docker's JSON, in whatever case it comes. where is put before a name that is refused."""
 
     model_config = ConfigDict(extra="ignore")
+    table: ClassVar[fields.Table] = {}
+    where: ClassVar[str] = ""
 
     @model_validator(mode="before")
     @classmethod
     def _fold_case(cls, data: Any) -> Any:
         if not isinstance(data, dict):
             return data
-        names = {name.lower(): name for name in cls.model_fields}
-        return {names.get(str(key).lower(), key): value for key, value in data.items()}
+        names = {name.lower(): name for name in cls.table}
+        folded = {names.get(str(key).lower(), str(key)): value for key, value in data.items()}
+        fields.refuse(cls.table, folded, cls.where)
+        return folded
 
 
 class Restart(Body):
+    table, where = fields.RESTART_POLICY, "HostConfig.RestartPolicy."
     Name: Text = ""
 
 
+class Logging(Body):
+    table, where = fields.LOG_CONFIG, "HostConfig.LogConfig."
+
+
+class Health(Body):
+    table, where = fields.HEALTHCHECK, "Healthcheck."
+    Test: Words = Field(default_factory=list)
+
+
+class BindExtras(Body):
+    table, where = fields.BIND_OPTIONS, "HostConfig.Mounts.BindOptions."
+
+
 class BindMount(Body):
+    table, where = fields.MOUNT, "HostConfig.Mounts."
     Type: Text = "bind"
     Source: Text = ""
     Target: Text = ""
     ReadOnly: Flag = False
+    BindOptions: Annotated[BindExtras, _nothing_for_null(dict)] = Field(default_factory=BindExtras)
+
+
+class DeviceMapping(Body):
+    table, where = fields.DEVICE, "HostConfig.Devices."
+    PathOnHost: Text = ""
+    PathInContainer: Text = ""
+    CgroupPermissions: Text = ""
+
+
+class Endpoint(Body):
+    table, where = fields.ENDPOINT, "NetworkingConfig.EndpointsConfig."
+
+
+class Networking(Body):
+    table, where = fields.NETWORKING, "NetworkingConfig."
+    EndpointsConfig: Annotated[dict[Text, Annotated[Endpoint, _nothing_for_null(dict)]], _nothing_for_null(dict)] = (
+        Field(default_factory=dict)
+    )
 
 
 class Host(Body):
+    table, where = fields.HOST, "HostConfig."
     Binds: Words = Field(default_factory=list)
+    ContainerIDFile: Text = ""
+    LogConfig: Annotated[Logging, _nothing_for_null(dict)] = Field(default_factory=Logging)
     Mounts: Annotated[list[BindMount], _nothing_for_null(list)] = Field(default_factory=list)
     NetworkMode: Text = ""
     AutoRemove: Flag = False
@@ -59,15 +104,21 @@ class Host(Body):
     CapDrop: Words = Field(default_factory=list)
     SecurityOpt: Words = Field(default_factory=list)
     Init: Flag = False
-    ConsoleSize: Annotated[list[Annotated[StrictInt, Field(ge=0, le=65535)]], _nothing_for_null(list)] = Field(
-        default_factory=list, max_length=2
-    )
+    ReadonlyRootfs: Flag = False
+    MaskedPaths: list[Word] | None = None
+    ReadonlyPaths: list[Word] | None = None
+    Devices: Annotated[list[DeviceMapping], _nothing_for_null(list)] = Field(default_factory=list)
+    Memory: Number = 0
+    NanoCpus: Number = 0
+    PidsLimit: Number = 0
+    ConsoleSize: WindowSize = Field(default_factory=list, max_length=2)
     RestartPolicy: Annotated[Restart, _nothing_for_null(dict)] = Field(default_factory=Restart)
 
 
 class ContainerCreate(Body):
     """POST /containers/create. Env without "=" removes a variable; Entrypoint [""] removes the image's."""
 
+    table = fields.CONTAINER
     Image: Text = ""
     Cmd: Command = Field(default_factory=list)
     Entrypoint: Annotated[
@@ -86,12 +137,23 @@ class ContainerCreate(Body):
     Labels: LabelMap = Field(default_factory=dict)
     StopSignal: Text = ""
     StopTimeout: StrictInt | None = None
+    NetworkDisabled: Flag = False
+    Healthcheck: Annotated[Health, _nothing_for_null(dict)] = Field(default_factory=Health)
     HostConfig: Annotated[Host, _nothing_for_null(dict)] = Field(default_factory=Host)
+    NetworkingConfig: Annotated[Networking, _nothing_for_null(dict)] = Field(default_factory=Networking)
+
+
+class ContainerUpdate(Body):
+    """POST /containers/ID/update: everything that changes something is refused."""
+
+    table = fields.UPDATE
+    RestartPolicy: Annotated[Restart, _nothing_for_null(dict)] = Field(default_factory=Restart)
 
 
 class ExecCreate(Body):
     """POST /containers/ID/exec."""
 
+    table = fields.EXEC_CREATE
     Cmd: Command = Field(default_factory=list)
     Env: Words = Field(default_factory=list)
     WorkingDir: Text = ""
@@ -102,10 +164,13 @@ class ExecCreate(Body):
     AttachStdout: Flag = False
     AttachStderr: Flag = False
     DetachKeys: Text = ""
+    ConsoleSize: WindowSize = Field(default_factory=list, max_length=2)
 
 
 class ExecStart(Body):
     """POST /exec/ID/start."""
 
+    table = fields.EXEC_START
     Detach: Flag = False
     Tty: Flag = False
+    ConsoleSize: WindowSize = Field(default_factory=list, max_length=2)

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import re
 
-from daemon.models import BindMount, ContainerCreate, ExecCreate
+from daemon.models import BindMount, ContainerCreate, DeviceMapping, ExecCreate, Restart
 from daemon.signals import signal_number
 from lab.errors import InvalidArgument, NotImplementedHere
+from lab.limits import device
 from lab.runargs import ExecOptions, RunOptions, parse_volume
-from lab.spec import Mount
+from lab.spec import Device, Mount
 
 HOST_NETWORK = ("", "default", "host")  # the lab's default, where Docker's would be a bridge
+RESTART_POLICIES = ("always", "on-failure", "unless-stopped")
 
 
 def run_options(body: ContainerCreate) -> RunOptions:
@@ -18,8 +20,9 @@ def run_options(body: ContainerCreate) -> RunOptions:
     host = body.HostConfig
     if not body.Image:
         raise InvalidArgument("no image given", "name one in Image; `host` is built in")
-    if host.RestartPolicy.Name not in ("", "no"):
-        raise NotImplementedHere("restart policies are not part of this lab", "start it again by hand")
+    check_restart(host.RestartPolicy)
+    if body.Healthcheck.Test not in ([], ["NONE"]):
+        raise NotImplementedHere("Healthcheck.Test is not part of this lab", "ask from outside, with docker exec")
     if body.StopSignal:
         signal_number(body.StopSignal)
     entrypoint, command = body.Entrypoint, body.Cmd
@@ -34,10 +37,41 @@ def run_options(body: ContainerCreate) -> RunOptions:
         entrypoint=None if entrypoint is None or entrypoint == [] else entrypoint[0],
         label=[f"{key}={value}" for key, value in body.Labels.items()],
         volumes=[parse_volume(text) for text in host.Binds] + [_mount(mount) for mount in host.Mounts],
-        network="host" if host.NetworkMode in HOST_NETWORK else host.NetworkMode,
-        rm=host.AutoRemove, privileged=host.Privileged, init=host.Init,
+        network=_network(body),
+        rm=host.AutoRemove, privileged=host.Privileged, init=host.Init, read_only=host.ReadonlyRootfs,
         cap_add=host.CapAdd, cap_drop=host.CapDrop, security_opt=host.SecurityOpt,
+        devices=[_device(mapping) for mapping in host.Devices],
+        memory=host.Memory, nano_cpus=host.NanoCpus, pids_limit=host.PidsLimit,
+        masked_paths=host.MaskedPaths, readonly_paths=host.ReadonlyPaths,
     )  # fmt: skip
+
+
+def check_restart(policy: Restart) -> None:
+    """Raises NotImplementedHere for all of Docker's policies but "no", InvalidArgument for others."""
+    if policy.Name in RESTART_POLICIES:
+        raise NotImplementedHere(
+            f'HostConfig.RestartPolicy "{policy.Name}" is not part of this lab', "start it again by hand"
+        )
+    if policy.Name not in ("", "no"):
+        raise InvalidArgument(f"invalid HostConfig.RestartPolicy: {policy.Name[:40]!a}", "no is what the lab has")
+
+
+def _network(body: ContainerCreate) -> str:
+    """The one network that is meant. Raises InvalidArgument if NetworkDisabled and NetworkMode contradict."""
+    named = body.HostConfig.NetworkMode
+    chosen = "host" if named in HOST_NETWORK else named
+    for name in body.NetworkingConfig.EndpointsConfig:
+        if ("host" if name in HOST_NETWORK else name) != chosen:
+            raise NotImplementedHere(
+                f'NetworkingConfig.EndpointsConfig "{name[:80]}" is not part of this lab', "use one of host and none"
+            )
+    if not body.NetworkDisabled:
+        return chosen
+    if named not in ("", "default", "none"):
+        raise InvalidArgument(
+            f"conflicting options: NetworkDisabled and the network {named[:80]!a}", "choose --network none"
+        )
+    return "none"
 
 
 def exec_options(body: ExecCreate, container: str) -> ExecOptions:
@@ -53,9 +87,15 @@ def exec_options(body: ExecCreate, container: str) -> ExecOptions:
 
 
 def _mount(mount: BindMount) -> Mount:
-    if mount.Type != "bind":
+    if mount.Type in ("volume", "tmpfs", "image", "npipe", "cluster"):
         raise NotImplementedHere(f'mounts of type "{mount.Type}" are not part of this lab', "use type=bind")
+    if mount.Type != "bind":
+        raise InvalidArgument(f"invalid HostConfig.Mounts.Type: {mount.Type[:40]!a}", "use type=bind")
     return parse_volume(f"{mount.Source}:{mount.Target}" + (":ro" if mount.ReadOnly else ""))
+
+
+def _device(mapping: DeviceMapping) -> Device:
+    return device(mapping.PathOnHost, mapping.PathInContainer, mapping.CgroupPermissions)
 
 
 def _check_text(*texts: str) -> None:

@@ -9,7 +9,7 @@ from lab.errors import InvalidArgument
 
 def signal_number(name: str) -> int:
     """SIGKILL, KILL, kill or 9. Raises InvalidArgument."""
-    if name.isascii() and name.isdigit() and 0 < int(name[:4]) < signal.NSIG:
+    if name.isascii() and name.isdigit() and len(name) <= 4 and 0 < int(name) < signal.NSIG:
         return int(name)
     text = name.upper()
     wanted = text if text.startswith("SIG") else f"SIG{text}"

@@ -5,14 +5,16 @@ from __future__ import annotations
 import time
 from typing import Any
 
+from daemon import layers
 from daemon.containers import Container
 from daemon.execs import Exec
 from daemon.logs import rfc3339
+from lab.errors import LabError
 
 COPIED = ("AttachStdin", "AttachStdout", "AttachStderr", "Tty", "OpenStdin", "StdinOnce")
 
 
-def inspect(container: Container, *, size: bool = False) -> dict[str, Any]:
+def inspect(container: Container) -> dict[str, Any]:
     """GET /containers/ID/json."""
     spec, record, body = container.spec, container.record, container.body
     view: dict[str, Any] = {
@@ -23,7 +25,7 @@ def inspect(container: Container, *, size: bool = False) -> dict[str, Any]:
         "State": state(container),
         "Image": record.config["image_id"],
         "Name": f"/{container.name}",
-        "RestartCount": container.restarts,
+        "RestartCount": 0,  # as restart policies count, which are not part of the lab
         "Driver": "overlay" if spec.layer else "host",
         "Platform": "linux",
         "MountLabel": "", "ProcessLabel": "", "AppArmorProfile": "",
@@ -36,8 +38,6 @@ def inspect(container: Container, *, size: bool = False) -> dict[str, Any]:
         "Config": config(container),
         "NetworkSettings": network_settings(container),
     }  # fmt: skip
-    if size:
-        view |= {"SizeRw": 0, "SizeRootFs": 0}
     if body["HostConfig"]["AutoRemove"]:
         view["HostConfig"]["AutoRemove"] = True
     return view
@@ -66,6 +66,7 @@ def config(container: Container) -> dict[str, Any]:
         "Cmd": command or None, "Image": container.record.config["image"], "Volumes": None,
         "WorkingDir": body["WorkingDir"], "Entrypoint": body["Entrypoint"], "OnBuild": None,
         "Labels": body["Labels"],
+        "NetworkDisabled": body["NetworkDisabled"],
         **({"StopSignal": body["StopSignal"]} if body["StopSignal"] else {}),
         **({"StopTimeout": body["StopTimeout"]} if body["StopTimeout"] is not None else {}),
     }  # fmt: skip
@@ -73,15 +74,18 @@ def config(container: Container) -> dict[str, Any]:
 
 def host_config(container: Container) -> dict[str, Any]:
     """Its HostConfig part."""
-    given = container.body["HostConfig"]
+    given, spec = container.body["HostConfig"], container.spec
     return {
-        "Binds": given["Binds"] or None, "Mounts": given["Mounts"], "NetworkMode": container.spec.network,
+        "Binds": given["Binds"] or None, "Mounts": given["Mounts"], "NetworkMode": spec.network,
         "AutoRemove": given["AutoRemove"], "Privileged": given["Privileged"], "CapAdd": given["CapAdd"] or None,
         "CapDrop": given["CapDrop"] or None, "SecurityOpt": given["SecurityOpt"] or None, "Init": given["Init"],
         "RestartPolicy": {"Name": "no", "MaximumRetryCount": 0}, "LogConfig": {"Type": "json-file", "Config": {}},
         "PortBindings": {}, "VolumesFrom": None, "IpcMode": "private", "PidMode": "", "UTSMode": "", "UsernsMode": "",
-        "Runtime": "lab", "ReadonlyRootfs": not container.spec.layer, "ShmSize": 64 << 20, "ConsoleSize": [0, 0],
-        "Memory": 0, "NanoCpus": 0, "CgroupParent": "", "Isolation": "",
+        "CgroupnsMode": "host", "Runtime": "lab", "ReadonlyRootfs": spec.readonly or not spec.layer,
+        "ShmSize": 64 << 20, "ConsoleSize": given["ConsoleSize"] or [0, 0], "ContainerIDFile": given["ContainerIDFile"],
+        "Memory": spec.memory, "MemorySwap": 2 * spec.memory, "NanoCpus": spec.nano_cpus,
+        "PidsLimit": spec.pids_limit or None, "Devices": given["Devices"], "CgroupParent": "", "Isolation": "",
+        "MaskedPaths": spec.masked_paths, "ReadonlyPaths": spec.readonly_paths,
     }  # fmt: skip
 
 
@@ -102,9 +106,19 @@ def network_settings(container: Container) -> dict[str, Any]:
     return {"Ports": {}, "IPAddress": "", "Networks": {container.spec.network: endpoint}}
 
 
-def summary(container: Container, *, size: bool = False) -> dict[str, Any]:
+def sizes(container: Container) -> dict[str, int]:
+    """SizeRw and SizeRootFs, read from the disk; the latter is unknown for the machine's own root."""
+    layer = layers.size(container.spec)
+    try:
+        image = container.engine.images.find(container.record.config["image_id"])
+    except LabError:  # it is gone, or cannot be read
+        return {"SizeRw": layer}
+    return {"SizeRw": layer} if image.is_host else {"SizeRw": layer, "SizeRootFs": image.size + layer}
+
+
+def summary(container: Container) -> dict[str, Any]:
     """One row of GET /containers/json."""
-    view = {
+    return {
         "Id": container.id, "Names": [f"/{container.name}"], "Image": container.record.config["image"],
         "ImageID": container.record.config["image_id"], "Command": " ".join(container.spec.args),
         "Created": container.record.config["created"] // 10**9, "Ports": [], "Labels": container.body["Labels"],
@@ -112,7 +126,6 @@ def summary(container: Container, *, size: bool = False) -> dict[str, Any]:
         "HostConfig": {"NetworkMode": container.spec.network},
         "NetworkSettings": {"Networks": network_settings(container)["Networks"]}, "Mounts": mounts(container),
     }  # fmt: skip
-    return {**view, "SizeRw": 0, "SizeRootFs": 0} if size else view
 
 
 def status_text(container: Container) -> str:

@@ -49,6 +49,7 @@ class Forker:
     """The engine: its images and containers below one directory."""
 
     def __init__(self, root: str) -> None:
+        self.root = root
         self.images = Images(f"{root}/images")
         self.store = Store(f"{root}/podmanish")
         self.handed: Handed | None = None  # by systemd
@@ -60,7 +61,7 @@ class Forker:
         image = self.images.find(options.image)
         container_id = new_id()
         layer = "" if image.is_host else f"{self.store.root}/containers/{container_id}/layer"
-        spec = assemble(options, image, container_id, layer)
+        spec = assemble(options, image, container_id, layer, state=self.root)
         if spec.init:
             _hide_environment(spec, options.env)
         if os.geteuid() != 0:

@@ -18,7 +18,8 @@ if TYPE_CHECKING:
     from typing import IO, Any
 
 HOST = "host"
-NAME_CHARACTERS = frozenset("abcdefghijklmnopqrstuvwxyz0123456789._-/:")
+LOWER_CASE = frozenset("abcdefghijklmnopqrstuvwxyz0123456789._-/:")
+NAME_CHARACTERS = LOWER_CASE | frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZ")  # capitals only in the tag
 
 
 class Image:
@@ -120,12 +121,23 @@ def normalize(reference: str) -> str:
 def check_name(reference: str) -> str:
     """The normalized name; raises InvalidArgument for one that Docker would not take."""
     name = normalize(reference)
-    good = name and len(name) <= 128 and NAME_CHARACTERS.issuperset(name) and name[0].isalnum() and "//" not in name
-    if not good or ".." in name or name.count(":") > 1 or name == HOST:
+    repository, tag = split_tag(name)
+    registry, slash, rest = repository.partition("/")
+    host, colon, port = registry.partition(":")
+    good = repository and len(name) <= 128 and LOWER_CASE.issuperset(repository) and NAME_CHARACTERS.issuperset(tag)
+    if colon:  # localhost:5000/NAME
+        good = good and host and slash and port.isdecimal() and ":" not in rest
+    if not good or not name[0].isalnum() or "//" in name or ".." in name or name.endswith((":", "/")) or name == HOST:
         raise InvalidArgument(
             f"invalid image name {reference[:80]!r}", "lower-case letters, digits, ._-/ and one :tag; `host` is taken"
         )
     return name
+
+
+def split_tag(name: str) -> tuple[str, str]:
+    """Repository and tag, which is behind the last colon if no slash follows; "" if there is none."""
+    repository, _, tag = name.rpartition(":")
+    return (repository, tag) if repository and "/" not in tag else (name, "")
 
 
 def _folder(name: str) -> str:

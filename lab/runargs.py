@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from typing import Any
 
+    from lab.spec import Device
+
 FLAG, VALUE, LIST, OPTIONAL = "flag", "value", "list", "optional"  # the last tells an empty value from none
 DEFAULTS = {FLAG: bool, VALUE: str, LIST: list, OPTIONAL: type(None)}
 
@@ -89,6 +91,10 @@ class Command:
         for option in self.options:
             if name in option.names:
                 return option
+        if self.name in ("run", "create", "exec"):
+            from lab.limits import refuse_absent
+
+            refuse_absent(name)
         raise InvalidArgument(f"unknown flag: {name}", f"see '{self.name} --help'")
 
     def help(self, program: str) -> str:
@@ -132,7 +138,12 @@ RUN = Command(
     Option("--hostname -h", VALUE, "host name inside"),
     Option("--entrypoint", OPTIONAL, "command to put before the arguments"),
     Option("--init", FLAG, "a pid 1 that forwards signals and reaps"),
-    Option("--security-opt", LIST, "no-new-privileges"),
+    Option("--read-only", FLAG, "nothing below / can be written, but for volumes"),
+    Option("--memory -m", VALUE, "limit of memory: a number and b, k, m or g"),
+    Option("--cpus", VALUE, "limit of processor time: 1.5 is one and a half"),
+    Option("--pids-limit", VALUE, "limit of processes; -1 is none"),
+    Option("--device", LIST, "a device of the host: SOURCE[:TARGET]"),
+    Option("--security-opt", LIST, "no-new-privileges, seccomp=unconfined|FILE, systempaths=unconfined"),
     Option("--label -l", LIST, "NAME=VALUE to remember"),
     interspersed=False,
 )
@@ -200,34 +211,38 @@ IMAGES = Command("images", "images", "List images.")
 
 
 class RunOptions:
-    """What `run` asks for, whichever command asked; the daemon makes the same from Docker's JSON."""
+    """What `run` asks for, whichever command asked; the daemon makes the same from Docker's JSON.
+
+    memory is in bytes, nano_cpus in 10**9 a processor; 0 is no limit.
+    masked_paths and readonly_paths are None for Docker's own.
+    """
 
     __slots__ = (
-        "cap_add", "cap_drop", "command", "detach", "entrypoint", "env", "hostname", "image", "init", "interactive",
-        "label", "name", "network", "privileged", "rm", "sdnotify", "security_opt", "tty", "user", "volumes", "workdir",
+        "cap_add", "cap_drop", "command", "detach", "devices", "entrypoint", "env", "hostname", "image", "init",
+        "interactive", "label", "masked_paths", "memory", "name", "nano_cpus", "network", "pids_limit", "privileged",
+        "read_only", "readonly_paths", "rm", "sdnotify", "security_opt", "tty", "user", "volumes", "workdir",
     )  # fmt: skip
 
-    def __init__(self, image: str, command: Sequence[str], **given: Any) -> None:
-        self.image, self.command = image, list(command)
-        self.interactive: bool = given.get("interactive", False)
-        self.tty: bool = given.get("tty", False)
-        self.detach: bool = given.get("detach", False)
-        self.env: list[str] = given.get("env") or []
-        self.workdir: str = given.get("workdir") or ""
-        self.user: str = given.get("user") or ""
-        self.privileged: bool = given.get("privileged", False)
-        self.rm: bool = given.get("rm", False)
-        self.name: str = given.get("name") or ""
-        self.volumes: list[Mount] = given.get("volumes") or []
-        self.cap_add: list[str] = given.get("cap_add") or []
-        self.cap_drop: list[str] = given.get("cap_drop") or []
-        self.network: str = given.get("network") or "host"
-        self.hostname: str = given.get("hostname") or ""
-        self.entrypoint: str | None = given.get("entrypoint")
-        self.init: bool = given.get("init", False)
-        self.security_opt: list[str] = given.get("security_opt") or []
-        self.label: list[str] = given.get("label") or []
-        self.sdnotify: str = given.get("sdnotify") or ""
+    def __init__(
+        self, image: str, command: Sequence[str], *,
+        interactive: bool = False, tty: bool = False, detach: bool = False, rm: bool = False, init: bool = False,
+        name: str = "", hostname: str = "", network: str = "", user: str = "", workdir: str = "", sdnotify: str = "",
+        entrypoint: str | None = None, env: Sequence[str] = (), label: Sequence[str] = (),
+        volumes: Sequence[Mount] = (), devices: Sequence[Device] = (),
+        privileged: bool = False, read_only: bool = False, cap_add: Sequence[str] = (), cap_drop: Sequence[str] = (),
+        security_opt: Sequence[str] = (), masked_paths: Sequence[str] | None = None,
+        readonly_paths: Sequence[str] | None = None, memory: int = 0, nano_cpus: int = 0, pids_limit: int = 0,
+    ) -> None:  # fmt: skip
+        self.image, self.command, self.entrypoint = image, list(command), entrypoint
+        self.interactive, self.tty, self.detach = interactive, tty, detach
+        self.rm, self.init, self.privileged, self.read_only = rm, init, privileged, read_only
+        self.name, self.hostname, self.network = name, hostname, network or "host"
+        self.user, self.workdir, self.sdnotify = user, workdir, sdnotify
+        self.env, self.label, self.security_opt = list(env), list(label), list(security_opt)
+        self.cap_add, self.cap_drop = list(cap_add), list(cap_drop)
+        self.volumes, self.devices = list(volumes), list(devices)
+        self.masked_paths, self.readonly_paths = masked_paths, readonly_paths
+        self.memory, self.nano_cpus, self.pids_limit = memory, nano_cpus, pids_limit
 
 
 def parse_run(argv: Sequence[str], command: Command = RUN) -> RunOptions:
@@ -237,7 +252,22 @@ def parse_run(argv: Sequence[str], command: Command = RUN) -> RunOptions:
         raise InvalidArgument(f'"{command.name}" requires at least 1 argument', f"usage: {command.usage}")
     values["env"] = resolve_env(values["env"])
     values["volumes"] = [parse_volume(text) for text in values.pop("volume")]
+    _parse_rare(values)
     return RunOptions(plain[0], plain[1:], **values)
+
+
+def _parse_rare(values: dict[str, Any]) -> None:
+    """What most runs do without, and so need not import."""
+    memory, cpus, pids, devices = (values.pop(name) for name in ("memory", "cpus", "pids_limit", "device"))
+    if not (memory or cpus or pids or devices or values["security_opt"]):
+        return
+    from lab import limits
+
+    values["memory"] = limits.parse_memory(memory) if memory else 0
+    values["nano_cpus"] = limits.parse_cpus(cpus) if cpus else 0
+    values["pids_limit"] = limits.parse_pids_limit(pids) if pids else 0
+    values["devices"] = [limits.parse_device(text) for text in devices]
+    values["security_opt"] = [limits.read_profile(option) for option in values["security_opt"]]
 
 
 class ExecOptions:
@@ -245,13 +275,14 @@ class ExecOptions:
 
     __slots__ = ("command", "container", "detach", "env", "interactive", "privileged", "tty", "user", "workdir")
 
-    def __init__(self, container: str, command: Sequence[str], **given: Any) -> None:
-        self.container, self.command = container, list(command)
-        self.interactive, self.tty, self.detach = given["interactive"], given["tty"], given["detach"]
-        self.env: list[str] = given["env"]
-        self.workdir: str = given["workdir"] or ""
-        self.user: str = given["user"] or ""
-        self.privileged: bool = given["privileged"]
+    def __init__(
+        self, container: str, command: Sequence[str], *,
+        interactive: bool = False, tty: bool = False, detach: bool = False, env: Sequence[str] = (),
+        workdir: str = "", user: str = "", privileged: bool = False,
+    ) -> None:  # fmt: skip
+        self.container, self.command, self.env = container, list(command), list(env)
+        self.interactive, self.tty, self.detach = interactive, tty, detach
+        self.workdir, self.user, self.privileged = workdir, user, privileged
 
 
 def parse_exec(argv: Sequence[str]) -> ExecOptions:

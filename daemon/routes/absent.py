@@ -5,7 +5,8 @@ from __future__ import annotations
 from fastapi import APIRouter, Response
 
 from daemon.answers import Json
-from daemon.deps import TheContainer, TheEngine
+from daemon.deps import Filters, TheContainer, check_filters
+from daemon.listing import flag
 from lab.errors import NotFound, NotImplementedHere
 
 router = APIRouter()
@@ -20,6 +21,12 @@ ABSENT = {
     **dict.fromkeys(("auth", "distribution"), NO_REGISTRY),
     **dict.fromkeys(("build", "session", "grpc"), NO_BUILD),
     **dict.fromkeys(("swarm", "services", "nodes", "tasks", "secrets", "configs"), NO_SWARM),
+}
+
+ABSENT_OF_IMAGES = {
+    "get": ("saving images is not part of this lab", "keep the tar that was imported"),
+    "load": ("loading what `docker save` wrote is not part of this lab", "use `docker export` and `docker import`"),
+    "tag": ("tagging images is not part of this lab", "import the tar under the other name, too"),
 }
 
 
@@ -55,12 +62,35 @@ async def plugins() -> Response:
     return Json([])
 
 
+@router.get("/plugins/{name:path}/json")
+async def plugin(name: str) -> Response:
+    """docker inspect asks for a plugin last of all"""
+    raise NotFound(f"plugin {name[:80]!a} not found", "plugins are not part of this lab")
+
+
 @router.post("/volumes/prune")
 @router.post("/networks/prune")
 @router.post("/images/prune")
-async def prune(engine: TheEngine) -> Response:
-    """docker system prune's other parts: nothing to do"""
+async def prune(filters: Filters) -> Response:
+    """docker system prune's other parts: without a name there is nothing here"""
+    check_filters(filters, "dangling", "until", "label", "label!", "all")
+    if not all(flag("dangling", value) for value in filters.get("dangling", ())):
+        raise NotImplementedHere(
+            "filters: dangling=false (image prune --all) is not part of this lab", "remove images by name: docker rmi"
+        )
     return Json({"VolumesDeleted": None, "NetworksDeleted": None, "ImagesDeleted": None, "SpaceReclaimed": 0})
+
+
+@router.post("/build/prune")
+async def prune_builds() -> Response:
+    """docker builder prune: nothing is ever built"""
+    return Json({"CachesDeleted": None, "SpaceReclaimed": 0})
+
+
+@router.get("/containers/{reference}/attach/ws")
+async def attach_by_websocket(container: TheContainer) -> Response:
+    """What web consoles use"""
+    raise NotImplementedHere("attach by WebSocket is not part of this lab", "POST .../attach with Upgrade: tcp")
 
 
 @router.api_route("/containers/{reference}/{action}", methods=["GET", "POST"], include_in_schema=False)
@@ -74,13 +104,11 @@ async def absent_action(container: TheContainer, action: str) -> Response:
 @router.api_route("/images/{action}", methods=["GET", "POST"], include_in_schema=False)
 @router.api_route("/images/{name:path}/{action}", methods=["GET", "POST"], include_in_schema=False)
 async def absent_image_action(action: str, name: str = "") -> Response:
-    """docker search, save, push, tag."""
+    """docker search, save, load, push, tag."""
     if action in ("search", "push"):
         raise NotImplementedHere(*NO_REGISTRY)
-    if action in ("get", "tag"):
-        raise NotImplementedHere(
-            f"images cannot be {'saved' if action == 'get' else 'tagged'} in this lab", "import again"
-        )
+    if action in ABSENT_OF_IMAGES:
+        raise NotImplementedHere(*ABSENT_OF_IMAGES[action])
     raise NotFound("page not found")
 
 

@@ -10,11 +10,12 @@ from typing import Annotated
 from fastapi import APIRouter, Query, Request, Response
 from fastapi.responses import StreamingResponse
 
-from daemon import listing, procs, usage, views
+from daemon import layers, listing, procs, usage, views
 from daemon.answers import Json
 from daemon.containers import STOP_SECONDS, Container
-from daemon.deps import Filters, StrictRoute, Switch, TheContainer, TheEngine
-from daemon.models import ContainerCreate
+from daemon.deps import Filters, Platform, StrictRoute, Switch, TheContainer, TheEngine, check_filters
+from daemon.models import ContainerCreate, ContainerUpdate
+from daemon.options import check_restart
 from daemon.signals import signal_number
 from lab.errors import InvalidArgument
 
@@ -29,12 +30,16 @@ async def list_containers(
     engine: TheEngine, filters: Filters, all: Switch = False, limit: int = 0, size: Switch = False
 ) -> Response:
     """docker ps"""
-    found = listing.matching(engine, filters, all=all or limit > 0)
-    return Json([views.summary(container, size=size) for container in found[: limit if limit > 0 else None]])
+    found = listing.matching(engine, filters, all=all or limit > 0)[: limit if limit > 0 else None]
+    rows = [views.summary(container) for container in found]
+    if size:
+        measured = await asyncio.to_thread(lambda: [views.sizes(container) for container in found])
+        rows = [{**row, **more} for row, more in zip(rows, measured, strict=True)]
+    return Json(rows)
 
 
 @router.post("/create")
-async def create(engine: TheEngine, body: ContainerCreate, name: Name = "") -> Response:
+async def create(engine: TheEngine, body: ContainerCreate, platform: Platform, name: Name = "") -> Response:
     """docker create, the first part of docker run"""
     container = engine.create(body, name)
     return Json({"Id": container.id, "Warnings": []}, 201)
@@ -43,16 +48,19 @@ async def create(engine: TheEngine, body: ContainerCreate, name: Name = "") -> R
 @router.post("/prune")
 async def prune(engine: TheEngine, filters: Filters) -> Response:
     """docker container prune"""
+    check_filters(filters, "label", "label!", "until")
     gone = [c for c in listing.matching(engine, filters, all=True) if c.status in ("created", "exited")]
+    reclaimed = await asyncio.to_thread(lambda: sum(layers.size(container.spec) for container in gone))
     for container in gone:
         await container.remove(force=False)
-    return Json({"ContainersDeleted": [container.id for container in gone] or None, "SpaceReclaimed": 0})
+    return Json({"ContainersDeleted": [container.id for container in gone] or None, "SpaceReclaimed": reclaimed})
 
 
 @router.get("/{reference}/json")
 async def inspect(container: TheContainer, size: Switch = False) -> Response:
     """docker inspect"""
-    return Json(views.inspect(container, size=size))
+    more = await asyncio.to_thread(views.sizes, container) if size else {}
+    return Json({**views.inspect(container), **more})
 
 
 @router.post("/{reference}/start")
@@ -114,9 +122,10 @@ async def resize(container: TheContainer, h: Size = 0, w: Size = 0) -> Response:
 
 
 @router.post("/{reference}/update")
-async def update(container: TheContainer) -> Response:
-    """docker update"""
-    raise InvalidArgument(f"container {container.name} has no resource limits to update", "the lab sets none")
+async def update(container: TheContainer, body: ContainerUpdate) -> Response:
+    """docker update, which is refused if it changes anything"""
+    check_restart(body.RestartPolicy)
+    return Json({"Warnings": []})
 
 
 @router.post("/{reference}/wait")
@@ -133,8 +142,8 @@ async def wait(container: TheContainer, condition: str = "not-running") -> Respo
 
 
 @router.delete("/{reference}")
-async def remove(container: TheContainer, force: Switch = False, v: Switch = False, link: Switch = False) -> Response:
-    """docker rm"""
+async def remove(container: TheContainer, force: Switch = False, v: Switch = False) -> Response:
+    """docker rm; there are no anonymous volumes that `v` could spare"""
     await container.remove(force)
     return Response(status_code=204)
 

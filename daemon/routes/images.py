@@ -8,29 +8,30 @@ from typing import Annotated
 
 from fastapi import APIRouter, Query, Request, Response
 
-from daemon import host
+from daemon import host, image_filters
 from daemon.answers import Json
-from daemon.deps import Filters, Switch, TheEngine
+from daemon.deps import Filters, Platform, Switch, TheEngine
 from daemon.uploads import Upload
 from lab.errors import Conflict, InvalidArgument, NoSuchImage, NotImplementedHere
-from lab.images import normalize
 
 router = APIRouter(prefix="/images")
 Text = Annotated[str, Query(max_length=1000)]
 
 
 @router.get("/json")
-async def list_images(engine: TheEngine, filters: Filters, all: Switch = False) -> Response:
-    """docker images"""
-    wanted = [normalize(name) for name in filters.get("reference", ())]
-    found = [image for image in engine.images.list() if not wanted or normalize(image.name) in wanted]
-    return Json([host.image_summary(engine, image) for image in found])
+async def list_images(
+    engine: TheEngine, filters: Filters, *,
+    all: Switch = False, digests: Switch = False, shared_size: Annotated[Switch, Query(alias="shared-size")] = False,
+) -> Response:  # fmt: skip
+    """docker images; there are no intermediate ones for `all` to add, and no digests of a registry's"""
+    rows = [host.image_summary(engine, image) for image in image_filters.matching(engine.images, filters)]
+    return Json([{**row, "SharedSize": 0 if shared_size else -1} for row in rows])
 
 
 @router.post("/create")
 async def create(
-    request: Request, engine: TheEngine, fromImage: Text = "", fromSrc: Text = "", repo: Text = "", tag: Text = "",
-    message: Text = "",
+    request: Request, engine: TheEngine, platform: Platform, fromImage: Text = "", fromSrc: Text = "",
+    repo: Text = "", tag: Text = "",
 ) -> Response:  # fmt: skip
     """docker import; docker pull, which always fails: nothing is ever downloaded"""
     if fromImage:
@@ -67,9 +68,14 @@ async def history(engine: TheEngine, name: str) -> Response:
 
 @router.delete("/{name:path}")
 async def remove(engine: TheEngine, name: str, force: Switch = False, noprune: Switch = False) -> Response:
-    """docker rmi"""
+    """docker rmi; no image has parents that `noprune` could spare"""
     image = engine.images.find(name)
     users = [c.name for c in engine.containers.values() if c.record.config["image_id"] == image.id]
+    if users and force:
+        raise NotImplementedHere(
+            f"force is not part of this lab for an image in use: container {users[0]} has {image.name}",
+            "remove the container first",
+        )
     if users and not image.is_host:
         raise Conflict(f"image {image.name} is in use by container {users[0]}", "remove the container first")
     await asyncio.to_thread(engine.images.remove, name)

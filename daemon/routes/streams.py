@@ -27,6 +27,7 @@ MULTIPLEXED_SINCE = (1, 42)
 # docker-py drops what arrives in one packet with the 101 (its issue 3332).
 DOCKER_PY_PAUSE = 0.05
 Keys = Annotated[str, Query(max_length=200)]
+Tail = Annotated[str, Query(max_length=20, pattern="^(all|-?[0-9]*)$")]
 Moment = Annotated[float, Query(ge=-1e12, le=1e12)]
 
 
@@ -77,7 +78,7 @@ def _media_type(tty: bool, version: tuple[int, int]) -> str:
 async def container_logs(
     container: TheContainer, version: ApiVersion, *,
     follow: Switch = False, stdout: Switch = False, stderr: Switch = False, timestamps: Switch = False,
-    tail: Annotated[str, Query(max_length=20)] = "all", since: Moment = 0.0, until: Moment = 0.0,
+    tail: Tail = "all", since: Moment = 0.0, until: Moment = 0.0,
 ) -> Response:  # fmt: skip
     """docker logs"""
     if not (stdout or stderr):
@@ -118,6 +119,7 @@ async def start_exec(request: Request, found: TheExec, body: ExecStart, version:
     """docker exec, second part: with Detach an ordinary answer, else the process's streams"""
     loginuid = found.container.engine.attribution.of(request.scope["socket"], f"exec in {found.container.name}")
     found.claim()
+    found.body.ConsoleSize = body.ConsoleSize or found.body.ConsoleSize
     if body.Detach:
         await found.start(loginuid)
         return Response(status_code=200)

@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import AsyncIterator
-from typing import Annotated
+from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Response
 from fastapi.responses import StreamingResponse
 
-from daemon import host
+from daemon import host, views
 from daemon.answers import Json
-from daemon.deps import Filters, TheEngine
+from daemon.deps import Filters, TheEngine, check_filters
 from daemon.events import Event
 from daemon.front import API_VERSION
 from daemon.listing import moment
+from lab.errors import InvalidArgument
 
 router = APIRouter()
 PING = {
@@ -22,6 +24,11 @@ PING = {
     "Cache-Control": "no-cache, no-store, must-revalidate", "Pragma": "no-cache", "Builder-Version": "1",
     "Swarm": "inactive",
 }  # fmt: skip
+# Of the second row there are no events here: nothing is what passes such a filter.
+EVENT_FILTERS = (
+    "container", "event", "image", "label", "scope", "type",
+    "config", "daemon", "network", "node", "plugin", "secret", "service", "volume",
+)  # fmt: skip
 When = Annotated[str, Query(max_length=40)]
 
 
@@ -47,6 +54,7 @@ async def info(engine: TheEngine) -> Response:
 @router.get("/events")
 async def events(engine: TheEngine, filters: Filters, since: When = "", until: When = "") -> Response:
     """docker events"""
+    check_filters(filters, *EVENT_FILTERS)
     start, end = (moment(text) if text else None for text in (since, until))
     stream = engine.events.follow(start, end, lambda event: _wanted(event, filters))
 
@@ -63,19 +71,30 @@ def _wanted(event: Event, filters: dict[str, list[str]]) -> bool:
         "type": [event["Type"]], "event": [event["Action"], event["Action"].partition(":")[0]],
         "container": [actor, actor[:12], attributes.get("name", "")] if event["Type"] == "container" else [],
         "image": [attributes.get("image", ""), actor if event["Type"] == "image" else ""],
+        "scope": [event["scope"]],
         "label": [*attributes, *(f"{key}={value}" for key, value in attributes.items())],
     }  # fmt: skip
     return all(any(value in values.get(name, []) for value in wanted) for name, wanted in filters.items() if wanted)
 
 
 @router.get("/system/df")
-async def disk_usage(engine: TheEngine) -> Response:
-    """docker system df"""
-    images = engine.images.list()
-    return Json(
-        {
+async def disk_usage(engine: TheEngine, type: Annotated[list[str] | None, Query()] = None) -> Response:
+    """docker system df; `type` names some of the parts"""
+    images, containers = engine.images.list(), list(engine.containers.values())
+    parts: dict[str, dict[str, Any]] = {
+        "container": {"Containers": []},
+        "image": {
             "LayersSize": sum(image.size for image in images),
             "Images": [host.image_summary(engine, image) for image in images],
-            "Containers": [], "Volumes": [], "BuildCache": [], "BuilderSize": 0,
-        }
-    )  # fmt: skip
+        },
+        "volume": {"Volumes": []},
+        "build-cache": {"BuildCache": [], "BuilderSize": 0},
+    }
+    for name in type or ():
+        if name not in parts:
+            raise InvalidArgument(f"unknown object type: {name[:40]}", f"one of {', '.join(parts)}")
+    if not type or "container" in type:
+        sizes = await asyncio.to_thread(lambda: [views.sizes(container) for container in containers])
+        rows = zip(containers, sizes, strict=True)
+        parts["container"]["Containers"] = [{**views.summary(container), **more} for container, more in rows]
+    return Json({key: value for name in type or parts for key, value in parts[name].items()})

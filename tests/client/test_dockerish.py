@@ -138,3 +138,15 @@ def test_create_body_holds_what_was_asked() -> None:
     assert (body["Cmd"], body["Env"], body["Entrypoint"]) == (["c", "-d"], ["A=b"], [""])
     assert body["OpenStdin"] and body["StdinOnce"] and body["HostConfig"]["AutoRemove"]
     assert body["HostConfig"]["Binds"] == ["/etc:/x:ro"]
+
+
+def test_create_body_holds_the_limits(tmp_path: Path) -> None:
+    """-m, --cpus, --pids-limit, --device, --read-only and a profile's text arrive under Docker's names."""
+    profile = tmp_path / "p"
+    profile.write_text('{"defaultAction": "SCMP_ACT_ALLOW"}')
+    words = ["-m", "20m", "--cpus", "1.5", "--pids-limit", "9", "--device", "/dev/null", "--read-only"]
+    host = create_body(parse_run([*words, "--security-opt", f"seccomp={profile}", "host"]))["HostConfig"]
+    assert (host["Memory"], host["NanoCpus"], host["PidsLimit"]) == (20 << 20, 1_500_000_000, 9)
+    device = {"PathOnHost": "/dev/null", "PathInContainer": "/dev/null", "CgroupPermissions": "rwm"}
+    assert host["Devices"] == [device] and host["ReadonlyRootfs"] is True
+    assert host["SecurityOpt"] == [f"seccomp={profile.read_text()}"]

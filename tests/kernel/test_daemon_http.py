@@ -74,7 +74,7 @@ def test_bad_json_is_the_callers_fault(labd: Labd, body: bytes) -> None:
 
 
 def test_unknown_fields_are_accepted(labd: Labd) -> None:
-    """The docker command sends dozens of fields that the lab does not know; they change nothing."""
+    """What is no field of the API changes nothing, as with dockerd; names may come in any case."""
     body = {
         "Image": "host",
         "cmd": ["true"],

@@ -97,6 +97,79 @@ def test_run(labd: Labd, words: tuple[str, ...], code: int, stdout: str | None, 
     assert out(labd, "ps", "-aq") == ""
 
 
+@pytest.mark.parametrize(
+    ("option", "named"),
+    [
+        ("--pid=host", "PidMode"),
+        ("--ipc=host", "IpcMode"),
+        ("--uts=host", "UTSMode"),
+        ("--cgroupns=private", "CgroupnsMode"),
+        ("--publish=80:80", "ExposedPorts"),
+        ("--publish-all", "PublishAllPorts"),
+        ("--tmpfs=/x", "Tmpfs"),
+        ("--volume=/anonymous", "Volumes"),
+        ("--volumes-from=nobody", "VolumesFrom"),
+        ("--ulimit=nofile=5", "Ulimits"),
+        ("--group-add=audio", "GroupAdd"),
+        ("--sysctl=net.ipv4.ip_forward=1", "Sysctls"),
+        ("--shm-size=1g", "ShmSize"),
+        ("--cpu-shares=5", "CpuShares"),
+        ("--cpuset-cpus=0", "CpusetCpus"),
+        ("--memory-swappiness=0", "MemorySwappiness"),
+        ("--oom-kill-disable", "OomKillDisable"),
+        ("--add-host=a:1.2.3.4", "ExtraHosts"),
+        ("--dns=1.2.3.4", "Dns"),
+        ("--domainname=d", "Domainname"),
+        ("--mac-address=02:42:ac:11:00:02", "MacAddress"),
+        ("--health-cmd=true", "Healthcheck"),
+        ("--log-driver=none", "LogConfig"),
+        ("--runtime=nosuch", "Runtime"),
+        ("--gpus=all", "DeviceRequests"),
+        ("--annotation=a=b", "Annotations"),
+        ("--restart=always", "RestartPolicy"),
+        ("--device=/dev/null:/dev/x:r", "permissions"),
+        ("--mount=type=tmpfs,dst=/x", "tmpfs"),
+        ("--mount=type=bind,src=/etc,dst=/x,bind-propagation=shared", "Propagation"),
+    ],
+)
+def test_options_are_never_ignored(labd: Labd, option: str, named: str) -> None:
+    """What the lab does not do with an option of docker run's is said, with the field's name, and nothing runs."""
+    done = labd.docker("run", option, "host", "true")
+    assert done.returncode == 125 and named in done.stderr.decode(), done.stderr
+    assert out(labd, "ps", "-aq") == ""
+
+
+def test_limits_and_a_profile(labd: Labd, tmp_path: Path) -> None:
+    """docker create --read-only -m --cpus --pids-limit --device --security-opt: inspect shows them again."""
+    profile = tmp_path / "profile.json"
+    profile.write_text('{"defaultAction": "SCMP_ACT_ALLOW"}')
+    words = ("--read-only", "-m", "20m", "--cpus", "0.5", "--pids-limit", "50", "--device", "/dev/zero:/dev/naught")
+    out(labd, "create", "--name", "limited", *words, "--security-opt", f"seccomp={profile}", "host", "true")
+    shown = json.loads(out(labd, "inspect", "limited"))[0]["HostConfig"]
+    assert (shown["Memory"], shown["NanoCpus"], shown["PidsLimit"]) == (20 << 20, 5 * 10**8, 50)
+    assert shown["ReadonlyRootfs"] and shown["Devices"][0]["PathInContainer"] == "/dev/naught"
+    assert json.loads(shown["SecurityOpt"][0].removeprefix("seccomp=")) == {"defaultAction": "SCMP_ACT_ALLOW"}
+    assert b"RestartPolicy" in labd.docker("update", "--restart", "always", "limited").stderr
+    assert b"Memory is not part" in labd.docker("update", "-m", "30m", "limited").stderr
+    out(labd, "rm", "limited")
+
+
+def test_prune_and_dangling(labd: Labd, small: str) -> None:
+    """docker images -qf dangling=true lists nothing that `docker rmi` could delete; system prune -f ends with 0."""
+    assert out(labd, "images", "-qf", "dangling=true") == ""
+    assert out(labd, "images", "-q", small).strip()
+    out(labd, "system", "prune", "-f")
+    assert b"dangling=false" in labd.docker("image", "prune", "-af").stderr
+    assert out(labd, "images", "-q", small).strip()
+    assert "Containers" in out(labd, "system", "df")
+
+
+def test_inspect_of_nobody(labd: Labd) -> None:
+    """docker inspect asks for container, image, network, volume and plugin: none of that name is what it says."""
+    done = labd.docker("inspect", "nobody")
+    assert done.returncode == 1 and b"no such object: nobody" in done.stderr.lower()
+
+
 def test_the_loginuid_is_lost(labd: Labd) -> None:
     """What the lab is about: the container's loginuid is the daemon's, not that of whoever typed the command."""
     mine = Path(f"/proc/{labd.pid}/loginuid").read_text()
@@ -274,6 +347,8 @@ def test_cp_cannot_be_led_out_of_the_container(labd: Labd, small: str, tmp_path:
         ("search", "x"),
         ("save", "host"),
         ("tag", "host", "h"),
+        ("load", "-i", "/etc/hostname"),
+        ("rm", "--link", "nobody"),
     ],
 )
 def test_what_the_lab_has_not(labd: Labd, words: tuple[str, ...]) -> None:

@@ -6,6 +6,7 @@ import hashlib
 import os
 import random
 import select
+import shutil
 import signal
 import subprocess
 from concurrent.futures import ThreadPoolExecutor
@@ -216,6 +217,33 @@ def test_detached_life(podmanish: Podmanish) -> None:
 def test_detached_failure_is_reported(podmanish: Podmanish) -> None:
     """-d, too, exits with 127 for a command that is not there."""
     assert podmanish("run", "-d", "--rm", "host", "no-such-command").returncode == 127
+    assert podmanish.output("ps", "-aq") == ""
+
+
+def test_the_host_image_does_not_show_the_state(scripts: Path) -> None:
+    """A container of the host image, privileged or not, finds the engine's own directory empty."""
+    state = Path("/var/lib") / f"lab-test-{os.getpid()}"
+    engine = Podmanish(scripts / "podmanish", state)
+    try:
+        assert engine.output("run", "--name", "first", "host", "true") == ""
+        assert sorted(path.name for path in state.iterdir()) != []
+        for option in ("--rm", "--privileged", "--security-opt=systempaths=unconfined"):
+            assert engine.output("run", option, "host", "ls", "-A", str(state)) == "", option
+    finally:
+        shutil.rmtree(state, ignore_errors=True)
+
+
+def test_options_that_are_not_the_labs(podmanish: Podmanish) -> None:
+    """An option of podman's that the lab has not is named; a limit that is none is told before anything starts."""
+    for words, told in (
+        (("--group-add", "audio"), b"--group-add is not part of this lab"),
+        (("--pid", "host"), b"--pid is not part of this lab"),
+        (("-m", "4k"), b"Minimum memory limit allowed is 6MB"),
+        (("--device", "/etc/passwd"), b"not a device node"),
+        (("--security-opt", "seccomp=/nosuch"), b"opening seccomp profile (/nosuch) failed"),
+    ):
+        done = podmanish("run", *words, "host", "true")
+        assert done.returncode == 125 and told in done.stderr, done.stderr
     assert podmanish.output("ps", "-aq") == ""
 
 

@@ -2,23 +2,27 @@
 
 from __future__ import annotations
 
+import os
+from pathlib import Path
+
 import pytest
 
 from lab.assemble import assemble, assemble_exec
-from lab.errors import InvalidArgument, NotImplementedHere
+from lab.errors import InvalidArgument, NotAllowed, NotImplementedHere
 from lab.images import Image, check_name, normalize
 from lab.runargs import parse_exec, parse_run
 from lab.runtime.credentials import CAPABILITIES, capability_set
-from lab.spec import DEFAULT_CAPABILITIES, DEFAULT_PATH, Spec
+from lab.spec import DEFAULT_CAPABILITIES, DEFAULT_PATH, MASKED_PATHS, READONLY_PATHS, Spec
 
 IMAGE = Image(
     "img", "/img", "sha256:0", entrypoint=["/entry"], command=["default"], env=["A=image"], user="7", workdir="/w"
 )
 ID = "0123456789abcdef" * 4
+STATE = "/var/lib/lab-of-the-tests"
 
 
 def spec_of(*argv: str, image: Image = IMAGE) -> Spec:
-    return assemble(parse_run([*argv]), image, ID)
+    return assemble(parse_run([*argv]), image, ID, state=STATE)
 
 
 def test_the_image_has_defaults() -> None:
@@ -38,12 +42,102 @@ def test_an_entrypoint_drops_the_command() -> None:
         spec_of("--entrypoint", "", "img")
 
 
-@pytest.mark.parametrize("option", ["seccomp=unconfined", "apparmor=unconfined", "label=disable", "label:disable"])
+@pytest.mark.parametrize("option", ["apparmor=unconfined", "label=disable", "label:disable"])
 def test_what_the_lab_has_not_can_be_switched_off(option: str) -> None:
-    """Switching off seccomp, AppArmor or SELinux labels is no change; a profile is refused."""
+    """Switching off AppArmor or SELinux labels is no change; a profile or a type is refused."""
     assert not spec_of("--security-opt", option, "img").no_new_privileges
-    with pytest.raises(NotImplementedHere):
-        spec_of("--security-opt", "seccomp=/profile.json", "img")
+    for other in ("apparmor=mine", "label=type:x", "nonsense", "no-new-privileges=maybe"):
+        with pytest.raises(NotImplementedHere, match="security option"):
+            spec_of("--security-opt", other, "img")
+
+
+def test_seccomp_profiles(tmp_path: Path) -> None:
+    """Docker's policy, none for --privileged; unconfined, default or a file's text if so asked, then for both."""
+    profile = tmp_path / "profile.json"
+    profile.write_text('{"defaultAction": "SCMP_ACT_ALLOW"}')
+    assert spec_of("img").seccomp == "default"
+    assert spec_of("--privileged", "img").seccomp == ""
+    assert spec_of("--security-opt", "seccomp=unconfined", "img").seccomp == ""
+    assert spec_of("--security-opt", "seccomp:unconfined", "img").seccomp == ""
+    assert spec_of("--security-opt", "seccomp=builtin", "img").seccomp == "default"
+    for more in ((), ("--privileged",)):
+        assert spec_of(*more, "--security-opt", f"seccomp={profile}", "img").seccomp == profile.read_text()
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", "{}", "[" * 100_000, '{"defaultAction": '])
+def test_seccomp_profiles_that_are_none(tmp_path: Path, text: str) -> None:
+    """What is not JSON with a default action is refused before anything starts; so is a file that is not there."""
+    profile = tmp_path / "profile.json"
+    profile.write_text(text)
+    for path, told in ((profile, "Decoding seccomp profile failed"), (tmp_path / "no", "opening seccomp profile")):
+        with pytest.raises(InvalidArgument, match=told):
+            spec_of("--security-opt", f"seccomp={path}", "img")
+
+
+def test_system_paths() -> None:
+    """Docker's masks, none for --privileged or systempaths=unconfined; what is named wins over both."""
+    assert (spec_of("img").masked_paths, spec_of("img").readonly_paths) == ([*MASKED_PATHS], [*READONLY_PATHS])
+    for option in ("--privileged", "--security-opt=systempaths=unconfined"):
+        open_spec = spec_of(option, "img")
+        assert (open_spec.masked_paths, open_spec.readonly_paths) == ([], [])
+        options = parse_run([option, "img"])
+        options.masked_paths, options.readonly_paths = ["/etc"], []
+        named = assemble(options, IMAGE, ID, state=STATE)
+        assert (named.masked_paths, named.readonly_paths) == (["/etc"], [])
+    options.masked_paths = ["etc"]
+    with pytest.raises(InvalidArgument, match="invalid path"):
+        assemble(options, IMAGE, ID, state=STATE)
+
+
+def test_the_host_image_hides_the_engines_own_state() -> None:
+    """The state directory is masked in the image `host`, with --privileged, too; other images do not hold it."""
+    host = Image("host", "/", "sha256:0")
+    for options in ((), ("--privileged",), ("--security-opt", "systempaths=unconfined")):
+        assert STATE in spec_of(*options, "host", "true", image=host).masked_paths
+        assert STATE not in spec_of(*options, "img").masked_paths
+
+
+def test_a_root_that_is_read_only() -> None:
+    """--read-only."""
+    assert spec_of("--read-only", "img").readonly and not spec_of("img").readonly
+
+
+@pytest.mark.needs("root")
+def test_limits() -> None:
+    """-m, --cpus and --pids-limit become limits of the Spec; 0 and -1 are none."""
+    free = spec_of("img")
+    assert (free.memory, free.nano_cpus, free.pids_limit) == (0, 0, 0)
+    spec = spec_of("-m", "20m", "--cpus", "0.5", "--pids-limit", "7", "img")
+    assert (spec.memory, spec.nano_cpus, spec.pids_limit) == (20 << 20, 5 * 10**8, 7)
+    assert spec_of("--pids-limit", "-1", "img").pids_limit == 0
+    with pytest.raises(InvalidArgument, match="Minimum memory limit allowed is 6MB"):
+        spec_of("-m", "5m", "img")
+    for cpus in ("0.001", "100000"):
+        with pytest.raises(InvalidArgument, match="range of CPUs is from"):
+            spec_of("--cpus", cpus, "img")
+
+
+@pytest.mark.needs("root")
+def test_an_ordinary_user_has_no_limits() -> None:
+    """Without root there is no cgroup: a limit is refused, never passed over."""
+    os.seteuid(65534)
+    try:
+        assert spec_of("--pids-limit", "-1", "img").pids_limit == 0
+        for option in ("--memory=20m", "--cpus=1", "--pids-limit=5"):
+            with pytest.raises(NotAllowed, match="ordinary user"):
+                spec_of(option, "img")
+    finally:
+        os.seteuid(0)
+
+
+def test_devices(tmp_path: Path) -> None:
+    """A device is one of this machine's, symlinks resolved; what is none is refused in Docker's words."""
+    (tmp_path / "link").symlink_to("/dev/null")
+    found = spec_of("--device", f"{tmp_path}/link:/dev/x", "--device", "/dev/zero", "img").devices
+    assert [(device.source, device.target) for device in found] == [("/dev/null", "/dev/x"), ("/dev/zero", "/dev/zero")]
+    for wrong, reason in (("/etc/passwd", "not a device node"), ("/dev/nosuch", "no such file or directory")):
+        with pytest.raises(InvalidArgument, match=f'custom device "{wrong}": {reason}'):
+            spec_of("--device", wrong, "img")
 
 
 def test_exec_inherits_and_changes() -> None:
@@ -64,6 +158,21 @@ def test_capabilities_add_and_drop() -> None:
     assert "CAP_KILL" not in capability_set(base, ["KILL"], ["KILL"])
     with pytest.raises(InvalidArgument):
         capability_set(base, ["FLY"], [])
+
+
+@pytest.mark.parametrize("name", ["a:V1.2-RC", "localhost:5000/foo", "localhost:5000/foo/bar:TAG", "reg.io/a_b"])
+def test_names_of_images(name: str) -> None:
+    """A tag may have capitals, a registry its port, as in Docker."""
+    assert check_name(name) == name
+
+
+@pytest.mark.parametrize(
+    "name", ["", "Foo", "a:b:c", "a:", ":a", "x:y/foo", "x:5000/a:b:c", "a/", "a//b", "-a", "a..b", "host"]
+)
+def test_names_of_no_images(name: str) -> None:
+    """A name in capitals, two tags, a port that is none."""
+    with pytest.raises(InvalidArgument):
+        check_name(name)
 
 
 @pytest.mark.parametrize("reference", ["a", "a:latest", "docker.io/library/a", "docker.io/library/a:latest"])

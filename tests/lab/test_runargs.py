@@ -9,7 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lab.errors import InvalidArgument, LabError, NotImplementedHere
-from lab.runargs import EXEC, LOGS, PS, RUN, HelpWanted, parse_exec, parse_run, parse_volume, resolve_env
+from lab.limits import ABSENT
+from lab.runargs import EXEC, LOGS, PS, RUN, HelpWanted, RunOptions, parse_exec, parse_run, parse_volume, resolve_env
 
 
 def test_options_end_at_the_image() -> None:
@@ -55,6 +56,66 @@ def test_refusals(argv: list[str]) -> None:
     """A missing image, a missing value and an unknown flag are errors of the caller."""
     with pytest.raises(InvalidArgument):
         parse_run(argv)
+
+
+@pytest.mark.parametrize(
+    ("text", "size"),
+    [("20m", 20 << 20), ("6MB", 6 << 20), ("1.5g", 3 << 29), ("512 KiB", 512 << 10), ("7000000", 7_000_000), ("8b", 8)],
+)
+def test_memory_in_dockers_units(text: str, size: int) -> None:
+    """b, k, m and g, in either case, with or without B and iB."""
+    assert parse_run(["-m", text, "host"]).memory == size
+
+
+def test_processors_and_processes() -> None:
+    """--cpus is a decimal number, --pids-limit a whole one."""
+    options = parse_run(["--cpus", "1.5", "--pids-limit=-1", "host"])
+    assert (options.nano_cpus, options.pids_limit) == (1_500_000_000, -1)
+    assert parse_run(["--cpus", ".25", "host"]).nano_cpus == 250_000_000
+
+
+@pytest.mark.parametrize(
+    "option",
+    ["-m=abc", "-m=-1", "-m=1x", "-m=1ib", "-m=m", "-m=1.2.3", "-m=" + "9" * 400, "--cpus=x", "--cpus=.", "--cpus=-1",
+     "--cpus=1e3", "--cpus=0.0000000001", "--pids-limit=x", "--pids-limit=-", "--pids-limit=1-2", "--device=null",
+     "--device=/dev/../etc", "--device=/dev/null:null", "--device=/dev/null:/dev/x:q", "--device="],
+)  # fmt: skip
+def test_limits_and_devices_that_are_none(option: str) -> None:
+    """A size, a number or a device that is none is the caller's mistake."""
+    with pytest.raises(InvalidArgument):
+        parse_run([option, "host"])
+
+
+@pytest.mark.parametrize(
+    ("text", "source", "target"),
+    [("/dev/fuse", "/dev/fuse", "/dev/fuse"), ("/dev/fuse:/dev/f", "/dev/fuse", "/dev/f"),
+     ("/dev/fuse:rwm", "/dev/fuse", "/dev/fuse"), ("/dev/fuse:/dev/f:mrw", "/dev/fuse", "/dev/f")],
+)  # fmt: skip
+def test_devices(text: str, source: str, target: str) -> None:
+    """SOURCE[:TARGET][:rwm]; a device that may only be read is Docker's, not the lab's."""
+    (device,) = parse_run(["--device", text, "host"]).devices
+    assert (device.source, device.target) == (source, target)
+    with pytest.raises(NotImplementedHere, match='the permissions "r"'):
+        parse_run(["--device", f"{source}:/dev/x:r", "host"])
+
+
+def test_what_docker_has_and_the_lab_has_not() -> None:
+    """An option of docker's or podman's is named, with a way round it; it is not called unknown."""
+    with pytest.raises(NotImplementedHere, match="--group-add is not part of this lab") as failure:
+        parse_run(["--group-add", "audio", "host"])
+    assert "--user USER:GROUP" in failure.value.hint
+    known = {name for option in RUN.options for name in option.names}
+    for flags in ABSENT.values():
+        for flag in flags.split():
+            assert flag not in known
+            with pytest.raises(NotImplementedHere, match=f"{flag} is not part"):
+                parse_run([flag, "x", "host"])
+
+
+def test_options_cannot_be_misspelt() -> None:
+    """RunOptions takes the names it has, and no others."""
+    with pytest.raises(TypeError):
+        RunOptions("host", [], read_olny=True)  # type: ignore[call-arg]
 
 
 def test_exec_needs_two_words() -> None:

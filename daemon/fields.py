@@ -1,0 +1,276 @@
+"""Every field and query parameter of Docker's API 1.44 that a request may hold: honoured, or refused by name.
+
+HONOURED  daemon.models, or the handler, reads it and something follows from it
+Refused   asking for anything but Docker's default is a 501 that names it: no option is accepted and then ignored
+
+What is in neither table is no part of the API; dockerd, too, passes that over.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from lab.errors import InvalidArgument, NotImplementedHere
+
+HONOURED = None
+WORDS, OBJECTS = "a list of strings", "a list of objects"
+TEXT, NUMBER, FLAG, OBJECT = "a string", "a whole number", "true or false", "an object"
+
+
+class Refused:
+    """A field that the lab does not honour.
+
+    kind    what Docker expects there: all else is a 400
+    same    values that ask for what happens anyway, besides null and the kind's empty value
+    known   the other values that Docker has, where they are few (`x:` stands for all that begin so): the rest is a 400
+    exact   the empty value is no default, but a wish: in Go the field is a pointer
+    """
+
+    def __init__(
+        self, kind: str, *same: Any, known: Sequence[str] = (), exact: bool = False, hint: str = "leave it out"
+    ) -> None:
+        self.kind, self.same, self.known, self.exact, self.hint = kind, same, known, exact, hint
+
+    def check(self, name: str, value: Any) -> None:
+        """Raises InvalidArgument for a value that Docker would not take, NotImplementedHere for one that it would."""
+        if value is None:
+            return
+        if not is_kind(self.kind, value):
+            raise InvalidArgument(f"invalid {name}: {self.kind} is expected, not {str(value)[:40]!a}")
+        if value in self.same or (not value and not self.exact):
+            return
+        if self.known and not any(value == word or (word[-1] == ":" and value.startswith(word)) for word in self.known):
+            raise InvalidArgument(f"invalid {name}: {value[:40]!a}", f"Docker knows {', '.join(self.known)}")
+        raise NotImplementedHere(f"{name} is not part of this lab", self.hint)
+
+
+Table = Mapping[str, Refused | None]
+INT64 = range(-(2**63), 2**63)
+
+
+def is_kind(kind: str, value: Any) -> bool:
+    """Whether a value from JSON is what Docker expects there."""
+    if kind in (WORDS, OBJECTS):
+        inner = str if kind == WORDS else dict
+        return isinstance(value, list) and all(isinstance(item, inner) for item in value)
+    if kind == NUMBER:
+        return type(value) is int and value in INT64
+    return isinstance(value, {TEXT: str, FLAG: bool, OBJECT: dict}[kind])
+
+
+NO_PORTS = "the container shares the host's ports with --network host"
+NO_NAMES = "give the container its own file: -v /PATH/hosts:/etc/hosts"
+NO_CPUS = "limit its processor time with --cpus"
+
+CONTAINER: Table = {
+    "Hostname": HONOURED,
+    "Domainname": Refused(TEXT, hint="give the whole name as --hostname"),
+    "User": HONOURED,
+    "AttachStdin": HONOURED,
+    "AttachStdout": HONOURED,
+    "AttachStderr": HONOURED,
+    "ExposedPorts": Refused(OBJECT, hint=NO_PORTS),
+    "Tty": HONOURED,
+    "OpenStdin": HONOURED,
+    "StdinOnce": HONOURED,
+    "Env": HONOURED,
+    "Cmd": HONOURED,
+    "Healthcheck": HONOURED,  # none can be had; to switch off what the image has is no change
+    "ArgsEscaped": Refused(FLAG),
+    "Image": HONOURED,
+    "Volumes": Refused(OBJECT, hint="bind a directory of the host: -v /SRC:/DST"),
+    "WorkingDir": HONOURED,
+    "Entrypoint": HONOURED,
+    "NetworkDisabled": HONOURED,
+    "MacAddress": Refused(TEXT),
+    "OnBuild": Refused(WORDS),
+    "Labels": HONOURED,
+    "StopSignal": HONOURED,
+    "StopTimeout": HONOURED,
+    "Shell": Refused(WORDS),
+    "HostConfig": HONOURED,
+    "NetworkingConfig": HONOURED,
+}
+RESOURCES: Table = {
+    "CpuShares": Refused(NUMBER, hint=NO_CPUS),
+    "Memory": HONOURED,
+    "CgroupParent": Refused(TEXT),
+    "BlkioWeight": Refused(NUMBER),
+    "BlkioWeightDevice": Refused(OBJECTS),
+    "BlkioDeviceReadBps": Refused(OBJECTS),
+    "BlkioDeviceWriteBps": Refused(OBJECTS),
+    "BlkioDeviceReadIOps": Refused(OBJECTS),
+    "BlkioDeviceWriteIOps": Refused(OBJECTS),
+    "CpuPeriod": Refused(NUMBER, hint=NO_CPUS),
+    "CpuQuota": Refused(NUMBER, hint=NO_CPUS),
+    "CpuRealtimePeriod": Refused(NUMBER, hint=NO_CPUS),
+    "CpuRealtimeRuntime": Refused(NUMBER, hint=NO_CPUS),
+    "CpusetCpus": Refused(TEXT, hint=NO_CPUS),
+    "CpusetMems": Refused(TEXT),
+    "Devices": HONOURED,
+    "DeviceCgroupRules": Refused(WORDS, hint="name each device with --device"),
+    "DeviceRequests": Refused(OBJECTS, hint="name each device with --device"),
+    "KernelMemory": Refused(NUMBER),  # clients of API 1.41 and older
+    "KernelMemoryTCP": Refused(NUMBER),
+    "MemoryReservation": Refused(NUMBER, hint="the lab has the hard limit only: --memory"),
+    "MemorySwap": Refused(NUMBER, hint="a container may swap out as much as it has memory, Docker's default"),
+    "MemorySwappiness": Refused(NUMBER, -1, exact=True),
+    "NanoCpus": HONOURED,
+    "OomKillDisable": Refused(FLAG),
+    "Init": HONOURED,
+    "PidsLimit": HONOURED,
+    "Ulimits": Refused(OBJECTS, hint="set them inside: sh -c 'ulimit -n 64; exec ...'"),
+    "CpuCount": Refused(NUMBER, hint=NO_CPUS),
+    "CpuPercent": Refused(NUMBER, hint=NO_CPUS),
+    "IOMaximumIOps": Refused(NUMBER),
+    "IOMaximumBandwidth": Refused(NUMBER),
+}
+HOST: Table = {
+    **RESOURCES,
+    "Binds": HONOURED,
+    "ContainerIDFile": HONOURED,  # the client's own file: shown again, no more, as in Docker
+    "LogConfig": HONOURED,  # json-file without options is all there is
+    "NetworkMode": HONOURED,
+    "PortBindings": Refused(OBJECT, hint=NO_PORTS),
+    "RestartPolicy": HONOURED,  # "no" is all there is
+    "AutoRemove": HONOURED,
+    "VolumeDriver": Refused(TEXT, "local"),
+    "VolumesFrom": Refused(WORDS, hint="name its directories again with -v"),
+    "Mounts": HONOURED,
+    "ConsoleSize": HONOURED,
+    "Annotations": Refused(OBJECT, hint="use --label"),
+    "CapAdd": HONOURED,
+    "CapDrop": HONOURED,
+    "CgroupnsMode": Refused(TEXT, "host", known=("private",), hint="the container sees the host's cgroups"),
+    "Dns": Refused(WORDS, hint="give it a file: -v /PATH/resolv.conf:/etc/resolv.conf"),
+    "DnsOptions": Refused(WORDS, hint="give it a file: -v /PATH/resolv.conf:/etc/resolv.conf"),
+    "DnsSearch": Refused(WORDS, hint="give it a file: -v /PATH/resolv.conf:/etc/resolv.conf"),
+    "ExtraHosts": Refused(WORDS, hint=NO_NAMES),
+    "GroupAdd": Refused(WORDS, hint="name the group with --user USER:GROUP"),
+    "IpcMode": Refused(TEXT, "private", known=("host", "none", "shareable", "container:")),
+    "Cgroup": Refused(TEXT),
+    "Links": Refused(WORDS, hint=NO_NAMES),
+    "OomScoreAdj": Refused(NUMBER),
+    "PidMode": Refused(TEXT, known=("host", "container:")),
+    "Privileged": HONOURED,
+    "PublishAllPorts": Refused(FLAG, hint=NO_PORTS),
+    "ReadonlyRootfs": HONOURED,
+    "SecurityOpt": HONOURED,
+    "StorageOpt": Refused(OBJECT),
+    "Tmpfs": Refused(OBJECT, hint="bind a directory of a tmpfs of the host's: -v /run/X:/DST"),
+    "UTSMode": Refused(TEXT, known=("host",)),
+    "UsernsMode": Refused(TEXT, "host"),  # labd's containers are in the host's user namespace
+    "ShmSize": Refused(NUMBER, 64 << 20, hint="/dev/shm holds 64 MiB"),
+    "Sysctls": Refused(OBJECT),
+    "Runtime": Refused(TEXT, "lab", hint="there is one, `lab`"),
+    "Isolation": Refused(TEXT, "default", known=("process", "hyperv")),
+    "MaskedPaths": HONOURED,
+    "ReadonlyPaths": HONOURED,
+}
+HEALTHCHECK: Table = {
+    "Test": HONOURED,  # ["NONE"] is honoured
+    **dict.fromkeys(("Interval", "Timeout", "Retries", "StartPeriod", "StartInterval"), Refused(NUMBER)),
+}
+RESTART_POLICY: Table = {"Name": HONOURED, "MaximumRetryCount": Refused(NUMBER)}
+LOG_CONFIG: Table = {
+    "Type": Refused(TEXT, "json-file", hint="logs are kept as with json-file"),
+    "Config": Refused(OBJECT, hint="logs are kept as with json-file, without limits"),
+}
+MOUNT: Table = {
+    "Target": HONOURED,
+    "Source": HONOURED,
+    "Type": HONOURED,
+    "ReadOnly": HONOURED,
+    "Consistency": Refused(TEXT, "default", "consistent"),
+    "BindOptions": HONOURED,
+    "VolumeOptions": Refused(OBJECT),
+    "TmpfsOptions": Refused(OBJECT),
+    "ImageOptions": Refused(OBJECT),  # of API 1.48
+}
+BIND_OPTIONS: Table = {
+    "Propagation": Refused(TEXT, "private", "rprivate", hint="what is mounted later stays on its own side"),
+    "NonRecursive": Refused(FLAG, hint="mounts below the source come along"),
+    "CreateMountpoint": Refused(FLAG, hint="make the source first"),
+    "ReadOnlyNonRecursive": Refused(FLAG, hint="mounts below the source become read-only, too"),
+    "ReadOnlyForceRecursive": Refused(FLAG, True),  # what happens anyway
+}
+DEVICE: Table = dict.fromkeys(("PathOnHost", "PathInContainer", "CgroupPermissions"), HONOURED)
+NETWORKING: Table = {"EndpointsConfig": HONOURED}
+ENDPOINT: Table = {
+    "IPAMConfig": Refused(OBJECT),
+    "Links": Refused(WORDS),
+    "MacAddress": Refused(TEXT),
+    "Aliases": Refused(WORDS),
+    "NetworkID": Refused(TEXT),
+    "EndpointID": Refused(TEXT),
+    "Gateway": Refused(TEXT),
+    "IPAddress": Refused(TEXT),
+    "IPPrefixLen": Refused(NUMBER),
+    "IPv6Gateway": Refused(TEXT),
+    "GlobalIPv6Address": Refused(TEXT),
+    "GlobalIPv6PrefixLen": Refused(NUMBER),
+    "DriverOpts": Refused(OBJECT),
+    "DNSNames": Refused(WORDS),
+    "GwPriority": Refused(NUMBER),  # of API 1.48; docker 28 sends it unasked
+}
+UPDATE_KINDS = {"Memory": NUMBER, "MemorySwap": NUMBER, "NanoCpus": NUMBER, "Devices": OBJECTS}
+UPDATE_POINTERS = {"PidsLimit": NUMBER, "Init": FLAG}
+NO_UPDATE = "limits are set when the container is made"
+UPDATE: Table = {
+    **RESOURCES,
+    **{name: Refused(kind, hint=NO_UPDATE) for name, kind in UPDATE_KINDS.items()},
+    **{name: Refused(kind, exact=True, hint=NO_UPDATE) for name, kind in UPDATE_POINTERS.items()},
+    "RestartPolicy": HONOURED,
+}
+EXEC_CREATE: Table = dict.fromkeys(
+    ("AttachStdin", "AttachStdout", "AttachStderr", "ConsoleSize", "DetachKeys", "Tty", "Env", "Cmd", "Privileged",
+     "User", "WorkingDir"), HONOURED,
+)  # fmt: skip
+EXEC_START: Table = dict.fromkeys(("Detach", "Tty", "ConsoleSize"), HONOURED)
+
+# Of a query, what its handler does not read: the handlers' parameters are what is honoured.
+QUERIES: Mapping[str, Table] = {
+    "POST /containers/{reference}/start": {
+        "detachKeys": Refused(TEXT, hint="give it to attach"),
+        "checkpoint": Refused(TEXT),
+        "checkpoint-dir": Refused(TEXT),
+    },
+    "DELETE /containers/{reference}": {"link": Refused(FLAG, hint="there are no links between containers")},
+    "PUT /containers/{reference}/archive": {
+        "copyUIDGID": Refused(FLAG, hint="files keep the owner that the tar names"),
+    },
+    "POST /images/create": {
+        "message": Refused(TEXT, hint="an image has a name and no more"),
+        "changes": Refused(TEXT, hint="say it with each run: --entrypoint, -e, -w, -u"),
+    },
+}
+
+
+def refuse(table: Table, values: Mapping[str, Any], where: str = "") -> None:
+    """Check what is not honoured; `where` is put before the names. Raises InvalidArgument, NotImplementedHere."""
+    for name, value in values.items():
+        if rule := table.get(name):
+            rule.check(where + name, value)
+
+
+def refuse_query(route: str, items: Sequence[tuple[str, str]]) -> None:
+    """The same for a query; route is "METHOD /PATH"."""
+    table = QUERIES.get(route, {})
+    for name, text in items:
+        if rule := table.get(name):
+            rule.check(name, _from_query(rule.kind, text))
+
+
+def _from_query(kind: str, text: str) -> Any:
+    if kind == FLAG:
+        return go_bool(text)
+    if kind == NUMBER and re.fullmatch(r"-?\d{1,18}", text, re.ASCII):
+        return int(text)
+    return text
+
+
+def go_bool(text: str) -> bool:
+    """moby's httputils.BoolValue(): everything but these words is true."""
+    return text.strip().lower() not in ("", "0", "no", "false", "none")

@@ -1,0 +1,325 @@
+"""Every field and query parameter of API 1.44 against a real labd: honoured, or a 501 that names it; malformed, a 400.
+
+What is honoured is listed here, each with the test that shows its effect: none is only accepted.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import api_fields as api
+import pytest
+from private_labd import Labd
+
+pytestmark = pytest.mark.needs("root")
+CLI, RUN, STREAMS, LIFE = "test_docker_cli.py", "test_daemon_run.py", "test_daemon_streams.py", "test_daemon_life.py"
+OPTIONS, PY, HTTP = "test_daemon_options.py", "test_docker_py.py", "test_daemon_http.py"
+PROFILE = 'seccomp={"defaultAction": "SCMP_ACT_ALLOW"}'
+
+# field: (a wish, the test that shows what comes of it)
+HONOURED: dict[str, tuple[Any, str]] = {
+    "Hostname": ("h1", f"{CLI}::test_run"),
+    "User": ("1:2", f"{CLI}::test_run"),
+    "AttachStdin": (True, f"{OPTIONS}::test_inspect_shows_what_was_asked"),
+    "AttachStdout": (True, f"{OPTIONS}::test_inspect_shows_what_was_asked"),
+    "AttachStderr": (True, f"{OPTIONS}::test_inspect_shows_what_was_asked"),
+    "Tty": (True, f"{CLI}::test_a_terminal"),
+    "OpenStdin": (True, f"{CLI}::test_piped_stdin"),
+    "StdinOnce": (True, f"{CLI}::test_piped_stdin"),
+    "Env": (["A=b"], f"{RUN}::test_environment_is_exact"),
+    "Cmd": (["true"], f"{RUN}::test_2048_arguments"),
+    "Healthcheck": ({"Test": ["NONE"]}, f"{OPTIONS}::test_no_healthcheck_is_no_change"),
+    "Image": ("host", f"{CLI}::test_run"),
+    "WorkingDir": ("/tmp", f"{CLI}::test_run"),
+    "Entrypoint": (["true"], f"{CLI}::test_run"),
+    "NetworkDisabled": (True, f"{OPTIONS}::test_network_disabled"),
+    "Labels": ({"a": "b"}, f"{CLI}::test_ps_filters"),
+    "StopSignal": ("INT", f"{OPTIONS}::test_stop_signal_and_timeout"),
+    "StopTimeout": (3, f"{OPTIONS}::test_stop_signal_and_timeout"),
+    "HostConfig.Memory": (20 << 20, f"{OPTIONS}::test_limits_reach_the_runtime"),
+    "HostConfig.NanoCpus": (5 * 10**8, f"{OPTIONS}::test_limits_reach_the_runtime"),
+    "HostConfig.PidsLimit": (50, f"{OPTIONS}::test_limits_reach_the_runtime"),
+    "HostConfig.Init": (True, f"{CLI}::test_run"),
+    "HostConfig.Devices": ([{"PathOnHost": "/dev/null"}], f"{OPTIONS}::test_limits_reach_the_runtime"),
+    "HostConfig.Binds": (["/etc:/x:ro"], f"{CLI}::test_run"),
+    "HostConfig.ContainerIDFile": ("/run/id", f"{OPTIONS}::test_inspect_shows_what_was_asked"),
+    "HostConfig.LogConfig": ({"Type": "json-file"}, f"{CLI}::test_logs"),
+    "HostConfig.NetworkMode": ("none", f"{CLI}::test_run"),
+    "HostConfig.RestartPolicy": ({"Name": "no"}, f"{OPTIONS}::test_inspect_shows_what_was_asked"),
+    "HostConfig.AutoRemove": (True, f"{CLI}::test_run"),
+    "HostConfig.Mounts": ([{"Type": "bind", "Source": "/etc", "Target": "/x"}], f"{OPTIONS}::test_mounts"),
+    "HostConfig.ConsoleSize": ([33, 77], f"{STREAMS}::test_a_terminal_has_the_callers_size_and_follows_it"),
+    "HostConfig.CapAdd": (["NET_ADMIN"], f"{RUN}::test_both_engines_build_the_same_spec"),
+    "HostConfig.CapDrop": (["ALL"], f"{CLI}::test_run"),
+    "HostConfig.Privileged": (True, f"{OPTIONS}::test_masked_paths"),
+    "HostConfig.ReadonlyRootfs": (True, f"{OPTIONS}::test_limits_reach_the_runtime"),
+    "HostConfig.SecurityOpt": ([PROFILE], f"{OPTIONS}::test_limits_reach_the_runtime"),
+    "HostConfig.MaskedPaths": (["/etc"], f"{OPTIONS}::test_masked_paths"),
+    "HostConfig.ReadonlyPaths": (["/proc/sys"], f"{OPTIONS}::test_masked_paths"),
+    "Healthcheck.Test": (["NONE"], f"{OPTIONS}::test_no_healthcheck_is_no_change"),
+    "HostConfig.RestartPolicy.Name": ("no", f"{OPTIONS}::test_inspect_shows_what_was_asked"),
+    "HostConfig.Mounts.Target": ("/y", f"{OPTIONS}::test_mounts"),
+    "HostConfig.Mounts.Source": ("/usr", f"{OPTIONS}::test_mounts"),
+    "HostConfig.Mounts.Type": ("bind", f"{OPTIONS}::test_mounts"),
+    "HostConfig.Mounts.ReadOnly": (True, f"{OPTIONS}::test_mounts"),
+    "HostConfig.Mounts.BindOptions": ({"Propagation": "rprivate"}, f"{OPTIONS}::test_mounts"),
+    "HostConfig.Mounts.BindOptions.ReadOnlyForceRecursive": (True, f"{OPTIONS}::test_mounts"),
+    "HostConfig.Devices.PathOnHost": ("/dev/zero", f"{OPTIONS}::test_limits_reach_the_runtime"),
+    "HostConfig.Devices.PathInContainer": ("/dev/x", f"{OPTIONS}::test_limits_reach_the_runtime"),
+    "HostConfig.Devices.CgroupPermissions": ("rwm", f"{OPTIONS}::test_limits_reach_the_runtime"),
+}
+# Fields of which nothing, "" or [] is a mistake of its own, not a default.
+NO_EMPTY = (
+    "Cmd", "Image", "HostConfig.Mounts.Type", "HostConfig.Mounts.Source", "HostConfig.Mounts.Target",
+    "HostConfig.Devices.PathOnHost",
+)  # fmt: skip
+BASES: dict[str, dict[str, Any]] = {
+    "HostConfig.Mounts": {"Type": "bind", "Source": "/etc", "Target": "/x"},
+    "HostConfig.Devices": {"PathOnHost": "/dev/null"},
+}
+CREATE: dict[str, dict[str, str]] = {
+    "": api.CONTAINER,
+    "HostConfig": api.HOST_CONFIG,
+    "Healthcheck": api.HEALTH,
+    "HostConfig.RestartPolicy": api.RESTART_POLICY,
+    "HostConfig.LogConfig": api.LOG_CONFIG,
+    "HostConfig.Mounts": api.MOUNT,
+    "HostConfig.Mounts.BindOptions": api.BIND_OPTIONS,
+    "HostConfig.Devices": api.DEVICE,
+    "NetworkingConfig.EndpointsConfig": api.ENDPOINT,
+}
+FIELDS = [(f"{where}.{name}".lstrip("."), kind) for where, names in CREATE.items() for name, kind in names.items()]
+
+
+def request_of(name: str, value: Any) -> dict[str, Any]:
+    """A create request that differs from the plainest in one field."""
+    where, _, last = name.rpartition(".")
+    if where == "NetworkingConfig.EndpointsConfig":
+        return {"Image": "host", "Cmd": ["true"], "NetworkingConfig": {"EndpointsConfig": {"default": {last: value}}}}
+    found: Any = {last: value}
+    while where:
+        found = {**BASES.get(where, {}), **found}
+        where, _, last = where.rpartition(".")
+        found = {last: [found] if f"{where}.{last}".lstrip(".") in BASES else found}
+    return {"Image": "host", "Cmd": ["true"], **found}
+
+
+def create(labd: Labd, body: dict[str, Any]) -> tuple[int, str]:
+    """The status and the message of a create request; what was made is removed again."""
+    status, answer = labd.request("POST", "/containers/create", body)
+    if status == 201:
+        assert answer["Warnings"] == []
+        assert labd.request("DELETE", f"/containers/{answer['Id']}")[0] == 204
+    return status, answer.get("message", "")
+
+
+@pytest.mark.parametrize(("name", "kind"), FIELDS, ids=[name for name, _ in FIELDS])
+def test_create(labd: Labd, name: str, kind: str) -> None:
+    """A field of POST /containers/create: its defaults pass, a wish is honoured or refused by name, nonsense is 400."""
+    zero, wish, malformed = api.TYPES.get(kind, ([], [1, 2], ["x", "y"]))
+    if name not in NO_EMPTY:
+        for value in (None, *api.DEFAULTS.get(name, (zero,))):
+            assert create(labd, request_of(name, value))[0] == 201, value
+    assert create(labd, request_of(name, malformed))[0] == 400
+    if name in HONOURED:
+        assert create(labd, request_of(name, HONOURED[name][0])) == (201, "")
+        return
+    for value in api.WISHES.get(name, (wish,)):
+        status, message = create(labd, request_of(name, value))
+        assert status == 501 and name.replace(".Name", "") in message, (value, message)
+        folded = request_of(name.swapcase(), value) if "." not in name else request_of(name, value)
+        assert create(labd, folded)[0] == 501
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("HostConfig.IpcMode", "bogus"), ("HostConfig.PidMode", "bogus"), ("HostConfig.UTSMode", "bogus"),
+     ("HostConfig.CgroupnsMode", "bogus"), ("HostConfig.Isolation", "bogus"),
+     ("HostConfig.RestartPolicy.Name", "bogus"), ("HostConfig.Mounts.Type", "bogus"), ("HostConfig.Memory", 4096),
+     ("HostConfig.Memory", -1), ("HostConfig.NanoCpus", -1), ("HostConfig.CpuShares", 2**63),
+     ("HostConfig.Devices.PathOnHost", "/etc/passwd"), ("HostConfig.Devices.CgroupPermissions", "rwx"),
+     ("HostConfig.SecurityOpt", ["seccomp={"]), ("HostConfig.ConsoleSize", [1, 2, 3])],
+)  # fmt: skip
+def test_values_that_docker_does_not_know(labd: Labd, name: str, value: Any) -> None:
+    """A word or a number that Docker would not take either is a 400."""
+    status, message = create(labd, request_of(name, value))
+    assert status == 400 and message, message
+
+
+@pytest.mark.parametrize(("name", "kind"), api.UPDATE.items(), ids=api.UPDATE)
+def test_update(labd: Labd, walked: str, name: str, kind: str) -> None:
+    """docker update: a request that changes nothing passes, whatever changes something is refused by name."""
+    path = f"/containers/{walked}/update"
+    zero, wish, malformed = api.TYPES[kind]
+    for value in (None, *api.DEFAULTS.get(name, (zero,))):
+        assert labd.request("POST", path, {name: value})[0] == 200, value
+    assert labd.request("POST", path, {name: malformed})[0] == 400
+    for value in ({"Name": "always"},) if kind == "object" else api.WISHES.get(name, (wish,)):
+        status, answer = labd.request("POST", path, {name: value})
+        assert status == 501 and name in answer["message"], (value, answer)
+
+
+EXEC_HONOURED: dict[str, tuple[Any, str]] = {
+    "AttachStdin": (True, f"{CLI}::test_exec"),
+    "AttachStdout": (True, f"{CLI}::test_exec"),
+    "AttachStderr": (True, f"{CLI}::test_exec"),
+    "ConsoleSize": ([33, 77], f"{OPTIONS}::test_the_window_of_an_exec"),
+    "DetachKeys": ("ctrl-x", f"{OPTIONS}::test_detach_keys_of_an_exec"),
+    "Tty": (True, f"{STREAMS}::test_a_shell_in_a_terminal"),
+    "Env": (["A=b"], f"{CLI}::test_exec"),
+    "Cmd": (["true"], f"{CLI}::test_exec"),
+    "Privileged": (True, f"{OPTIONS}::test_a_privileged_exec"),
+    "User": ("1", f"{CLI}::test_exec"),
+    "WorkingDir": ("/tmp", f"{CLI}::test_exec"),
+}
+START_HONOURED: dict[str, tuple[Any, str]] = {
+    "Detach": (True, f"{CLI}::test_exec"),
+    "Tty": (False, f"{CLI}::test_exec"),
+    "ConsoleSize": ([33, 77], f"{OPTIONS}::test_the_window_of_an_exec"),
+}
+
+
+def test_exec(labd: Labd, walked: str) -> None:
+    """Every field of exec, of its making and of its start, is honoured; malformed it is a 400."""
+    assert EXEC_HONOURED.keys() == api.EXEC_CREATE.keys() and START_HONOURED.keys() == api.EXEC_START.keys()
+    path = f"/containers/{walked}/exec"
+    for name, kind in api.EXEC_CREATE.items():
+        malformed = api.TYPES.get(kind, ([], [], ["x"]))[2]
+        assert labd.request("POST", path, {"Cmd": ["true"], name: malformed})[0] == 400, name
+        status, made = labd.request("POST", path, {"Cmd": ["true"], name: EXEC_HONOURED[name][0]})
+        assert status == 201, name
+    for name, kind in api.EXEC_START.items():
+        malformed = api.TYPES.get(kind, ([], [], ["x"]))[2]
+        assert labd.request("POST", f"/exec/{made['Id']}/start", {name: malformed})[0] == 400, name
+
+
+QUERY_HONOURED: dict[str, dict[str, str]] = {
+    "GET /containers/json": {
+        **dict.fromkeys(("all", "filters"), f"{CLI}::test_ps_filters"),
+        **dict.fromkeys(("limit", "size"), f"{OPTIONS}::test_sizes_are_real"),
+    },
+    "POST /containers/create": {
+        "name": f"{CLI}::test_create_start_attach", "platform": f"{OPTIONS}::test_platforms",
+    },
+    "GET /containers/{id}/json": {"size": f"{OPTIONS}::test_sizes_are_real"},
+    "GET /containers/{id}/top": {"ps_args": f"{CLI}::test_rename_top_stats"},
+    "GET /containers/{id}/logs": dict.fromkeys(
+        ("follow", "stdout", "stderr", "since", "until", "timestamps", "tail"), f"{CLI}::test_logs"
+    ),
+    "GET /containers/{id}/stats": dict.fromkeys(("stream", "one-shot"), f"{CLI}::test_rename_top_stats"),
+    "POST /containers/{id}/resize": dict.fromkeys("hw", f"{CLI}::test_a_terminal"),
+    "POST /containers/{id}/stop": {
+        "t": f"{CLI}::test_wait_stop_kill_restart", "signal": f"{OPTIONS}::test_stop_signal_and_timeout",
+    },
+    "POST /containers/{id}/restart": {
+        "t": f"{CLI}::test_wait_stop_kill_restart", "signal": f"{OPTIONS}::test_stop_signal_and_timeout",
+    },
+    "POST /containers/{id}/kill": {"signal": f"{CLI}::test_wait_stop_kill_restart"},
+    "POST /containers/{id}/rename": {"name": f"{CLI}::test_rename_top_stats"},
+    "POST /containers/{id}/attach": {
+        **dict.fromkeys(("stream", "stdin", "stdout", "stderr"), f"{CLI}::test_create_start_attach"),
+        "logs": f"{STREAMS}::test_attach_with_logs_then_live", "detachKeys": f"{OPTIONS}::test_detach_keys_of_attach",
+    },
+    "POST /containers/{id}/wait": {"condition": f"{CLI}::test_wait_stop_kill_restart"},
+    # `v`: there are no anonymous volumes
+    "DELETE /containers/{id}": {"force": f"{CLI}::test_pause_and_unpause", "v": f"{OPTIONS}::test_nothing_to_spare"},
+    "HEAD /containers/{id}/archive": {"path": f"{CLI}::test_cp_both_ways"},
+    "GET /containers/{id}/archive": {"path": f"{CLI}::test_cp_both_ways"},
+    "PUT /containers/{id}/archive": dict.fromkeys(("path", "noOverwriteDirNonDir"), f"{CLI}::test_cp_both_ways"),
+    "POST /containers/prune": {"filters": f"{CLI}::test_ps_filters"},
+    "GET /images/json": {
+        "filters": f"{OPTIONS}::test_images_filters",
+        **dict.fromkeys(("all", "digests", "shared-size"), f"{OPTIONS}::test_nothing_to_spare"),
+    },
+    "POST /build/prune": dict.fromkeys(("keep-storage", "all", "filters"), f"{OPTIONS}::test_nothing_to_spare"),
+    "POST /images/create": {
+        **dict.fromkeys(("fromImage", "fromSrc", "repo", "tag"), f"{OPTIONS}::test_images_filters"),
+        "platform": f"{OPTIONS}::test_platforms",
+    },
+    "DELETE /images/{name}": {"force": f"{OPTIONS}::test_rmi_force", "noprune": f"{OPTIONS}::test_nothing_to_spare"},
+    "POST /images/prune": {"filters": f"{OPTIONS}::test_image_prune"},
+    "GET /events": dict.fromkeys(("since", "until", "filters"), f"{CLI}::test_events"),
+    "GET /system/df": {"type": f"{OPTIONS}::test_sizes_are_real"},
+    "POST /exec/{id}/resize": dict.fromkeys("hw", f"{PY}::test_exec"),
+}  # fmt: skip
+PARAMETERS = [(route, name) for route, names in api.QUERIES.items() for name in names]
+
+
+@pytest.mark.parametrize(("route", "name"), PARAMETERS, ids=[f"{route} {name}" for route, name in PARAMETERS])
+def test_query(labd: Labd, walked: str, route: str, name: str) -> None:
+    """A parameter of a query is one that the handler has, or 501: by its name, or the route's as a whole."""
+    if name in QUERY_HONOURED.get(route, {}):
+        if api.QUERIES[route][name] == "integer" or name == "filters":
+            return _check_malformed(labd, walked, route, name)
+        return None
+    method, path = _path(route, walked)
+    status, answer = labd.request(method, f"{path}?{name}=1")
+    assert status == 501 and answer["message"]
+    if route in QUERY_HONOURED:
+        assert name in answer["message"]
+        for default in ("0", "") if api.QUERIES[route][name] == "boolean" else ("",):
+            probe = path.replace(walked, "nobody")  # a request of which nothing comes
+            assert name not in labd.request(method, f"{probe}?{name}={default}")[1]["message"]
+    return None
+
+
+def _path(route: str, walked: str) -> tuple[str, str]:
+    method, path = route.split()
+    return method, path.replace("{id}", walked).replace("{name}", "host")
+
+
+def _check_malformed(labd: Labd, walked: str, route: str, name: str) -> None:
+    method, path = _path(route, walked)
+    if "build/prune" in path:  # where there is nothing to choose from
+        return
+    wrong = "%7B%22nonsense%22%3A%5B%22x%22%5D%7D" if name == "filters" else "abc"
+    query = f"{name}={wrong}" + ("&stdout=1" if path.endswith("/logs") else "")
+    path = path.replace(f"/exec/{walked}", "/exec/nobody")
+    assert labd.request(method, f"{path}?{query}")[0] in ((400, 404) if "/exec/" in path else (400,))
+
+
+@pytest.fixture(scope="module")
+def walked(labd: Labd) -> Iterator[str]:
+    """A running container."""
+    body = {"Image": "host", "Cmd": ["sleep", "1000"]}
+    labd.request("POST", "/containers/create?name=walked", body)
+    labd.request("POST", "/containers/walked/start")
+    yield "walked"
+    labd.request("DELETE", "/containers/walked?force=1")
+
+
+def test_nothing_is_only_said_to_be_honoured() -> None:
+    """Each field that is called honoured has a test of its effect, and each of daemon.fields is in the API's table."""
+    from daemon import fields
+
+    named = [test for table in (HONOURED, EXEC_HONOURED, START_HONOURED) for _, test in table.values()]
+    named += [test for table in QUERY_HONOURED.values() for test in table.values()]
+    for file, _, test in {tuple(name.partition("::")) for name in named}:
+        assert f"\ndef {test}(" in (Path(__file__).parent / file).read_text(), (file, test)
+    for table, names in (
+        (fields.CONTAINER, {*api.CONTAINER, "HostConfig", "NetworkingConfig"}),
+        (fields.HOST, {*api.HOST_CONFIG, "KernelMemory"}),
+        (fields.UPDATE, {*api.UPDATE, "KernelMemory"}),
+        (fields.HEALTHCHECK, {*api.HEALTH}),
+        (fields.RESTART_POLICY, {*api.RESTART_POLICY}),
+        (fields.LOG_CONFIG, {*api.LOG_CONFIG}),
+        (fields.MOUNT, {*api.MOUNT, "ImageOptions"}),
+        (fields.BIND_OPTIONS, {*api.BIND_OPTIONS}),
+        (fields.DEVICE, {*api.DEVICE}),
+        (fields.ENDPOINT, {*api.ENDPOINT, "GwPriority"}),
+        (fields.EXEC_CREATE, {*api.EXEC_CREATE}),
+        (fields.EXEC_START, {*api.EXEC_START}),
+    ):
+        assert set(table) == names
+
+
+def test_every_honoured_field_is_read() -> None:
+    """What daemon.fields calls honoured is a field of the model that reads it, and the reverse."""
+    from daemon import models
+
+    kinds = [kind for kind in vars(models).values() if isinstance(kind, type) and issubclass(kind, models.Body)]
+    assert len(kinds) > 10
+    for kind in kinds:
+        assert {name for name, rule in kind.table.items() if rule is None} == set(kind.model_fields), kind
