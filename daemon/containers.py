@@ -15,6 +15,7 @@ from daemon import freezer
 from daemon.process import Run
 from daemon.signals import signal_number
 from daemon.streams import Pulse
+from lab.damage import DAMAGED
 from lab.errors import Conflict, LabError, NoSuchContainer, NotRunning, StillRunning
 from lab.spec import Spec
 from lab.store import UNKNOWN, is_alive
@@ -52,7 +53,9 @@ class Container:
 
     @property
     def status(self) -> str:
-        """One of Docker's words: created, running, paused, exited."""
+        """One of Docker's words: created, running, paused, exited; dead if its record is damaged."""
+        if self.record.status == DAMAGED:
+            return "dead"
         return "paused" if self.paused else self.record.status
 
     @property
@@ -90,6 +93,7 @@ class Container:
         """
         async with self._changing:
             self._require_present()
+            self._require_sound()
             if self.running:
                 return False
             try:
@@ -210,7 +214,8 @@ class Container:
         self.event("unpause")
 
     def rename(self, name: str) -> None:
-        """Raises NameInUse, InvalidArgument."""
+        """Raises NameInUse, InvalidArgument, Conflict."""
+        self._require_sound()
         old = self.name
         self.engine.store.rename(self.record, name)
         self.event("rename", oldName=f"/{old}")
@@ -241,3 +246,7 @@ class Container:
     def _require_present(self) -> None:
         if self.removed.done():
             raise NoSuchContainer(f"No such container: {self.id}")
+
+    def _require_sound(self) -> None:
+        if self.status == "dead":
+            raise Conflict(f"container {self.name} is damaged: {self.record.state['error']}", "remove it")

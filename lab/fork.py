@@ -16,6 +16,7 @@ import time
 from lab import runargs, runtime, syscalls
 from lab.assemble import assemble
 from lab.errors import LabError, NotRunning, StillRunning, from_bytes
+from lab.files import close_state
 from lab.images import Images
 from lab.logs import LogWriter
 from lab.monitor import Monitor, Stdio
@@ -37,6 +38,7 @@ class Forker:
     """The engine: its images and containers below one directory."""
 
     def __init__(self, root: str) -> None:
+        close_state(root)
         self.images = Images(f"{root}/images")
         self.store = Store(f"{root}/podmanish")
         self.handed: Handed | None = None  # by systemd
@@ -61,8 +63,6 @@ class Forker:
         container = self.store.plan(container_id, options.name or container_id[:12], config, os.getpid())
         if layer:  # the container's root is there before the container; otherwise _record_start() adds it
             self.store.add(container)
-            os.makedirs(f"{layer}/upper")
-            os.makedirs(f"{layer}/work")
         if options.detach:
             return self._detached(container, spec)
         return self._attended(container, spec, os.dup(0) if options.interactive else -1, 1, 2)
@@ -196,7 +196,21 @@ class Forker:
                 raise StillRunning(f"container {container.name} is running", "stop it first, or use --force")
             syscalls.pidfd_send_signal(open_process(container), SIGKILL)
             self.wait(container)
+        elif container.status == "damaged":
+            end_damaged(container, force)
         self.store.remove(container)
+
+
+def end_damaged(container: Container, force: bool) -> None:
+    """What a damaged record still tells of a process: end it, or raise StillRunning without force."""
+    try:
+        pidfd = open_process(container)
+    except NotRunning:
+        return
+    if not force:
+        raise StillRunning(f"container {container.name} is damaged, but runs", "use --force to kill it")
+    syscalls.pidfd_send_signal(pidfd, SIGKILL)
+    ended(pidfd, None)
 
 
 def stand_by(monitor: Monitor, raw: bool) -> int:

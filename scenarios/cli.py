@@ -15,6 +15,7 @@ from lab.errors import AuditUnavailable, InvalidArgument, LabError, NotAllowed
 from lab.identity import UNSET, loginuid, name_of
 from lab.images import Images
 from lab.paths import SOCKET, state_directory
+from lab.verbs import described
 from scenarios import claims as article
 from scenarios import doctor
 from scenarios.engines import Engine, lab_engines
@@ -219,7 +220,7 @@ def image(arguments: argparse.Namespace) -> int:
             print(images.remove(name).name)
     else:
         for found in images.list():
-            print(f"{found.name:30} {found.id.removeprefix('sha256:')[:12]}  {found.size / 1e6:8.1f} MB")
+            print(described(found))
     return 0
 
 

@@ -43,7 +43,7 @@ async def create(engine: TheEngine, body: ContainerCreate, name: Name = "") -> R
 @router.post("/prune")
 async def prune(engine: TheEngine, filters: Filters) -> Response:
     """docker container prune"""
-    gone = [c for c in listing.matching(engine, filters, all=True) if c.status in ("created", "exited")]
+    gone = [c for c in listing.matching(engine, filters, all=True) if c.status in ("created", "exited", "dead")]
     for container in gone:
         await container.remove(force=False)
     return Json({"ContainersDeleted": [container.id for container in gone] or None, "SpaceReclaimed": 0})
