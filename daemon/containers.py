@@ -93,7 +93,7 @@ class Container:
         """
         async with self._changing:
             self._require_present()
-            self._require_sound()
+            self.require_sound()
             if self.running:
                 return False
             try:
@@ -215,7 +215,7 @@ class Container:
 
     def rename(self, name: str) -> None:
         """Raises NameInUse, InvalidArgument, Conflict."""
-        self._require_sound()
+        self.require_sound()
         old = self.name
         self.engine.store.rename(self.record, name)
         self.event("rename", oldName=f"/{old}")
@@ -247,6 +247,7 @@ class Container:
         if self.removed.done():
             raise NoSuchContainer(f"No such container: {self.id}")
 
-    def _require_sound(self) -> None:
+    def require_sound(self) -> None:
+        """Raises Conflict for one whose record is damaged: it can be looked at and removed."""
         if self.status == "dead":
             raise Conflict(f"container {self.name} is damaged: {self.record.state['error']}", "remove it")
