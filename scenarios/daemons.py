@@ -22,8 +22,9 @@ from lab.paths import STATE
 from lab.runtime.credentials import CAPABILITIES
 from scenarios.journal import Journal
 from scenarios.service import start
+from scenarios.undo import ENGINES
 
-DIRECTORY = Path("/run/lab-engines")
+DIRECTORY = ENGINES
 SETTINGS = DIRECTORY / "data" / "settings"
 READY_SECONDS = 30
 AUDITD = """\
