@@ -48,7 +48,7 @@ def state(container: Container) -> dict[str, Any]:
     known = container.record.state
     return {
         "Status": container.status, "Running": container.running, "Paused": container.paused, "Restarting": False,
-        "OOMKilled": known.get("oom_killed", False), "Dead": False,
+        "OOMKilled": known.get("oom_killed", False), "Dead": container.status == "dead",
         "Pid": container.pid, "ExitCode": container.exit_code,
         "Error": known.get("error", ""),
         "StartedAt": rfc3339(known.get("started", 0)), "FinishedAt": rfc3339(known.get("finished", 0)),
@@ -133,8 +133,8 @@ def status_text(container: Container) -> str:
     known = container.record.state
     if container.running:
         return f"Up {duration(known['started'])}" + (" (Paused)" if container.paused else "")
-    if container.status == "created":
-        return "Created"
+    if container.status in ("created", "dead"):
+        return container.status.capitalize()
     ago = f" {duration(known['finished'])} ago" if known.get("finished") else ""
     return f"Exited ({container.exit_code}){ago}"
 

@@ -9,7 +9,7 @@ from lab import syscalls
 from lab.errors import CannotStart, CommandNotExecutable, CommandNotFound
 from lab.runtime import cgroup, credentials, rootfs
 from lab.runtime.lifeline import die_with_parent, stand_between
-from lab.runtime.sealed import seal
+from lab.sealed import seal
 from lab.spec import DEFAULT_PATH
 
 TYPE_CHECKING = False
