@@ -79,10 +79,7 @@ def join(pidfd: int, spec: Spec, stdio: Sequence[int], link: Link, reply: int, p
         os.setresuid(0, 0, 0)
         os.setresgid(0, 0, 0)
     _leave_keys_behind()
-    os.setsid()
     os.umask(0o022)
-    _connect_stdio(spec, stdio, link)
-    close_others(link.child_status, link.child_go, reply, proc)
     home = _take_identity(spec, program)
     pid = syscalls.fork_sibling()
     if pid:
@@ -90,7 +87,9 @@ def join(pidfd: int, spec: Spec, stdio: Sequence[int], link: Link, reply: int, p
         os._exit(0)
     os.close(reply)
     link.report_pid(proc)
-    os.close(proc)
+    os.setsid()  # not before the fork: the terminal is hung up when the leader of its session ends
+    _connect_stdio(spec, stdio, link)
+    close_others(link.child_status, link.child_go)
     link.await_go()
     die_with_parent(link.child_go)
     execute(spec, home)

@@ -139,14 +139,14 @@ def _host_root(nodev: int) -> int:
         os.symlink(target, name, dir_fd=root)
     for name, tree in trees:
         place(root, name, tree)
-    place(root, "run", syscalls.new_filesystem("tmpfs", {"mode": "755"}, MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV))
-    place(root, "tmp", _scratch())
-    attach(root, "/var/tmp", _scratch())  # inside the container
+    place(root, "run", _scratch("755", nodev))
+    place(root, "tmp", _scratch("1777", nodev))
+    attach(root, "/var/tmp", _scratch("1777", nodev))  # inside the container
     return root
 
 
-def _scratch() -> int:
-    return syscalls.new_filesystem("tmpfs", {"mode": "1777"}, MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV)
+def _scratch(mode: str, nodev: int) -> int:
+    return syscalls.new_filesystem("tmpfs", {"mode": mode}, MOUNT_ATTR_NOSUID | nodev)
 
 
 def _image_root(spec: Spec, nodev: int) -> int:
