@@ -48,7 +48,8 @@ BAIT = (
     "_ctypes", "_socket", "ast", "bz2", "codecs", "contextlib", "copy", "ctypes", "ctypes.wintypes", "encodings",
     "encodings.ascii", "encodings.idna", "encodings.latin_1", "encodings.utf_8", "enum", "errno", "fcntl", "grp",
     "gzip", "json", "linecache", "locale", "lzma", "os", "pwd", "re", "select", "signal", "socket", "struct",
-    "subprocess", "tarfile", "termios", "tokenize", "traceback", "tty", "types", "warnings", "lab", "lab.errors", "lab.runtime.init",
+    "subprocess", "tarfile", "termios", "tokenize", "traceback", "tty", "types", "warnings", "lab", "lab.errors",
+    "lab.runtime.init",
 )  # fmt: skip
 
 
