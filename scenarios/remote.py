@@ -12,6 +12,7 @@ administrator's, and stays as it is.
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import socket
 import struct
@@ -32,6 +33,8 @@ from scenarios.undo import DIRECTORY, end_process, remove_network
 HERE, THERE, PORT = "198.18.60.1", "198.18.60.2", 60  # RFC 2544's block for tests; IANA's port of audisp-remote
 HEADER = struct.Struct("<BxxBHIHI")  # magic, type, length, sequence: audit-userspace, common/private.h
 MESSAGE, ACK = 0, 0x40000000
+CONTROL = re.compile(rb"[\0-\x1f\x7f]")
+LONGEST = 8900  # auditd hangs up on a longer one: MAX_AUDIT_MESSAGE_LENGTH, libaudit.h
 WAIT_SECONDS = 10
 AUDITD = """\
 local_events = no
@@ -187,10 +190,20 @@ def ship(directory: Path, *audisp_remote: str) -> None:
             for kind, text in reader.records(3600):
                 if kind == EOE:  # which audit.log never holds
                     continue
-                name = RECORD_TYPES.get(kind, f"UNKNOWN[{kind}]")
-                line = f"type={name} msg=".encode() + text.rstrip(b"\0\n") + b"\n"
+                line = log_line(kind, text)
                 log.write(line)
                 sender.write(line)
+
+
+def log_line(kind: int, text: bytes) -> bytes:
+    """A record as a line of audit.log.
+
+    A user's message comes from the kernel as it was written (AUDIT_USER, CAP_AUDIT_WRITE): a newline in it would begin
+    a record of its own, and auditd's separator \\x1d a field that auditd has interpreted. Both are escaped.
+    """
+    name = RECORD_TYPES.get(kind, f"UNKNOWN[{kind}]")
+    written = CONTROL.sub(lambda found: b"\\x%02x" % found[0][0], text.rstrip(b"\0\n"))
+    return f"type={name} msg=".encode() + written[:LONGEST] + b"\n"
 
 
 class Sender:

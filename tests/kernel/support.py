@@ -7,7 +7,7 @@ import os
 import subprocess
 import sys
 import tarfile
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -52,6 +52,26 @@ def add(
     member = tarfile.TarInfo(name)
     member.type, member.linkname, member.mode, member.size, member.uid = kind, link, mode, len(data), uid
     tar.addfile(member, io.BytesIO(data))
+
+
+def in_child(work: Callable[[], object]) -> int:
+    """Do it in a throw-away child; its pid. A failure there fails the test.
+
+    For what audit is to record: a process that was forked before audit was first enabled since the boot has no audit
+    context, and leaves no records ever (kernel/auditsc.c, audit_alloc(): audit_ever_enabled). The pytest process may be
+    one; a child that is forked after the watch has begun is none.
+    """
+    pid = os.fork()
+    if pid == 0:
+        try:
+            work()
+            os._exit(0)
+        except BaseException as error:
+            os.write(2, f"{error!r}\n".encode())
+        finally:
+            os._exit(1)
+    assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
+    return pid
 
 
 def own_mounts(path: Path) -> list[str]:

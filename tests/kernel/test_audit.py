@@ -6,11 +6,12 @@ import select
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from time import monotonic
 
 import pytest
+from support import in_child
 
 from lab.audit.netlink import AUDIT_USER, AuditControl, AuditReader, Status
 from lab.audit.probe import probe
@@ -42,36 +43,28 @@ def decoy(tmp_path: Path) -> Path:
     return path
 
 
-def child(work: Callable[[], None]) -> int:
-    """Run it in a throw-away child; its exit status."""
-    pid = os.fork()
-    if pid == 0:
-        try:
-            work()
-            os._exit(0)
-        except BaseException as error:
-            os.write(2, f"{error!r}\n".encode())
-            os._exit(1)
-    return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
-
-
 def python(code: str, *wrapper: str) -> subprocess.CompletedProcess[str]:
     command = [*wrapper, sys.executable, "-c", code]
     environment = {**os.environ, "PYTHONPATH": str(CHECKOUT)}
     return subprocess.run(command, capture_output=True, text=True, timeout=60, env=environment)
 
 
-def writes(path: Path, count: int = 1) -> None:
+def opens(path: Path, count: int = 1) -> None:
     for _ in range(count):
         os.close(os.open(path, os.O_WRONLY))
+
+
+def writes(path: Path, count: int = 1) -> int:
+    """Open it for writing, so many times, in a child that audit knows; the child's pid."""
+    return in_child(lambda: opens(path, count))
 
 
 def test_a_write_to_the_watched_file_is_recorded(decoy: Path) -> None:
     """Opening for writing matches `perm=wa`; the event says who, with what, on which file."""
     with Watch(str(decoy)) as watched:
-        writes(decoy)
+        pid = writes(decoy)
         (event,) = watched.collect()
-    assert (event.pid, event.uid, event.syscall, event.success) == (os.getpid(), os.geteuid(), "openat", True)
+    assert (event.pid, event.uid, event.syscall, event.success) == (pid, os.geteuid(), "openat", True)
     assert event.auid == int(Path("/proc/self/loginuid").read_text())
     assert event.ses == int(Path("/proc/self/sessionid").read_text())
     assert event.paths == [str(decoy)]
@@ -83,7 +76,7 @@ def test_a_write_to_the_watched_file_is_recorded(decoy: Path) -> None:
 def test_setting_times_slips_past_a_permission_watch(decoy: Path, touch_calls: bool, found: list[str]) -> None:
     """utimensat(2), which busybox's touch calls, matches no `perm`: only a rule that names it catches it."""
     with Watch(str(decoy), touch_calls=touch_calls) as watched:
-        os.utime(decoy)
+        in_child(lambda: os.utime(decoy))
         assert [event.syscall for event in watched.collect()] == found
 
 
@@ -117,7 +110,7 @@ def test_events_without_the_key_are_there_too(decoy: Path) -> None:
         os.write(descriptor, b"3267")
 
     with Watch(str(decoy)) as watched:
-        assert child(log_in) == 0
+        in_child(log_in)
         assert watched.collect() == []
         (event,) = watched.matching(lambda event: bool(event.of_type(LOGIN)))
     assert event.of_type(LOGIN)[0].fields["auid"] == "3267"
@@ -192,7 +185,7 @@ def test_ten_thousand_events_a_second_arrive(decoy: Path) -> None:
             for number in range(20_000):
                 while monotonic() < begin + number / 10_000:
                     pass
-                writes(decoy)
+                opens(decoy)
             os._exit(0)
         ended, poll = os.pidfd_open(pid), select.poll()
         poll.register(ended, select.POLLIN)
@@ -215,7 +208,7 @@ def test_a_process_cannot_spoof_fields(decoy: Path, tmp_path: Path) -> None:
         os.execv(program, ["sh auid=1000", "-c", script, "\n auid=1000", str(evil)])
 
     with Watch(str(tmp_path), touch_calls=False) as watched:
-        child(attack)
+        in_child(attack)
         event = next(event for event in watched.collect() if str(evil) in event.paths)
     assert event.auid == int(Path("/proc/self/loginuid").read_text())
     assert (event.uid, event.key) == (os.geteuid(), watched.key)
@@ -340,7 +333,7 @@ def test_an_ordinary_user_is_told_what_is_missing() -> None:
         found = probe()
         assert (found.usable, found.can_control, found.can_read) == (False, False, False)
 
-    assert child(try_both) == 0
+    in_child(try_both)
 
 
 def test_probe_changes_nothing_and_finds_audit_usable() -> None:

@@ -13,6 +13,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from support import in_child
 
 from lab.audit.watch import Watch
 from lab.errors import EvidenceLost
@@ -278,8 +279,7 @@ def test_lost_evidence_is_inconclusive(
     @contextmanager
     def small(self: Stage) -> Iterator[Watch]:
         with Watch(self.target, journal=self.journal, buffer=1 << 14) as watch:
-            for _ in range(2000):
-                os.close(os.open(self.target, os.O_WRONLY))
+            in_child(lambda: [os.close(os.open(self.target, os.O_WRONLY)) for _ in range(2000)])
             yield watch
 
     monkeypatch.setattr(Stage, "watch", small)
