@@ -11,11 +11,11 @@ import contextlib
 import signal
 from typing import TYPE_CHECKING, Any
 
-from daemon import freezer
 from daemon.process import Run
 from daemon.signals import signal_number
 from daemon.streams import Pulse
 from lab.errors import Conflict, LabError, NoSuchContainer, NotRunning, StillRunning
+from lab.runtime import cgroup
 from lab.spec import Spec
 from lab.store import UNKNOWN, is_alive
 from lab.store import Container as Record
@@ -104,6 +104,7 @@ class Container:
     async def _spawn(self, loginuid: int | None) -> None:
         run = self.run
         run.output.on_record = self.log_grew.beat
+        self.spec.cgroup = cgroup.path(self.id, self.spec)
         process = await run.start(
             self.engine.link,
             self.id,
@@ -115,7 +116,7 @@ class Container:
         size = self.body["HostConfig"]["ConsoleSize"]
         if self.spec.tty and len(size) == 2 and all(size):
             run.resize(*size)
-        self.record.started(process.pid, self.engine.link.pid)
+        self.record.started(process.pid, self.engine.link.pid, self.spec.cgroup)
         self.record.save_state(error="")
         self.event("start")
         self._supervisor = asyncio.create_task(self._supervise(run))
@@ -124,8 +125,7 @@ class Container:
         code = await run.finish()
         if self.paused:
             self.paused = False
-        freezer.forget(self.id)
-        self.record.exited(code)
+        self.record.exited(code, run.oom_killed)
         if code == UNKNOWN and not is_alive(self.record.state["monitor"], self.record.state["monitor_start_time"]):
             self.record.save_state(error="how it ended is unknown: the daemon's spawner was killed")
         self.run = Run()
@@ -151,7 +151,7 @@ class Container:
         if self.run.process:
             self.run.process.kill(number)
         if number == signal.SIGKILL and self.paused:
-            freezer.thaw(self.id)  # cgroup v1's freezer holds even SIGKILL back
+            cgroup.freeze(self.spec.cgroup, False)  # version 1's freezer holds even SIGKILL back
         self.event("kill", signal=str(number))
 
     async def kill_and_wait(self, number: int) -> None:
@@ -195,7 +195,7 @@ class Container:
             self.require_running()
             if self.paused:
                 raise Conflict(f"Container {self.id} is already paused")
-            await asyncio.to_thread(freezer.freeze, self.id, self.pid)
+            await asyncio.to_thread(cgroup.freeze, self.spec.cgroup, True)
             self.paused = self.running
         self.event("pause")
 
@@ -203,7 +203,7 @@ class Container:
         """Thaw them. Raises Conflict if it is not paused."""
         if not self.paused:
             raise Conflict(f"Container {self.id} is not paused")
-        freezer.thaw(self.id)
+        cgroup.freeze(self.spec.cgroup, False)
         self.paused = False
         self.event("unpause")
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from daemon.front import API_VERSION, OLDEST_API
 from daemon.logs import rfc3339
 from lab.images import Image, split_tag
+from lab.runtime import cgroup
 
 if TYPE_CHECKING:
     from daemon.engine import Engine
@@ -41,16 +42,10 @@ def version() -> dict[str, Any]:
     return {"Platform": {"Name": "loginuid lab, labd"}, "Components": [engine], **common}
 
 
-def cgroup_controllers() -> set[str]:
-    """Which of pids, memory and cpu a container can be limited by."""
-    path = Path("/sys/fs/cgroup/cgroup.controllers")
-    return {"pids", "memory", "cpu"} & set(path.read_text().split()) if path.exists() else set()
-
-
 def info(engine: Engine) -> dict[str, Any]:
     """GET /info."""
     kernel = os.uname()
-    limits = cgroup_controllers()
+    limits = cgroup.available()
     states = [container.status for container in engine.containers.values()]
     return {
         "ID": "labd", "Name": socket.gethostname(), "ServerVersion": lab_version(),

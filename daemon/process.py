@@ -20,6 +20,7 @@ class Run:
         self.output = Output()
         self.input: Input | None = None
         self.process: Spawned | None = None
+        self.oom_killed = False
         self.exit_code: int | None = None  # known before the output counts as finished
         self._begun = asyncio.Event()
 
@@ -58,7 +59,8 @@ class Run:
     async def finish(self) -> int:
         """Wait for its end and, within bounds, for its output; returns the exit code."""
         assert self.process is not None
-        self.exit_code = code = await self.process.ended
+        code, self.oom_killed = await self.process.ended
+        self.exit_code = code
         self.process.close()
         if self.input:
             self.input.close()

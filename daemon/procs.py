@@ -6,12 +6,15 @@ import asyncio
 import re
 from typing import Any
 
-from daemon.freezer import processes
 from lab.errors import InvalidArgument, MissingFeature
+from lab.runtime import cgroup
 
 
-async def top(pid: int, arguments: str) -> dict[str, Any]:
-    """{"Titles": [...], "Processes": [[...], ...]}. Raises InvalidArgument if ps(1) does or PID is not shown."""
+async def top(path: str, arguments: str) -> dict[str, Any]:
+    """{"Titles": [...], "Processes": [[...], ...]} of the cgroup with this path.
+
+    Raises InvalidArgument if ps(1) does or PID is not shown, MissingFeature where there are no cgroups.
+    """
     words = arguments.split() or ["-ef"]
     if not all(re.fullmatch(r"[\w,=:%+-]+", word, re.ASCII) for word in words):
         raise InvalidArgument(f"invalid ps argument in {arguments[:80]!r}", "see ps(1)")
@@ -32,6 +35,8 @@ async def top(pid: int, arguments: str) -> dict[str, Any]:
     if "PID" not in titles:
         raise InvalidArgument("Couldn't find PID field in ps output", "the arguments for ps must show the PID")
     column, last = titles.index("PID"), len(titles) - 1
-    wanted = {str(number) for number in processes(pid)}
+    wanted = {str(number) for number in cgroup.processes(path)}
+    if not wanted:
+        raise MissingFeature("this machine has no cgroups to tell the container's processes", "mount cgroup2 first")
     table = [[*row[:last], " ".join(row[last:])] for row in rows if len(row) > column and row[column] in wanted]
     return {"Titles": titles, "Processes": table}

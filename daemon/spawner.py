@@ -7,11 +7,11 @@ SCM_RIGHTS; unix(7).
 
     request  {"id", "spec", "key"[, "into"][, "loginuid"]}      + stdin, stdout, stderr
     reply    {"id", "pid"} + pidfd[, console]   or   {"id", "error": [class, message, hint]}
-    report   {"exit": key, "code"}
+    report   {"exit": key, "code", "oom_killed"}
 
 If labd dies, the socket ends: then all containers are killed and reaped here, and each exit code goes into the
-container's state on disk, so that the next labd can tell what became of it. If this process dies, the containers
-die with it (PR_SET_PDEATHSIG, set by the runtime).
+container's state on disk, so that the next labd can tell what became of it. This process is the first of a pid
+namespace: if it dies, the kernel kills all containers, whatever they do against that; pid_namespaces(7).
 """
 
 from __future__ import annotations
@@ -26,6 +26,7 @@ import sys
 
 from lab import runtime, syscalls
 from lab.errors import CannotStart, LabError, NoSuchContainer
+from lab.runtime import cgroup
 from lab.spec import Spec
 from lab.store import Store
 
@@ -76,8 +77,12 @@ class Inbox:
 class Child:
     """A process of ours: key is the container's id, or labd's name for an exec."""
 
-    def __init__(self, key: str, is_container: bool, process: runtime.Process) -> None:
-        self.key, self.is_container, self.pid, self.pidfd = key, is_container, process.pid, process.pidfd
+    def __init__(self, key: str, cgroup: str | None, process: runtime.Process) -> None:
+        self.key, self.cgroup, self.process = key, cgroup, process  # cgroup: None for an exec
+
+    def remove_cgroup(self) -> bool:
+        """After a container's end; whether it had been killed at its memory limit."""
+        return bool(self.cgroup) and cgroup.remove(self.cgroup or "")
 
 
 class Spawner:
@@ -100,7 +105,7 @@ class Spawner:
         for fd, _ in self.poll.poll():
             if fd in self.children:
                 child, code = self._reap(fd)
-                self._send({"exit": child.key, "code": code})
+                self._send({"exit": child.key, "code": code, "oom_killed": child.remove_cgroup()})
             elif not self.inbox.receive(self.connection):
                 return False
         while message := self.inbox.next():
@@ -111,8 +116,8 @@ class Spawner:
         fds: list[int] = []
         try:
             child, console = self._spawn(request, stdio)
-            reply: dict[str, Any] = {"id": request["id"], "pid": child.pid}
-            fds = [child.pidfd] if console < 0 else [child.pidfd, console]
+            reply: dict[str, Any] = {"id": request["id"], "pid": child.process.pid}
+            fds = [child.process.pidfd] if console < 0 else [child.process.pidfd, console]
             self._send(reply, fds)
             if console >= 0:
                 os.close(console)
@@ -133,7 +138,7 @@ class Spawner:
             process = runtime.spawn_into(self._container(request["into"]), spec, stdio, loginuid=loginuid)
         else:
             process = runtime.spawn(spec, stdio, loginuid=loginuid)
-        child = Child(request["key"], "into" not in request, process)
+        child = Child(request["key"], None if "into" in request else spec.cgroup, process)
         self.children[process.pidfd] = child
         self.poll.register(process.pidfd, select.POLLIN)
         return child, process.console
@@ -148,7 +153,7 @@ class Spawner:
         self.poll.unregister(pidfd)
         os.close(pidfd)
         child = self.children.pop(pidfd)
-        return child, runtime.wait(child.pid)
+        return child, runtime.wait(child.process.child)
 
     def _send(self, message: dict[str, Any], fds: list[int] | None = None) -> None:
         data = pack(message, len(fds or ()))
@@ -159,20 +164,20 @@ class Spawner:
             pass  # labd is gone; the next poll says so
 
     def _end_all(self) -> None:
-        for child in self.children.values():
-            signal.pidfd_send_signal(child.pidfd, signal.SIGKILL)
+        for pidfd in self.children:
+            signal.pidfd_send_signal(pidfd, signal.SIGKILL)
         for pidfd in list(self.children):
             child, code = self._reap(pidfd)
-            if child.is_container:
-                self._record(child.key, code)
+            if child.cgroup is not None:
+                self._record(child.key, code, child.remove_cgroup())
 
-    def _record(self, container_id: str, code: int) -> None:
+    def _record(self, container_id: str, code: int, oom_killed: bool) -> None:
         try:
             container = self.store.find(container_id)
         except NoSuchContainer:
             return  # labd died between removing it and saying so
         if container.status == "running":
-            container.exited(code)
+            container.exited(code, oom_killed)
 
 
 def main() -> None:

@@ -8,29 +8,32 @@ import itertools
 import os
 import signal
 import socket
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from daemon.helpers import python
 from daemon.spawner import Inbox, pack
-from lab import errors
+from lab import errors, interpreter, syscalls
 from lab.errors import CannotStart, LabError
 from lab.spec import Spec
 from lab.store import UNKNOWN
+
+Ending = tuple[int, bool]
 
 
 @dataclass(slots=True)
 class Spawned:
     """A process that runs or ran: its pid, a pidfd of our own, its terminal's master side or -1.
 
-    ended gives its exit code; lab.store.UNKNOWN if the spawner died, since nobody else can reap it.
+    ended gives its exit code, lab.store.UNKNOWN if the spawner died, since nobody else can reap it; and whether the
+    container was killed at its memory limit.
     """
 
     pid: int
     pidfd: int
     console: int
-    ended: asyncio.Future[int]
+    ended: asyncio.Future[Ending]
 
     def kill(self, number: int) -> None:
         """pidfd_send_signal(2): it never hits a stranger. Nothing happens if the process has ended."""
@@ -55,7 +58,7 @@ class SpawnerLink:
     def __init__(self, store: str, lock_fd: int) -> None:
         self.store, self.lock_fd, self.pid = store, lock_fd, 0
         self._replies: dict[int, asyncio.Future[tuple[dict[str, Any], list[int]]]] = {}
-        self._ends: dict[str, asyncio.Future[int]] = {}
+        self._ends: dict[str, asyncio.Future[Ending]] = {}
         self._numbers, self._inbox, self._sending = itertools.count(), Inbox(), asyncio.Lock()
         self._socket: socket.socket | None = None
 
@@ -70,10 +73,11 @@ class SpawnerLink:
             for fd in fds:
                 os.set_inheritable(fd, True)
             try:
-                self.pid = os.posix_spawn(
-                    command[0], command, {"PATH": os.defpath}, setsid=True,
-                    file_actions=[(os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0)],
-                )  # fmt: skip
+                with first_of_a_pid_namespace():
+                    self.pid = os.posix_spawn(
+                        interpreter.executable(), command, {"PATH": os.defpath}, setsid=True,
+                        file_actions=[(os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0)],
+                    )  # fmt: skip
             finally:
                 os.set_inheritable(self.lock_fd, False)
         ours.setblocking(False)
@@ -148,7 +152,7 @@ class SpawnerLink:
         if "exit" in message:
             ended = self._ends.pop(message["exit"], None)
             if ended and not ended.done():
-                ended.set_result(message["code"])
+                ended.set_result((message["code"], message["oom_killed"]))
             return
         reply = self._replies.get(message["id"])
         if reply and not reply.done():
@@ -165,7 +169,7 @@ class SpawnerLink:
                 reply.set_exception(_gone())
         for ended in self._ends.values():
             if not ended.done():
-                ended.set_result(UNKNOWN)
+                ended.set_result((UNKNOWN, False))
         self._ends.clear()
 
     def _disconnect(self) -> None:
@@ -179,6 +183,18 @@ class SpawnerLink:
         if self._socket:
             self._disconnect()
             await asyncio.to_thread(os.waitpid, self.pid, 0)
+
+
+@contextlib.contextmanager
+def first_of_a_pid_namespace() -> Iterator[None]:
+    """For one child of this thread: unshare(2) and setns(2) change only where its next children are born."""
+    own = os.open("/proc/self/ns/pid", os.O_RDONLY | os.O_CLOEXEC)
+    syscalls.unshare(syscalls.CLONE_NEWPID)
+    try:
+        yield
+    finally:
+        syscalls.setns(own, syscalls.CLONE_NEWPID)
+        os.close(own)
 
 
 def _gone() -> CannotStart:

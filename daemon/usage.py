@@ -1,4 +1,4 @@
-"""`docker stats`: what a container's processes use, summed up from /proc; proc_pid_stat(5)."""
+"""`docker stats`: what a container's cgroup uses. What no controller counts is summed up from /proc."""
 
 from __future__ import annotations
 
@@ -10,48 +10,57 @@ from pathlib import Path
 from typing import Any
 
 from daemon.containers import Container
-from daemon.freezer import processes
 from daemon.logs import rfc3339
+from lab.runtime import cgroup
 
 TICK_NS = 10**9 // os.sysconf("SC_CLK_TCK")
 PAGE = os.sysconf("SC_PAGE_SIZE")
+NOTHING = {"cpu_usage": {"total_usage": 0}, "system_cpu_usage": 0}
 INTERVAL = 1.0  # seconds, as dockerd's
 
 
 async def samples(container: Container, *, stream: bool, one_shot: bool) -> AsyncIterator[dict[str, Any]]:
     """One sample a second while the container is known; a single one holds two measurements, unless one_shot."""
-    before: dict[str, Any] = {"cpu_usage": {"total_usage": 0}, "system_cpu_usage": 0}
+    before: dict[str, Any] = {}
     if not stream and not one_shot:
-        before = await asyncio.to_thread(_cpu, container.pid)
+        before = await asyncio.to_thread(_sample, container, before)
         await asyncio.sleep(INTERVAL)
     while not container.removed.done():
         sample = await asyncio.to_thread(_sample, container, before)
         yield sample
         if not stream:
             return
-        before = sample["cpu_stats"]
+        before = sample
         await asyncio.sleep(INTERVAL)
 
 
 def _sample(container: Container, before: dict[str, Any]) -> dict[str, Any]:
-    pids = processes(container.pid)
+    pids = cgroup.processes(container.spec.cgroup) if container.running else []
+    _, memory = cgroup.usage(container.spec.cgroup)
     return {
         "id": container.id, "name": f"/{container.name}", "read": rfc3339(time.time_ns()),
-        "preread": rfc3339(time.time_ns()), "num_procs": 0, "storage_stats": {}, "blkio_stats": {},
-        "pids_stats": {"current": len(pids)} if pids else {},
-        "cpu_stats": _cpu(container.pid), "precpu_stats": before,
+        "preread": before.get("read", rfc3339(0)), "num_procs": 0, "storage_stats": {}, "blkio_stats": {},
+        "pids_stats": {"current": len(pids), **_if(container.spec.pids_limit, "limit")} if pids else {},
+        "cpu_stats": _cpu(container), "precpu_stats": before.get("cpu_stats", NOTHING),
         "memory_stats": {
-            "usage": sum(_resident(pid) for pid in pids), "stats": {}, "limit": PAGE * os.sysconf("SC_PHYS_PAGES"),
+            "usage": memory if memory is not None else sum(_resident(pid) for pid in pids), "stats": {},
+            "limit": container.spec.memory or PAGE * os.sysconf("SC_PHYS_PAGES"),
         } if pids else {},
     }  # fmt: skip
 
 
-def _cpu(pid: int) -> dict[str, Any]:
+def _if(limit: int, name: str) -> dict[str, int]:
+    return {name: limit} if limit else {}
+
+
+def _cpu(container: Container) -> dict[str, Any]:
     """CPU times in ns: of the container's processes, of the whole machine."""
-    ticks = sum(_ticks(number) for number in processes(pid))
+    used, _ = cgroup.usage(container.spec.cgroup)
+    if used is None:
+        used = sum(_ticks(number) for number in cgroup.processes(container.spec.cgroup)) * TICK_NS
     machine = sum(int(word) for word in Path("/proc/stat").read_text().splitlines()[0].split()[1:9])
     return {
-        "cpu_usage": {"total_usage": ticks * TICK_NS, "usage_in_kernelmode": 0, "usage_in_usermode": 0},
+        "cpu_usage": {"total_usage": used, "usage_in_kernelmode": 0, "usage_in_usermode": 0},
         "system_cpu_usage": machine * TICK_NS, "online_cpus": os.cpu_count(),
         "throttling_data": {"periods": 0, "throttled_periods": 0, "throttled_time": 0},
     }  # fmt: skip

@@ -48,7 +48,8 @@ def state(container: Container) -> dict[str, Any]:
     known = container.record.state
     return {
         "Status": container.status, "Running": container.running, "Paused": container.paused, "Restarting": False,
-        "OOMKilled": False, "Dead": False, "Pid": container.pid, "ExitCode": container.exit_code,
+        "OOMKilled": known.get("oom_killed", False), "Dead": False,
+        "Pid": container.pid, "ExitCode": container.exit_code,
         "Error": known.get("error", ""),
         "StartedAt": rfc3339(known.get("started", 0)), "FinishedAt": rfc3339(known.get("finished", 0)),
     }  # fmt: skip

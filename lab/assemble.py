@@ -11,7 +11,6 @@ from lab.spec import DEFAULT_CAPABILITIES, DEFAULT_PATH, MASKED_PATHS, READONLY_
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from typing import Any
 
     from lab.images import Image
     from lab.runargs import ExecOptions, RunOptions
@@ -25,7 +24,7 @@ def assemble(options: RunOptions, image: Image, container_id: str, layer: str = 
     """The Spec for a new container; layer is its directory for an overlay, "" for a read-only root.
 
     state is the engine's own directory, which no container of the `host` image sees, not even a privileged one.
-    Raises InvalidArgument, NotAllowed or NotImplementedHere for what cannot be, before anything has been changed.
+    Raises InvalidArgument, NotAllowed, NotImplementedHere or MissingFeature, before anything has been changed.
     """
     for mount in options.volumes:
         if not os.path.lexists(mount.source):
@@ -42,7 +41,7 @@ def assemble(options: RunOptions, image: Image, container_id: str, layer: str = 
     masked, readonly = _system_paths(options, security.paths_open)
     if image.is_host:
         masked = [*masked, os.path.realpath(state)]
-    return Spec(
+    spec = Spec(
         rootfs=image.rootfs,
         layer=layer,
         args=_arguments(options, image),
@@ -62,8 +61,13 @@ def assemble(options: RunOptions, image: Image, container_id: str, layer: str = 
         network=options.network,
         tty=options.tty,
         init=options.init,
-        **_limits(options, container_id),
+        memory=options.memory,
+        nano_cpus=options.nano_cpus,
+        pids_limit=max(options.pids_limit, 0),
     )
+    if spec.memory or spec.nano_cpus or spec.pids_limit:
+        _check_limits(spec)
+    return spec
 
 
 def assemble_exec(options: ExecOptions, container: Spec) -> Spec:
@@ -140,23 +144,10 @@ def _profile(value: str) -> str:
         return ""
     if value in ("default", "builtin"):  # docker's word for it is the latter
         return "default"
-    check_profile(value)
+    from lab.runtime import seccomp
+
+    seccomp.check(value)
     return value
-
-
-def check_profile(text: str) -> None:
-    """Raises InvalidArgument for what is no profile in Docker's format."""
-    import json
-
-    try:
-        profile = json.loads(text)
-        wrong = "" if isinstance(profile, dict) and "defaultAction" in profile else "there is no defaultAction"
-    except (ValueError, RecursionError) as error:
-        wrong = str(error)
-    if wrong:
-        raise InvalidArgument(
-            f"Decoding seccomp profile failed: {wrong}", "give Docker's JSON, or unconfined, or default"
-        )
 
 
 def _system_paths(options: RunOptions, paths_open: bool) -> tuple[Sequence[str], Sequence[str]]:
@@ -188,21 +179,20 @@ def _real_device(device: Device) -> Device:
     return Device(os.path.realpath(device.source), device.target)
 
 
-def _limits(options: RunOptions, container_id: str) -> dict[str, Any]:
-    """The cgroup of a container of root's, and what it may use at most."""
-    memory, cpus, pids = options.memory, options.nano_cpus, max(options.pids_limit, 0)
+def _check_limits(spec: Spec) -> None:
+    """Raises NotAllowed, InvalidArgument, and MissingFeature for a limit that this machine cannot keep."""
     if os.geteuid() != 0:
-        if memory or cpus or pids:
-            raise NotAllowed(
-                "limits need a cgroup, and an ordinary user may not make one here",
-                "run it as root, or leave --memory, --cpus and --pids-limit out",
-            )
-        return {}
-    if memory and memory < LEAST_MEMORY:
+        raise NotAllowed(
+            "limits need a cgroup, and an ordinary user may not make one here",
+            "run it as root, or leave --memory, --cpus and --pids-limit out",
+        )
+    if spec.memory and spec.memory < LEAST_MEMORY:
         raise InvalidArgument("Minimum memory limit allowed is 6MB", "give --memory 6m or more")
     most = len(os.sched_getaffinity(0))
-    if cpus and not 10**7 <= cpus <= most * 10**9:
+    if spec.nano_cpus and not 10**7 <= spec.nano_cpus <= most * 10**9:
         raise InvalidArgument(
             f"range of CPUs is from 0.01 to {most}.00, as there are only {most} CPUs available", "see --cpus"
         )
-    return {"cgroup": container_id, "memory": memory, "nano_cpus": cpus, "pids_limit": pids}
+    from lab.runtime import cgroup
+
+    cgroup.check(spec)

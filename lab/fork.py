@@ -13,13 +13,14 @@ import select
 import sys
 import time
 
-from lab import runargs, runtime, syscalls
+from lab import interpreter, runargs, runtime, syscalls
 from lab.assemble import assemble
 from lab.errors import LabError, NotRunning, StillRunning, from_bytes
 from lab.images import Images
 from lab.logs import LogWriter
 from lab.monitor import Monitor, Stdio
 from lab.paths import state_directory
+from lab.runtime import cgroup
 from lab.store import Container, Store, is_alive, new_id
 
 TYPE_CHECKING = False
@@ -31,6 +32,17 @@ if TYPE_CHECKING:
     from lab.systemd import Handed
 
 SIGTERM, SIGKILL = 15, 9
+# What the engine itself reads of its environment; and LC_CTYPE, which Python sets for itself (PEP 538).
+OWN_VARIABLES = (
+    "HOME",
+    "LC_CTYPE",
+    "LISTEN_FDNAMES",
+    "LISTEN_FDS",
+    "LISTEN_PID",
+    "NOTIFY_SOCKET",
+    "PATH",
+    "XDG_DATA_HOME",
+)
 
 
 class Forker:
@@ -44,11 +56,14 @@ class Forker:
 
     def run(self, argv: Sequence[str]) -> int:
         """`podmanish run`; returns the container's exit code."""
+        interpreter.guard()
         options = runargs.parse_run(argv, runargs.RUN_FORKED)
         image = self.images.find(options.image)
         container_id = new_id()
         layer = "" if image.is_host else f"{self.store.root}/containers/{container_id}/layer"
         spec = assemble(options, image, container_id, layer, state=self.root)
+        if spec.init:
+            _hide_environment(spec, options.env)
         if os.geteuid() != 0:
             from lab import rootless
 
@@ -59,8 +74,9 @@ class Forker:
             self.handed = Handed(options.sdnotify)
             self.handed.hand_on(spec)
         config = {"image": image.name, "spec": spec.to_dict(), "rm": options.rm, "label": options.label}
+        spec.cgroup = cgroup.path(container_id, spec)
         container = self.store.plan(container_id, options.name or container_id[:12], config, os.getpid())
-        if layer:  # the container's root is there before the container; otherwise _record_start() adds it
+        if layer:  # An overlay's directory lies inside the record, so the record must exist before the spawn.
             self.store.add(container)
             os.makedirs(f"{layer}/upper")
             os.makedirs(f"{layer}/work")
@@ -87,7 +103,8 @@ class Forker:
                 spec,
                 stdio.child if stdio else (),
                 listen_fds,
-                before_exec=lambda pid: self._record_start(container, pid),
+                lifeline=True,
+                before_exec=lambda pid: self._record_start(container, pid, spec.cgroup),
             )
         except LabError as failure:
             if os.path.exists(container.path):
@@ -130,14 +147,15 @@ class Forker:
             self.store.remove(container)
         os._exit(0)
 
-    def _record_start(self, container: Container, pid: int) -> None:
+    def _record_start(self, container: Container, pid: int, path: str) -> None:
         if not os.path.exists(container.path):
             self.store.add(container)
-        container.started(pid, os.getpid())
+        container.started(pid, os.getpid(), path)
 
     def _record_end(self, container: Container, code: int) -> None:
+        oom_killed = cgroup.remove(container.state["cgroup"])
         try:
-            self.store.end(container, code)
+            self.store.end(container, code, oom_killed)
         except OSError as error:  # a full disk must not cost the caller the exit code, too
             print(f"podmanish: cannot record the end of {container.name}: {error.strerror}", file=sys.stderr)
 
@@ -145,9 +163,11 @@ class Forker:
         """`podmanish exec`; returns the command's exit code."""
         from lab.assemble import assemble_exec
 
+        interpreter.guard()
         options = runargs.parse_exec(argv)
         container = self.running(options.container)
         spec = assemble_exec(options, container.spec)
+        _hide_environment(container.spec, options.env)
         pidfd = open_process(container)
         stdio = None if spec.tty else Stdio(options.interactive)
         process = runtime.spawn_into(pidfd, spec, stdio.child if stdio else ())
@@ -165,6 +185,7 @@ class Forker:
     def containers(self) -> list[Container]:
         """All; first sweeping out what a killed `run --rm` left."""
         self.store.sweep()
+        cgroup.sweep()
         found = self.store.list()
         for container in found:
             if container.config["rm"] and container.status == "exited":
@@ -198,6 +219,16 @@ class Forker:
             syscalls.pidfd_send_signal(open_process(container), SIGKILL)
             self.wait(container)
         self.store.remove(container)
+
+
+def _hide_environment(spec: Spec, wanted: Sequence[str]) -> None:
+    """Start anew without the variables that are not for the container, if the container may read the engine's memory.
+
+    With CAP_SYS_PTRACE it can, for as long as a copy of the engine runs in it: until exec, and as pid 1 of `--init`.
+    """
+    kept = {*OWN_VARIABLES, *(item.partition("=")[0] for item in wanted)}
+    if "CAP_SYS_PTRACE" in spec.capabilities and not kept.issuperset(os.environ):
+        interpreter.restart({name: value for name, value in os.environ.items() if name in kept})
 
 
 def stand_by(monitor: Monitor, raw: bool) -> int:

@@ -85,7 +85,7 @@ class Monitor:
             self._turn(None)
         while self.sources and self._turn(0):
             pass
-        return runtime.wait(self.process.pid)
+        return runtime.wait(self.process.child)
 
     def _turn(self, timeout: int | None) -> bool:
         ready = self.poll.poll(timeout)

@@ -32,8 +32,8 @@ class Container:
     """One container's directory. config and state are read once; reload() reads them again.
 
     state has "status" ("created", "running", "exited") and, in time, "pid", "start_time" (clock ticks since boot),
-    "monitor" and "monitor_start_time" (the process that waits for it), "started" and "finished" (ns since 1970),
-    "exit_code", "error".
+    "monitor" and "monitor_start_time" (the process that waits for it), "cgroup" (its path), "started" and "finished"
+    (ns since 1970), "exit_code", "oom_killed", "error".
     """
 
     def __init__(self, path: str, config: dict[str, Any], state: dict[str, Any]) -> None:
@@ -54,7 +54,10 @@ class Container:
 
     @property
     def spec(self) -> Spec:
-        return Spec.from_dict(self.config["spec"])
+        """What was asked for, and the cgroup of its last start."""
+        spec = Spec.from_dict(self.config["spec"])
+        spec.cgroup = self.state.get("cgroup", "")
+        return spec
 
     @property
     def status(self) -> str:
@@ -75,29 +78,33 @@ class Container:
         """For the length of a `with`, nobody removes this container: a shared flock(2) on its directory."""
         return Lock(self.path, fcntl.LOCK_SH)
 
-    def started(self, pid: int, monitor: int) -> None:
+    def started(self, pid: int, monitor: int, cgroup: str = "") -> None:
         """It runs as pid; monitor is the process that will record its end."""
         self.save_state(
-            status="running", pid=pid, start_time=start_time(pid), monitor=monitor,
+            status="running", pid=pid, start_time=start_time(pid), monitor=monitor, cgroup=cgroup,
             monitor_start_time=start_time(monitor), started=time.time_ns(), finished=0, exit_code=None,
         )  # fmt: skip
 
-    def exited(self, code: int) -> None:
-        """It has ended with this exit code."""
-        self.save_state(status="exited", exit_code=code, finished=time.time_ns())
+    def exited(self, code: int, oom_killed: bool = False) -> None:
+        """It has ended with this exit code; oom_killed: the kernel had killed a process at its memory limit."""
+        self.save_state(status="exited", exit_code=code, oom_killed=oom_killed, finished=time.time_ns())
 
     def reload(self) -> Container:
         """Read the state again; a container whose monitor died without a word ended in a way nobody knows."""
         self.state = _read(f"{self.path}/state")
         if self._is_abandoned():
-            self.state = _read(f"{self.path}/state")  # it may have spoken between the two looks
+            self.state = _read(f"{self.path}/state")  # the monitor may have written it between the two reads
             if self._is_abandoned():
+                _remove_cgroup(self.state.get("cgroup", ""))
                 self.save_state(status="exited", exit_code=UNKNOWN, error="its monitor was killed", finished=0)
         return self
 
     def _is_abandoned(self) -> bool:
+        """Whether neither it nor its monitor lives. One that has lost only its monitor is still running."""
         monitor: int = self.state.get("monitor", 0)
-        return self.status != "exited" and monitor != 0 and not is_alive(monitor, self.state["monitor_start_time"])
+        if self.status == "exited" or not monitor or is_alive(monitor, self.state["monitor_start_time"]):
+            return False
+        return self.status == "created" or not is_alive(self.state["pid"], self.state["start_time"])
 
 
 class Store:
@@ -134,11 +141,11 @@ class Store:
                 self._drop(container.name, container.id)
                 raise
 
-    def end(self, container: Container, code: int) -> None:
+    def end(self, container: Container, code: int, oom_killed: bool = False) -> None:
         """Record that it ended with this exit code, or remove it at once if it is `--rm` and nobody waits to hear."""
         if container.config["rm"] and self._remove_unless_kept(container):
             return
-        container.exited(code)
+        container.exited(code, oom_killed)
 
     def _remove_unless_kept(self, container: Container) -> bool:
         try:
@@ -286,6 +293,13 @@ def start_time(pid: int) -> int:
 def is_alive(pid: int, started: int) -> bool:
     """Whether pid is still the process that started then, and not a later one of the same number."""
     return started != 0 and start_time(pid) == started
+
+
+def _remove_cgroup(path: str) -> None:
+    if path:
+        from lab.runtime import cgroup  # rarely needed: its engine removes it
+
+        cgroup.remove(path)
 
 
 def _write(path: str, values: dict[str, Any]) -> None:

@@ -1,7 +1,7 @@
 """The system calls that Python lacks: one function each, under its man page's name; errno becomes OSError.
 
 Numbers are listed only for calls that the C library has no wrapper for. Those from 424 up are the same on every
-architecture (Documentation/process/adding-syscalls.rst); pivot_root(2) is older.
+architecture (Documentation/process/adding-syscalls.rst); clone(2), keyctl(2) and pivot_root(2) are older.
 """
 
 from __future__ import annotations
@@ -31,8 +31,10 @@ def _prototype(*argtypes: type[ctypes._SimpleCData[Any]]) -> ctypes._FuncPointer
     return function
 
 
+_clone = _prototype(*(ctypes.c_ulong,) * 5)
 _clone3 = _prototype(ctypes.c_void_p, ctypes.c_size_t)
 _close_range = _prototype(ctypes.c_uint, ctypes.c_uint, ctypes.c_uint)
+_keyctl = _prototype(ctypes.c_int, ctypes.c_char_p)
 _fsconfig = _prototype(ctypes.c_int, ctypes.c_uint, ctypes.c_char_p, ctypes.c_char_p, ctypes.c_int)
 _fsmount = _prototype(ctypes.c_int, ctypes.c_uint, ctypes.c_uint)
 _fsopen = _prototype(ctypes.c_char_p, ctypes.c_uint)
@@ -43,7 +45,10 @@ _openat2 = _prototype(ctypes.c_int, ctypes.c_char_p, ctypes.c_void_p, ctypes.c_s
 _pidfd_send_signal = _prototype(ctypes.c_int, ctypes.c_int, ctypes.c_void_p, ctypes.c_uint)
 _pivot_root = _prototype(ctypes.c_char_p, ctypes.c_char_p)
 
-SYS_pivot_root = {"x86_64": 155, "aarch64": 41}.get(os.uname().machine)
+# (clone, keyctl, pivot_root)
+SYS_clone, SYS_keyctl, SYS_pivot_root = {"x86_64": (56, 250, 155), "aarch64": (220, 219, 41)}.get(
+    os.uname().machine, (-1, -1, -1)
+)
 SYS_pidfd_send_signal = 424
 SYS_open_tree, SYS_move_mount, SYS_fsopen, SYS_fsconfig, SYS_fsmount = 428, 429, 430, 431, 432
 SYS_clone3, SYS_close_range, SYS_openat2, SYS_mount_setattr = 435, 436, 437, 442
@@ -51,6 +56,8 @@ SYS_clone3, SYS_close_range, SYS_openat2, SYS_mount_setattr = 435, 436, 437, 442
 CLONE_PIDFD, CLONE_PARENT = 0x1000, 0x8000
 CLONE_NEWNS, CLONE_NEWUTS, CLONE_NEWIPC = 0x20000, 0x4000000, 0x8000000
 CLONE_NEWUSER, CLONE_NEWPID, CLONE_NEWNET = 0x10000000, 0x20000000, 0x40000000
+CLONE_INTO_CGROUP = 0x200000000
+KEYCTL_JOIN_SESSION_KEYRING = 1
 SIGCHLD = 17
 SIG_BLOCK, SFD_CLOEXEC = 0, os.O_CLOEXEC
 
@@ -62,7 +69,7 @@ MOUNT_ATTR_RDONLY, MOUNT_ATTR_NOSUID, MOUNT_ATTR_NODEV, MOUNT_ATTR_NOEXEC = 1, 2
 FSOPEN_CLOEXEC, FSMOUNT_CLOEXEC, FSCONFIG_SET_FLAG, FSCONFIG_SET_STRING, FSCONFIG_CMD_CREATE = 1, 1, 0, 1, 6
 RESOLVE_IN_ROOT = 0x10
 
-PR_SET_PDEATHSIG, PR_SET_DUMPABLE, PR_SET_NAME = 1, 4, 15
+PR_SET_PDEATHSIG, PR_SET_DUMPABLE, PR_SET_NAME, PR_SET_SECCOMP, SECCOMP_MODE_FILTER = 1, 4, 15, 22, 2
 PR_CAPBSET_READ, PR_CAPBSET_DROP, PR_SET_NO_NEW_PRIVS = 23, 24, 38
 
 
@@ -73,29 +80,49 @@ def _check(result: int, path: object = None) -> int:
     return result
 
 
-def clone3(flags: int, set_tid: int = 0) -> tuple[int, int]:
+class CloneArgs(ctypes.Structure):
+    """struct clone_args, linux/sched.h, as of Linux 5.7."""
+
+    _fields_ = tuple(
+        (name, ctypes.c_uint64)
+        for name in (
+            "flags", "pidfd", "child_tid", "parent_tid", "exit_signal", "stack", "stack_size", "tls", "set_tid",
+            "set_tid_size", "cgroup",
+        )
+    )  # fmt: skip
+
+
+def clone3(flags: int, *, set_tid: int = 0, cgroup: int = -1) -> tuple[int, int]:
     """Like fork(2), into new namespaces: (pid, pidfd) in the parent, (0, -1) in the child; clone(2).
 
     os.fork() cannot take the flags, and unshare(CLONE_NEWPID) in its place would leave the caller unable to fork
     a second time. Only a process with one thread may call this: the child has no other. It must leave by exec or
-    os._exit(). set_tid asks for that very pid (Linux 5.5): EEXIST if it is taken.
+    os._exit(). set_tid asks for that very pid (Linux 5.5): EEXIST if it is taken. cgroup is the descriptor of a
+    directory of cgroup version 2, in which the child is born (Linux 5.7).
     """
     pidfd, tid = ctypes.c_int(-1), ctypes.c_int(set_tid)
-    exit_signal = 0 if flags & CLONE_PARENT else SIGCHLD
-    fields = (
-        flags | CLONE_PIDFD,
-        ctypes.addressof(pidfd),
-        0,
-        0,
-        exit_signal,
-        0,
-        0,
-        0,
-        ctypes.addressof(tid) if set_tid else 0,
-        set_tid > 0,
-    )
-    pid = _check(_clone3(SYS_clone3, (ctypes.c_uint64 * 10)(*fields), 80))
+    arguments = CloneArgs(flags=flags | CLONE_PIDFD, pidfd=ctypes.addressof(pidfd), exit_signal=SIGCHLD)
+    if set_tid:
+        arguments.set_tid, arguments.set_tid_size = ctypes.addressof(tid), 1
+    if cgroup >= 0:
+        arguments.flags |= CLONE_INTO_CGROUP
+        arguments.cgroup = cgroup
+    pid = _check(_clone3(SYS_clone3, ctypes.addressof(arguments), ctypes.sizeof(arguments)))
     return pid, pidfd.value
+
+
+def fork_sibling() -> int:
+    """As fork(2), but the child is one of the caller's parent: CLONE_PARENT of clone(2).
+
+    By clone(2), since Docker's seccomp policy, which the caller may already be under, refuses clone3(2). The
+    conditions of clone3() hold here, too.
+    """
+    return _check(_clone(SYS_clone, CLONE_PARENT, 0, 0, 0, 0))
+
+
+def join_session_keyring() -> None:
+    """Leave the inherited keys behind, in a new and empty session keyring; keyctl(2), keyrings(7)."""
+    _check(_keyctl(SYS_keyctl, KEYCTL_JOIN_SESSION_KEYRING, None))
 
 
 def setns(fd: int, flags: int) -> None:
@@ -120,8 +147,6 @@ def umount2(target: str, flags: int) -> None:
 
 def pivot_root(new_root: str, put_old: str) -> None:
     """pivot_root(2); both may be "." as the man page's NOTES explain."""
-    if SYS_pivot_root is None:
-        raise OSError(38, f"pivot_root(2) has no known number on {os.uname().machine}")
     _check(_pivot_root(SYS_pivot_root, os.fsencode(new_root), os.fsencode(put_old)), new_root)
 
 
@@ -138,7 +163,7 @@ def move_mount(mount_fd: int, to_fd: int, to_path: str = "") -> None:
 
 def mount_setattr(mount_fd: int, attributes: int, flags: int = 0) -> None:
     """Set MOUNT_ATTR_* on a mount (with AT_RECURSIVE: and all below it); mount_setattr(2), Linux 5.12."""
-    fields = (ctypes.c_uint64 * 4)(attributes, 0, 0, 0)
+    fields = (ctypes.c_uint64 * 4)(attributes, 0, 0, 0)  # struct mount_attr: only attr_set
     _check(_mount_setattr(SYS_mount_setattr, mount_fd, b"", flags | AT_EMPTY_PATH, fields, 32))
 
 
@@ -174,9 +199,25 @@ def sethostname(name: str) -> None:
     _check(libc.sethostname(encoded, len(encoded)), name)
 
 
-def prctl(option: int, argument: int = 0) -> int:
-    """prctl(2) with one argument."""
-    return _check(libc.prctl(option, argument, 0, 0, 0))
+def prctl(option: int, argument: int = 0, second: int = 0) -> int:
+    """prctl(2)."""
+    return _check(libc.prctl(option, argument, second, 0, 0))
+
+
+def set_seccomp_filter(program: bytes) -> None:
+    """Bind the caller and its later children to an array of struct sock_filter; PR_SET_SECCOMP of prctl(2).
+
+    The kernel asks for CAP_SYS_ADMIN in the caller's user namespace, or for NoNewPrivs.
+    """
+    instructions = ctypes.create_string_buffer(program, len(program))
+    arguments = SockFprog(len(program) // 8, ctypes.addressof(instructions))
+    prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, ctypes.addressof(arguments))
+
+
+class SockFprog(ctypes.Structure):
+    """struct sock_fprog, linux/filter.h."""
+
+    _fields_ = (("len", ctypes.c_ushort), ("filter", ctypes.c_void_p))
 
 
 def set_process_name(name: str) -> None:

@@ -191,6 +191,7 @@ def _inspected(container: Container) -> dict[str, object]:
             "Running": container.status == "running",
             "Pid": state["pid"] if container.status == "running" else 0,
             "ExitCode": state.get("exit_code") or 0,
+            "OOMKilled": state.get("oom_killed", False),
             "Error": state.get("error", ""),
             "StartedAt": _rfc3339(state.get("started", 0)),
             "FinishedAt": _rfc3339(state.get("finished", 0)),

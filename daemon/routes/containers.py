@@ -152,7 +152,7 @@ async def remove(container: TheContainer, force: Switch = False, v: Switch = Fal
 async def top(container: TheContainer, ps_args: Annotated[str, Query(max_length=200)] = "-ef") -> Response:
     """docker top"""
     container.require_running()
-    return Json(await procs.top(container.pid, ps_args))
+    return Json(await procs.top(container.spec.cgroup, ps_args))
 
 
 @router.get("/{reference}/stats")

@@ -13,7 +13,7 @@ import os
 
 from lab import errors, syscalls
 from lab.errors import CannotStart, LabError
-from lab.runtime import process
+from lab.runtime import cgroup, process
 from lab.syscalls import CLONE_NEWIPC, CLONE_NEWNET, CLONE_NEWNS, CLONE_NEWPID, CLONE_NEWUSER, CLONE_NEWUTS
 
 TYPE_CHECKING = False
@@ -23,19 +23,25 @@ if TYPE_CHECKING:
 
     from lab.spec import Spec
 
+LENGTH, MAX_REPORT = 4, 1 << 16  # bytes
+SIGKILL = 9
+KILLED = "the container's first process was killed before it began"
 NAMESPACES = CLONE_NEWNS | CLONE_NEWPID | CLONE_NEWUTS | CLONE_NEWIPC
 
 
 class Process:
-    """A process that has been exec'ed inside a container. pid and pidfd are the caller's to wait for.
+    """A process that has been exec'ed inside a container.
 
-    console is the master side of its pseudoterminal, or -1.
+    pid      as the host's /proc has it
+    pidfd    for signals, and to poll for its end
+    child    the caller's child to wait() for: the process itself, or its lifeline, which exits as the process did
+    console  the master side of its pseudoterminal, or -1
     """
 
-    __slots__ = ("console", "pid", "pidfd")
+    __slots__ = ("child", "console", "pid", "pidfd")
 
-    def __init__(self, pid: int, pidfd: int, console: int) -> None:
-        self.pid, self.pidfd, self.console = pid, pidfd, console
+    def __init__(self, pid: int, pidfd: int, child: int, console: int) -> None:
+        self.pid, self.pidfd, self.child, self.console = pid, pidfd, child, console
 
 
 def spawn(
@@ -44,22 +50,33 @@ def spawn(
     preserve_fds: int = 0,
     *,
     loginuid: int | None = None,
+    lifeline: bool = False,
     before_exec: Callable[[int], None] | None = None,
 ) -> Process:
     """Start a container; returns when its command has been exec'ed.
 
-    stdio holds the three descriptors that become 0, 1 and 2; with spec.tty they are not used. So many descriptors from
-    3 on go in as they are: preserve_fds, as runc's option. loginuid is stamped on it: a fork inherits, so only a daemon
-    has a use for that. before_exec is called with the pid while the child builds its root, on another processor; the
-    command is exec'ed only after it has returned. Raises CommandNotFound, CommandNotExecutable or CannotStart, and then
-    nothing is left of the container.
+    stdio holds the three descriptors that become 0, 1 and 2; with spec.tty they are not used. preserve_fds, as runc's
+    option: how many descriptors, from 3 up, the container inherits. loginuid is stamped on it: a fork inherits, so only
+    a daemon has a use for that. With a lifeline the container cannot outlive the caller. before_exec is called with the
+    pid while the child builds its root, on another processor; the command is exec'ed only after it has returned. Raises
+    CommandNotFound, CommandNotExecutable, CannotStart or MissingFeature, and then nothing is left of the container.
     """
-    flags = NAMESPACES | (CLONE_NEWUSER if spec.uid_mappings else 0) | (CLONE_NEWNET if spec.network == "none" else 0)
-    link = Link(spec.tty)
-    pid, pidfd = _clone(flags, spec)
-    if pid == 0:
-        _child(link, lambda: process.first(spec, stdio, link, preserve_fds), loginuid)
-    return link.finish(pid, pidfd, spec, before_exec)
+    place = cgroup.create(spec) if spec.cgroup else -1
+    try:
+        link = Link(spec.tty, in_cgroup=place >= 0)
+        namespaces = NAMESPACES | (CLONE_NEWNET if spec.network == "none" else 0)
+        above = (CLONE_NEWUSER if spec.uid_mappings else 0) | (CLONE_NEWPID if lifeline else namespaces)
+        pid, pidfd = _clone(above, spec, place)
+        if pid == 0:
+            below = namespaces if lifeline else 0
+            _child(link, lambda: process.first(spec, stdio, link, preserve_fds, below), loginuid)
+        return link.finish(pid, pidfd, spec, before_exec, lifeline=lifeline)
+    except LabError:
+        cgroup.remove(spec.cgroup)
+        raise
+    finally:
+        if place >= 0:
+            os.close(place)
 
 
 def spawn_into(pidfd: int, spec: Spec, stdio: Sequence[int] = (0, 1, 2), *, loginuid: int | None = None) -> Process:
@@ -67,19 +84,31 @@ def spawn_into(pidfd: int, spec: Spec, stdio: Sequence[int] = (0, 1, 2), *, logi
 
     setns(2) does not move the caller itself into a pid namespace, only its later children. So a first child joins,
     and its child (CLONE_PARENT: a sibling, ours to wait for) becomes the command; runc's nsenter does the same.
+    Raises what spawn() raises.
     """
-    link = Link(spec.tty)
+    policy, place = seccomp_policy(spec), cgroup.directory(spec)
+    link = Link(spec.tty, in_cgroup=place >= 0)
     report, reply = os.pipe2(os.O_CLOEXEC)
-    helper = os.fork()
+    helper, helper_pidfd = syscalls.clone3(0, cgroup=place)
     if helper == 0:
-        _child(link, lambda: process.join(pidfd, spec, stdio, link, reply), loginuid)
-    os.close(reply)
+        _child(link, lambda: process.join(pidfd, spec, stdio, link, reply, policy), loginuid)
+    for fd in (reply, helper_pidfd, *([place] if place >= 0 else [])):
+        os.close(fd)
     with open(report, "rb") as file:
-        pid = int(file.read() or 0)
-    if pid == 0:
-        return link.finish(helper, -1, None)
+        child = int(file.read() or 0)
+    if child == 0:
+        return link.finish(helper, -1)
     os.waitpid(helper, 0)
-    return link.finish(pid, os.pidfd_open(pid), None)
+    return link.finish(child, os.pidfd_open(child))
+
+
+def seccomp_policy(spec: Spec) -> bytes:
+    """The BPF program of spec's seccomp profile, b"" for none. Raises InvalidArgument, MissingFeature."""
+    if not spec.seccomp:
+        return b""
+    from lab.runtime import seccomp  # in spawn() while the child is busy, so that it costs no time
+
+    return seccomp.program(spec.seccomp, tuple(spec.capabilities))
 
 
 def wait(pid: int) -> int:
@@ -95,13 +124,16 @@ def exit_code(status: int) -> int:
 class Link:
     """What ties a caller to the child that it is about to clone.
 
-    status   the child writes why it failed; end of file means that exec has happened
-    go       the child waits for a byte before it builds in a user namespace, whose ids the caller maps, and for one
-             before exec; end of file tells it that the caller died
+    status   the child writes its pid as the host's /proc has it, and later why it failed; end of file: it has exec'ed
+    go       the child waits for a word before it builds in a user namespace, whose ids the caller maps, and for one
+             before exec, which brings the seccomp filter; end of file tells it that the caller died
     console  the socket on which it sends its terminal's master side, if it has one
+
+    in_cgroup says that the child is born in its cgroup of version 2.
     """
 
-    def __init__(self, tty: bool) -> None:
+    def __init__(self, tty: bool, in_cgroup: bool) -> None:
+        self.in_cgroup, self.reported = in_cgroup, False
         self.status, self.child_status = os.pipe2(os.O_CLOEXEC)
         self.child_go, self.go = os.pipe2(os.O_CLOEXEC)
         self.console = self.child_console = None
@@ -111,57 +143,117 @@ class Link:
             self.console, self.child_console = socket.socketpair()
 
     def finish(
-        self, pid: int, pidfd: int, spec: Spec | None, before_exec: Callable[[int], None] | None = None
+        self,
+        child: int,
+        pidfd: int,
+        spec: Spec | None = None,
+        before_exec: Callable[[int], None] | None = None,
+        *,
+        lifeline: bool = False,
     ) -> Process:
-        """The caller's side: map ids, let the child go, wait for exec. Raises what the child reported."""
+        """The caller's side: map ids, let the child go, wait for exec. Raises what the child reported.
+
+        child and pidfd are those of the process that was cloned: the command's, or its lifeline's. spec is None for an
+        exec, whose credentials are set already.
+        """
         os.close(self.child_status)
         os.close(self.child_go)
         if self.child_console:
             self.child_console.close()
         try:
             if spec and spec.uid_mappings:
-                process.write_id_mappings(pid, spec)
+                process.write_id_mappings(child, spec)
                 self._let_go()
+            pid = self._read_pid()
+            if lifeline:
+                os.close(pidfd)
+                pidfd = -1
+                pidfd = self._open(pid)
             if before_exec:
                 before_exec(pid)
-            self._let_go()
-            failure = self._read_failure()
-        except LabError as error:
-            failure = error
+            self._let_go(seccomp_policy(spec) if spec else b"")
+            self._await_exec()
+            return Process(pid, pidfd, child, self._receive_console())
+        except BaseException:
+            self._give_up(child, pidfd)
+            raise
         finally:
-            os.close(self.go)
             os.close(self.status)
-        if failure:
-            os.waitpid(pid, 0)
-            if pidfd >= 0:
-                os.close(pidfd)
-            raise failure
-        return Process(pid, pidfd, self._receive_console())
+            os.close(self.go)
+            if self.console:
+                self.console.close()
 
-    def _let_go(self) -> None:
+    def _open(self, pid: int) -> int:
+        """A pidfd of the container's first process, which waits for our word or has reported its failure."""
         try:
-            os.write(self.go, b"g")
+            return os.pidfd_open(pid)
+        except ProcessLookupError:
+            self._await_exec()
+            raise CannotStart(KILLED) from None
+
+    def _give_up(self, child: int, pidfd: int) -> None:
+        """Kill what does not end by itself, and reap it."""
+        if pidfd >= 0:
+            try:
+                syscalls.pidfd_send_signal(pidfd, SIGKILL)
+            except ProcessLookupError:
+                pass
+            os.close(pidfd)
+        os.waitpid(child, 0)
+
+    def report_pid(self, proc: str | int = "/proc") -> None:
+        """The child's side: tell the pid. proc is the host's /proc, by path or descriptor."""
+        name = os.readlink("self", dir_fd=proc) if isinstance(proc, int) else os.readlink(f"{proc}/self")
+        os.write(self.child_status, int(name).to_bytes(LENGTH, "little"))
+        self.reported = True
+
+    def report_failure(self, failure: LabError) -> None:
+        """The child's side, too."""
+        os.write(self.child_status, (b"" if self.reported else bytes(LENGTH)) + failure.to_bytes())
+
+    def await_go(self) -> bytes:
+        """The child's side: wait for the caller's word, and return what comes with it."""
+        length = os.read(self.child_go, LENGTH)
+        if len(length) < LENGTH:
+            os._exit(125)
+        return _read_exactly(self.child_go, int.from_bytes(length, "little"))
+
+    def _let_go(self, policy: bytes = b"") -> None:
+        try:
+            os.write(self.go, len(policy).to_bytes(LENGTH, "little") + policy)
         except BrokenPipeError:
             pass  # it was killed; wait() will tell
 
-    def _read_failure(self) -> LabError | None:
-        data = b""
-        while chunk := os.read(self.status, 4096):
-            data += chunk
-        return errors.from_bytes(data) if data else None
+    def _read_pid(self) -> int:
+        pid = int.from_bytes(_read_exactly(self.status, LENGTH), "little")
+        if pid == 0:
+            self._await_exec()
+            raise CannotStart(KILLED)
+        return pid
+
+    def _await_exec(self) -> None:
+        if report := _read_exactly(self.status, MAX_REPORT):
+            raise errors.from_bytes(report)
 
     def _receive_console(self) -> int:
         if self.console is None:
             return -1
         import socket
 
-        with self.console:
-            return socket.recv_fds(self.console, 1, 1)[1][0]
+        return socket.recv_fds(self.console, 1, 1)[1][0]
 
 
-def _clone(flags: int, spec: Spec) -> tuple[int, int]:
+def _read_exactly(fd: int, length: int) -> bytes:
+    """So many bytes from a pipe, or fewer if it ends."""
+    data = b""
+    while len(data) < length and (chunk := os.read(fd, length - len(data))):
+        data += chunk
+    return data
+
+
+def _clone(flags: int, spec: Spec, place: int) -> tuple[int, int]:
     try:
-        return syscalls.clone3(flags)
+        return syscalls.clone3(flags, cgroup=place)
     except OSError as error:
         wanted = "a user namespace" if spec.uid_mappings else "namespaces"
         raise CannotStart(
@@ -187,5 +279,5 @@ def _child(link: Link, enter: Callable[[], NoReturn], loginuid: int | None) -> N
         failure = CannotStart(f"cannot set up the container:{where} {error.strerror}")
     except BaseException as error:  # nothing may escape into the caller's copied stack
         failure = CannotStart(f"cannot set up the container: {error!r}")
-    os.write(link.child_status, failure.to_bytes())
+    link.report_failure(failure)
     os._exit(125)

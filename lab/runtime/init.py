@@ -2,22 +2,33 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
 import signal
 
+from lab import syscalls
+
 FORWARDED = set(signal.Signals) - {signal.SIGKILL, signal.SIGSTOP, signal.SIGCHLD}
+NAME = b"lab-init"
+# Of /proc/PID/stat, counted from the process's state: where its arguments and its environment lie; proc_pid_stat(5).
+ARG_START, ENV_END = 45, 48
 
 
 def supervise(tty: bool, status: int) -> None:
-    """Fork; returns in the child, which goes on to be the command. The parent never returns."""
+    """Fork; returns in the child, which goes on to be the command. The parent never returns.
+
+    Both processes have the container's credentials already: the caller has seen to that.
+    """
     signal.pthread_sigmask(signal.SIG_BLOCK, FORWARDED | {signal.SIGCHLD})
     command = os.fork()
     if command == 0:
+        syscalls.prctl(syscalls.PR_SET_PDEATHSIG, signal.SIGKILL)
         os.setpgid(0, 0)
         if tty:
             os.tcsetpgrp(0, os.getpid())
         signal.pthread_sigmask(signal.SIG_UNBLOCK, FORWARDED | {signal.SIGCHLD})
         return
+    _hide_command_line()
     os.close(status)
     while True:
         number = signal.sigwait(FORWARDED | {signal.SIGCHLD})
@@ -25,6 +36,17 @@ def supervise(tty: bool, status: int) -> None:
             _reap(command)
         else:
             os.kill(command, number)
+
+
+def _hide_command_line() -> None:
+    """Overwrite the engine's own arguments and environment, which /proc/1 would show to the container."""
+    with open("/proc/self/stat", "rb") as file:
+        fields = file.read().rpartition(b") ")[2].split()
+    start, end = int(fields[ARG_START]), int(fields[ENV_END])
+    if end - start > len(NAME):
+        ctypes.memset(start, 0, end - start)
+        ctypes.memmove(start, NAME, len(NAME))
+    syscalls.set_process_name(NAME.decode())
 
 
 def _reap(command: int) -> None:

@@ -7,7 +7,9 @@ import os
 
 from lab import syscalls
 from lab.errors import CannotStart, CommandNotExecutable, CommandNotFound
-from lab.runtime import credentials, rootfs
+from lab.runtime import cgroup, credentials, rootfs
+from lab.runtime.lifeline import die_with_parent, stand_between
+from lab.runtime.sealed import seal
 from lab.spec import DEFAULT_PATH
 
 TYPE_CHECKING = False
@@ -18,19 +20,27 @@ if TYPE_CHECKING:
     from lab.runtime import Link
     from lab.spec import Spec
 
-SIGPIPE, SIGXFSZ, SIGKILL = 13, 25, 9
+SIGPIPE, SIGXFSZ = 13, 25
 TIOCSCTTY, TIOCGWINSZ, TIOCSWINSZ = 0x540E, 0x5413, 0x5414  # ioctl_tty(2)
 
 
-def first(spec: Spec, stdio: Sequence[int], link: Link, preserve_fds: int) -> NoReturn:
-    """Become the first process of a new container: pid 1 of its pid namespace."""
-    if spec.init:
-        from lab.runtime import init  # must come before the root changes, and most do without
+def first(spec: Spec, stdio: Sequence[int], link: Link, preserve_fds: int, below: int) -> NoReturn:
+    """Become the first process of a new container: pid 1 of its pid namespace.
+
+    below: the CLONE_NEW* for its namespaces, if the calling process is to be its lifeline, else 0.
+    """
+    _import_and_seal(spec)
     if spec.uid_mappings:
-        _await_go(link)
+        link.await_go()
         os.setresuid(0, 0, 0)
         os.setresgid(0, 0, 0)
+    if below:
+        stand_between(lambda: syscalls.clone3(below)[0], link.child_go)
+    link.report_pid()
+    if spec.cgroup:
+        cgroup.join(spec, link.in_cgroup)
     os.setsid()
+    _leave_keys_behind()
     syscalls.sethostname(spec.hostname or os.uname().nodename)
     os.umask(0)
     rootfs.enter(spec)
@@ -39,13 +49,26 @@ def first(spec: Spec, stdio: Sequence[int], link: Link, preserve_fds: int) -> No
         _loopback_up()
     _connect_stdio(spec, stdio, link)
     close_others(link.child_status, link.child_go, first=3 + preserve_fds)
+    home = _take_identity(spec, link.await_go())
+    die_with_parent(link.child_go)
     if spec.init:
+        from lab.runtime import init  # imported above; here it only gets its name
+
         init.supervise(spec.tty, link.child_status)
-    execute(spec, link)
+    execute(spec, home)
 
 
-def join(pidfd: int, spec: Spec, stdio: Sequence[int], link: Link, reply: int) -> NoReturn:
-    """Enter the namespaces of the process behind pidfd, then become spec's command in a child there."""
+def join(pidfd: int, spec: Spec, stdio: Sequence[int], link: Link, reply: int, policy: bytes) -> NoReturn:
+    """Enter the namespaces of the process behind pidfd, then become spec's command in a child there.
+
+    The processes that run there already see the child from its birth on. So it is born with the credentials, the
+    seccomp filter and the keys that it will have, and non-dumpable: /proc/PID/{exe,mem,environ} would lead to the
+    engine's.
+    """
+    _import_and_seal(spec)
+    proc = os.open("/proc", os.O_PATH | os.O_CLOEXEC)  # the host's, also later
+    if spec.cgroup:
+        cgroup.join(spec, link.in_cgroup)
     namespaces = syscalls.CLONE_NEWNS | syscalls.CLONE_NEWPID | syscalls.CLONE_NEWUTS | syscalls.CLONE_NEWIPC
     if spec.uid_mappings:
         namespaces |= syscalls.CLONE_NEWUSER
@@ -55,18 +78,40 @@ def join(pidfd: int, spec: Spec, stdio: Sequence[int], link: Link, reply: int) -
     if spec.uid_mappings:
         os.setresuid(0, 0, 0)
         os.setresgid(0, 0, 0)
-    # Non-dumpable from before the first moment in the container's /proc: /proc/PID/exe would lead to the host's Python.
-    syscalls.prctl(syscalls.PR_SET_DUMPABLE, 0)
-    pid, _ = syscalls.clone3(syscalls.CLONE_PARENT)
+    _leave_keys_behind()
+    os.setsid()
+    os.umask(0o022)
+    _connect_stdio(spec, stdio, link)
+    close_others(link.child_status, link.child_go, reply, proc)
+    home = _take_identity(spec, policy)
+    pid = syscalls.fork_sibling()
     if pid:
         os.write(reply, str(pid).encode())
         os._exit(0)
     os.close(reply)
-    os.setsid()
-    os.umask(0o022)
-    _connect_stdio(spec, stdio, link)
-    close_others(link.child_status, link.child_go)
-    execute(spec, link)
+    link.report_pid(proc)
+    os.close(proc)
+    link.await_go()
+    die_with_parent(link.child_go)
+    execute(spec, home)
+
+
+def _import_and_seal(spec: Spec) -> None:
+    """The last imports of this process: from here on a path may lead to the image's files."""
+    if spec.init:
+        from lab.runtime import init  # noqa: F401
+    if spec.network == "none" or spec.tty:
+        import fcntl  # noqa: F401
+        import socket  # noqa: F401
+    seal()
+
+
+def _leave_keys_behind() -> None:
+    try:
+        syscalls.join_session_keyring()
+    except OSError as error:
+        if error.errno != errno.ENOSYS:  # a kernel without keys has none to leave behind
+            raise
 
 
 def stamp(loginuid: int) -> None:
@@ -77,19 +122,30 @@ def stamp(loginuid: int) -> None:
     _write("/proc/self/loginuid", str(loginuid))
 
 
-def execute(spec: Spec, link: Link) -> NoReturn:
-    """Drop privileges, die with the engine, enter the working directory, exec. Raises CannotStart or a kind of it."""
+def _take_identity(spec: Spec, policy: bytes) -> str:
+    """Become the user, with the capabilities and under the policy that spec asks for; returns the home directory.
+
+    Without NoNewPrivs a filter needs CAP_SYS_ADMIN, so it comes first; with it, it comes last, as in runc.
+    """
     identity = credentials.look_up(spec.user)
     may_setgroups = not spec.uid_mappings or len(spec.gid_mappings) > 1
+    if policy and not spec.no_new_privileges:
+        syscalls.set_seccomp_filter(policy)
     credentials.assume(
         identity, spec.capabilities, no_new_privileges=spec.no_new_privileges, may_setgroups=may_setgroups
     )
+    if policy and spec.no_new_privileges:
+        syscalls.set_seccomp_filter(policy)
+    syscalls.prctl(syscalls.PR_SET_DUMPABLE, 0)  # until exec, which makes it dumpable again
+    return identity.home
+
+
+def execute(spec: Spec, home: str) -> NoReturn:
+    """Enter the working directory and exec. Raises CannotStart or a kind of it."""
     _change_directory(spec.cwd)
-    syscalls.prctl(syscalls.PR_SET_PDEATHSIG, SIGKILL)  # after setuid(2), which clears it
-    _await_go(link)  # the engine may have died before the prctl(2); getppid() is 0 in here, alive or not
     for number in (SIGPIPE, SIGXFSZ):  # which Python ignores
         syscalls.signal_default(number)
-    _exec(spec.args, {"HOME": identity.home, **spec.env})
+    _exec(spec.args, {"HOME": home, **spec.env})
 
 
 def write_id_mappings(pid: int, spec: Spec) -> None:
@@ -117,11 +173,6 @@ def _write(path: str, text: str) -> None:
         raise CannotStart(f"cannot write {path}: {error.strerror}") from None
     finally:
         os.close(fd)
-
-
-def _await_go(link: Link) -> None:
-    if os.read(link.child_go, 1) != b"g":
-        os._exit(125)
 
 
 def _loopback_up() -> None:

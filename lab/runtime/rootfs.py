@@ -3,6 +3,9 @@
 Every mount is first a detached file descriptor (open_tree(2), fsmount(2)) and is then attached at a descriptor
 that was resolved inside the new root (openat2(2), RESOLVE_IN_ROOT). No step follows a path that a symlink in an
 image, or a racing process, could lead out of the container.
+
+A default container has CAP_MKNOD, as under Docker. So every mount in it is nodev, volumes included, but for those of
+the six usual devices, its own terminals, and what --device names. A privileged container may use all devices.
 """
 
 from __future__ import annotations
@@ -41,16 +44,20 @@ def enter(spec: Spec) -> None:
     Raises CannotStart for a mount that cannot be made, OSError for a kernel that refuses.
     """
     syscalls.mount("", "/", "", syscalls.MS_REC | syscalls.MS_PRIVATE)
-    binds = [(mount.target, clone_tree(mount.source, mount.readonly)) for mount in spec.mounts]
-    system, devices = _system_mounts(spec), _devices(spec)
-    root = _host_root() if spec.rootfs == "/" else _image_root(spec)
+    nodev = 0 if spec.privileged else MOUNT_ATTR_NODEV
+    binds = [(m.target, clone_tree(m.source, nodev | (MOUNT_ATTR_RDONLY if m.readonly else 0))) for m in spec.mounts]
+    nodes = [(device.target, clone_tree(device.source, 0)) for device in spec.devices]
+    system, devices = _system_mounts(spec, nodev), _devices(spec)
+    root = _host_root(nodev) if spec.rootfs == "/" else _image_root(spec, nodev)
     for target, tree in system:
         attach(root, target, tree)
     _fill_dev(root, spec, devices)
+    for target, tree in nodes:
+        attach(root, target, tree)
     for target, tree in sorted(binds, key=lambda bind: bind[0].count("/")):
         attach(root, target, tree)
     _restrict(root, spec)
-    if spec.rootfs == "/":
+    if spec.readonly or spec.rootfs == "/":
         syscalls.mount_setattr(root, MOUNT_ATTR_RDONLY)
     os.fchdir(root)
     syscalls.pivot_root(".", ".")
@@ -58,13 +65,13 @@ def enter(spec: Spec) -> None:
     os.chdir("/")
 
 
-def clone_tree(source: str, readonly: bool, dir_fd: int = syscalls.AT_FDCWD) -> int:
-    """A detached copy of the mounts at source and below it."""
+def clone_tree(source: str, attributes: int, dir_fd: int = syscalls.AT_FDCWD) -> int:
+    """A detached copy of the mounts at source and below it, with these MOUNT_ATTR_*."""
     try:
         flags = OPEN_TREE_CLONE | AT_RECURSIVE | (0 if source else AT_EMPTY_PATH)
         tree = syscalls.open_tree(source, flags, dir_fd)
-        if readonly:
-            syscalls.mount_setattr(tree, MOUNT_ATTR_RDONLY, AT_RECURSIVE)
+        if attributes:
+            syscalls.mount_setattr(tree, attributes, AT_RECURSIVE)
     except OSError as error:
         raise CannotStart(f"cannot bind {source}: {error.strerror}") from error
     return tree
@@ -120,13 +127,14 @@ def place(directory: int, name: str, tree: int) -> None:
     os.close(tree)
 
 
-def _host_root() -> int:
+def _host_root(nodev: int) -> int:
     """The `host` image: an empty tmpfs with the machine's own directories bound into it, read-only."""
     with os.scandir("/") as entries:
         shared = [entry for entry in entries if entry.name not in PRIVATE]
     links = [(entry.name, os.readlink(entry.path)) for entry in shared if entry.is_symlink()]
-    trees = [(entry.name, clone_tree(entry.path, True)) for entry in shared if entry.is_dir(follow_symlinks=False)]
-    root = _stage(syscalls.new_filesystem("tmpfs", {"mode": "755"}))
+    directories = [entry for entry in shared if entry.is_dir(follow_symlinks=False)]
+    trees = [(entry.name, clone_tree(entry.path, nodev | MOUNT_ATTR_RDONLY)) for entry in directories]
+    root = _stage(syscalls.new_filesystem("tmpfs", {"mode": "755"}, nodev))
     for name, target in links:
         os.symlink(target, name, dir_fd=root)
     for name, tree in trees:
@@ -141,15 +149,16 @@ def _scratch() -> int:
     return syscalls.new_filesystem("tmpfs", {"mode": "1777"}, MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV)
 
 
-def _image_root(spec: Spec) -> int:
+def _image_root(spec: Spec, nodev: int) -> int:
     """An imported image: read-only as it is, or the lower layer of an overlay that takes the writes."""
     if not spec.layer:
-        return _stage(clone_tree(spec.rootfs, True))
+        return _stage(clone_tree(spec.rootfs, nodev | MOUNT_ATTR_RDONLY))
     # By descriptor: an option of fsconfig(2) holds at most 255 bytes, a path may be longer.
     paths = {"lowerdir": spec.rootfs, "upperdir": f"{spec.layer}/upper", "workdir": f"{spec.layer}/work"}
     descriptors = {key: os.open(path, os.O_PATH | os.O_CLOEXEC) for key, path in paths.items()}
     try:
-        overlay = syscalls.new_filesystem("overlay", {k: f"/proc/self/fd/{fd}" for k, fd in descriptors.items()})
+        options: dict[str, str | None] = {key: f"/proc/self/fd/{fd}" for key, fd in descriptors.items()}
+        overlay = syscalls.new_filesystem("overlay", options, nodev)
     except OSError as error:
         raise CannotStart(
             f"cannot mount an overlay over {spec.rootfs}: {error.strerror}",
@@ -163,12 +172,12 @@ def _stage(tree: int) -> int:
     return tree
 
 
-def _system_mounts(spec: Spec) -> list[tuple[str, int]]:
+def _system_mounts(spec: Spec, nodev: int) -> list[tuple[str, int]]:
     """What every container has of its own; made before the root, while the host's /proc and /sys are in sight."""
     return [
         ("/proc", syscalls.new_filesystem("proc", {}, SAFE)),
-        ("/sys", clone_tree("/sys", not spec.privileged)),
-        ("/dev", syscalls.new_filesystem("tmpfs", {"mode": "755"}, MOUNT_ATTR_NOSUID)),
+        ("/sys", clone_tree("/sys", 0 if spec.privileged else SAFE | MOUNT_ATTR_RDONLY)),
+        ("/dev", syscalls.new_filesystem("tmpfs", {"mode": "755"}, MOUNT_ATTR_NOSUID | nodev)),
     ]
 
 
@@ -178,7 +187,7 @@ def _devices(spec: Spec) -> list[tuple[str, int]]:
     if len(spec.uid_mappings) != 1:  # gid 5 is `tty`, which a map of a single id has not
         terminals["gid"] = "5"
     return [
-        *((name, clone_tree(f"/dev/{name}", False)) for name in (_host_devices(False) if spec.privileged else DEVICES)),
+        *((name, clone_tree(f"/dev/{name}", 0)) for name in (_host_devices(False) if spec.privileged else DEVICES)),
         ("pts", syscalls.new_filesystem("devpts", terminals, MOUNT_ATTR_NOSUID | MOUNT_ATTR_NOEXEC)),
         ("mqueue", syscalls.new_filesystem("mqueue", {}, SAFE)),
         ("shm", syscalls.new_filesystem("tmpfs", {"mode": "1777", "size": "64m"}, SAFE)),
@@ -208,7 +217,7 @@ def _restrict(root: int, spec: Spec) -> None:
     for path in spec.readonly_paths:
         point = _existing(root, path)
         if point >= 0:
-            attach_at(point, clone_tree("", True, point))
+            attach_at(point, clone_tree("", MOUNT_ATTR_RDONLY, point))
     # Copies of what is attached already: the end of a mount that never was costs the kernel an RCU grace period.
     null, empty = _existing(root, "/dev/null"), -1
     for path in spec.masked_paths:
@@ -216,12 +225,12 @@ def _restrict(root: int, spec: Spec) -> None:
         if point < 0:
             continue
         if not stat.S_ISDIR(os.fstat(point).st_mode):
-            mask = clone_tree("", False, null)
+            mask = clone_tree("", 0, null)
         elif empty < 0:
             mask = syscalls.new_filesystem("tmpfs", {}, SAFE | MOUNT_ATTR_RDONLY)
             empty = os.dup(mask)
         else:
-            mask = clone_tree("", False, empty)
+            mask = clone_tree("", 0, empty)
         attach_at(point, mask)
     for fd in (null, empty):
         if fd >= 0:

@@ -75,16 +75,25 @@ def test_a_silent_death_is_told(store: Store, dead: tuple[int, int]) -> None:
     container = store.create(new_id(), "box", CONFIG)
     container.started(os.getpid(), os.getpid())
     assert store.find("box").status == "running"
-    container.save_state(monitor=dead[0], monitor_start_time=dead[1])
+    container.save_state(monitor=dead[0], monitor_start_time=dead[1], pid=dead[0], start_time=dead[1])
     found = store.find("box")
     assert (found.status, found.state["exit_code"]) == ("exited", UNKNOWN)
+
+
+def test_what_lives_without_a_monitor_is_running(store: Store, dead: tuple[int, int]) -> None:
+    """A container that has lost only its monitor is not said to have ended."""
+    container = store.create(new_id(), "box", CONFIG)
+    container.started(os.getpid(), os.getpid())
+    container.save_state(monitor=dead[0], monitor_start_time=dead[1])
+    assert store.find("box").status == "running"
 
 
 def test_a_recycled_pid_is_not_believed(store: Store) -> None:
     """A pid counts only with its start time: another process of the same number is another process."""
     container = store.create(new_id(), "box", CONFIG)
     container.started(os.getpid(), os.getpid())
-    container.save_state(monitor_start_time=container.state["monitor_start_time"] - 1)
+    earlier = container.state["monitor_start_time"] - 1
+    container.save_state(monitor_start_time=earlier, start_time=earlier)
     assert store.find("box").status == "exited"
     assert not is_alive(os.getpid(), 0)
 
