@@ -96,6 +96,7 @@ def test_the_host_image_does_not_show_the_state(new_labd: Any) -> None:
         subprocess.run(["rm", "-rf", state], check=True)
 
 
+@pytest.mark.needs("cgroups")
 def test_inspect_shows_limits(labd: Labd) -> None:
     """Limits, devices, a profile and a read-only root stand in the Spec that the runtime gets, and in inspect."""
     device = {"PathOnHost": "/dev/zero", "PathInContainer": "/dev/naught", "CgroupPermissions": "rwm"}
@@ -116,6 +117,7 @@ def test_inspect_shows_limits(labd: Labd) -> None:
     labd.request("DELETE", f"/containers/{plain}")
 
 
+@pytest.mark.needs("cgroups")
 def test_memory_and_swap(labd: Labd) -> None:
     """MemorySwap may say what happens anyway: twice Memory, or no limit where Memory has none; all else is refused."""
     for host in ({"Memory": 20 << 20, "MemorySwap": 40 << 20}, {"Memory": 20 << 20}, {"MemorySwap": -1}):
@@ -125,6 +127,7 @@ def test_memory_and_swap(labd: Labd) -> None:
         assert status == 501 and "HostConfig.MemorySwap" in message
 
 
+@pytest.mark.needs("cgroups")
 def test_a_limit_of_processes(labd: Labd) -> None:
     """With PidsLimit 10, 50 sleeps are more than fork(2) gives."""
     script = "for n in 0 1 2 3 4 5 6 7 8 9 10 11 12 13 14; do sleep 1 & done; wait"
@@ -132,6 +135,7 @@ def test_a_limit_of_processes(labd: Labd) -> None:
     assert output(labd, "sh", "-c", script.replace("sleep 1", "true")) == ""
 
 
+@pytest.mark.needs("cgroups")
 def test_a_limit_of_memory(labd: Labd) -> None:
     """With 20 MiB of Memory, 200 MB end in SIGKILL, and inspect calls it OOMKilled."""
     command = ["sh", "-c", "python3 -c 'b = bytearray(200_000_000); print(len(b))'; exit $?"]
@@ -142,6 +146,7 @@ def test_a_limit_of_memory(labd: Labd) -> None:
     labd.request("DELETE", f"/containers/{container}")
 
 
+@pytest.mark.needs("cgroups")
 def test_a_limit_of_processor_time(labd: Labd) -> None:
     """With NanoCpus of a tenth of a processor, the kernel throttles a loop."""
     container = made(labd, Cmd=["sh", "-c", "while :; do :; done"], host={"NanoCpus": 10**8})
