@@ -4,8 +4,9 @@
     python -I -S -c ... CHECKOUT stat|get|put PATH stopped STORE ID
 
 Inside, no symlink and no ".." of the container's leads out; outside, every path would have to be distrusted
-(CVE-2018-15664). The first line of standard output is JSON: what is at PATH, or {"status", "message"}; `get` sends a
-tar behind it, `put` reads one from standard input before it.
+(CVE-2018-15664). Nor is anything imported there, as it would be the container's own (CVE-2019-14271). The first line
+of standard output is JSON: what is at PATH, or {"status", "message"}; `get` sends a tar behind it, `put` reads one from
+standard input before it.
 """
 
 # Like all that runs outside labd itself, this does without pathlib, to start in a few ms.
@@ -19,8 +20,8 @@ import stat
 import sys
 import tarfile
 
-from lab import syscalls
-from lab.errors import LabError
+from lab import syscalls, tars
+from lab.errors import Conflict, LabError
 from lab.runtime import rootfs
 from lab.store import Store
 
@@ -40,9 +41,11 @@ def enter(how: str, *arguments: str) -> None:
         syscalls.setns(int(arguments[0]), syscalls.CLONE_NEWNS)
         return
     root, container_id = arguments
-    spec = Store(root).find(container_id).spec
+    container = Store(root).find(container_id)
+    if container.status == "damaged":
+        raise Conflict(f"container {container.name} is damaged: {container.state['error']}")
     syscalls.unshare(syscalls.CLONE_NEWNS)
-    rootfs.enter(spec)
+    rootfs.enter(container.spec)
 
 
 def describe(path: str) -> dict[str, Any]:
@@ -70,35 +73,46 @@ def put(path: str) -> None:
     if not os.path.isdir(path):
         raise NotADirectoryError(errno.ENOTDIR, "extraction point is not a directory", path)
     os.chdir(path)
-    with tarfile.open(fileobj=sys.stdin.buffer, mode="r|*") as tar:
-        tar.extraction_filter = lambda member, path: member  # the chroot is the filter; older Pythons have no other
-        for member in tar:
-            if os.path.isdir(member.name) and not member.isdir() and not os.path.islink(member.name):
-                raise IsADirectoryError(errno.EISDIR, "cannot overwrite directory with non-directory", member.name)
-            tar.extract(member, numeric_owner=True)
+
+    def fits(member: tarfile.TarInfo) -> bool:
+        if os.path.isdir(member.name) and not member.isdir() and not os.path.islink(member.name):
+            raise IsADirectoryError(errno.EISDIR, "cannot overwrite directory with non-directory", member.name)
+        return True
+
+    tars.unpack(sys.stdin.buffer, fits)
 
 
 def main() -> None:
     """Exit status 0; failures are told on standard output."""
     verb, path, *where = sys.argv[2:]
-    # tarfile would ask the C library for names, which would load the container's NSS modules here (CVE-2019-14271).
-    tarfile.pwd = tarfile.grp = None  # type: ignore[attr-defined]
-    os.umask(0)
+    os.umask(0o022)
+    tars.confine()
     try:
         enter(*where)
+        tars.seal()
         if verb == "put":
             put(path)
-        _say(describe(path))
-        if verb == "get":
-            get(path)
+        found = describe(path)
     except LabError as error:
         _say({"status": error.http_status, "message": error.message})
     except FileNotFoundError:
         _say({"status": 404, "message": f"Could not find the file {path} in the container"})
     except OSError as error:
-        _say({"status": 400, "message": f"{error.filename or path}: {error.strerror}"})
-    except (tarfile.TarError, ValueError, EOFError) as error:
-        _say({"status": 400, "message": f"cannot read the tar: {error}"})
+        _say({"status": 400, "message": f"{error.filename or path}: {error.strerror or error}"})
+    except Exception as error:  # a traceback would look for source files in the container
+        _say({"status": 400, "message": f"cannot read the tar: {tars.reason(error)}"})
+    else:
+        _say(found)
+        if verb == "get":
+            _get_all(path)
+
+
+def _get_all(path: str) -> None:
+    try:
+        get(path)
+    except Exception as error:  # as above; the answer is under way, and a tar that is cut short tells the client
+        print(f"labd: archive of {path!r}: {tars.reason(error)}", file=sys.stderr)
+        sys.exit(1)
 
 
 def _say(answer: dict[str, Any]) -> None:

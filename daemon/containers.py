@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from daemon.process import Run
 from daemon.signals import signal_number
 from daemon.streams import Pulse
+from lab.damage import DAMAGED
 from lab.errors import Conflict, LabError, NoSuchContainer, NotRunning, StillRunning
 from lab.runtime import cgroup
 from lab.spec import Spec
@@ -51,7 +52,9 @@ class Container:
 
     @property
     def status(self) -> str:
-        """One of Docker's words: created, running, paused, exited."""
+        """One of Docker's words: created, running, paused, exited; dead if its record is damaged."""
+        if self.record.status == DAMAGED:
+            return "dead"
         return "paused" if self.paused else self.record.status
 
     @property
@@ -89,6 +92,7 @@ class Container:
         """
         async with self._changing:
             self._require_present()
+            self.require_sound()
             if self.running:
                 return False
             try:
@@ -208,7 +212,8 @@ class Container:
         self.event("unpause")
 
     def rename(self, name: str) -> None:
-        """Raises NameInUse, InvalidArgument."""
+        """Raises NameInUse, InvalidArgument, Conflict."""
+        self.require_sound()
         old = self.name
         self.engine.store.rename(self.record, name)
         self.event("rename", oldName=f"/{old}")
@@ -239,3 +244,8 @@ class Container:
     def _require_present(self) -> None:
         if self.removed.done():
             raise NoSuchContainer(f"No such container: {self.id}")
+
+    def require_sound(self) -> None:
+        """Raises Conflict for one whose record is damaged: it can be looked at and removed."""
+        if self.status == "dead":
+            raise Conflict(f"container {self.name} is damaged: {self.record.state['error']}", "remove it")

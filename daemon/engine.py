@@ -10,12 +10,14 @@ from pathlib import Path
 
 from daemon.attribution import Attribution
 from daemon.containers import Container
+from daemon.damage import checked
 from daemon.events import Events
 from daemon.execs import Exec
 from daemon.models import ContainerCreate
 from daemon.names import random_name
 from daemon.options import run_options
 from daemon.spawning import SpawnerLink
+from lab import files
 from lab.assemble import assemble
 from lab.errors import Conflict, InvalidArgument, NoSuchContainer, NoSuchExec
 from lab.images import Images
@@ -30,6 +32,7 @@ class Engine:
 
     def __init__(self, root: Path, attribution: Attribution) -> None:
         self.root, self.attribution = root, attribution
+        files.close_state(str(root))
         self.images = Images(str(root / "images"))
         self.store = Store(str(root / "labd"))
         self.events = Events()
@@ -42,8 +45,10 @@ class Engine:
     async def start(self) -> None:
         """Start the spawner; learn from disk what became of an earlier daemon's containers."""
         self.link.start()
+        self.images.sweep()
+        self.store.sweep()
         for record in self.store.list():
-            container = Container(self, record)
+            container = Container(self, checked(record))
             self.containers[container.id] = container
             if container.body["HostConfig"]["AutoRemove"]:
                 self.forget(container)
@@ -72,9 +77,6 @@ class Engine:
             "body": body.model_dump(),
         }  # fmt: skip
         record = self.store.create(container_id, name.removeprefix("/") or random_name(container_id), config)
-        if layer:
-            for part in ("upper", "work"):
-                Path(layer, part).mkdir(parents=True)
         container = self.containers[container_id] = Container(self, record)
         container.event("create")
         return container
@@ -115,7 +117,8 @@ def lock(path: Path) -> int:
 
     flock(2) ends with its holder, however that dies: no pid that is written down can mislead, recycled or not.
     """
-    path.parent.mkdir(parents=True, exist_ok=True, mode=0o711)
+    if not path.parent.exists():
+        files.make_private(str(path.parent))
     fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
         fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -115,7 +115,7 @@ RESOURCES: Table = {
     "KernelMemory": Refused(NUMBER),  # clients of API 1.41 and older
     "KernelMemoryTCP": Refused(NUMBER),
     "MemoryReservation": Refused(NUMBER, hint="the lab has the hard limit only: --memory"),
-    "MemorySwap": HONOURED,
+    "MemorySwap": Refused(NUMBER, hint="a container may swap out as much as it has memory, Docker's default"),
     "MemorySwappiness": Refused(NUMBER, -1, exact=True),
     "NanoCpus": HONOURED,
     "OomKillDisable": Refused(FLAG),

@@ -34,6 +34,7 @@ class Archiver:
     def __init__(self, container: Container, verb: str, path: str) -> None:
         if not path or "\0" in path:
             raise InvalidArgument("path must be given, without NUL bytes")
+        container.require_sound()
         where = ["stopped", container.engine.store.root, container.id]
         self._fds: tuple[int, ...] = ()
         if container.running and container.run.process:

@@ -51,7 +51,7 @@ def info(engine: Engine) -> dict[str, Any]:
         "ID": "labd", "Name": socket.gethostname(), "ServerVersion": lab_version(),
         "Containers": len(states), "ContainersRunning": states.count("running"),
         "ContainersPaused": states.count("paused"),
-        "ContainersStopped": states.count("exited") + states.count("created"),
+        "ContainersStopped": states.count("exited") + states.count("created") + states.count("dead"),
         "Images": len(engine.images.list()), "Driver": "overlay", "DriverStatus": [], "DockerRootDir": str(engine.root),
         "KernelVersion": kernel.release, "OperatingSystem": _operating_system(), "OSType": "linux", "OSVersion": "",
         "Architecture": kernel.machine, "NCPU": os.cpu_count(),
@@ -98,7 +98,8 @@ def image_inspect(image: Image) -> dict[str, Any]:
     """GET /images/NAME/json."""
     machine = os.uname().machine
     return {
-        "Id": image.id, "RepoTags": [_tag(image)], "RepoDigests": [], "Parent": "", "Comment": "", "Author": "",
+        "Id": image.id, "RepoTags": [_tag(image)], "RepoDigests": [], "Parent": "", "Author": "",
+        "Comment": f"damaged: {image.damage}" if image.damage else "",
         "Created": rfc3339(image.created), "Architecture": ARCHITECTURES.get(machine, machine), "Os": "linux",
         "Size": image.size, "VirtualSize": image.size, "DockerVersion": "", "Container": "",
         "GraphDriver": {"Name": "host" if image.is_host else "overlay", "Data": None},

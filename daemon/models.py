@@ -109,7 +109,6 @@ class Host(Body):
     ReadonlyPaths: list[Word] | None = None
     Devices: Annotated[list[DeviceMapping], _nothing_for_null(list)] = Field(default_factory=list)
     Memory: Number = 0
-    MemorySwap: Number = 0
     NanoCpus: Number = 0
     PidsLimit: Number = 0
     ConsoleSize: WindowSize = Field(default_factory=list, max_length=2)

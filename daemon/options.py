@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from daemon.models import BindMount, ContainerCreate, DeviceMapping, ExecCreate, Host, Restart
+from daemon.models import BindMount, ContainerCreate, DeviceMapping, ExecCreate, Restart
 from daemon.signals import signal_number
 from lab.errors import InvalidArgument, NotImplementedHere
 from lab.limits import device
@@ -21,7 +21,6 @@ def run_options(body: ContainerCreate) -> RunOptions:
     if not body.Image:
         raise InvalidArgument("no image given", "name one in Image; `host` is built in")
     check_restart(host.RestartPolicy)
-    _check_swap(host)
     if body.Healthcheck.Test not in ([], ["NONE"]):
         raise NotImplementedHere("Healthcheck.Test is not part of this lab", "ask from outside, with docker exec")
     if body.StopSignal:
@@ -55,12 +54,6 @@ def check_restart(policy: Restart) -> None:
         )
     if policy.Name not in ("", "no"):
         raise InvalidArgument(f"invalid HostConfig.RestartPolicy: {policy.Name[:40]!a}", "no is what the lab has")
-
-
-def _check_swap(host: Host) -> None:
-    """As much swap as memory, Docker's default, is what the lab gives; without a limit of memory there is none."""
-    if host.MemorySwap not in ((0, 2 * host.Memory) if host.Memory else (0, -1)):
-        raise NotImplementedHere("HostConfig.MemorySwap is not part of this lab", "it is twice --memory")
 
 
 def _network(body: ContainerCreate) -> str:

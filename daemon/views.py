@@ -48,7 +48,7 @@ def state(container: Container) -> dict[str, Any]:
     known = container.record.state
     return {
         "Status": container.status, "Running": container.running, "Paused": container.paused, "Restarting": False,
-        "OOMKilled": known.get("oom_killed", False), "Dead": False,
+        "OOMKilled": known.get("oom_killed", False), "Dead": container.status == "dead",
         "Pid": container.pid, "ExitCode": container.exit_code,
         "Error": known.get("error", ""),
         "StartedAt": rfc3339(known.get("started", 0)), "FinishedAt": rfc3339(known.get("finished", 0)),
@@ -83,7 +83,7 @@ def host_config(container: Container) -> dict[str, Any]:
         "PortBindings": {}, "VolumesFrom": None, "IpcMode": "private", "PidMode": "", "UTSMode": "", "UsernsMode": "",
         "CgroupnsMode": "host", "Runtime": "lab", "ReadonlyRootfs": spec.readonly or not spec.layer,
         "ShmSize": 64 << 20, "ConsoleSize": given["ConsoleSize"] or [0, 0], "ContainerIDFile": given["ContainerIDFile"],
-        "Memory": spec.memory, "MemorySwap": given["MemorySwap"], "NanoCpus": spec.nano_cpus,
+        "Memory": spec.memory, "MemorySwap": 2 * spec.memory, "NanoCpus": spec.nano_cpus,
         "PidsLimit": spec.pids_limit or None, "Devices": given["Devices"], "CgroupParent": "", "Isolation": "",
         "MaskedPaths": spec.masked_paths, "ReadonlyPaths": spec.readonly_paths,
     }  # fmt: skip
@@ -133,8 +133,8 @@ def status_text(container: Container) -> str:
     known = container.record.state
     if container.running:
         return f"Up {duration(known['started'])}" + (" (Paused)" if container.paused else "")
-    if container.status == "created":
-        return "Created"
+    if container.status in ("created", "dead"):
+        return container.status.capitalize()
     ago = f" {duration(known['finished'])} ago" if known.get("finished") else ""
     return f"Exited ({container.exit_code}){ago}"
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 
 from lab.errors import InvalidArgument, NotAllowed, NotImplementedHere
+from lab.runtime import cgroup
 from lab.runtime.credentials import CAPABILITIES, capability_set
 from lab.spec import DEFAULT_CAPABILITIES, DEFAULT_PATH, MASKED_PATHS, READONLY_PATHS, Device, Spec
 
@@ -24,7 +25,8 @@ def assemble(options: RunOptions, image: Image, container_id: str, layer: str = 
     """The Spec for a new container; layer is its directory for an overlay, "" for a read-only root.
 
     state is the engine's own directory, which no container of the `host` image sees, not even a privileged one.
-    Raises InvalidArgument, NotAllowed, NotImplementedHere or MissingFeature, before anything has been changed.
+    Raises InvalidArgument, NotAllowed, MissingFeature or NotImplementedHere for what cannot be, before anything has
+    been changed.
     """
     for mount in options.volumes:
         if not os.path.lexists(mount.source):
@@ -61,12 +63,9 @@ def assemble(options: RunOptions, image: Image, container_id: str, layer: str = 
         network=options.network,
         tty=options.tty,
         init=options.init,
-        memory=options.memory,
-        nano_cpus=options.nano_cpus,
-        pids_limit=max(options.pids_limit, 0),
     )
-    if spec.memory or spec.nano_cpus or spec.pids_limit:
-        _check_limits(spec)
+    spec.memory, spec.nano_cpus, spec.pids_limit = _limits(options)
+    cgroup.check(spec)
     return spec
 
 
@@ -179,20 +178,19 @@ def _real_device(device: Device) -> Device:
     return Device(os.path.realpath(device.source), device.target)
 
 
-def _check_limits(spec: Spec) -> None:
-    """Raises NotAllowed, InvalidArgument, and MissingFeature for a limit that this machine cannot keep."""
-    if os.geteuid() != 0:
+def _limits(options: RunOptions) -> tuple[int, int, int]:
+    """What the container may use at most: memory, nano_cpus, pids_limit."""
+    memory, cpus, pids = options.memory, options.nano_cpus, max(options.pids_limit, 0)
+    if os.geteuid() != 0 and (memory or cpus or pids):
         raise NotAllowed(
             "limits need a cgroup, and an ordinary user may not make one here",
             "run it as root, or leave --memory, --cpus and --pids-limit out",
         )
-    if spec.memory and spec.memory < LEAST_MEMORY:
+    if memory and memory < LEAST_MEMORY:
         raise InvalidArgument("Minimum memory limit allowed is 6MB", "give --memory 6m or more")
     most = len(os.sched_getaffinity(0))
-    if spec.nano_cpus and not 10**7 <= spec.nano_cpus <= most * 10**9:
+    if cpus and not 10**7 <= cpus <= most * 10**9:
         raise InvalidArgument(
             f"range of CPUs is from 0.01 to {most}.00, as there are only {most} CPUs available", "see --cpus"
         )
-    from lab.runtime import cgroup
-
-    cgroup.check(spec)
+    return memory, cpus, pids

@@ -16,6 +16,7 @@ import time
 from lab import interpreter, runargs, runtime, syscalls
 from lab.assemble import assemble
 from lab.errors import LabError, NotRunning, StillRunning, from_bytes
+from lab.files import close_state
 from lab.images import Images
 from lab.logs import LogWriter
 from lab.monitor import Monitor, Stdio
@@ -49,6 +50,7 @@ class Forker:
     """The engine: its images and containers below one directory."""
 
     def __init__(self, root: str) -> None:
+        close_state(root)
         self.root = root
         self.images = Images(f"{root}/images")
         self.store = Store(f"{root}/podmanish")
@@ -78,8 +80,6 @@ class Forker:
         container = self.store.plan(container_id, options.name or container_id[:12], config, os.getpid())
         if layer:  # An overlay's directory lies inside the record, so the record must exist before the spawn.
             self.store.add(container)
-            os.makedirs(f"{layer}/upper")
-            os.makedirs(f"{layer}/work")
         if options.detach:
             return self._detached(container, spec)
         return self._attended(container, spec, os.dup(0) if options.interactive else -1, 1, 2)
@@ -218,6 +218,8 @@ class Forker:
                 raise StillRunning(f"container {container.name} is running", "stop it first, or use --force")
             syscalls.pidfd_send_signal(open_process(container), SIGKILL)
             self.wait(container)
+        elif container.status == "damaged":
+            end_damaged(container, force)
         self.store.remove(container)
 
 
@@ -229,6 +231,18 @@ def _hide_environment(spec: Spec, wanted: Sequence[str]) -> None:
     kept = {*OWN_VARIABLES, *(item.partition("=")[0] for item in wanted)}
     if "CAP_SYS_PTRACE" in spec.capabilities and not kept.issuperset(os.environ):
         interpreter.restart({name: value for name, value in os.environ.items() if name in kept})
+
+
+def end_damaged(container: Container, force: bool) -> None:
+    """What a damaged record still tells of a process: end it, or raise StillRunning without force."""
+    try:
+        pidfd = open_process(container)
+    except NotRunning:
+        return
+    if not force:
+        raise StillRunning(f"container {container.name} is damaged, but runs", "use --force to kill it")
+    syscalls.pidfd_send_signal(pidfd, SIGKILL)
+    ended(pidfd, None)
 
 
 def stand_by(monitor: Monitor, raw: bool) -> int:

@@ -2,15 +2,17 @@
 
 ROOT/NAME/rootfs   the tree; "/" and ":" in NAME stand as "+" and "="
 ROOT/NAME/image    id, time and defaults, as JSON
+ROOT/.DIGITS       one that is being imported, locked by whoever is at it, or removed
 """
 
 from __future__ import annotations
 
+import fcntl
 import os
 
-from lab.errors import CannotStart, Conflict, InvalidArgument, NoSuchImage
+from lab import files
+from lab.errors import CannotStart, Conflict, InvalidArgument, NoSuchImage, NotAllowed
 from lab.spec import DEFAULT_PATH
-from lab.store import remove_tree
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -20,15 +22,19 @@ if TYPE_CHECKING:
 HOST = "host"
 LOWER_CASE = frozenset("abcdefghijklmnopqrstuvwxyz0123456789._-/:")
 NAME_CHARACTERS = LOWER_CASE | frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZ")  # capitals only in the tag
+LARGEST_RECORD = 1 << 20
+# What an image may say of its containers, and whether it is a list of words.
+DEFAULTS = {"entrypoint": True, "command": True, "env": True, "user": False, "workdir": False}
 
 
 class Image:
     """A rootfs and what a container of it does if not told otherwise.
 
-    id is "sha256:" and 64 digits, created is in ns since 1970, size in bytes.
+    id is "sha256:" and 64 digits, created is in ns since 1970, size in bytes. damage says what is wrong with its
+    record; "" if nothing is.
     """
 
-    __slots__ = ("command", "created", "entrypoint", "env", "id", "name", "rootfs", "size", "user", "workdir")
+    __slots__ = ("command", "created", "damage", "entrypoint", "env", "id", "name", "rootfs", "size", "user", "workdir")
 
     def __init__(self, name: str, rootfs: str, image_id: str, created: int = 0, size: int = 0, **defaults: Any) -> None:
         self.name, self.rootfs, self.id, self.created, self.size = name, rootfs, image_id, created, size
@@ -37,6 +43,7 @@ class Image:
         self.env: list[str] = defaults.get("env") or []
         self.user: str = defaults.get("user") or ""
         self.workdir: str = defaults.get("workdir") or ""
+        self.damage = ""
 
     @property
     def is_host(self) -> bool:
@@ -50,19 +57,29 @@ class Images:
     def __init__(self, root: str) -> None:
         self.root = root
 
-    def find(self, reference: str) -> Image:
-        """By name (":latest" may be left out) or by id. Raises NoSuchImage with the names there are."""
+    def find(self, reference: str, *, damaged: bool = False) -> Image:
+        """By name (":latest" may be left out) or by id. Raises NoSuchImage with the names there are.
+
+        A damaged one only if so asked, to look at or to remove; else CannotStart.
+        """
+        image = self._find(reference)
+        if image.damage and not damaged:
+            raise CannotStart(f"image {image.name} is damaged: {image.damage}", "remove it, and import it again")
+        return image
+
+    def _find(self, reference: str) -> Image:
         name = normalize(reference)
         if name == HOST:
             return _host()
         folder = f"{self.root}/{_folder(name)}"
-        if NAME_CHARACTERS.issuperset(name) and os.path.exists(f"{folder}/image"):
+        if NAME_CHARACTERS.issuperset(name) and name[:1] not in ("", ".") and os.path.isdir(folder):
             return _load(folder, name)
         wanted = reference.removeprefix("sha256:")
-        for image in self.list():
+        found = self.list()
+        for image in found:
             if len(wanted) >= 12 and image.id.removeprefix("sha256:").startswith(wanted):
                 return image
-        names = ", ".join(image.name for image in self.list())
+        names = ", ".join(image.name for image in found)
         raise NoSuchImage(
             f"No such image: {reference[:200]}",
             f"there is: {names}; `lab image import NAME rootfs.tar` adds one, for example from `docker export`",
@@ -71,11 +88,12 @@ class Images:
     def list(self) -> list[Image]:
         """All, `host` first."""
         try:
-            folders = sorted(os.listdir(self.root))
+            with os.scandir(self.root) as entries:
+                folders = sorted(entry.name for entry in entries if entry.is_dir() and not entry.name.startswith("."))
         except FileNotFoundError:
             folders = []
-        names = [folder.replace("+", "/").replace("=", ":") for folder in folders if not folder.startswith(".")]
-        return [_host(), *(_load(f"{self.root}/{_folder(name)}", name) for name in names)]
+        names = [folder.replace("+", "/").replace("=", ":") for folder in folders]
+        return [_host(), *(_load(f"{self.root}/{folder}", name) for folder, name in zip(folders, names, strict=True))]
 
     def import_tar(self, name: str, tar: IO[bytes], **defaults: Sequence[str] | str) -> Image:
         """Unpack a root filesystem's tar (plain, gzip, bzip2 or xz) as an image of this name.
@@ -91,25 +109,56 @@ class Images:
         folder = f"{self.root}/{_folder(name)}"
         if os.path.exists(folder):
             raise Conflict(f"image {name} exists", f"`lab image rm {name}` removes it")
-        partial = f"{self.root}/.{os.urandom(8).hex()}"
-        os.makedirs(f"{partial}/rootfs")
+        files.make_private(self.root)
+        self.sweep()
+        with files.Lock(self.root):  # against a sweep between the next two steps
+            partial = f"{self.root}/.{os.urandom(8).hex()}"
+            os.mkdir(partial, 0o700)
+            in_use = files.Lock(partial)
+            fd = in_use.__enter__()
         try:
-            digest, size = _unpack(f"{partial}/rootfs", tar)
+            os.mkdir(f"{partial}/rootfs")
+            os.chmod(f"{partial}/rootfs", 0o755)
+            digest, size = _unpack(f"{partial}/rootfs", tar, fd)
             record = {"id": f"sha256:{digest}", "created": time.time_ns(), "size": size, "defaults": defaults}
             with open(f"{partial}/image", "w", encoding="utf-8") as file:
                 json.dump(record, file)
-            os.rename(partial, folder)
+                file.flush()
+                os.fsync(file.fileno())
+            files.sync_directory(partial)
+            try:
+                os.rename(partial, folder)
+            except OSError:  # another import of that name was faster
+                raise Conflict(f"image {name} exists", f"`lab image rm {name}` removes it") from None
+            files.sync_directory(self.root)
         except BaseException:
-            remove_tree(partial)
+            files.remove_tree(partial)
             raise
+        finally:
+            in_use.__exit__()
         return _load(folder, name)
+
+    def sweep(self) -> None:
+        """Delete what imports and removals left that were killed in the middle; not one that is at it right now."""
+        try:
+            with files.Lock(self.root), os.scandir(self.root) as entries:
+                for partial in [entry.path for entry in entries if entry.name.startswith(".")]:
+                    try:
+                        with files.Lock(partial, fcntl.LOCK_EX | fcntl.LOCK_NB):
+                            files.remove_tree(partial)
+                    except (OSError, NotAllowed):
+                        pass  # in use; or the next sweep tries again
+        except FileNotFoundError:
+            pass
 
     def remove(self, reference: str) -> Image:
         """Raises NoSuchImage; Conflict for `host`."""
-        image = self.find(reference)
+        image = self._find(reference)
         if image.is_host:
             raise Conflict("image host is built in: it is this machine's own root", "there is nothing to remove")
-        remove_tree(os.path.dirname(image.rootfs))
+        going = f"{self.root}/.{os.urandom(8).hex()}"
+        os.rename(os.path.dirname(image.rootfs), going)  # at once: a kill in the middle must not leave half of it
+        files.remove_tree(going)
         return image
 
 
@@ -151,12 +200,46 @@ def _host() -> Image:
 def _load(folder: str, name: str) -> Image:
     import json
 
-    with open(f"{folder}/image", encoding="utf-8") as file:
-        record = json.load(file)
-    return Image(name, f"{folder}/rootfs", record["id"], record["created"], record["size"], **record["defaults"])
+    rootfs = f"{folder}/rootfs"
+    try:
+        with open(f"{folder}/image", "rb") as file:
+            record = json.loads(file.read(LARGEST_RECORD))
+        _check_record(record)
+        if not os.path.isdir(rootfs):
+            raise ValueError("its root filesystem is missing")
+    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
+        return _damaged(folder, name, str(error) or type(error).__name__)
+    return Image(name, rootfs, record["id"], record["created"], record["size"], **record["defaults"])
 
 
-def _unpack(rootfs: str, tar: IO[bytes]) -> tuple[str, int]:
+def _check_record(record: Any) -> None:
+    """Raises ValueError, KeyError or TypeError for one that import_tar() would not write."""
+    digits = record["id"].removeprefix("sha256:") if isinstance(record["id"], str) else ""
+    if len(digits) != 64 or not frozenset("0123456789abcdef").issuperset(digits):
+        raise ValueError("its id is no SHA-256")
+    for field in ("created", "size"):
+        if not isinstance(record[field], int) or not 0 <= record[field] < 2**63:
+            raise ValueError(f"its {field} is no number")
+    for field, value in record["defaults"].items():
+        words = value if isinstance(value, list) else [value]
+        if field not in DEFAULTS or not all(isinstance(word, str) for word in words):
+            raise ValueError(f"its {field[:40]} is not what it should be")
+        if value and isinstance(value, list) != DEFAULTS[field]:
+            raise ValueError(f"its {field} is not what it should be")
+
+
+def _damaged(folder: str, name: str, reason: str) -> Image:
+    """What is shown of it; its id is made of its name, so that it stays the same."""
+    import hashlib
+
+    digest = hashlib.sha256(os.fsencode(name)).hexdigest()
+    image = Image(name, f"{folder}/rootfs", f"sha256:{digest}", os.stat(folder).st_mtime_ns)
+    image.damage = reason
+    return image
+
+
+def _unpack(rootfs: str, tar: IO[bytes], lock: int) -> tuple[str, int]:
+    """lock is inherited: what the unpacker of a killed import is still writing is in use, too."""
     import shutil
     import subprocess
     import sys
@@ -164,7 +247,7 @@ def _unpack(rootfs: str, tar: IO[bytes]) -> tuple[str, int]:
     script = os.path.join(os.path.dirname(__file__), "unpack.py")
     with subprocess.Popen(
         [sys.executable, "-IS", script, rootfs],
-        stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+        stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, pass_fds=(lock,),
     ) as process:  # fmt: skip
         assert process.stdin is not None
         try:

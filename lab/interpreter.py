@@ -15,7 +15,7 @@ import sys
 
 from lab import syscalls
 from lab.errors import MissingFeature
-from lab.store import Lock
+from lab.files import Lock
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

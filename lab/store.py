@@ -6,9 +6,11 @@
     ROOT/containers/ID/state  what became of it; replaced by rename(2), so never half-written
     ROOT/containers/ID/log    what it wrote; lab.logs
     ROOT/containers/ID/layer  upper/ and work/ of its overlay
+    ROOT/containers/.ID       one that is being made or removed
 
 config and state are Python literals: repr() and ast.literal_eval(), where importing json would cost the fork/exec
-engine 6 of its 15 ms.
+engine 6 of its 15 ms. They survive a cut of power, but for those of `--rm`: such a container does not outlive it, and
+what is left of it can be removed.
 """
 
 from __future__ import annotations
@@ -17,11 +19,14 @@ import fcntl
 import os
 import time
 
-from lab.errors import InvalidArgument, NameInUse, NoSuchContainer
+from lab import files
+from lab.errors import InvalidArgument, NameInUse, NoSuchContainer, NotAllowed
+from lab.files import Lock
 from lab.spec import Spec
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from typing import Any
 
 NAME_CHARACTERS = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_.-")
@@ -31,13 +36,14 @@ UNKNOWN = 255  # the exit code of a container whose end nobody saw
 class Container:
     """One container's directory. config and state are read once; reload() reads them again.
 
-    state has "status" ("created", "running", "exited") and, in time, "pid", "start_time" (clock ticks since boot),
-    "monitor" and "monitor_start_time" (the process that waits for it), "cgroup" (its path), "started" and "finished"
-    (ns since 1970), "exit_code", "oom_killed", "error".
+    state has "status" ("created", "running", "exited"; "damaged": lab.damage) and, in time, "pid", "start_time"
+    (clock ticks since boot), "monitor" and "monitor_start_time" (the process that waits for it), "cgroup" (its path),
+    "started" and "finished" (ns since 1970), "exit_code", "oom_killed", "error".
     """
 
     def __init__(self, path: str, config: dict[str, Any], state: dict[str, Any]) -> None:
         self.path, self.config, self.state = path, config, state
+        self.damage = ""  # what is wrong with its config
 
     @property
     def id(self) -> str:
@@ -67,12 +73,17 @@ class Container:
     def save_config(self, **changes: Any) -> None:
         """Merge changes into the config and write it."""
         self.config.update(changes)
-        _write(f"{self.path}/config", self.config)
+        files.write(f"{self.path}/config", self.config, durable=self.is_durable)
 
     def save_state(self, **changes: Any) -> None:
         """Merge changes into the state and write it."""
         self.state.update(changes)
-        _write(f"{self.path}/state", self.state)
+        files.write(f"{self.path}/state", self.state, durable=self.is_durable)
+
+    @property
+    def is_durable(self) -> bool:
+        """Whether it is to be found after a cut of power."""
+        return not self.config.get("rm")
 
     def kept(self) -> Lock:
         """For the length of a `with`, nobody removes this container: a shared flock(2) on its directory."""
@@ -91,13 +102,28 @@ class Container:
 
     def reload(self) -> Container:
         """Read the state again; a container whose monitor died without a word ended in a way nobody knows."""
-        self.state = _read(f"{self.path}/state")
+        self.state = self._read_state()
         if self._is_abandoned():
-            self.state = _read(f"{self.path}/state")  # the monitor may have written it between the two reads
+            self.state = self._read_state()  # the monitor may have written it between the two reads
             if self._is_abandoned():
                 _remove_cgroup(self.state.get("cgroup", ""))
                 self.save_state(status="exited", exit_code=UNKNOWN, error="its monitor was killed", finished=0)
         return self
+
+    def _read_state(self) -> dict[str, Any]:
+        from lab import damage  # not for `run`, which only writes
+
+        state: dict[str, Any] = {}
+        try:
+            state = damage.read_state(self.path)
+            reason = self.damage
+        except damage.Damage as error:
+            reason = str(error)
+        except FileNotFoundError:
+            if not os.path.isdir(self.path):
+                raise  # somebody has removed it
+            reason = f"{self.path}/state: missing"
+        return damage.state_instead(reason, state) if reason else state
 
     def _is_abandoned(self) -> bool:
         """Whether neither it nor its monitor lives. One that has lost only its monitor is still running."""
@@ -133,10 +159,17 @@ class Store:
         """Reserve its id and name, write it to disk. Raises NameInUse."""
         with self._lock():
             self._take_name(container.name, container.id)
+            making = self._unfinished(container.id)
             try:
-                os.makedirs(container.path, 0o700)
-                container.save_config()
-                container.save_state()
+                os.mkdir(making, 0o700)
+                files.write_new(f"{making}/config", container.config, durable=container.is_durable)
+                files.write_new(f"{making}/state", container.state, durable=container.is_durable)
+                if container.config["spec"]["layer"]:
+                    _make_layer(f"{making}/layer")
+                os.rename(making, container.path)
+                if container.is_durable:
+                    for path in (container.path, os.path.dirname(making), f"{self.root}/names"):
+                        files.sync_directory(path)
             except OSError:  # the disk is full
                 self._drop(container.name, container.id)
                 raise
@@ -161,15 +194,11 @@ class Store:
         container = self._load(container_id) if container_id else None
         if container is None:
             raise NoSuchContainer(f"No such container: {reference}", "`ps -a` lists those that there are")
-        return container.reload()
+        return container
 
     def list(self) -> list[Container]:
         """All, the youngest first."""
-        try:
-            ids = os.listdir(f"{self.root}/containers")
-        except FileNotFoundError:
-            return []
-        found = [container.reload() for container in map(self._load, ids) if container]
+        found = [container for container in map(self._load, self._ids()) if container]
         return sorted(found, key=lambda container: -container.config["created"])
 
     def rename(self, container: Container, name: str) -> None:
@@ -192,10 +221,14 @@ class Store:
     def sweep(self) -> None:
         """Delete what a process left that was killed while it made or removed a container."""
         with self._lock():
-            for container_id in os.listdir(f"{self.root}/containers"):
-                if not self._load(container_id):  # nobody makes one right now: that needs the lock
-                    remove_tree(f"{self.root}/containers/{container_id}")
-            ids = os.listdir(f"{self.root}/containers")
+            for name in os.listdir(f"{self.root}/containers"):  # nobody makes one right now: that needs the lock
+                path = f"{self.root}/containers/{name}"
+                if name.startswith(".") or not (os.path.exists(f"{path}/config") or os.path.exists(f"{path}/state")):
+                    try:
+                        files.remove_tree(path)
+                    except (OSError, NotAllowed):
+                        pass  # it hides behind its dot, and the next sweep tries again
+            ids = self._ids()
             for name in os.listdir(f"{self.root}/names"):
                 if self._by_name(name) not in ids:
                     os.unlink(f"{self.root}/names/{name}")
@@ -203,19 +236,32 @@ class Store:
     def _drop(self, name: str, container_id: str) -> None:
         if self._by_name(name) == container_id:
             os.unlink(f"{self.root}/names/{name}")
-        remove_tree(f"{self.root}/containers/{container_id}")
+        try:
+            os.rename(f"{self.root}/containers/{container_id}", self._unfinished(container_id))
+        except FileNotFoundError:
+            pass  # it never had its own name
+        files.remove_tree(self._unfinished(container_id))
+
+    def _unfinished(self, container_id: str) -> str:
+        return f"{self.root}/containers/.{container_id}"
 
     def _lock(self) -> Lock:
-        os.makedirs(f"{self.root}/names", 0o700, exist_ok=True)
-        os.makedirs(f"{self.root}/containers", 0o700, exist_ok=True)
+        for path in (self.root, f"{self.root}/names", f"{self.root}/containers"):
+            files.make_private(path)
         return Lock(f"{self.root}/names")
+
+    def _ids(self) -> Sequence[str]:
+        try:
+            return [name for name in os.listdir(f"{self.root}/containers") if not name.startswith(".")]
+        except FileNotFoundError:
+            return ()
 
     def _take_name(self, name: str, container_id: str) -> None:
         link = f"{self.root}/names/{name}"
         owner = self._by_name(name)
         if owner:
             holder = self._load(owner)
-            if holder and not (holder.reload().config.get("rm") and holder.status == "exited"):
+            if holder and not (holder.config.get("rm") and holder.status == "exited"):
                 raise NameInUse(
                     f'the name "{name}" is already in use by container {owner[:12]}',
                     "remove or rename that container, or choose another name",
@@ -234,34 +280,45 @@ class Store:
     def _by_prefix(self, prefix: str) -> str:
         if not prefix or not frozenset("0123456789abcdef").issuperset(prefix):
             return ""
-        try:
-            ids = [name for name in os.listdir(f"{self.root}/containers") if name.startswith(prefix)]
-        except FileNotFoundError:
-            return ""
+        ids = [name for name in self._ids() if name.startswith(prefix)]
         if len(ids) > 1:
             raise InvalidArgument(f"{prefix} is the beginning of {len(ids)} containers' ids", "write more of it")
         return ids[0] if ids else ""
 
     def _load(self, container_id: str) -> Container | None:
+        from lab import damage  # not for `run`
+
         path = f"{self.root}/containers/{container_id}"
+        reason = ""
         try:
-            return Container(path, _read(f"{path}/config"), _read(f"{path}/state"))
+            try:
+                config = damage.read_config(path)
+            except damage.Damage as error:
+                reason = str(error)
+            except FileNotFoundError:
+                if not os.path.exists(f"{path}/state"):
+                    return None  # being removed right now, or half-made by one that was killed
+                reason = f"{path}/config: missing"
+            if reason:
+                config = damage.config_instead(path, self._name_of(container_id))
+            container = Container(path, config, {})
+            container.damage = reason
+            return container.reload()
         except (FileNotFoundError, NotADirectoryError):
-            return None  # being created or removed right now, or half of that when it was killed
+            return None  # removed meanwhile
+
+    def _name_of(self, container_id: str) -> str:
+        """The name that leads to it, for one that cannot tell it; else the beginning of its id."""
+        names = [name for name in os.listdir(f"{self.root}/names") if self._by_name(name) == container_id]
+        return names[0] if names else container_id[:12]
 
 
-class Lock:
-    """flock(2) on a file or directory for the length of a `with`; given up by the kernel when the process dies."""
-
-    def __init__(self, path: str, operation: int = fcntl.LOCK_EX) -> None:
-        self.path, self.operation = path, operation
-
-    def __enter__(self) -> None:
-        self.fd = os.open(self.path, os.O_RDONLY | os.O_CLOEXEC)
-        fcntl.flock(self.fd, self.operation)
-
-    def __exit__(self, *error: object) -> None:
-        os.close(self.fd)
+def _make_layer(path: str) -> None:
+    """upper/ and work/ of an overlay; upper/'s mode is that of the container's `/`, whatever the umask."""
+    os.mkdir(path, 0o700)
+    for part in ("upper", "work"):
+        os.mkdir(f"{path}/{part}")
+        os.chmod(f"{path}/{part}", 0o755)
 
 
 def new_id() -> str:
@@ -300,51 +357,3 @@ def _remove_cgroup(path: str) -> None:
         from lab.runtime import cgroup  # rarely needed: its engine removes it
 
         cgroup.remove(path)
-
-
-def _write(path: str, values: dict[str, Any]) -> None:
-    temporary = f"{path}.new"
-    fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
-    data = repr(values).encode(errors="surrogateescape")
-    try:
-        while data:
-            data = data[os.write(fd, data) :]
-    finally:
-        os.close(fd)
-    os.rename(temporary, path)
-
-
-def _read(path: str) -> dict[str, Any]:
-    import ast  # not for `run`, which only writes
-
-    with open(path, encoding="utf-8", errors="surrogateescape") as file:
-        values: dict[str, Any] = ast.literal_eval(file.read())
-    return values
-
-
-def remove_tree(path: str) -> None:
-    """Delete a directory with all below it; nothing if there is none.
-
-    What an ordinary user's container has written as another of its users, only root of such a namespace may delete.
-    """
-    try:
-        _remove_tree(path)
-    except OSError:
-        if os.geteuid() == 0:
-            raise
-        from lab import rootless
-
-        rootless.as_root(lambda: _remove_tree(path))
-
-
-def _remove_tree(path: str) -> None:
-    try:
-        with os.scandir(path) as entries:
-            for entry in entries:
-                if entry.is_dir(follow_symlinks=False):
-                    _remove_tree(entry.path)
-                else:
-                    os.unlink(entry.path)
-        os.rmdir(path)
-    except FileNotFoundError:
-        pass

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from lab.fork import Forker
+    from lab.images import Image
     from lab.store import Container
 
 SIGNALS = {
@@ -70,6 +71,7 @@ def _row(container: Container, length: int) -> tuple[str, str, str, str, str, st
     status = {
         "created": "Created",
         "running": f"Up {_ago(state.get('started', 0))}",
+        "damaged": "Damaged",
         "exited": f"Exited ({state.get('exit_code')}) {_ago(state.get('finished', 0))} ago",
     }[container.status]
     created = f"{_ago(container.config['created'])} ago"
@@ -208,8 +210,16 @@ def _rfc3339(moment: int) -> str:
 def images(engine: Forker, argv: Sequence[str]) -> int:
     runargs.IMAGES.parse(argv)
     for image in engine.images.list():
-        print(f"{image.name:30} {image.id.removeprefix('sha256:')[:12]}  {image.size / 1e6:8.1f} MB")
+        print(described(image))
     return 0
+
+
+def described(image: Image) -> str:
+    """Its row in `podmanish images` and `lab image ls`."""
+    size = f"{image.size / 1e6:8.1f} MB"
+    return f"{image.name:30} {image.id.removeprefix('sha256:')[:12]}  " + (
+        f"damaged: {image.damage}" if image.damage else size
+    )
 
 
 def _each(

@@ -15,10 +15,11 @@ from lab.errors import AuditUnavailable, InvalidArgument, LabError, NotAllowed
 from lab.identity import UNSET, loginuid, name_of
 from lab.images import Images
 from lab.paths import SOCKET, state_directory
+from lab.verbs import described
 from scenarios import claims as article
 from scenarios import doctor
 from scenarios.engines import Engine, lab_engines
-from scenarios.journal import DIRECTORY, Journal
+from scenarios.journal import Journal
 from scenarios.login import Login
 from scenarios.real import LABS, REAL, Choice, with_image
 from scenarios.service import Daemon
@@ -137,9 +138,7 @@ def _default_target(journal: Journal) -> str:
     """/etc/shadow in the lab's own machine, a decoy elsewhere."""
     if LAB_MACHINE.exists():
         return "/etc/shadow"
-    directory = DIRECTORY / f"decoy-{os.urandom(4).hex()}"
-    journal.note("directory", path=str(directory))
-    directory.mkdir(mode=0o755)  # as open as /etc: it is the file's own mode that must refuse
+    directory = journal.make_directory("decoy", mode=0o755)  # as open as /etc: the file's own mode must refuse
     decoy = directory / "shadow"
     decoy.write_text("root:*:19000:0:99999:7:::\n")
     decoy.chmod(0o640)
@@ -205,6 +204,8 @@ def restore(arguments: argparse.Namespace) -> int:
     with Journal() as journal:
         for line in journal.restored:
             print(f"restored: {line}")
+        if journal.failed:
+            raise LabError(f"not restored: {'; '.join(journal.failed)}", "see to that, and run `lab restore` again")
     print(f"{len(journal.restored)} things restored" if journal.restored else "nothing to restore")
     return 0
 
@@ -219,7 +220,7 @@ def image(arguments: argparse.Namespace) -> int:
             print(images.remove(name).name)
     else:
         for found in images.list():
-            print(f"{found.name:30} {found.id.removeprefix('sha256:')[:12]}  {found.size / 1e6:8.1f} MB")
+            print(described(found))
     return 0
 
 

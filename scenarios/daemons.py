@@ -22,8 +22,9 @@ from lab.paths import STATE
 from lab.runtime.credentials import CAPABILITIES
 from scenarios.journal import Journal
 from scenarios.service import start
+from scenarios.undo import ENGINES
 
-DIRECTORY = Path("/run/lab-engines")
+DIRECTORY = ENGINES
 SETTINGS = DIRECTORY / "data" / "settings"
 READY_SECONDS = 30
 AUDITD = """\
@@ -101,7 +102,7 @@ def start_dockerd(journal: Journal, home: Path) -> int:
     Its images are not below home, which is in /run: nothing may be executed there where systemd mounted it (noexec).
     """
     log, data = home / "dockerd.log", Path(STATE) / f"dockerd-{home.name}"
-    data.parent.mkdir(mode=0o711, exist_ok=True)
+    data.parent.mkdir(mode=0o700, exist_ok=True)
     journal.note("directory", path=str(data))
     pid = start(journal, dockerd(home, data), log=str(log))
     await_ready(pid, lambda: _answers("docker", "--host", f"unix://{home}/docker.sock"), log)

@@ -12,20 +12,12 @@ import errno
 import fcntl
 import json
 import os
-import shutil
-import signal
-import subprocess
-from collections.abc import Callable
-from contextlib import suppress
 from pathlib import Path
 from typing import Any, Self
 
-from lab.audit import watch
-from lab.errors import Conflict
-from lab.store import is_alive, start_time
-from lab.syscalls import MNT_DETACH, umount2
-
-DIRECTORY = Path("/run/lab")
+from lab.errors import Conflict, LabError
+from lab.store import start_time
+from scenarios.undo import DIRECTORY, ENGINES, Refused, take_back
 
 
 class Journal:
@@ -34,6 +26,7 @@ class Journal:
     def __init__(self, directory: Path = DIRECTORY) -> None:
         self.path, self.lock_path = directory / "journal", directory / "stage.lock"
         self._kept = False
+        self.failed: list[str] = []
 
     def __enter__(self) -> Self:
         """Raises Conflict if another run is on. What a killed run left is restored first."""
@@ -55,6 +48,8 @@ class Journal:
         if not self._kept:
             self._restore()
         os.close(self._lock)
+        if self.failed and not self._kept and error[0] is None:
+            raise LabError(f"not taken back: {'; '.join(self.failed)}", "`sudo lab restore` tries again")
 
     def keep(self) -> None:
         """Leave what is noted as it is, for the next who opens this journal to take back."""
@@ -71,134 +66,56 @@ class Journal:
         """A process that must not outlive the run."""
         self.note("process", pid=pid, start_time=start_time(pid))
 
+    def make_directory(self, name: str, *, mode: int = 0o700, owner: int = 0) -> Path:
+        """A new directory below DIRECTORY for the length of the run, of this user's; taken back with the rest."""
+        path = DIRECTORY / f"{name}-{os.urandom(4).hex()}"
+        self.note("directory", path=str(path))
+        DIRECTORY.mkdir(mode=0o755, exist_ok=True)  # stays, as the journal's own directory does
+        path.mkdir(mode=mode)
+        os.chown(path, owner, owner)
+        return path
+
     def _restore(self) -> list[str]:
-        """Undo what is noted, the latest first; a line for each thing. Safe to run twice."""
+        """Undo what is noted, the latest first; a line for each thing. Safe to run twice.
+
+        What cannot be undone now stays noted, and is told in `failed`. What is no note of the lab's is told once.
+        """
+        self.failed = []
         try:
-            lines = self.path.read_text(encoding="utf-8").splitlines()
+            lines = self.path.read_bytes().split(b"\n")
         except FileNotFoundError:
             return []
-        entries = [json.loads(line) for line in lines if line.endswith("}")]  # a last line may be cut short
-        for entry in reversed(entries):
-            UNDO[entry["kind"]](entry)
-        self.path.unlink()
-        return [_describe(entry) for entry in reversed(entries)]
+        told: list[str] = []
+        kept: list[bytes] = []
+        places = (DIRECTORY, ENGINES, self.path.parent)
+        for number, line in reversed(list(enumerate(lines, 1))):
+            if not line.strip() or (number == len(lines) and not line.endswith(b"}")):
+                continue  # the last line may be cut short: its change was not made
+            try:
+                entry = json.loads(line)
+                take_back(entry, places)
+                told.append(_describe(entry))
+            except (Refused, ValueError, RecursionError) as error:
+                told.append(f"nothing for line {number}, which is no note of the lab's: {ascii(str(error))[1:-1]}")
+            except (OSError, LabError) as error:
+                self.failed.append(f"{_describe(entry)}: {error}")
+                kept.insert(0, line)
+        self._rewrite(kept)
+        return told
 
-
-def end_process(pidfd: int, seconds: float = 10) -> None:
-    """SIGTERM, SIGKILL after that many seconds; returns when it has ended. By pidfd, so never another's process."""
-    from lab.fork import ended
-
-    for number in (signal.SIGTERM, signal.SIGKILL):
-        try:
-            signal.pidfd_send_signal(pidfd, number)
-        except ProcessLookupError:
+    def _rewrite(self, lines: list[bytes]) -> None:
+        if not lines:
+            self.path.unlink()
             return
-        if ended(pidfd, seconds):
-            return
-
-
-def _undo_process(entry: dict[str, Any]) -> None:
-    try:
-        pidfd = os.pidfd_open(entry["pid"])
-    except ProcessLookupError:
-        return
-    if is_alive(entry["pid"], entry["start_time"]):
-        end_process(pidfd)
-    os.close(pidfd)
-
-
-def _undo_directory(entry: dict[str, Any]) -> None:
-    remove_directory(entry["path"])
-
-
-def remove_directory(path: str) -> None:
-    """Remove a directory of the lab's own, once nothing is mounted there: real engines leave mounts when killed."""
-    rows = Path("/proc/self/mountinfo").read_text(encoding="utf-8").splitlines()
-    for point in reversed([row.split()[4] for row in rows]):
-        if f"{point}/".startswith(f"{path}/"):
-            umount2(point, MNT_DETACH)
-    shutil.rmtree(path, ignore_errors=True)
-
-
-def remove_cgroup(path: Path) -> None:
-    """Remove a cgroup and those below it, unless a process is still in one; cgroups(7)."""
-    with suppress(OSError):
-        for directory, _, _ in os.walk(path, topdown=False):
-            Path(directory).rmdir()
-
-
-def remove_unit(path: Path) -> None:
-    """Stop a unit of this machine's systemd and remove its file, if it is still there."""
-    if path.exists():
-        name = path.name.replace("@.", "@*.")
-        subprocess.run(["systemctl", "stop", name], check=False)
-        path.unlink()
-        subprocess.run(["systemctl", "daemon-reload"], check=False)
-        subprocess.run(["systemctl", "reset-failed", name], capture_output=True, check=False)
-
-
-def remove_network(name: str) -> None:
-    """Remove a network namespace, and the near end of its veth pair, if they are still there; ip-netns(8)."""
-    subprocess.run(["ip", "link", "delete", f"{name}-h"], capture_output=True, check=False)
-    subprocess.run(["ip", "netns", "delete", name], capture_output=True, check=False)
-
-
-def _undo_network(entry: dict[str, Any]) -> None:
-    remove_network(entry["name"])
-
-
-def _undo_cgroup(entry: dict[str, Any]) -> None:
-    remove_cgroup(Path(entry["path"]))
-
-
-def _undo_unit(entry: dict[str, Any]) -> None:
-    remove_unit(Path(entry["path"]))
-
-
-def _undo_image(entry: dict[str, Any]) -> None:
-    """Remove an image of the lab's own from a real engine, and its containers; its name is random, so they are ours."""
-    image = entry["image"]
-    # Podman refuses to start with a CONTAINERS_CONF that is gone meanwhile, as after engines-down.
-    gone = [
-        word for word in entry["argv"] if word.startswith("CONTAINERS_") and not Path(word.partition("=")[2]).exists()
-    ]
-    engine = [word for word in entry["argv"] if word not in gone]
-    with suppress(FileNotFoundError):  # the engine was uninstalled meanwhile
-        words = [*engine, "ps", "--all", "--quiet", "--filter", f"ancestor={image}"]
-        listed = subprocess.run(words, capture_output=True, text=True, check=False)
-        if containers := listed.stdout.split():
-            subprocess.run([*engine, "rm", "--force", *containers], capture_output=True, check=False)
-        subprocess.run([*engine, "rmi", "--force", image], capture_output=True, check=False)
-
-
-def _undo_pause(entry: dict[str, Any]) -> None:
-    """End the process that keeps rootless podman's user namespace; its pid is in a file of podman's."""
-    path = Path(entry["path"])
-    with suppress(FileNotFoundError, ProcessLookupError):
-        pid = int(path.read_text(encoding="ascii"))
-        pidfd = os.pidfd_open(pid)
-        if Path(f"/proc/{pid}").stat().st_uid == path.stat().st_uid:  # a recycled pid would be another's
-            end_process(pidfd)
-        os.close(pidfd)
-
-
-def _undo_audit(entry: dict[str, Any]) -> None:
-    watch.undo(entry["kind"], {name: value for name, value in entry.items() if name != "kind"})
-
-
-UNDO: dict[str, Callable[[dict[str, Any]], None]] = {
-    "process": _undo_process,
-    "directory": _undo_directory,
-    "image": _undo_image,
-    "cgroup": _undo_cgroup,
-    "network": _undo_network,
-    "pause": _undo_pause,
-    "unit": _undo_unit,
-    watch.RULE: _undo_audit,
-    watch.ENABLED: _undo_audit,
-}
+        new = self.path.with_name("journal.new")
+        with new.open("wb") as file:
+            file.write(b"".join(line + b"\n" for line in lines))
+            file.flush()
+            os.fsync(file.fileno())
+        new.rename(self.path)
 
 
 def _describe(entry: dict[str, Any]) -> str:
     facts = " ".join(f"{name}={value}" for name, value in entry.items() if name not in ("kind", "packed"))
-    return f"{entry['kind']}: {facts}"
+    text = f"{entry['kind']}: {facts}"
+    return text if text.isprintable() else ascii(text)

@@ -24,6 +24,7 @@ from scenarios.daemons import settings
 from scenarios.engines import DAEMON, FORK, Engine, Model
 from scenarios.journal import Journal
 from scenarios.service import peer_pid
+from scenarios.undo import IMAGE
 
 LABS: Mapping[str, Model] = {"podmanish": FORK, "dockerish": DAEMON}
 REAL: Mapping[str, Model] = {"podman": FORK, "docker": DAEMON}
@@ -31,7 +32,6 @@ REAL: Mapping[str, Model] = {"podman": FORK, "docker": DAEMON}
 PODMAN_SETTINGS = ("CONTAINERS_CONF", "CONTAINERS_STORAGE_CONF")
 DOCKER_SOCKET = "unix:///var/run/docker.sock"
 PROGRAMS = ("sh", "cat", "chmod", "env", "id", "ln", "mv", "rm", "sleep", "touch", "true")
-IMAGE = "loginuid-lab/host"
 
 
 @dataclass(frozen=True)

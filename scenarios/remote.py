@@ -26,7 +26,8 @@ from lab.audit.names import RECORD_TYPES
 from lab.audit.netlink import AuditReader
 from lab.audit.records import EOE
 from lab.errors import MissingFeature
-from scenarios.journal import DIRECTORY, Journal, end_process, remove_network
+from scenarios.journal import Journal
+from scenarios.undo import DIRECTORY, end_process, remove_network
 
 HERE, THERE, PORT = "198.18.60.1", "198.18.60.2", 60  # RFC 2544's block for tests; IANA's port of audisp-remote
 HEADER = struct.Struct("<BxxBHIHI")  # magic, type, length, sequence: audit-userspace, common/private.h

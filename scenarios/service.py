@@ -20,7 +20,8 @@ from lab.errors import DaemonUnreachable, MissingFeature
 from lab.fork import ended
 from lab.identity import UNSET, loginuid, set_loginuid
 from lab.paths import SOCKET, STATE
-from scenarios.journal import Journal, end_process
+from scenarios.journal import Journal
+from scenarios.undo import end_process
 
 START_SECONDS = 20
 

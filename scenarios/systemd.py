@@ -18,7 +18,8 @@ from typing import Self
 from lab.errors import MissingFeature
 from lab.identity import UNSET
 from scenarios.engines import sudo
-from scenarios.journal import DIRECTORY, Journal, end_process, remove_cgroup, remove_unit
+from scenarios.journal import Journal
+from scenarios.undo import end_process, remove_cgroup, remove_unit
 
 UNITS = "run/systemd/system"
 CHECKOUT = Path(__file__).parent.parent
@@ -86,9 +87,7 @@ class Systemd:
         """Start nspawn, wait until it says READY=1; the pid of the container's systemd."""
         if not shutil.which("systemd-nspawn"):
             raise MissingFeature("pid 1 is not systemd here, and none can be booted", "apt install systemd-container")
-        self._directory = DIRECTORY / f"systemd-{os.urandom(4).hex()}"
-        self.journal.note("directory", path=str(self._directory))
-        self._directory.mkdir(mode=0o700, parents=True)
+        self._directory = self.journal.make_directory("systemd")
         with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as ready:
             ready.bind(str(self._directory / "notify"))
             ready.settimeout(BOOT_SECONDS)

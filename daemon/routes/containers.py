@@ -49,7 +49,7 @@ async def create(engine: TheEngine, body: ContainerCreate, platform: Platform, n
 async def prune(engine: TheEngine, filters: Filters) -> Response:
     """docker container prune"""
     check_filters(filters, "label", "label!", "until")
-    gone = [c for c in listing.matching(engine, filters, all=True) if c.status in ("created", "exited")]
+    gone = [c for c in listing.matching(engine, filters, all=True) if c.status in ("created", "exited", "dead")]
     reclaimed = await asyncio.to_thread(lambda: sum(layers.size(container.spec) for container in gone))
     for container in gone:
         await container.remove(force=False)

@@ -14,6 +14,7 @@ import os
 from lab import errors, syscalls
 from lab.errors import CannotStart, LabError
 from lab.runtime import cgroup, process
+from lab.runtime.policy import policy
 from lab.syscalls import CLONE_NEWIPC, CLONE_NEWNET, CLONE_NEWNS, CLONE_NEWPID, CLONE_NEWUSER, CLONE_NEWUTS
 
 TYPE_CHECKING = False
@@ -86,12 +87,12 @@ def spawn_into(pidfd: int, spec: Spec, stdio: Sequence[int] = (0, 1, 2), *, logi
     and its child (CLONE_PARENT: a sibling, ours to wait for) becomes the command; runc's nsenter does the same.
     Raises what spawn() raises.
     """
-    policy, place = seccomp_policy(spec), cgroup.directory(spec)
+    program, place = policy(spec), cgroup.directory(spec)
     link = Link(spec.tty, in_cgroup=place >= 0)
     report, reply = os.pipe2(os.O_CLOEXEC)
     helper, helper_pidfd = syscalls.clone3(0, cgroup=place)
     if helper == 0:
-        _child(link, lambda: process.join(pidfd, spec, stdio, link, reply, policy), loginuid)
+        _child(link, lambda: process.join(pidfd, spec, stdio, link, reply, program), loginuid)
     for fd in (reply, helper_pidfd, *([place] if place >= 0 else [])):
         os.close(fd)
     with open(report, "rb") as file:
@@ -100,15 +101,6 @@ def spawn_into(pidfd: int, spec: Spec, stdio: Sequence[int] = (0, 1, 2), *, logi
         return link.finish(helper, -1)
     os.waitpid(helper, 0)
     return link.finish(child, os.pidfd_open(child))
-
-
-def seccomp_policy(spec: Spec) -> bytes:
-    """The BPF program of spec's seccomp profile, b"" for none. Raises InvalidArgument, MissingFeature."""
-    if not spec.seccomp:
-        return b""
-    from lab.runtime import seccomp  # in spawn() while the child is busy, so that it costs no time
-
-    return seccomp.program(spec.seccomp, tuple(spec.capabilities))
 
 
 def wait(pid: int) -> int:
@@ -171,7 +163,7 @@ class Link:
                 pidfd = self._open(pid)
             if before_exec:
                 before_exec(pid)
-            self._let_go(seccomp_policy(spec) if spec else b"")
+            self._let_go(policy(spec) if spec else b"")
             self._await_exec()
             return Process(pid, pidfd, child, self._receive_console())
         except BaseException:
@@ -218,9 +210,9 @@ class Link:
             os._exit(125)
         return _read_exactly(self.child_go, int.from_bytes(length, "little"))
 
-    def _let_go(self, policy: bytes = b"") -> None:
+    def _let_go(self, program: bytes = b"") -> None:
         try:
-            os.write(self.go, len(policy).to_bytes(LENGTH, "little") + policy)
+            os.write(self.go, len(program).to_bytes(LENGTH, "little") + program)
         except BrokenPipeError:
             pass  # it was killed; wait() will tell
 

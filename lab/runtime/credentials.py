@@ -43,6 +43,11 @@ def _expand(name: str) -> set[str]:
     return {full}
 
 
+def mask(names: Iterable[str]) -> int:
+    """The bit mask of these capabilities, as /proc/PID/status shows it."""
+    return sum(1 << CAPABILITIES.index(name) for name in names)
+
+
 class Identity:
     """The numbers behind `--user`: uid, gid, supplementary groups, and the home directory for $HOME."""
 

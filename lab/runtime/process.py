@@ -9,7 +9,7 @@ from lab import syscalls
 from lab.errors import CannotStart, CommandNotExecutable, CommandNotFound
 from lab.runtime import cgroup, credentials, rootfs
 from lab.runtime.lifeline import die_with_parent, stand_between
-from lab.runtime.sealed import seal
+from lab.sealed import seal
 from lab.spec import DEFAULT_PATH
 
 TYPE_CHECKING = False
@@ -58,7 +58,7 @@ def first(spec: Spec, stdio: Sequence[int], link: Link, preserve_fds: int, below
     execute(spec, home)
 
 
-def join(pidfd: int, spec: Spec, stdio: Sequence[int], link: Link, reply: int, policy: bytes) -> NoReturn:
+def join(pidfd: int, spec: Spec, stdio: Sequence[int], link: Link, reply: int, program: bytes) -> NoReturn:
     """Enter the namespaces of the process behind pidfd, then become spec's command in a child there.
 
     The processes that run there already see the child from its birth on. So it is born with the credentials, the
@@ -83,7 +83,7 @@ def join(pidfd: int, spec: Spec, stdio: Sequence[int], link: Link, reply: int, p
     os.umask(0o022)
     _connect_stdio(spec, stdio, link)
     close_others(link.child_status, link.child_go, reply, proc)
-    home = _take_identity(spec, policy)
+    home = _take_identity(spec, program)
     pid = syscalls.fork_sibling()
     if pid:
         os.write(reply, str(pid).encode())
@@ -122,20 +122,20 @@ def stamp(loginuid: int) -> None:
     _write("/proc/self/loginuid", str(loginuid))
 
 
-def _take_identity(spec: Spec, policy: bytes) -> str:
+def _take_identity(spec: Spec, program: bytes) -> str:
     """Become the user, with the capabilities and under the policy that spec asks for; returns the home directory.
 
     Without NoNewPrivs a filter needs CAP_SYS_ADMIN, so it comes first; with it, it comes last, as in runc.
     """
     identity = credentials.look_up(spec.user)
     may_setgroups = not spec.uid_mappings or len(spec.gid_mappings) > 1
-    if policy and not spec.no_new_privileges:
-        syscalls.set_seccomp_filter(policy)
+    if program and not spec.no_new_privileges:
+        syscalls.set_seccomp_filter(program)
     credentials.assume(
         identity, spec.capabilities, no_new_privileges=spec.no_new_privileges, may_setgroups=may_setgroups
     )
-    if policy and spec.no_new_privileges:
-        syscalls.set_seccomp_filter(policy)
+    if program and spec.no_new_privileges:
+        syscalls.set_seccomp_filter(program)
     syscalls.prctl(syscalls.PR_SET_DUMPABLE, 0)  # until exec, which makes it dumpable again
     return identity.home
 

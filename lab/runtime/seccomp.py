@@ -40,27 +40,9 @@ ACTIONS = {
     "SCMP_ACT_ERRNO": 0x50000, "SCMP_ACT_TRACE": 0x7FF00000, "SCMP_ACT_LOG": 0x7FFC0000, "SCMP_ACT_ALLOW": 0x7FFF0000,
 }  # fmt: skip
 WITH_ERRNO = ("SCMP_ACT_ERRNO", "SCMP_ACT_TRACE")
+HINT = "give a profile in the form of Docker's JSON, or unconfined, or default"
 _programs: dict[tuple[str, tuple[str, ...]], bytes] = {}
 GO_ARCHES = {"x86_64": "amd64", "aarch64": "arm64"}
-
-
-def parse(text: str) -> dict[str, Any]:
-    """The profile for Spec.seccomp: "default", or JSON in Docker's format. Raises InvalidArgument."""
-    if text == "default":
-        return DEFAULT_PROFILE
-    import json  # which the default profile does without
-
-    try:
-        profile: dict[str, Any] = json.loads(text)
-    except (ValueError, RecursionError) as error:
-        raise InvalidArgument(
-            f"the seccomp profile is not JSON: {error}", "give a profile in Docker's format"
-        ) from None
-    try:
-        compile_profile(profile, (), os.uname().machine)
-    except (KeyError, TypeError, AttributeError, ValueError, IndexError, struct.error) as error:
-        raise InvalidArgument(f"the seccomp profile is not in Docker's format: {error!r}") from None
-    return profile
 
 
 def program(text: str, capabilities: tuple[str, ...]) -> bytes:
@@ -80,7 +62,15 @@ def _compile(text: str, capabilities: tuple[str, ...]) -> bytes:
     machine = os.uname().machine
     if machine not in NUMBERS:
         raise MissingFeature(f"no seccomp filter is known for {machine}", "use --security-opt seccomp=unconfined")
-    return compile_profile(parse(text), capabilities, machine)
+    if text == "default":
+        return compile_profile(DEFAULT_PROFILE, capabilities, machine)
+    import json  # which the default profile does without
+
+    try:
+        return compile_profile(json.loads(text), capabilities, machine)
+    except (ValueError, RecursionError, LookupError, TypeError, AttributeError, struct.error) as error:
+        reason = str(error) if isinstance(error, ValueError | RecursionError) else repr(error)
+        raise InvalidArgument(f"Decoding seccomp profile failed: {reason}", HINT) from None
 
 
 def compile_profile(profile: dict[str, Any], capabilities: Collection[str], machine: str) -> bytes:

@@ -1,6 +1,5 @@
 """Can a daemon do better? It can ask the kernel who connected. Then break it."""
 
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -9,7 +8,6 @@ from lab.audit.records import Event
 from lab.audit.watch import Watch
 from lab.identity import UNSET, name_of
 from scenarios.engines import DAEMON, Engine, lab_engines, script
-from scenarios.journal import DIRECTORY
 from scenarios.service import Daemon
 from scenarios.stage import Stage
 
@@ -82,9 +80,7 @@ def blamed(stage: Stage, watch: Watch) -> None:
 @contextmanager
 def daemon(stage: Stage, *options: str, loginuid: int = UNSET) -> Iterator[tuple[Engine, Path]]:
     """A labd of this story's own, and its directory: `socket`, `log`."""
-    home = DIRECTORY / f"attribution-{os.urandom(4).hex()}"
-    stage.journal.note("directory", path=str(home))
-    home.mkdir(mode=0o700)
+    home = stage.journal.make_directory("attribution")
     path, log = str(home / "socket"), str(home / "log")
     with Daemon(stage.journal, path, str(home / "state"), *options, log=log, loginuid=loginuid) as started:
         started.wait_ready()

@@ -10,7 +10,6 @@ from typing import Any
 from lab.fork import ended
 from scenarios.daemons import start_dockerd
 from scenarios.engines import DAEMON, FORK, Engine, lab_engines
-from scenarios.journal import DIRECTORY
 from scenarios.real import with_image
 from scenarios.service import Daemon
 from scenarios.stage import Stage
@@ -21,9 +20,7 @@ WORKLOAD = ("sleep", "600")
 
 
 def play(stage: Stage) -> None:
-    home = DIRECTORY / f"crash-{os.urandom(4).hex()}"
-    stage.journal.note("directory", path=str(home))
-    home.mkdir(mode=0o700)
+    home = stage.journal.make_directory("crash")
     forks(stage, home)
     daemons(stage, home)
     for engine in stage.each(FORK):

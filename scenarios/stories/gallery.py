@@ -9,7 +9,6 @@ from pathlib import Path
 from lab.errors import MissingFeature
 from lab.identity import UNSET, name_of
 from scenarios.engines import DAEMON, FORK, Engine
-from scenarios.journal import DIRECTORY
 from scenarios.stage import Stage
 
 NAME = "gallery"
@@ -57,10 +56,7 @@ def tmux(stage: Stage) -> Sequence[str]:
 
 def place(stage: Stage) -> Path:
     """A directory for the length of the story."""
-    home = DIRECTORY / f"gallery-{os.urandom(4).hex()}"
-    stage.journal.note("directory", path=str(home))
-    home.mkdir(mode=0o700)
-    return home
+    return stage.journal.make_directory("gallery")
 
 
 def under_systemd(*words: str) -> Callable[[Stage], Sequence[str]]:

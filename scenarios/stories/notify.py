@@ -5,9 +5,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from scenarios.engines import DAEMON, FORK, Engine, paste
-from scenarios.journal import DIRECTORY
 from scenarios.stage import Outcome, Stage
 from scenarios.systemd import Systemd
+from scenarios.undo import DIRECTORY
 
 NAME = "notify"
 TITLE = "A service that says when it is ready"

@@ -1,14 +1,12 @@
 """At whose mercy? A rootless fork has the user's own rights; a daemon's socket has root's."""
 
 import errno
-import os
 from pathlib import Path
 
 from lab.audit.records import Event
 from lab.errors import MissingFeature
 from lab.identity import UNSET
 from scenarios.engines import DAEMON, FORK
-from scenarios.journal import DIRECTORY
 from scenarios.stage import Stage
 
 NAME = "rootless"
@@ -53,10 +51,7 @@ def become(stage: Stage, groups: str) -> list[str]:
 def rootless_forker(stage: Stage) -> list[str]:
     """podmanish as the user, with a state directory that is the user's."""
     program = stage.engine(FORK).argv[0]
-    home = DIRECTORY / f"rootless-{os.urandom(4).hex()}"
-    stage.journal.note("directory", path=str(home))
-    home.mkdir(mode=0o700)
-    os.chown(home, stage.user_id, stage.user_id)
+    home = stage.journal.make_directory("rootless", owner=stage.user_id)
     words = [*become(stage, "--clear-groups"), program, "--root", str(home)]
     if stage.quiet(*become(stage, "--clear-groups"), "test", "-x", program).exit_code:
         raise MissingFeature(f"{stage.user} may not read {Path(program).resolve()}", "put the checkout where all may")

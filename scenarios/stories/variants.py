@@ -11,10 +11,10 @@ from lab.errors import MissingFeature
 from lab.identity import UNSET, name_of
 from scenarios.daemons import await_ready
 from scenarios.engines import DAEMON, FORK, Engine
-from scenarios.journal import DIRECTORY, end_process
 from scenarios.real import REAL, docker_socket, with_image
 from scenarios.service import start
 from scenarios.stage import Outcome, Stage
+from scenarios.undo import end_process
 
 NAME = "variants"
 TITLE = "The other shapes of Podman and Docker"
@@ -129,11 +129,7 @@ def chosen(real: Mapping[str, Engine], name: str) -> Engine:
 
 def place(stage: Stage, owner: int) -> Path:
     """A directory of that user's for the length of the story."""
-    home = DIRECTORY / f"variants-{os.urandom(4).hex()}"
-    stage.journal.note("directory", path=str(home))
-    home.mkdir(mode=0o700)
-    os.chown(home, owner, owner)
-    return home
+    return stage.journal.make_directory("variants", owner=owner)
 
 
 def become(stage: Stage, *groups: int) -> list[str]:
@@ -151,5 +147,5 @@ def rootless(stage: Stage, podman: Engine) -> Engine:
     settings = podman.argv[1:-1] if podman.argv[0] == "env" else []
     argv = ["env", f"HOME={home}", f"XDG_RUNTIME_DIR={home}", *settings, "podman", "--root", f"{home}/root"]
     argv += ["--runroot", f"{home}/run", "--storage-driver", "vfs"]
-    stage.journal.note("pause", path=f"{home}/libpod/tmp/pause.pid")
+    stage.journal.note("pause", path=f"{home}/libpod/tmp/pause.pid", uid=stage.user_id)
     return with_image(replace(podman, argv=argv, sudo=become(stage)), None)

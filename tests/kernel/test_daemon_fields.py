@@ -41,7 +41,6 @@ HONOURED: dict[str, tuple[Any, str]] = {
     "StopSignal": ("INT", f"{OPTIONS}::test_stop_signal_and_timeout"),
     "StopTimeout": (3, f"{OPTIONS}::test_stop_signal_and_timeout"),
     "HostConfig.Memory": (20 << 20, f"{OPTIONS}::test_a_limit_of_memory"),
-    "HostConfig.MemorySwap": (-1, f"{OPTIONS}::test_memory_and_swap"),
     "HostConfig.NanoCpus": (5 * 10**8, f"{OPTIONS}::test_a_limit_of_processor_time"),
     "HostConfig.PidsLimit": (50, f"{OPTIONS}::test_a_limit_of_processes"),
     "HostConfig.Init": (True, f"{CLI}::test_run"),

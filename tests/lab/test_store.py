@@ -15,7 +15,7 @@ from lab.errors import InvalidArgument, NameInUse, NoSuchContainer
 from lab.spec import Mount, Spec
 from lab.store import UNKNOWN, Store, is_alive, new_id, start_time
 
-CONFIG = {"rm": False, "spec": Spec(args=["true"]).to_dict()}
+CONFIG = {"rm": False, "image": "host", "spec": Spec(args=["true"]).to_dict()}
 
 
 @pytest.fixture
@@ -109,10 +109,11 @@ def test_a_death_before_the_start_frees_the_name(store: Store, dead: tuple[int, 
 
 
 def test_half_made_containers_are_swept(store: Store) -> None:
-    """A directory without a state, and a name that leads nowhere, are what a killed process left."""
+    """A directory behind a dot or without a file, and a name that leads nowhere, are what a killed process left."""
     whole = store.create(new_id(), "whole", CONFIG)
     half = store.create(new_id(), "half", CONFIG)
-    Path(half.path, "state").unlink()
+    Path(half.path).rename(Path(half.path).with_name(f".{half.id}"))
+    Path(store.root, "containers", new_id()).mkdir()
     Path(store.root, "names", "lost").symlink_to(new_id())
     store.sweep()
     assert [path.name for path in Path(store.root, "containers").iterdir()] == [whole.id]

@@ -1,0 +1,152 @@
+"""What is read from a container's directory, and what stands in for it when that cannot be read.
+
+A file may be missing, empty or cut short after a cut of power, or hold anything after a fault of the disk. That costs
+the one container: it is shown as damaged, with the reason, and can be removed. Nothing else is done with it.
+"""
+
+from __future__ import annotations
+
+import ast
+import os
+
+from lab.spec import Spec
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+    from typing import Any
+
+DAMAGED = "damaged"
+LARGEST = 32 << 20  # bytes; what a client may ask for is bounded well below
+REFERENCE = Spec(args=["true"])
+
+
+class Damage(Exception):
+    """The file cannot be what the lab wrote; says why."""
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int) and 0 <= value < 2**63
+
+
+def _is_pid(value: object) -> bool:
+    return isinstance(value, int) and 0 <= value < 2**31
+
+
+def _is_text(value: object) -> bool:
+    return isinstance(value, str)
+
+
+def _is_name(value: object) -> bool:
+    return isinstance(value, str) and value != "" and "/" not in value and value.isprintable()
+
+
+def _is_words(value: object) -> bool:
+    return isinstance(value, (list, tuple)) and all(isinstance(word, str) for word in value)
+
+
+def _is_spec(value: object) -> bool:
+    """Whether Spec.from_dict() makes a Spec of it whose fields have the types of a new one's."""
+    if not isinstance(value, dict):
+        return False
+    spec = Spec.from_dict(value)
+    for name in Spec.__slots__:
+        field, good = getattr(spec, name), getattr(REFERENCE, name)
+        if isinstance(good, (list, tuple)) and name not in ("mounts", "devices", "uid_mappings", "gid_mappings"):
+            if not _is_words(field):
+                return False
+        elif type(field) is not type(good):
+            return False
+    binds = [text for mount in spec.mounts for text in (mount.source, mount.target)]
+    binds += [text for device in spec.devices for text in (device.source, device.target)]
+    ids = [number for row in (*spec.uid_mappings, *spec.gid_mappings) for number in row]
+    pairs = [text for pair in spec.env.items() for text in pair]
+    return bool(spec.args) and _is_words(binds) and _is_words(pairs) and all(map(_is_number, ids))
+
+
+CONFIG: Mapping[str, Callable[[object], bool]] = {
+    "name": _is_name,
+    "created": _is_number,
+    "image": _is_text,
+    "rm": lambda value: isinstance(value, bool),
+    "spec": _is_spec,
+}
+CONFIG_MAY: Mapping[str, Callable[[object], bool]] = {"image_id": _is_text, "label": _is_words}
+STATE: Mapping[str, Callable[[object], bool]] = {"status": lambda value: value in ("created", "running", "exited")}
+STATE_MAY: Mapping[str, Callable[[object], bool]] = {
+    "pid": _is_pid,
+    "start_time": _is_number,
+    "monitor": _is_pid,
+    "monitor_start_time": _is_number,
+    "started": _is_number,
+    "finished": _is_number,
+    "exit_code": lambda value: value is None or _is_pid(value),
+    "error": _is_text,
+    "oom_killed": lambda value: isinstance(value, bool),
+    "cgroup": lambda value: isinstance(value, str) and ".." not in value and value.isprintable(),
+}
+RUNNING = ("pid", "start_time", "monitor", "monitor_start_time", "started")
+
+
+def read_config(path: str) -> dict[str, Any]:
+    """The config of the container in that directory. Raises Damage; FileNotFoundError if it is missing."""
+    return _checked(f"{path}/config", CONFIG, CONFIG_MAY)
+
+
+def read_state(path: str) -> dict[str, Any]:
+    """Its state. Raises Damage; FileNotFoundError if it is missing."""
+    state = _checked(f"{path}/state", STATE, STATE_MAY)
+    needed = RUNNING if state["status"] == "running" else ("monitor_start_time",) if state.get("monitor") else ()
+    for name in needed:
+        if name not in state:
+            raise Damage(f"{path}/state: no {name}")
+    return state
+
+
+def _checked(
+    path: str, needed: Mapping[str, Callable[[object], bool]], more: Mapping[str, Callable[[object], bool]]
+) -> dict[str, Any]:
+    values = _literal(path)
+    for name in needed:
+        if name not in values:
+            raise Damage(f"{path}: no {name}")
+    for name, good in (*needed.items(), *more.items()):
+        try:
+            if name in values and not good(values[name]):
+                raise Damage(f"{path}: {name} is not what it should be")
+        except (TypeError, ValueError, KeyError, AttributeError):
+            raise Damage(f"{path}: {name} is not what it should be") from None
+    return values
+
+
+def _literal(path: str) -> dict[str, Any]:
+    try:
+        with open(path, "rb") as file:
+            data = file.read(LARGEST + 1)
+    except (FileNotFoundError, NotADirectoryError):
+        raise
+    except OSError as error:
+        raise Damage(f"{path}: {error.strerror}") from None
+    if not data or len(data) > LARGEST:
+        raise Damage(f"{path}: {'too large' if data else 'empty'}")
+    try:
+        values = ast.literal_eval(data.decode(errors="surrogateescape"))
+    except (ValueError, SyntaxError, TypeError, MemoryError, RecursionError):
+        raise Damage(f"{path}: not a Python literal") from None
+    if not isinstance(values, dict) or not all(isinstance(key, str) for key in values):
+        raise Damage(f"{path}: not a dictionary")
+    found: dict[str, Any] = values
+    return found
+
+
+def config_instead(path: str, name: str) -> dict[str, Any]:
+    """What is shown of a container whose config is lost; its Spec leads nowhere."""
+    created = os.stat(path).st_mtime_ns
+    spec = Spec(rootfs="", args=["?"]).to_dict()
+    return {"name": name, "created": created, "image": "?", "image_id": "", "spec": spec, "rm": False, "label": []}
+
+
+def state_instead(reason: str, known: Mapping[str, Any]) -> dict[str, Any]:
+    """The state of a damaged container: the reason, and what is known of a process that may still live."""
+    process = {name: known[name] for name in ("pid", "start_time") if name in known}
+    return {**process, "status": DAMAGED, "error": reason, "exit_code": None, "finished": 0}

@@ -1,0 +1,225 @@
+"""`lab restore` acts as root on what a journal says: it touches nothing but what the lab has made."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from support import CHECKOUT, own_mounts
+
+from lab.fork import ended
+from scenarios.journal import Journal
+
+pytestmark = pytest.mark.needs("root", "setpriv")
+USER = 65534
+
+
+@pytest.fixture
+def roots_daemon() -> Iterator[subprocess.Popen[bytes]]:
+    """A process of root's that must survive."""
+    with subprocess.Popen(["sleep", "600"]) as process:
+        yield process
+        alive = process.poll() is None
+        process.kill()
+        assert alive, "root's process was killed"
+
+
+@pytest.fixture
+def home(short_place: Path) -> Path:
+    """A story's directory that is the user's."""
+    short_place.chmod(0o755)
+    path = short_place / "variants-0"
+    (path / "libpod/tmp").mkdir(parents=True)
+    for folder in (path, path / "libpod", path / "libpod/tmp"):
+        os.chown(folder, USER, USER)
+    return path
+
+
+def restored(place: Path, *entries: object) -> list[str]:
+    """What restoring these lines says; raw text stands as it is. Afterwards nothing is left to restore."""
+    lines = [entry if isinstance(entry, str) else json.dumps(entry) for entry in entries]
+    (place / "journal").write_text("".join(f"{line}\n" for line in lines))
+    with Journal(place) as journal:
+        said = journal.restored
+    with Journal(place) as journal:
+        assert journal.restored == journal.failed == []
+    return said
+
+
+def users(path: Path, text: str) -> None:
+    path.write_text(text)
+    os.chown(path, USER, USER)
+
+
+def symlink(pause: Path, pidfile: Path, pid: int) -> None:
+    pause.symlink_to(pidfile)
+
+
+def symlinked_folder(pause: Path, pidfile: Path, pid: int) -> None:
+    pidfile.with_name("pause.pid").write_text(str(pid))
+    pause.parent.rmdir()
+    pause.parent.symlink_to(pidfile.parent)
+
+
+def hard_link(pause: Path, pidfile: Path, pid: int) -> None:
+    os.link(pidfile, pause)
+
+
+def roots_pid(pause: Path, pidfile: Path, pid: int) -> None:
+    users(pause, str(pid))
+
+
+def fifo(pause: Path, pidfile: Path, pid: int) -> None:
+    os.mkfifo(pause)
+    os.chown(pause, USER, USER)
+
+
+def garbage(pause: Path, pidfile: Path, pid: int) -> None:
+    users(pause, "-1")
+
+
+def pid_one(pause: Path, pidfile: Path, pid: int) -> None:
+    users(pause, "1")
+
+
+def large(pause: Path, pidfile: Path, pid: int) -> None:
+    users(pause, "9" * 30)
+
+
+@pytest.mark.parametrize("swap", [symlink, symlinked_folder, hard_link, roots_pid, fifo, garbage, pid_one, large])
+def test_a_users_pause_file_leads_to_no_process_of_roots(
+    home: Path, roots_daemon: subprocess.Popen[bytes], swap: Callable[[Path, Path, int], None]
+) -> None:
+    """Whatever the user has put where podman keeps its pid: root's process lives, and restoring goes on and ends."""
+    pidfile = home.parent / "roots.pid"
+    pidfile.write_text(str(roots_daemon.pid))
+    pause = home / "libpod/tmp/pause.pid"
+    swap(pause, pidfile, roots_daemon.pid)
+    (said,) = restored(home.parent, {"kind": "pause", "path": str(pause), "uid": USER})
+    assert said.startswith("nothing for line 1")
+
+
+def test_without_a_uid_no_process_is_ended(home: Path, roots_daemon: subprocess.Popen[bytes]) -> None:
+    """Nor if the journal says that the user is root."""
+    pause = home / "libpod/tmp/pause.pid"
+    pause.write_text(str(roots_daemon.pid))
+    for entry in ({"kind": "pause", "path": str(pause)}, {"kind": "pause", "path": str(pause), "uid": 0}):
+        assert restored(home.parent, entry)[0].startswith("nothing for line 1")
+
+
+def test_the_users_own_pause_process_is_ended(home: Path) -> None:
+    """What podman left of its user's namespace goes."""
+    with subprocess.Popen(["setpriv", f"--reuid={USER}", f"--regid={USER}", "--clear-groups", "sleep", "600"]) as own:
+        users(home / "libpod/tmp/pause.pid", f"{own.pid}\n")
+        while f"Uid:\t{USER}" not in Path(f"/proc/{own.pid}/status").read_text():
+            pass
+        entry = {"kind": "pause", "path": str(home / "libpod/tmp/pause.pid"), "uid": USER}
+        assert restored(home.parent, entry)[0].startswith("pause: ")
+        assert ended(os.pidfd_open(own.pid), 10)
+
+
+HOSTILE = [
+    "}", "{}", "[]}", "garbage}", "[" * 100_000 + "}", '{"kind": 5}', '{"kind": "nonesuch"}', '{"kind": ["process"]}',
+    *({"kind": "directory", "path": path} for path in
+      ("", "/", ".", "lab", "../etc", "/etc", "/run", "/run/lab", "/run/lab/", "/run/lab/.", "/run/lab/../../tmp",
+       "/var/lib/lab", "/var/lib/lab/images", "/run/labs/x", "/run/lab\0/x", 5, None, ["/run/lab"])),
+    *({"kind": "process", "pid": pid, "start_time": start} for pid, start in
+      ((0, 0), (1, 0), (-1, 5), (2**40, 5), ("1", 5), (True, 5), (7, None))),
+    *({"kind": "cgroup", "path": path} for path in
+      ("", "/", "/sys/fs/cgroup", "/sys/fs/cgroup/system.slice", "/sys/fs/cgroup/systemd-x/../y", 5)),
+    *({"kind": "unit", "path": path} for path in
+      ("", "/etc/passwd", "/run/systemd/system/ssh.service", "/run/systemd/system/../lab-x", 5)),
+    *({"kind": "network", "name": name} for name in ("", "eth0", "lab-../x", "lab-0; id", 5)),
+    *({"kind": "image", "argv": argv, "image": "loginuid-lab/host:0"} for argv in
+      ([], ["touch", "/tmp/lab-hostile"], ["sh", "-c", "touch /tmp/lab-hostile", "docker"], ["/tmp/docker"], "docker",
+       ["env", "PATH=/tmp", "docker"], [5, "docker"], None)),
+    {"kind": "image", "argv": ["docker"], "image": "alpine"},
+    {"kind": "audit-rule", "packed": ""}, {"kind": "audit-rule", "packed": "00" * 1056}, {"kind": "audit-rule"},
+    {"kind": "audit-enabled", "was": 2, "auditd": 0}, {"kind": "audit-enabled", "was": "0", "auditd": 0},
+]  # fmt: skip
+
+
+def test_hostile_lines_are_told_and_nothing_is_done(short_place: Path, roots_daemon: subprocess.Popen[bytes]) -> None:
+    """Each is told once; what stands between them is restored all the same; no mount, file or process is gone."""
+    mounts = own_mounts(Path("/"))
+    (short_place / "before").mkdir()
+    (short_place / "after").mkdir()
+    first, last = ({"kind": "directory", "path": str(short_place / name)} for name in ("before", "after"))
+    said = restored(short_place, first, *HOSTILE, last)
+    assert len([line for line in said if line.startswith("nothing for line ")]) == len(HOSTILE)
+    assert [line for line in said if not line.startswith("nothing for line ")] == [
+        f"directory: path={short_place}/after", f"directory: path={short_place}/before"
+    ]  # fmt: skip
+    assert sorted(path.name for path in short_place.iterdir()) == ["stage.lock"]
+    assert own_mounts(Path("/")) == mounts
+    assert Path("/run/lab").parent.exists() and not Path("/tmp/lab-hostile").exists()
+
+
+def test_a_directory_behind_a_symlink_stays(short_place: Path, tmp_path: Path) -> None:
+    """Neither through a symlink on the way, nor as a symlink itself, is another directory removed."""
+    (tmp_path / "precious/inner").mkdir(parents=True)
+    (short_place / "way").symlink_to(tmp_path / "precious")
+    said = restored(
+        short_place,
+        {"kind": "directory", "path": str(short_place / "way/inner")},
+        {"kind": "directory", "path": str(short_place / "way")},
+    )
+    assert len(said) == 2
+    assert (tmp_path / "precious/inner").exists()
+
+
+def test_a_mount_is_taken_off_whatever_its_name(short_place: Path) -> None:
+    """mountinfo escapes a space in a path; a directory with a mount in it goes with the mount."""
+    point = short_place / "engine-0/a b"
+    point.mkdir(parents=True)
+    subprocess.run(["mount", "-t", "tmpfs", "lab-test", point], check=True)
+    restored(short_place, {"kind": "directory", "path": str(short_place / "engine-0")})
+    assert own_mounts(short_place) == []
+    assert not (short_place / "engine-0").exists()
+
+
+def test_a_last_line_cut_short_is_no_change(short_place: Path) -> None:
+    """Its change had not been made; every other line is restored."""
+    (short_place / "made").mkdir()
+    entry = json.dumps({"kind": "directory", "path": str(short_place / "made")})
+    (short_place / "journal").write_text(f'{entry}\n{{"kind": "dire')
+    with Journal(short_place) as journal:
+        assert journal.restored == [f"directory: path={short_place}/made"]
+
+
+def test_what_cannot_be_undone_now_is_undone_later(short_place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It stays in the journal and is told; the rest is restored meanwhile."""
+    (short_place / "made").mkdir()
+    entries = ({"kind": "network", "name": "lab-0123ab"}, {"kind": "directory", "path": str(short_place / "made")})
+    (short_place / "journal").write_text("".join(f"{json.dumps(entry)}\n" for entry in entries))
+    with monkeypatch.context() as without_ip:
+        without_ip.setenv("PATH", "")
+        with Journal(short_place) as journal:
+            journal.keep()
+            assert (journal.restored, len(journal.failed)) == ([f"directory: path={short_place}/made"], 1)
+    with Journal(short_place) as journal:
+        assert journal.restored == ["network: name=lab-0123ab"]
+
+
+@pytest.mark.needs("unshare")
+def test_a_storys_directory_needs_nothing_to_be_there() -> None:
+    """On a machine where /run/lab is not, as after a boot, a journal kept elsewhere can have directories below it."""
+    code = f"""
+import sys; sys.path.insert(0, {str(CHECKOUT)!r})
+import os
+from pathlib import Path
+from scenarios.journal import Journal
+with Journal(Path("/run/elsewhere")) as journal:
+    paths = [journal.make_directory("crash"), journal.make_directory("variants", owner={USER})]
+    print(*((oct(path.stat().st_mode & 0o777), path.stat().st_uid) for path in paths))
+print(*(path.exists() for path in paths))
+"""
+    script = 'mount -t tmpfs lab-test /run && exec "$@"'
+    command = ["unshare", "--mount", "sh", "-c", script, "sh", sys.executable, "-c", code]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
+    assert done.stdout == f"('0o700', 0) ('0o700', {USER})\nFalse False\n", done.stderr
