@@ -16,6 +16,7 @@ from pathlib import Path
 import pytest
 
 from lab.audit.probe import probe
+from lab.runtime.cgroup import CONTROLLERS, available
 
 CHECKOUT = Path(__file__).parent.parent
 
@@ -42,6 +43,7 @@ FEATURES: dict[str, Callable[[], str]] = {
     "auditd": _program("auditd"),
     "ausearch": _program("ausearch"),
     "bwrap": _program("bwrap"),
+    "cgroups": lambda: ", ".join(set(CONTROLLERS) - available()) and "not all cgroup controllers are there",
     "docker": _program("dockerd"),
     "docker-cli": _program("docker"),
     "docker-py": _module("docker"),

@@ -13,6 +13,8 @@ import api_fields as api
 import pytest
 from private_labd import Labd
 
+from lab.runtime.cgroup import available
+
 pytestmark = pytest.mark.needs("root")
 CLI, RUN, STREAMS, LIFE = "test_docker_cli.py", "test_daemon_run.py", "test_daemon_streams.py", "test_daemon_life.py"
 OPTIONS, PY, HTTP = "test_daemon_options.py", "test_docker_py.py", "test_daemon_http.py"
@@ -38,11 +40,11 @@ HONOURED: dict[str, tuple[Any, str]] = {
     "Labels": ({"a": "b"}, f"{CLI}::test_ps_filters"),
     "StopSignal": ("INT", f"{OPTIONS}::test_stop_signal_and_timeout"),
     "StopTimeout": (3, f"{OPTIONS}::test_stop_signal_and_timeout"),
-    "HostConfig.Memory": (20 << 20, f"{OPTIONS}::test_limits_reach_the_runtime"),
-    "HostConfig.NanoCpus": (5 * 10**8, f"{OPTIONS}::test_limits_reach_the_runtime"),
-    "HostConfig.PidsLimit": (50, f"{OPTIONS}::test_limits_reach_the_runtime"),
+    "HostConfig.Memory": (20 << 20, f"{OPTIONS}::test_a_limit_of_memory"),
+    "HostConfig.NanoCpus": (5 * 10**8, f"{OPTIONS}::test_a_limit_of_processor_time"),
+    "HostConfig.PidsLimit": (50, f"{OPTIONS}::test_a_limit_of_processes"),
     "HostConfig.Init": (True, f"{CLI}::test_run"),
-    "HostConfig.Devices": ([{"PathOnHost": "/dev/null"}], f"{OPTIONS}::test_limits_reach_the_runtime"),
+    "HostConfig.Devices": ([{"PathOnHost": "/dev/null"}], f"{OPTIONS}::test_a_device"),
     "HostConfig.Binds": (["/etc:/x:ro"], f"{CLI}::test_run"),
     "HostConfig.ContainerIDFile": ("/run/id", f"{OPTIONS}::test_inspect_shows_what_was_asked"),
     "HostConfig.LogConfig": ({"Type": "json-file"}, f"{CLI}::test_logs"),
@@ -54,8 +56,8 @@ HONOURED: dict[str, tuple[Any, str]] = {
     "HostConfig.CapAdd": (["NET_ADMIN"], f"{RUN}::test_both_engines_build_the_same_spec"),
     "HostConfig.CapDrop": (["ALL"], f"{CLI}::test_run"),
     "HostConfig.Privileged": (True, f"{OPTIONS}::test_masked_paths"),
-    "HostConfig.ReadonlyRootfs": (True, f"{OPTIONS}::test_limits_reach_the_runtime"),
-    "HostConfig.SecurityOpt": ([PROFILE], f"{OPTIONS}::test_limits_reach_the_runtime"),
+    "HostConfig.ReadonlyRootfs": (True, f"{OPTIONS}::test_a_read_only_root"),
+    "HostConfig.SecurityOpt": ([PROFILE], f"{OPTIONS}::test_a_seccomp_profile"),
     "HostConfig.MaskedPaths": (["/etc"], f"{OPTIONS}::test_masked_paths"),
     "HostConfig.ReadonlyPaths": (["/proc/sys"], f"{OPTIONS}::test_masked_paths"),
     "Healthcheck.Test": (["NONE"], f"{OPTIONS}::test_no_healthcheck_is_no_change"),
@@ -66,10 +68,11 @@ HONOURED: dict[str, tuple[Any, str]] = {
     "HostConfig.Mounts.ReadOnly": (True, f"{OPTIONS}::test_mounts"),
     "HostConfig.Mounts.BindOptions": ({"Propagation": "rprivate"}, f"{OPTIONS}::test_mounts"),
     "HostConfig.Mounts.BindOptions.ReadOnlyForceRecursive": (True, f"{OPTIONS}::test_mounts"),
-    "HostConfig.Devices.PathOnHost": ("/dev/zero", f"{OPTIONS}::test_limits_reach_the_runtime"),
-    "HostConfig.Devices.PathInContainer": ("/dev/x", f"{OPTIONS}::test_limits_reach_the_runtime"),
-    "HostConfig.Devices.CgroupPermissions": ("rwm", f"{OPTIONS}::test_limits_reach_the_runtime"),
+    "HostConfig.Devices.PathOnHost": ("/dev/zero", f"{OPTIONS}::test_a_device"),
+    "HostConfig.Devices.PathInContainer": ("/dev/x", f"{OPTIONS}::test_a_device"),
+    "HostConfig.Devices.CgroupPermissions": ("rwm", f"{OPTIONS}::test_a_device"),
 }
+LIMITS = {"HostConfig.Memory": "memory", "HostConfig.NanoCpus": "cpu", "HostConfig.PidsLimit": "pids"}
 # Fields of which nothing, "" or [] is a mistake of its own, not a default.
 NO_EMPTY = (
     "Cmd", "Image", "HostConfig.Mounts.Type", "HostConfig.Mounts.Source", "HostConfig.Mounts.Target",
@@ -124,7 +127,8 @@ def test_create(labd: Labd, name: str, kind: str) -> None:
             assert create(labd, request_of(name, value))[0] == 201, value
     assert create(labd, request_of(name, malformed))[0] == 400
     if name in HONOURED:
-        assert create(labd, request_of(name, HONOURED[name][0])) == (201, "")
+        kept = LIMITS.get(name) in (None, *available())
+        assert create(labd, request_of(name, HONOURED[name][0]))[0] == (201 if kept else 500)
         return
     for value in api.WISHES.get(name, (wish,)):
         status, message = create(labd, request_of(name, value))

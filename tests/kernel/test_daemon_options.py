@@ -6,6 +6,7 @@ import json
 import os
 import socket
 import subprocess
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ from lab.runtime import cgroup
 from lab.store import Store
 
 pytestmark = pytest.mark.needs("root")
+LIMITS = {"memory": "MemoryLimit", "pids": "PidsLimit", "cpu": "CpuCfsQuota"}
 PROFILE = '{"defaultAction": "SCMP_ACT_ALLOW"}'
 
 
@@ -94,7 +96,8 @@ def test_the_host_image_does_not_show_the_state(new_labd: Any) -> None:
         subprocess.run(["rm", "-rf", state], check=True)
 
 
-def test_limits_reach_the_runtime(labd: Labd) -> None:
+@pytest.mark.needs("cgroups")
+def test_inspect_shows_limits(labd: Labd) -> None:
     """Limits, devices, a profile and a read-only root stand in the Spec that the runtime gets, and in inspect."""
     device = {"PathOnHost": "/dev/zero", "PathInContainer": "/dev/naught", "CgroupPermissions": "rwm"}
     host = {
@@ -112,6 +115,70 @@ def test_limits_reach_the_runtime(labd: Labd) -> None:
     plain = made(labd)
     assert Store(str(labd.state / "labd")).find(plain).spec.seccomp == "default"
     labd.request("DELETE", f"/containers/{plain}")
+
+
+@pytest.mark.needs("cgroups")
+def test_a_limit_of_processes(labd: Labd) -> None:
+    """With PidsLimit 10, fifteen processes at once are more than fork(2) gives."""
+    script = "for n in 0 1 2 3 4 5 6 7 8 9 10 11 12 13 14; do sleep 1 & done; wait"
+    assert "fork" in output(labd, "sh", "-c", script, host={"PidsLimit": 10}).lower()
+    assert output(labd, "sh", "-c", script.replace("sleep 1", "true")) == ""
+
+
+@pytest.mark.needs("cgroups")
+def test_a_limit_of_memory(labd: Labd) -> None:
+    """With 20 MiB of Memory, 200 MB end in SIGKILL, and inspect calls it OOMKilled."""
+    command = ["sh", "-c", "python3 -c 'b = bytearray(200_000_000); print(len(b))'; exit $?"]
+    container = made(labd, Cmd=command, host={"Memory": 20 << 20})
+    labd.request("POST", f"/containers/{container}/start")
+    assert labd.request("POST", f"/containers/{container}/wait")[1]["StatusCode"] == 137
+    assert inspected(labd, container)["State"]["OOMKilled"] is True
+    labd.request("DELETE", f"/containers/{container}")
+
+
+@pytest.mark.needs("cgroups")
+def test_a_limit_of_processor_time(labd: Labd) -> None:
+    """With NanoCpus of a tenth of a processor, the kernel throttles a loop."""
+    container = made(labd, Cmd=["sh", "-c", "while :; do :; done"], host={"NanoCpus": 10**8})
+    labd.request("POST", f"/containers/{container}/start")
+    group = cgroup.folders(Store(str(labd.state / "labd")).find(container).spec.cgroup, ("cpu",))[-1]
+    for _ in range(200):
+        throttled = dict(line.split() for line in Path(group, "cpu.stat").read_text().splitlines())["nr_throttled"]
+        if int(throttled):
+            break
+        time.sleep(0.05)
+    assert int(throttled)
+    labd.request("DELETE", f"/containers/{container}?force=1")
+
+
+def test_a_read_only_root(labd: Labd, small: str) -> None:
+    """ReadonlyRootfs: an image's root takes no writes, a volume and /dev/shm do."""
+    script = "for d in /tmp /dev/shm /x; do touch $d/new 2>/dev/null && echo $d; done"
+    host = {"Binds": [f"{labd.state.parent}:/x"]}
+    writable = [
+        output(labd, "/bin/sh", "-c", script, Image=small, host={**host, "ReadonlyRootfs": r}) for r in (False, True)
+    ]
+    assert [text.split() for text in writable] == [["/tmp", "/dev/shm", "/x"], ["/dev/shm", "/x"]]
+
+
+def test_a_device(labd: Labd) -> None:
+    """A device of the host's is there under the name that was asked for, and nowhere without."""
+    device = {"PathOnHost": "/dev/zero", "PathInContainer": "/dev/naught", "CgroupPermissions": "rwm"}
+    show = ("sh", "-c", "head -c 3 /dev/naught | od -An -tx1")
+    assert output(labd, *show, host={"Devices": [device]}).split() == ["00", "00", "00"]
+    assert "No such file" in output(labd, *show)
+
+
+def test_a_seccomp_profile(labd: Labd) -> None:
+    """A profile that refuses mkdir(2) is the one that holds; a malformed one is a 400."""
+    refuse_mkdir = {
+        "defaultAction": "SCMP_ACT_ALLOW",
+        "syscalls": [{"names": ["mkdir", "mkdirat"], "action": "SCMP_ACT_ERRNO", "errnoRet": 95}],
+    }
+    profile = {"SecurityOpt": [f"seccomp={json.dumps(refuse_mkdir)}"]}
+    assert "not supported" in output(labd, "mkdir", "/tmp/x", host=profile)
+    assert output(labd, "mkdir", "/tmp/x") == ""
+    assert refused(labd, HostConfig={"SecurityOpt": ["seccomp={"]})[0] == 400
 
 
 def test_mounts(labd: Labd, tmp_path: Path) -> None:
@@ -357,7 +424,13 @@ def test_nothing_to_spare(labd: Labd, small: str) -> None:
 def test_info_tells_the_limits_that_there_are(labd: Labd) -> None:
     """MemoryLimit, PidsLimit and CpuCfsQuota are what this machine's cgroups can do; seccomp is named."""
     info = labd.request("GET", "/info")[1]
-    limits = [info[name] for name in ("MemoryLimit", "PidsLimit", "CpuCfsQuota")]
-    assert limits == [name in cgroup.available() for name in ("memory", "pids", "cpu")]
-    assert info["CgroupDriver"] == ("cgroupfs" if any(limits) else "none")
+    found = {name for name, key in LIMITS.items() if info[key]}
+    assert found == cgroup.available()
+    for name, host in (("memory", {"Memory": 20 << 20}), ("pids", {"PidsLimit": 50}), ("cpu", {"NanoCpus": 10**9})):
+        status, answer = labd.request(
+            "POST", "/containers/create", {"Image": "host", "Cmd": ["true"], "HostConfig": host}
+        )
+        assert status == (201 if name in found else 500), answer
+        labd.request("DELETE", f"/containers/{answer.get('Id')}")
+    assert info["CgroupDriver"] == ("cgroupfs" if found else "none")
     assert info["SecurityOptions"] == ["name=seccomp,profile=builtin"]

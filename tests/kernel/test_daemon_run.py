@@ -182,8 +182,6 @@ def test_both_engines_build_the_same_spec(labd: Labd, tmp_path: Path) -> None:
         "--security-opt",
         "no-new-privileges",
         "--read-only",
-        "--pids-limit",
-        "50",
         "--device",
         "/dev/zero:/dev/naught",
         "--security-opt",

@@ -139,6 +139,7 @@ def test_options_are_never_ignored(labd: Labd, option: str, named: str) -> None:
     assert out(labd, "ps", "-aq") == ""
 
 
+@pytest.mark.needs("cgroups")
 def test_limits_and_a_profile(labd: Labd, tmp_path: Path) -> None:
     """docker create --read-only -m --cpus --pids-limit --device --security-opt: inspect shows them again."""
     profile = tmp_path / "profile.json"
