@@ -19,7 +19,7 @@ class Refusal:
 
     @staticmethod
     def find_spec(name: str, path: object = None, target: object = None) -> NoReturn:
-        raise ImportError(f"{name} was to be imported inside a container's root", name=name)
+        raise ImportError(f"{name} is imported too late: it would be the container's own", name=name)
 
 
 def seal() -> None:

@@ -18,7 +18,7 @@ import errno
 import os
 import time
 
-from lab.errors import MissingFeature
+from lab.errors import MissingFeature, NotRunning
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -137,12 +137,17 @@ def processes(path: str) -> list[int]:
 
 
 def freeze(path: str, frozen: bool) -> None:
-    """Stop or continue every process. Raises MissingFeature where there is no such cgroup, OSError."""
+    """Stop or continue every process.
+
+    Raises NotRunning for a container that has just ended, MissingFeature on a machine without cgroups, OSError.
+    """
     folder = folders(path, ())[0]
-    if not os.path.isdir(folder):
+    if not os.path.isdir(os.path.dirname(folder)):
         raise MissingFeature(
-            "the container has no cgroup to freeze", "mount cgroup2 on /sys/fs/cgroup, then start it again"
+            "this machine has no cgroup freezer", "mount cgroup2 on /sys/fs/cgroup, then start it again"
         )
+    if not os.path.isdir(folder):
+        raise NotRunning("the container has just ended")
     if os.path.exists(f"{folder}/cgroup.freeze"):
         _write(f"{folder}/cgroup.freeze", "1" if frozen else "0")
         _until(lambda: f"frozen {int(frozen)}" in _read(f"{folder}/cgroup.events"))

@@ -1,0 +1,181 @@
+"""Nothing outlives its engine. The tests widen each window on purpose instead of hoping to hit it."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from private_labd import Labd
+from support import CHECKOUT, Podmanish, lab_python
+
+pytestmark = pytest.mark.needs("root")
+
+PYTHON = ("/usr/bin/python3", "-ISc")
+SECONDS = 5.0
+# It clears PR_SET_PDEATHSIG, leaves its session and parent behind, and ignores what it may.
+STUBBORN = """
+import ctypes, os, signal, time
+prctl = ctypes.CDLL(None).prctl
+for _ in range(3):
+    if os.fork() == 0:
+        os.setsid()
+        if os.fork():
+            os._exit(0)
+prctl(1, 0)
+for number in set(signal.Signals) - {signal.SIGKILL, signal.SIGSTOP}:
+    signal.signal(number, signal.SIG_IGN)
+open("/mnt/ready", "a").close()
+while True:
+    time.sleep(60)
+    "MARK"
+"""
+
+
+def stubborn(mark: str) -> tuple[str, ...]:
+    """The command, to be told from others by its mark."""
+    return (*PYTHON, STUBBORN.replace("MARK", mark))
+
+
+def processes(mark: str) -> dict[int, str]:
+    """pid and name of the processes with this mark in their arguments, zombies apart."""
+    found = {}
+    for folder in Path("/proc").glob("[0-9]*"):
+        try:
+            if mark.encode() in (folder / "cmdline").read_bytes() and int(folder.name) != os.getpid():
+                found[int(folder.name)] = (folder / "comm").read_text().strip()
+        except OSError:
+            continue
+    return found
+
+
+def await_(condition: Callable[[], bool]) -> bool:
+    """Whether it holds within SECONDS."""
+    end = time.monotonic() + SECONDS
+    while not (held := condition()) and time.monotonic() < end:
+        time.sleep(0.01)
+    return held
+
+
+def children(pid: int) -> list[int]:
+    return [int(word) for word in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+
+
+@pytest.mark.parametrize("options", [[], ["--init"], ["--privileged"], ["--user", "1000"], ["-t"]], ids=" ".join)
+def test_kill_9_of_podmanish(podmanish: Podmanish, tmp_path: Path, options: list[str]) -> None:
+    """The container's pid namespace lies in the lifeline's, and the lifeline dies with the engine."""
+    mark, volume = f"survivor-{os.urandom(8).hex()}", tmp_path / "volume"
+    volume.mkdir(mode=0o777)
+    volume.chmod(0o777)
+    run = podmanish.start("run", "--rm", *options, "-v", f"{volume}:/mnt", "host", *stubborn(mark))
+    assert await_(lambda: (volume / "ready").exists())
+    assert len(processes(mark)) > 4
+    run.kill()
+    run.communicate()
+    assert await_(lambda: not processes(mark)), processes(mark)
+
+
+@pytest.mark.parametrize("victim", ["monitor", "lifeline"])
+def test_kill_9_of_what_stands_behind_a_detached_container(podmanish: Podmanish, tmp_path: Path, victim: str) -> None:
+    """The monitor of `run -d`, or the lifeline below it: the container goes with either, and ps says so."""
+    mark = f"survivor-{os.urandom(8).hex()}"
+    podmanish.output("run", "-d", "--name", "box", "-v", f"{tmp_path}:/mnt", "host", *stubborn(mark))
+    assert await_(lambda: (tmp_path / "ready").exists())
+    lifeline = next(pid for pid, name in processes(mark).items() if name == "lifeline")
+    monitor = int(Path(f"/proc/{lifeline}/stat").read_text().rpartition(")")[2].split()[1])
+    os.kill(monitor if victim == "monitor" else lifeline, signal.SIGKILL)
+    assert await_(lambda: not processes(mark)), processes(mark)
+    assert await_(lambda: "Exited" in podmanish.output("ps", "-a"))
+    podmanish.output("rm", "box")
+
+
+@pytest.mark.parametrize("victim", ["labd", "spawner", "both"])
+def test_kill_9_of_the_daemon(new_labd: Callable[..., Labd], tmp_path: Path, victim: str) -> None:
+    """labd's spawner is the first process of a pid namespace: the kernel ends it with all that is in it."""
+    daemon, mark = new_labd("d"), f"survivor-{os.urandom(8).hex()}"
+    daemon.dockerish("run", "-d", "--name", "box", "-v", f"{tmp_path}:/mnt", "host", *stubborn(mark))
+    assert await_(lambda: (tmp_path / "ready").exists())
+    victims = {"labd": [daemon.pid], "spawner": [daemon.spawner], "both": [daemon.spawner, daemon.pid]}[victim]
+    for pid in victims:
+        os.kill(pid, signal.SIGKILL)
+    assert await_(lambda: not processes(mark)), processes(mark)
+
+
+def test_kill_9_of_an_ordinary_users_podmanish(rootless: Podmanish) -> None:
+    """The lifeline's pid namespace then belongs to the container's user namespace; all else is the same."""
+    mark = f"survivor-{os.urandom(8).hex()}"
+    loud = STUBBORN.replace('open("/mnt/ready", "a").close()', 'print("ready", flush=True)').replace("MARK", mark)
+    run = rootless.start("run", "--rm", "host", *PYTHON, loud)
+    assert run.stdout and run.stdout.readline() == b"ready\n"
+    lifeline = next(pid for pid, name in processes(mark).items() if name == "lifeline")
+    engine = int(Path(f"/proc/{lifeline}/stat").read_text().rpartition(")")[2].split()[1])
+    os.kill(engine, signal.SIGKILL)
+    run.communicate()
+    assert await_(lambda: not processes(mark)), processes(mark)
+
+
+# Between the engine's word and PR_SET_PDEATHSIG, the child belongs to nobody if the engine dies.
+WINDOW = """
+import os, sys, time
+from lab import runtime
+from lab.runtime import lifeline, process
+from lab.spec import Mount, Spec
+honest = process.die_with_parent
+place = "/mnt" if sys.argv[3] == "container" else sys.argv[1]
+def late(pipe):
+    open(place + "/window", "a").close()
+    time.sleep(0.5)
+    honest(pipe)
+if sys.argv[3] == "container":
+    process.die_with_parent = late
+else:
+    lifeline.die_with_parent = late
+spec = Spec(args=["touch", "/mnt/ran"], mounts=[Mount(sys.argv[1], "/mnt")], env={"PATH": "/usr/bin"})
+runtime.spawn(spec, lifeline=sys.argv[2] == "lifeline")
+time.sleep(60)
+"""
+
+
+@pytest.mark.parametrize(
+    ("above", "where"), [("none", "container"), ("lifeline", "container"), ("lifeline", "lifeline")]
+)
+def test_the_engine_dies_while_its_child_prepares_for_that(tmp_path: Path, above: str, where: str) -> None:
+    """A child that sets PR_SET_PDEATHSIG too late sees that the engine's pipe has hung up, and does not exec."""
+    code = f"import sys; sys.path.insert(0, {str(CHECKOUT)!r})\n{WINDOW}"
+    tmp_path.chmod(0o777)
+    engine = subprocess.Popen([sys.executable, "-ISc", code, str(tmp_path), above, where], stdin=subprocess.DEVNULL)
+    assert await_(lambda: (tmp_path / "window").exists())
+    time.sleep(0.1)  # the word to go is in the pipe by now
+    engine.kill()
+    engine.wait()
+    time.sleep(1)
+    assert not (tmp_path / "ran").exists()
+    assert processes(str(tmp_path)) == {}
+
+
+ORPHAN = """
+import os, sys
+from lab.spec import Spec
+from lab.store import Store, new_id
+config = {"image": "host", "spec": Spec(args=["sleep"]).to_dict(), "rm": False, "label": []}
+container = Store(sys.argv[1]).create(new_id(), "orphan", config)
+null = [(os.POSIX_SPAWN_OPEN, fd, "/dev/null", os.O_RDWR, 0) for fd in (0, 1, 2)]
+pid = os.posix_spawn("/bin/sleep", ["sleep", "300"], {}, file_actions=null)
+container.started(pid, os.getpid())
+print(pid)
+"""
+
+
+def test_a_container_without_a_monitor_is_not_forgotten(podmanish: Podmanish) -> None:
+    """Where one has outlived its monitor nevertheless, ps shows it as running, rm refuses, and rm -f ends it."""
+    pid = int(lab_python(ORPHAN, f"{podmanish.root}/podmanish"))
+    assert "Up " in podmanish.output("ps")
+    refused = podmanish("rm", "orphan")
+    assert (refused.returncode, b"is running" in refused.stderr) == (125, True)
+    podmanish.output("rm", "-f", "orphan")
+    assert start_time(pid) == 0
