@@ -14,6 +14,8 @@ import pytest
 from private_labd import Labd
 from support import CHECKOUT, Podmanish, lab_python
 
+from lab.store import start_time
+
 pytestmark = pytest.mark.needs("root")
 
 PYTHON = ("/usr/bin/python3", "-ISc")
