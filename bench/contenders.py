@@ -26,8 +26,7 @@ from pathlib import Path
 
 from lab import syscalls
 from lab.runtime.rootfs import PRIVATE
-from lab.spec import MASKED_PATHS, READONLY_PATHS
-from lab.spec import DEFAULT_CAPABILITIES, DEFAULT_PATH
+from lab.spec import DEFAULT_CAPABILITIES, DEFAULT_PATH, MASKED_PATHS, READONLY_PATHS
 
 CHECKOUT = Path(__file__).parent.parent
 SCRIPTS = CHECKOUT / ".venv/bin"
