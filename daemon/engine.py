@@ -72,9 +72,12 @@ class Engine:
             "body": body.model_dump(),
         }  # fmt: skip
         record = self.store.create(container_id, name.removeprefix("/") or random_name(container_id), config)
-        if layer:
-            for part in ("upper", "work"):
+        try:
+            for part in ("upper", "work") if layer else ():
                 Path(layer, part).mkdir(parents=True)
+        except OSError:  # the disk is full
+            self.store.remove(record)
+            raise
         container = self.containers[container_id] = Container(self, record)
         container.event("create")
         return container

@@ -9,11 +9,11 @@ from lab.errors import InvalidArgument
 
 def signal_number(name: str) -> int:
     """SIGKILL, KILL, kill or 9. Raises InvalidArgument."""
-    if name.isascii() and name.isdigit() and 0 < int(name[:4]) < signal.NSIG:
+    if name.isascii() and name.isdigit() and len(name) < 10 and 0 < int(name) < signal.NSIG:
         return int(name)
     text = name.upper()
     wanted = text if text.startswith("SIG") else f"SIG{text}"
-    if wanted.startswith("SIGRTMIN+") and wanted[9:].isdigit() and int(wanted[9:]) <= 30:
+    if wanted.startswith("SIGRTMIN+") and wanted[9:] in map(str, range(31)):
         return signal.SIGRTMIN + int(wanted[9:])
     for member in signal.Signals:
         if member.name == wanted:
