@@ -10,6 +10,7 @@ import time
 from lab import logs, runargs, syscalls
 from lab.errors import InvalidArgument, LabError
 from lab.fork import open_process
+from lab.table import show_table
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -56,11 +57,10 @@ def ps(engine: Forker, argv: Sequence[str]) -> int:
         for container in shown:
             print(container.id[:length])
         return 0
-    rows = [("CONTAINER ID", "IMAGE", "COMMAND", "CREATED", "STATUS", "NAMES")]
-    rows += [_row(container, length) for container in shown]
-    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
-    for row in rows:
-        print("   ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
+    show_table(
+        ("CONTAINER ID", "IMAGE", "COMMAND", "CREATED", "STATUS", "NAMES"),
+        [_row(container, length) for container in shown],
+    )
     return 0
 
 
@@ -126,13 +126,15 @@ def _is_running(container: Container) -> bool:
 def _print_lines(lines: Sequence[logs.Line], timestamps: bool) -> None:
     """A write(2) for all that go to the same stream in a row."""
     parts: list[bytes] = []
-    target = logs.STDOUT
+    target, stamped, stamp = logs.STDOUT, -1, b""
     for moment, stream, data, begins in lines:
         if stream != target:
             _write_all(target, b"".join(parts))
             target, parts = stream, []
         if timestamps and begins:
-            parts.append(f"{_rfc3339(moment)} ".encode())
+            if moment != stamped:  # the lines of one write have one time
+                stamped, stamp = moment, f"{_rfc3339(moment)} ".encode()
+            parts.append(stamp)
         parts.append(data)
     _write_all(target, b"".join(parts))
 
