@@ -15,6 +15,7 @@ from client.cli import carry
 from lab import runargs
 from lab.errors import InvalidArgument, LabError
 from lab.runargs import FLAG, Command, Option, RunOptions
+from lab.table import show_table
 
 START = Command(
     "start",
@@ -78,7 +79,7 @@ def ps(api: Api, argv: Sequence[str]) -> int:
         for row in found:
             print(row["Id"][:length])
         return 0
-    _table(
+    show_table(
         ("CONTAINER ID", "IMAGE", "COMMAND", "CREATED", "STATUS", "NAMES"),
         [_ps_row(row, length) for row in found],
     )
@@ -106,12 +107,6 @@ def _ago(moment: int) -> str:
         if seconds >= length:
             return f"{seconds // length} {unit}{'s' if seconds >= 2 * length else ''}"
     return f"{seconds} second{'s' if seconds != 1 else ''}"
-
-
-def _table(head: tuple[str, ...], rows: list[tuple[str, ...]]) -> None:
-    widths = [max(len(row[column]) for row in [head, *rows]) for column in range(len(head))]
-    for row in [head, *rows]:
-        print("   ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
 
 
 def logs(api: Api, argv: Sequence[str]) -> int:

@@ -23,8 +23,9 @@ from daemon.hijack import HijackProtocol
 from lab.errors import LabError, NotAllowed
 from lab.paths import SOCKET, STATE
 
+log = logging.getLogger("labd")
 UNSET = 2**32 - 1
-GRACE_SECONDS = 3  # for answers under way, after the containers have ended
+GRACE_SECONDS = 2  # for answers under way, after the containers have ended
 
 
 class Server(uvicorn.Server):
@@ -33,6 +34,10 @@ class Server(uvicorn.Server):
     def __init__(self, config: uvicorn.Config, engine: Engine) -> None:
         super().__init__(config)
         self.engine = engine
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        asyncio.get_running_loop().add_signal_handler(signal.SIGUSR1, log_tasks)
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         await self.engine.end_containers()
@@ -56,6 +61,15 @@ def main(argv: Sequence[str] | None = None) -> int:
     finally:
         listener.close()
     return 0
+
+
+def log_tasks() -> None:
+    """SIGUSR1: what the daemon is at, as dockerd tells of its goroutines."""
+    for task in asyncio.all_tasks():
+        frames = task.get_stack(limit=1)
+        where = f"{Path(frames[-1].f_code.co_filename).name}:{frames[-1].f_lineno}" if frames else "about to start"
+        log.info("task %s at %s", getattr(task.get_coro(), "__qualname__", task.get_name()), where)
+    log.info("tasks: %d", len(asyncio.all_tasks()))
 
 
 def _server(engine: Engine) -> Server:

@@ -2,18 +2,30 @@
 
 from __future__ import annotations
 
+import asyncio
+import errno
 import json
 import logging
+from collections.abc import AsyncGenerator
+from contextlib import AsyncExitStack
 from typing import Any
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
-from starlette.responses import Response
+from starlette.responses import Response, StreamingResponse
+from starlette.types import Message, Receive, Scope, Send
 
-from lab.errors import LabError
+from lab.errors import LabError, NoSpace
 
 log = logging.getLogger("labd")
+LACKS = {
+    errno.ENOSPC: "make room on the disk of labd's state directory",
+    errno.EDQUOT: "raise the quota on labd's state directory",
+    errno.EROFS: "remount the disk of labd's state directory for writing",
+    errno.EMFILE: "raise LimitNOFILE of labd's service",
+    errno.ENFILE: "raise fs.file-max; sysctl(8)",
+}
 
 
 class Json(Response):
@@ -23,6 +35,29 @@ class Json(Response):
 
     def __init__(self, content: Any, status_code: int = 200, headers: dict[str, str] | None = None) -> None:
         super().__init__(json.dumps(content).encode() + b"\n", status_code, headers)
+
+
+class Streamed(StreamingResponse):
+    """A body that comes bit by bit. Its source is closed however this ends: the client may leave before the first."""
+
+    def __init__(
+        self,
+        source: AsyncGenerator[bytes, None],
+        media_type: str = "application/json",
+        headers: dict[str, str] | None = None,
+        held: AsyncExitStack | None = None,
+    ) -> None:
+        super().__init__(source, headers=headers, media_type=media_type)
+        self.held = held or AsyncExitStack()
+        self.held.push_async_callback(source.aclose)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        async def send_in_turn(message: Message) -> None:
+            await send(message)
+            await asyncio.sleep(0)  # else a source that is never short of data lets nobody else have a turn
+
+        async with self.held:
+            await super().__call__(scope, receive, send_in_turn)
 
 
 def error_response(status: int, message: str, **more: int) -> Response:
@@ -35,6 +70,16 @@ async def _lab_error(_: Request, error: Exception) -> Response:
     assert isinstance(error, LabError)
     text = f"{error.message} ({error.hint})" if error.hint else error.message
     return error_response(error.http_status, text, exitCode=error.exit_code)
+
+
+async def _os_error(request: Request, error: Exception) -> Response:
+    """What the machine lacks is no bug of labd's."""
+    assert isinstance(error, OSError)
+    if error.errno not in LACKS:
+        return await _bug(request, error)
+    lack = NoSpace if error.errno in (errno.ENOSPC, errno.EDQUOT) else LabError
+    where = f" ({error.filename})" if error.filename else ""
+    return await _lab_error(request, lack(f"labd cannot go on: {error.strerror}{where}", LACKS[error.errno]))
 
 
 async def _http_error(_: Request, error: Exception) -> Response:
@@ -57,6 +102,7 @@ async def _bug(_: Request, error: Exception) -> Response:
 def install(app: FastAPI) -> None:
     """Register the handlers."""
     app.add_exception_handler(LabError, _lab_error)
+    app.add_exception_handler(OSError, _os_error)
     app.add_exception_handler(HTTPException, _http_error)
     app.add_exception_handler(RequestValidationError, _invalid)
     app.add_exception_handler(Exception, _bug)

@@ -5,10 +5,10 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import struct
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
 
-from daemon.hijack import Connection
-from daemon.streams import STDERR, STDOUT, Input, Output
+from daemon.hijack import Connection, hung_up
+from daemon.streams import DRAIN_SECONDS, STDERR, STDOUT, Input, Output
 from lab.errors import InvalidArgument
 
 FRAME = struct.Struct(">B3xI")
@@ -107,39 +107,54 @@ class Session:
     ) -> None:
         self.client, self.output, self.incoming = client, output, incoming
         self.close_stdin, self.keys, self.before, self.live = close_stdin, keys, before, live
+        self._target: Input | None = None
+
+    @contextlib.contextmanager
+    def listening(self) -> Iterator[None]:
+        """What the process writes is kept for the client from here on; a client that goes holds nothing up."""
+        if self.live:
+            self.output.listeners.add(self.client)
+        try:
+            yield
+        finally:
+            self.output.listeners.discard(self.client)
+            self.client.leave()
 
     async def serve(self, connection: Connection) -> None:
         """Returns when the process's output has ended, the client has gone, or the detach keys came."""
         reader, writer = connection
-        await self.before(writer)
         if not self.live:
+            await self.before(writer)
             return
-        self.client.connect(writer)
+        gone = asyncio.create_task(hung_up(connection))
         feeding = asyncio.create_task(self._feed(reader))
         finished = asyncio.create_task(self.output.finished.wait())
         try:
-            await asyncio.wait({feeding, finished}, return_when=asyncio.FIRST_COMPLETED)
-            if not finished.done() and not feeding.result():
-                await finished
+            await self.before(writer)
+            self.client.connect(writer)
+            await asyncio.wait({feeding, finished, gone}, return_when=asyncio.FIRST_COMPLETED)
+            if feeding.done() and not feeding.result():
+                await asyncio.wait({finished, gone}, return_when=asyncio.FIRST_COMPLETED)
         finally:
-            for task in (feeding, finished):
+            if not finished.done():  # the process reads on: what the client sent before it left is still for it
+                await asyncio.wait({feeding}, timeout=DRAIN_SECONDS)
+            for task in (feeding, finished, gone):
                 task.cancel()
-            with contextlib.suppress(asyncio.CancelledError, ConnectionError):
-                await feeding
-            self.output.listeners.discard(self.client)
-            self.client.leave()
+            await asyncio.gather(feeding, finished, gone, return_exceptions=True)
 
     async def _feed(self, reader: asyncio.StreamReader) -> bool:
-        """Carry the client's bytes in; True if it wishes to detach or has gone."""
+        """Carry the client's bytes in; True if it wishes to detach."""
         target = await self.incoming() if self.incoming else None
-        while data := await reader.read(1 << 16):
-            detach = False
-            if self.keys:
-                data, detach = self.keys.feed(data)
-            if target:
-                await target.write(data)
-            if detach:
-                return True
-        if target and self.close_stdin:
-            target.close()
-        return False
+        detach = False
+        try:
+            while not detach and (data := await reader.read(1 << 16)):
+                if self.keys:
+                    data, detach = self.keys.feed(data)
+                if target:
+                    await target.write(data)
+        except ConnectionError:
+            pass  # the client has gone, which is an end of file, too
+        finally:
+            if target and self.close_stdin and not detach and not self.output.finished.is_set():
+                target.close()
+        return detach

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
+import logging
 import signal
 from typing import TYPE_CHECKING, Any
 
@@ -15,7 +17,7 @@ from daemon.process import Run
 from daemon.signals import signal_number
 from daemon.streams import Pulse
 from lab.damage import DAMAGED
-from lab.errors import Conflict, LabError, NoSuchContainer, NotRunning, StillRunning
+from lab.errors import Conflict, LabError, NoSpace, NoSuchContainer, NotRunning, StillRunning
 from lab.runtime import cgroup
 from lab.spec import Spec
 from lab.store import UNKNOWN, is_alive
@@ -24,6 +26,7 @@ from lab.store import Container as Record
 if TYPE_CHECKING:
     from daemon.engine import Engine
 
+log = logging.getLogger("labd")
 STOP_SECONDS = 10
 
 
@@ -41,6 +44,7 @@ class Container:
         self._next_exit: asyncio.Future[int] = asyncio.get_running_loop().create_future()
         self._changing = asyncio.Lock()
         self._supervisor: asyncio.Task[None] | None = None
+        self._restarting = 0  # requests under way
 
     @property
     def id(self) -> str:
@@ -72,13 +76,8 @@ class Container:
 
     def event(self, action: str, **attributes: str) -> None:
         """Tell those who follow the daemon's events."""
-        labels = {key: str(value) for key, value in self.body["Labels"].items()}
-        self.engine.events.add(
-            "container",
-            action,
-            self.id,
-            **{**labels, "image": self.record.config["image"], "name": self.name, **attributes},
-        )
+        known = {"image": self.record.config["image"], "name": self.name, **attributes}
+        self.engine.events.add("container", action, self.id, known, self.body["Labels"])
 
     def require_running(self) -> None:
         """Raises NotRunning."""
@@ -98,15 +97,18 @@ class Container:
             try:
                 await self._spawn(loginuid)
             except LabError as error:
-                self.record.save_state(exit_code=error.exit_code, error=error.message)
+                self.run.output.abandon()
                 self.run = Run()
-                if self.body["HostConfig"]["AutoRemove"]:
-                    self._remove(error.exit_code)
+                if not self.removed.done():
+                    self._save(exit_code=error.exit_code, error=error.message)
+                    if self.body["HostConfig"]["AutoRemove"]:
+                        self._remove(error.exit_code)
                 raise
             return True
 
     async def _spawn(self, loginuid: int | None) -> None:
         run = self.run
+        self._save_or_refuse(error="")
         run.output.on_record = self.log_grew.beat
         self.spec.cgroup = cgroup.path(self.id, self.spec)
         process = await run.start(
@@ -120,8 +122,12 @@ class Container:
         size = self.body["HostConfig"]["ConsoleSize"]
         if self.spec.tty and len(size) == 2 and all(size):
             run.resize(*size)
-        self.record.started(process.pid, self.engine.link.pid, self.spec.cgroup)
-        self.record.save_state(error="")
+        try:
+            self.record.started(process.pid, self.engine.link.pid, self.spec.cgroup)
+        except OSError as error:  # a daemon that is killed could not tell the next one of it
+            process.kill(signal.SIGKILL)
+            await self._supervise(run)
+            raise _not_recorded(error) from None
         self.event("start")
         self._supervisor = asyncio.create_task(self._supervise(run))
 
@@ -129,15 +135,37 @@ class Container:
         code = await run.finish()
         if self.paused:
             self.paused = False
-        self.record.exited(code, run.oom_killed)
+        try:
+            self._record_end(code, run.oom_killed)
+        finally:  # whatever the disk says: who waits must hear
+            self.run = Run()
+            self.event("die", exitCode=str(code))
+            waiting, self._next_exit = self._next_exit, asyncio.get_running_loop().create_future()
+            waiting.set_result(code)
+            if self.body["HostConfig"]["AutoRemove"] and not self._restarting:
+                self._remove(code)
+
+    def _record_end(self, code: int, oom_killed: bool) -> None:
+        try:
+            self.record.exited(code, oom_killed)
+        except OSError as error:
+            log.error("the end of container %s (exit code %d) cannot be recorded: %s", self.id, code, error.strerror)
         if code == UNKNOWN and not is_alive(self.record.state["monitor"], self.record.state["monitor_start_time"]):
-            self.record.save_state(error="how it ended is unknown: the daemon's spawner was killed")
-        self.run = Run()
-        self.event("die", exitCode=str(code))
-        waiting, self._next_exit = self._next_exit, asyncio.get_running_loop().create_future()
-        waiting.set_result(code)
-        if self.body["HostConfig"]["AutoRemove"]:
-            self._remove(code)
+            self._save(error="how it ended is unknown: the daemon's spawner was killed")
+
+    def _save(self, **changes: Any) -> None:
+        """Into the state; what the disk has no room for is at least known until the daemon ends."""
+        try:
+            self.record.save_state(**changes)
+        except OSError as error:
+            log.error("the state of container %s cannot be written: %s", self.id, error.strerror)
+
+    def _save_or_refuse(self, **changes: Any) -> None:
+        """As _save(), but raises NoSpace, LabError: before a start, of which the disk must know."""
+        try:
+            self.record.save_state(**changes)
+        except OSError as error:
+            raise _not_recorded(error) from None
 
     def waiter(self, condition: str) -> asyncio.Future[int]:
         """A future of the exit code: for "not-running", "next-exit" or "removed"."""
@@ -188,9 +216,13 @@ class Container:
         return signal_number(self.body["StopSignal"] or "TERM")
 
     async def restart(self, seconds: float | None, number: int | None, loginuid: int | None) -> None:
-        """stop() and start(). Raises what start() raises."""
-        await self.stop(seconds, number)
-        await self.start(loginuid)
+        """stop() and start(), between which AutoRemove rests. Raises what start() raises."""
+        self._restarting += 1
+        try:
+            await self.stop(seconds, number)
+            await self.start(loginuid)
+        finally:
+            self._restarting -= 1
         self.event("restart")
 
     async def pause(self) -> None:
@@ -249,3 +281,10 @@ class Container:
         """Raises Conflict for one whose record is damaged: it can be looked at and removed."""
         if self.status == "dead":
             raise Conflict(f"container {self.name} is damaged: {self.record.state['error']}", "remove it")
+
+
+def _not_recorded(error: OSError) -> LabError:
+    kind = NoSpace if error.errno in (errno.ENOSPC, errno.EDQUOT) else LabError
+    return kind(
+        f"the container's start cannot be recorded: {error.strerror}", "make room on the disk of labd's state directory"
+    )

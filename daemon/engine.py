@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import fcntl
 import os
+import select
 import signal
 from pathlib import Path
 
@@ -21,10 +23,12 @@ from lab import files
 from lab.assemble import assemble
 from lab.errors import Conflict, InvalidArgument, NoSuchContainer, NoSuchExec
 from lab.images import Images
-from lab.store import Store, new_id
+from lab.runtime import cgroup
+from lab.store import Container as Record
+from lab.store import Store, is_alive, new_id
 
 SHUTDOWN_SECONDS = 5
-SPAWNER_SECONDS = 10
+SPAWNER_SECONDS = SURVIVOR_SECONDS = 10
 
 
 class Engine:
@@ -47,7 +51,10 @@ class Engine:
         self.link.start()
         self.images.sweep()
         self.store.sweep()
+        cgroup.sweep()
         for record in self.store.list():
+            if record.status == "running":
+                end_survivor(record)
             container = Container(self, checked(record))
             self.containers[container.id] = container
             if container.body["HostConfig"]["AutoRemove"]:
@@ -110,6 +117,18 @@ class Engine:
         for exec_id in [key for key, value in self.execs.items() if value.container is container]:
             del self.execs[exec_id]
         self.store.remove(container.record)
+
+
+def end_survivor(record: Record) -> None:
+    """Wait for the end of a container whose spawner has died: the kernel may be about to kill it still."""
+    pid = record.state.get("pid", 0)
+    with contextlib.suppress(ProcessLookupError):
+        pidfd = os.pidfd_open(pid)
+        if is_alive(pid, record.state["start_time"]):
+            signal.pidfd_send_signal(pidfd, signal.SIGKILL)
+            select.select([pidfd], [], [], SURVIVOR_SECONDS)
+        os.close(pidfd)
+    record.reload()
 
 
 def lock(path: Path) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import re
 
 from starlette.exceptions import HTTPException
@@ -11,8 +12,9 @@ from daemon.answers import error_response
 
 API_VERSION, OLDEST_API = (1, 44), (1, 24)
 BODY_LIMIT = 8 << 20  # of JSON; a command line of Linux is at most 2 MiB (MAX_ARG_STRLEN, execve(2))
-STREAMED = re.compile(r"/(images/(create|load)|build|containers/[^/]+/archive)")  # tars, which are never held in memory
+TARS = re.compile(r"(/v[\d.]+)?/(images/(create|load)|build|containers/[^/]+/archive)")  # never held in memory
 VERSION = re.compile(r"/v(\d{1,4})\.(\d{1,4})(/.*)")
+log = logging.getLogger("labd")
 
 
 class Front:
@@ -25,14 +27,33 @@ class Front:
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
+        if log.isEnabledFor(logging.DEBUG):
+            send = _logged(scope, send)
         try:
             scope["api_version"] = _strip_version(scope)
-            if not STREAMED.match(scope["path"]):
+            if not TARS.match(scope["path"]):
                 receive = _limited(scope, receive)
         except HTTPException as error:
             await error_response(error.status_code, error.detail)(scope, receive, send)
             return
         await self.app(scope, receive, send)
+
+
+def _logged(scope: Scope, send: Send) -> Send:
+    line = request_line(scope)
+
+    async def logged(message: Message) -> None:
+        if message["type"] == "http.response.start":
+            log.debug("%s %d", line, message["status"])
+        await send(message)
+
+    return logged
+
+
+def request_line(scope: Scope) -> str:
+    """Method and path as they came: what is quoted with percent signs cannot break a line of the log."""
+    path: bytes = scope["raw_path"]
+    return f"{scope['method']} {path.decode('ascii', 'backslashreplace')}"
 
 
 def _strip_version(scope: Scope) -> tuple[int, int]:

@@ -5,8 +5,10 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import os
+import signal
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -37,6 +39,7 @@ class Archiver:
         container.require_sound()
         where = ["stopped", container.engine.store.root, container.id]
         self._fds: tuple[int, ...] = ()
+        self._pidfd = -1
         if container.running and container.run.process:
             self._fds = (container.run.process.pidfd,)
             where = ["running", str(self._fds[0])]
@@ -48,13 +51,18 @@ class Archiver:
             *self._command, stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE, pass_fds=self._fds,
             limit=LONGEST_ANSWER,
         )  # fmt: skip
+        # Not Process.kill(): that reaps a process that has just ended, and asyncio's own waiting for it then complains.
+        with contextlib.suppress(ProcessLookupError):
+            self._pidfd = os.pidfd_open(self.process.pid)
         assert self.process.stdin and self.process.stdout
         self._in, self._out = self.process.stdin, self.process.stdout
         return self
 
     async def __aexit__(self, *error: object) -> None:
-        with contextlib.suppress(ProcessLookupError):
-            self.process.kill()
+        if self._pidfd >= 0:
+            with contextlib.suppress(ProcessLookupError):
+                signal.pidfd_send_signal(self._pidfd, signal.SIGKILL)
+            os.close(self._pidfd)
         await self.process.wait()
 
     async def feed(self, request: Request) -> None:
@@ -78,7 +86,7 @@ class Archiver:
         kinds: dict[int, type[LabError]] = {404: NotFound, 400: InvalidArgument}
         raise kinds.get(found["status"], LabError)(found["message"])
 
-    async def rest(self) -> AsyncIterator[bytes]:
+    async def rest(self) -> AsyncGenerator[bytes, None]:
         """What follows that line."""
         while chunk := await self._out.read(CHUNK):
             yield chunk

@@ -9,7 +9,10 @@ StreamWriter. Only `.app`, `.conn` and `.transport` of uvicorn's class are touch
 from __future__ import annotations
 
 import asyncio
+import logging
+import select
 from collections.abc import Awaitable, Callable
+from contextlib import AbstractContextManager
 from typing import Any
 
 import h11
@@ -18,14 +21,23 @@ from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
+from daemon.front import TARS, request_line
+
 HEAD_TIMEOUT = 8.0  # seconds for a request's head, from the first byte that is owed
+BODY_TIMEOUT = 8.0  # seconds without a byte of a request's body, once it has begun
+TAR_TIMEOUT = 60.0  # of a tar's, whose sender may have to wait for a slow disk
+LATE = (
+    b"HTTP/1.1 408 Request Timeout\r\nContent-Type: application/json\r\nConnection: close\r\nContent-Length: 49\r\n\r\n"
+    b'{"message": "the request\'s body stopped coming"}\n'
+)
 STREAM_BUFFER = 1 << 16
 
+log = logging.getLogger("labd")
 Connection = tuple[asyncio.StreamReader, asyncio.StreamWriter]
 
 
 class HijackProtocol(H11Protocol):
-    """HTTP/1.1 that can be left, and that does not wait for ever for the head of a request."""
+    """HTTP/1.1 that can be left, and that does not wait for ever for the rest of a request."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -33,6 +45,7 @@ class HijackProtocol(H11Protocol):
         self.app = self._run
         self._half_closed = False
         self._head_timer: asyncio.TimerHandle | None = None
+        self._body_timer: asyncio.TimerHandle | None = None
 
     async def _run(self, scope: Scope, receive: Receive, send: Send) -> None:
         scope["extensions"] = {"hijack": self._take_over}
@@ -50,6 +63,7 @@ class HijackProtocol(H11Protocol):
             self._head_arrived()
         elif self._head_timer is None and self.conn.trailing_data[0]:
             self._expect_head()
+        self._expect_body()
 
     def _expect_head(self) -> None:
         self._head_timer = self.loop.call_later(HEAD_TIMEOUT, self.transport.close)
@@ -58,6 +72,24 @@ class HijackProtocol(H11Protocol):
         if self._head_timer:
             self._head_timer.cancel()
             self._head_timer = None
+
+    def _expect_body(self) -> None:
+        """From each piece to the next."""
+        if self._body_timer:
+            self._body_timer.cancel()
+            self._body_timer = None
+        if self.conn.their_state is h11.SEND_BODY:
+            seconds = TAR_TIMEOUT if TARS.match(self.scope["path"]) else BODY_TIMEOUT
+            self._body_timer = self.loop.call_later(seconds, self._body_is_late)
+
+    def _body_is_late(self) -> None:
+        if self.flow.read_paused:  # it is we who do not read: what came is still being worked on
+            self._expect_body()
+        elif self.cycle.response_started:
+            self.transport.abort()
+        else:
+            self.transport.write(LATE)
+            self.transport.close()
 
     def _should_upgrade(self) -> bool:
         return False  # `Upgrade: tcp` is the application's business, and there are no WebSockets here
@@ -80,17 +112,22 @@ class HijackProtocol(H11Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._head_arrived()
+        if self._body_timer:
+            self._body_timer.cancel()
         super().connection_lost(exc)
 
     def _take_over(self) -> Connection:
         reader = asyncio.StreamReader(limit=STREAM_BUFFER, loop=self.loop)
         protocol = asyncio.StreamReaderProtocol(reader, loop=self.loop)
+        gone = self.transport.is_closing()
         self.transport.set_protocol(protocol)
         protocol.connection_made(self.transport)
         early, _ = self.conn.trailing_data
         if early:
             reader.feed_data(early)
-        if self._half_closed:
+        if gone:
+            protocol.connection_lost(None)  # asyncio told HTTP's protocol of the client's end, and tells it once
+        elif self._half_closed:
             reader.feed_eof()
         self.connection_lost(ConnectionAbortedError("taken over"))
         self.transport.resume_reading()
@@ -100,25 +137,52 @@ class HijackProtocol(H11Protocol):
 class HijackedResponse(Response):
     """A response that leaves HTTP: writes its own head, then hands the connection to `serve`.
 
-    With `Upgrade` in the request the head is a 101, else a 200, as dockerd does for old clients.
+    With `Upgrade` in the request the head is a 101, else a 200, as dockerd does for old clients. `listening` is
+    entered before the head goes out, so that nothing that comes after it is missed, and left however this ends.
     """
 
-    def __init__(self, media_type: str, serve: Callable[[Connection], Awaitable[None]]) -> None:
+    def __init__(
+        self,
+        media_type: str,
+        serve: Callable[[Connection], Awaitable[None]],
+        listening: AbstractContextManager[None],
+    ) -> None:
         super().__init__(media_type=media_type)
-        self.serve = serve
+        self.serve, self.listening = serve, listening
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         upgrade = Request(scope).headers.get("upgrade")
         reader, writer = scope["extensions"]["hijack"]()
         status = "101 UPGRADED" if upgrade else "200 OK"
+        log.debug("%s %s", request_line(scope), status[:3])
         more = f"Connection: Upgrade\r\nUpgrade: {upgrade}\r\n" if upgrade else ""
-        writer.write(f"HTTP/1.1 {status}\r\nContent-Type: {self.media_type}\r\n{more}\r\n".encode("latin-1"))
+        head = f"HTTP/1.1 {status}\r\nContent-Type: {self.media_type}\r\n{more}\r\n".encode("latin-1")
         try:
-            await self.serve((reader, writer))
+            with self.listening:
+                writer.write(head)
+                await self.serve((reader, writer))
         except ConnectionError:
             pass  # the client left
         finally:
             await _close(reader, writer)
+
+
+async def hung_up(connection: Connection) -> None:
+    """Returns when the peer has closed altogether, which its end of file does not tell: it may still be reading.
+
+    poll(2): POLLHUP comes unasked, once both directions are shut. The inner epoll is readable when it has.
+    """
+    loop, closed = asyncio.get_running_loop(), asyncio.Event()
+    fd = connection[1].get_extra_info("socket").fileno()
+    if fd < 0:
+        return
+    with select.epoll() as watch:
+        watch.register(fd, 0)
+        loop.add_reader(watch.fileno(), closed.set)
+        try:
+            await closed.wait()
+        finally:
+            loop.remove_reader(watch.fileno())
 
 
 async def _close(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

@@ -1,18 +1,22 @@
-"""`docker logs`: the records on disk as lines, from the end or from a time on, and on as they grow."""
+"""`docker logs`: the records on disk as lines, from the end or from a time on, and on as they grow.
+
+The files are read by one thread, a batch of some milliseconds at a time, so that neither a long log nor a log of
+nothing but newlines keeps the event loop from answering others; the followers take turns.
+"""
 
 from __future__ import annotations
 
+import asyncio
 import time
-from collections import deque
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncGenerator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 from daemon.attach import FRAME
 from daemon.containers import Container
 from lab import logs
 
-LONGEST_LINE = 16 << 10  # dockerd cuts lines there
-Line = tuple[int, int, bytes]  # ns since 1970, stream, bytes (the newline included, if it came)
+THREAD = ThreadPoolExecutor(1, "labd-logs")
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,77 +31,60 @@ class Query:
     since: float
     until: float
 
-    def wants(self, line: Line) -> bool:
-        moment, stream, _ = line
-        return (
-            (self.stdout if stream == logs.STDOUT else self.stderr)
-            and moment >= self.since * 1e9
-            and (not self.until or moment <= self.until * 1e9)
-        )
+    def lines(self, path: str, *, whole: bool) -> logs.Lines:
+        """The lines that are meant."""
+        streams = [stream for stream, wanted in ((logs.STDOUT, self.stdout), (logs.STDERR, self.stderr)) if wanted]
+        since, until = int(self.since * 1e9), int(self.until * 1e9)
+        return logs.Lines(path, streams, whole=whole, tail=self.tail, since=since, until=until)
 
 
-async def log_stream(container: Container, query: Query) -> AsyncIterator[bytes]:
-    """The response body: frames, or raw bytes for a container with a terminal."""
-    framed = not container.spec.tty
-    run = container.run
-    with container.log_grew.watch() as grew:
-        history = _Lines(container.record.log_path, query)
-        lines = history.read()
-        for line in lines if query.tail is None else deque(lines, maxlen=query.tail):
-            yield _encode(line, query, framed)
-        while query.follow:
-            finished = run.output.finished.is_set() or not container.running
-            for line in history.read():
-                yield _encode(line, query, framed)
-            if finished or (query.until and time.time() > query.until):
-                break
+async def log_stream(container: Container, query: Query) -> AsyncGenerator[bytes, None]:
+    """The response body: a frame for each line, or raw bytes for a container with a terminal."""
+    framed, run, loop = not container.spec.tty, container.run, asyncio.get_running_loop()
+    lines = query.lines(container.record.log_path, whole=framed or query.timestamps)
+
+    def batch() -> bytes | None:
+        found = lines.read()
+        return None if found is None else _encode(found, query, framed)
+
+    try:
+        with container.log_grew.watch() as grew:
+            more = True
+            while more:
+                grew.clear()
+                more = query.follow and container.running and not run.output.finished.is_set()
+                while (data := await loop.run_in_executor(THREAD, batch)) is not None:
+                    if data:
+                        yield data
+                more = more and await _growth(grew, query.until)
+        if last := _encode(lines.rest(), query, framed):
+            yield last
+    finally:
+        THREAD.submit(lines.close)  # behind the batch that may be under way
+
+
+async def _growth(grew: asyncio.Event, until: float) -> bool:
+    """Wait for more; False if nothing can come any more that is wanted."""
+    try:
+        async with asyncio.timeout(max(0.0, until - time.time()) if until else None):
             await grew.wait()
-            grew.clear()
-        for line in history.rest():
-            yield _encode(line, query, framed)
+    except TimeoutError:
+        return False
+    return True
 
 
-class _Lines:
-    """The log's lines, read on from where the last reading stopped; whole ones where the query needs to see lines.
-
-    A process may write a line in pieces: they belong together, and have the time of the first.
-    """
-
-    def __init__(self, path: str, query: Query) -> None:
-        self.path, self.query, self.offset = path, query, 0
-        self.whole = query.timestamps or query.tail is not None
-        self._pieces: dict[int, tuple[int, bytes]] = {}
-
-    def read(self) -> Iterator[Line]:
-        """Those that are there now."""
-        for moment, stream, data, offset in logs.read(self.path, self.offset):
-            self.offset = offset
-            for line in self._split(moment, stream, data) if self.whole else [(moment, stream, data)]:
-                if self.query.wants(line):
-                    yield line
-
-    def rest(self) -> Iterator[Line]:
-        """The last ones, which no newline ended."""
-        for stream, (moment, data) in self._pieces.items():
-            if self.query.wants((moment, stream, data)):
-                yield moment, stream, data
-
-    def _split(self, moment: int, stream: int, data: bytes) -> Iterator[Line]:
-        moment, begun = self._pieces.pop(stream, (moment, b""))
-        *whole, last = (begun + data).split(b"\n")
-        for line in whole:
-            yield moment, stream, line + b"\n"
-        if len(last) >= LONGEST_LINE:
-            yield moment, stream, last
-        elif last:
-            self._pieces[stream] = (moment, last)
-
-
-def _encode(line: Line, query: Query, framed: bool) -> bytes:
-    moment, stream, data = line
-    if query.timestamps:
-        data = rfc3339(moment).encode() + b" " + data
-    return FRAME.pack(stream, len(data)) + data if framed else data
+def _encode(lines: list[logs.Line], query: Query, framed: bool) -> bytes:
+    parts: list[bytes] = []
+    stamped, stamp = -1, b""
+    for moment, stream, data, begins in lines:
+        if query.timestamps and begins:
+            if moment != stamped:
+                stamped, stamp = moment, rfc3339(moment).encode() + b" "
+            data = stamp + data
+        if framed:
+            parts.append(FRAME.pack(stream, len(data)))
+        parts.append(data)
+    return b"".join(parts)
 
 
 def rfc3339(moment: int) -> str:

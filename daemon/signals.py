@@ -13,7 +13,7 @@ def signal_number(name: str) -> int:
         return int(name)
     text = name.upper()
     wanted = text if text.startswith("SIG") else f"SIG{text}"
-    if wanted.startswith("SIGRTMIN+") and wanted[9:].isdigit() and int(wanted[9:]) <= 30:
+    if wanted.startswith("SIGRTMIN+") and wanted[9:] in map(str, range(31)):
         return signal.SIGRTMIN + int(wanted[9:])
     for member in signal.Signals:
         if member.name == wanted:

@@ -77,6 +77,7 @@ class SpawnerLink:
                     self.pid = os.posix_spawn(
                         interpreter.executable(), command, {"PATH": os.defpath}, setsid=True,
                         file_actions=[(os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0)],
+                        setsigdef=signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP},  # not nohup's, for one
                     )  # fmt: skip
             finally:
                 os.set_inheritable(self.lock_fd, False)

@@ -156,19 +156,24 @@ class Input:
 
     async def write(self, data: bytes) -> None:
         """Returns when the pipe has taken all; data for a process that reads no more is dropped."""
-        loop = asyncio.get_running_loop()
         rest = memoryview(data)
         while rest and self.fd >= 0:
             try:
                 rest = rest[os.write(self.fd, rest) :]
             except BlockingIOError:
-                self._waiting.clear()
-                loop.add_writer(self.fd, self._waiting.set)
-                await self._waiting.wait()
-                if self.fd >= 0:
-                    loop.remove_writer(self.fd)
+                await self._writable()
             except OSError:
                 self.close()
+
+    async def _writable(self) -> None:
+        loop = asyncio.get_running_loop()
+        self._waiting.clear()
+        loop.add_writer(self.fd, self._waiting.set)
+        try:
+            await self._waiting.wait()
+        finally:
+            if self.fd >= 0:
+                loop.remove_writer(self.fd)
 
     def close(self) -> None:
         """End of file for the process (of a pipe: a terminal has none)."""

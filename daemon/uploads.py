@@ -4,40 +4,102 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import io
 import os
-from typing import IO
+import signal
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import IO, Any, Generic, TypeVar
 
 from fastapi import Request
 from starlette.requests import ClientDisconnect
 
+from lab.errors import InvalidArgument
 
-class Upload:
-    """`async with Upload(request) as file`: a reader for another thread or process, fed while the block runs."""
+Result = TypeVar("Result")
+CLEANING_SECONDS = 2.0
+BROKEN_OFF = InvalidArgument("the upload broke off", "send it again, all of it")
 
-    def __init__(self, request: Request) -> None:
-        self.request = request
 
-    async def __aenter__(self) -> IO[bytes]:
-        reading, writing = os.pipe2(os.O_CLOEXEC)
-        self.file = os.fdopen(reading, "rb")
-        self.task = asyncio.create_task(self._feed(writing))
-        return self.file
+async def upload(request: Request, work: Callable[[IO[bytes]], Result]) -> Result:
+    """What work(file) returns, done in a thread of its own, where file is the body while it comes.
 
-    async def __aexit__(self, *error: object) -> None:
-        self.file.close()
-        self.task.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await self.task
-
-    async def _feed(self, fd: int) -> None:
-        os.set_blocking(fd, False)
+    If the body breaks off, so does reading the file, with InvalidArgument; and what `work` has started as a process
+    is killed. Waits for its cleaning up, but not for ever.
+    """
+    reading, writing = os.pipe2(os.O_CLOEXEC)
+    worker = Worker(work, Body(reading))
+    worker.start()
+    try:
         try:
-            async for chunk in self.request.stream():
-                await _write_all(fd, chunk)
-        except (BrokenPipeError, ClientDisconnect):
-            pass  # the reader has seen enough; or sees a file that ends too early
+            await _feed(request, writing)
+            worker.body.complete = True
+        except BrokenPipeError:
+            pass  # it has seen enough, and says why
         finally:
-            os.close(fd)
+            os.close(writing)
+        return await asyncio.shield(worker.result)
+    except (ClientDisconnect, asyncio.CancelledError) as error:
+        worker.kill_children()
+        done, _ = await asyncio.wait({worker.result}, timeout=CLEANING_SECONDS)
+        if done and isinstance(error, ClientDisconnect):
+            raise BROKEN_OFF from worker.result.exception()
+        raise
+
+
+class Body(io.FileIO):
+    """The reading end of the pipe. Its end is an error until `complete` is set: a half-sent tar must not pass."""
+
+    complete = False
+
+    def __init__(self, fd: int) -> None:
+        super().__init__(fd, "rb")
+
+    def read(self, size: int | None = -1) -> bytes:
+        data = super().read(size) or b""
+        if not data and size and not self.complete:
+            raise BROKEN_OFF
+        return data
+
+
+class Worker(threading.Thread, Generic[Result]):
+    """Not one of asyncio.to_thread()'s few: an upload may take long, and the others' work must not wait for it."""
+
+    def __init__(self, work: Callable[[IO[bytes]], Result], body: Body) -> None:
+        super().__init__(name="labd-upload", daemon=True)
+        self.work, self.body = work, body
+        self.loop = asyncio.get_running_loop()
+        self.result: asyncio.Future[Result] = self.loop.create_future()
+
+    def run(self) -> None:
+        with self.body:
+            told: Any
+            tell: Callable[[Any], None]
+            try:
+                tell, told = self.result.set_result, self.work(self.body)
+            except Exception as error:
+                tell, told = self.result.set_exception, error
+        with contextlib.suppress(RuntimeError):  # the loop has ended meanwhile
+            self.loop.call_soon_threadsafe(tell, told)
+
+    def kill_children(self) -> None:
+        """End the processes that this thread has started and not yet waited for."""
+        children = Path(f"/proc/self/task/{self.native_id}/children")
+        with contextlib.suppress(OSError):
+            for pid in children.read_text().split():
+                pidfd = os.pidfd_open(int(pid))
+                try:
+                    if pid in children.read_text().split():  # still: so the pidfd is no stranger's
+                        signal.pidfd_send_signal(pidfd, signal.SIGKILL)
+                finally:
+                    os.close(pidfd)
+
+
+async def _feed(request: Request, fd: int) -> None:
+    os.set_blocking(fd, False)
+    async for chunk in request.stream():
+        await _write_all(fd, chunk)
 
 
 async def _write_all(fd: int, data: bytes) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +19,7 @@ NOTHING = {"cpu_usage": {"total_usage": 0}, "system_cpu_usage": 0}
 INTERVAL = 1.0  # seconds, as dockerd's
 
 
-async def samples(container: Container, *, stream: bool, one_shot: bool) -> AsyncIterator[dict[str, Any]]:
+async def samples(container: Container, *, stream: bool, one_shot: bool) -> AsyncGenerator[dict[str, Any], None]:
     """One sample a second while the container is known; a single one holds two measurements, unless one_shot."""
     before: dict[str, Any] = {}
     if not stream and not one_shot:

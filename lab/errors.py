@@ -18,6 +18,7 @@
     +-- MissingFeature              125  500   the kernel or a program lacks something
     |   +-- AuditUnavailable
     |   +-- AuditLocked
+    +-- NoSpace                     125  507   the disk is full
     +-- EvidenceLost                125  500   audit records were dropped: no verdict can be given
     +-- DaemonUnreachable           125  503
 
@@ -113,6 +114,10 @@ class AuditUnavailable(MissingFeature):
 
 class AuditLocked(MissingFeature):
     pass
+
+
+class NoSpace(LabError):
+    http_status = 507
 
 
 class EvidenceLost(LabError):

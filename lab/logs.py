@@ -5,9 +5,9 @@
     3 bytes   zero
     4 bytes   length, big-endian
     length    the bytes, as they came
+    4 bytes   length once more: so the file can be read from its end, too
 
-From the second field on a record is a frame of Docker's attach stream, ready to send. A record cut short by a
-crash ends the file; it is passed over.
+A record cut short by a crash ends the file; it is passed over.
 """
 
 from __future__ import annotations
@@ -19,10 +19,20 @@ import time
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Generator, Iterator, Sequence
 
-HEADER = struct.Struct(">QB3xI")
+    Record = tuple[int, int, int, bytes]  # offset, time in ns, stream, data
+    Line = tuple[int, int, bytes, bool]  # time in ns, stream, data, whether a line begins here
+
+HEADER, TRAILER = struct.Struct(">QB3xI"), struct.Struct(">I")
+OVERHEAD = HEADER.size + TRAILER.size
 STDOUT, STDERR = 1, 2
+LONGEST_RECORD = 1 << 16  # bytes of data; what claims to be longer is no record
+LONGEST_LINE = 16 << 10  # of which a reader keeps the beginning until the newline comes; dockerd cuts lines there
+BLOCK = 1 << 17  # read at once; longer than a record
+PART = 1 << 12  # looked at for newlines at once: it may be nothing else
+BATCH = 1 << 16  # bytes, and LINE_COST more for each line: some milliseconds of work
+LINE_COST = 32
 
 
 class LogWriter:
@@ -32,9 +42,10 @@ class LogWriter:
         self.fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
 
     def append(self, stream: int, data: bytes) -> None:
-        """Raises OSError when the disk is full."""
-        written = os.writev(self.fd, [HEADER.pack(time.time_ns(), stream, len(data)), data])
-        if written < HEADER.size + len(data):
+        """At most LONGEST_RECORD bytes. Raises OSError when the disk is full."""
+        length = len(data)
+        written = os.writev(self.fd, [HEADER.pack(time.time_ns(), stream, length), data, TRAILER.pack(length)])
+        if written < OVERHEAD + length:
             os.ftruncate(self.fd, os.fstat(self.fd).st_size - written)  # half a record would garble all that follow
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
@@ -42,29 +53,186 @@ class LogWriter:
         os.close(self.fd)
 
 
-def read(path: str, offset: int = 0) -> Iterator[tuple[int, int, bytes, int]]:
-    """(time in ns, stream, bytes, offset of the next record) of each whole record from offset on."""
-    try:
-        file = open(path, "rb")  # noqa: SIM115 - closed below, by `with`
-    except FileNotFoundError:
-        return
-    with file:
-        file.seek(offset)
-        while len(header := file.read(HEADER.size)) == HEADER.size:
-            moment, stream, length = HEADER.unpack(header)
-            data = file.read(length)
-            if len(data) < length:
-                return
-            offset += HEADER.size + length
-            yield moment, stream, data, offset
+class Lines:
+    """A log's lines, read on from where the last reading stopped, in batches of bounded size.
+
+    A process may write a line in pieces: they belong together, and have the time of the first. Of a line longer than
+    LONGEST_LINE several pieces come. Without `whole` all come as they were written.
+
+    tail           begin with the last so many lines (None: with the first)
+    since, until   then pass over the lines of other times, in ns since 1970; 0: no limit
+    """
+
+    def __init__(
+        self,
+        path: str,
+        streams: Sequence[int] = (STDOUT, STDERR),
+        *,
+        whole: bool = True,
+        tail: int | None = None,
+        since: int = 0,
+        until: int = 0,
+    ) -> None:
+        self.path, self.whole, self.tail, self.since, self.until = path, whole, tail, since, until
+        self.fd = -1
+        self._begins = dict.fromkeys(streams, 0)  # where in the file the first byte to be shown lies
+        self._unfinished: dict[int, tuple[int, bytes, bool]] = {}
+        self._batches = self._run()
+
+    def read(self) -> list[Line] | None:
+        """The next batch, which may be empty; None: there is no more for now."""
+        return next(self._batches)
+
+    def rest(self) -> list[Line]:
+        """The last ones, which no newline ended."""
+        left = [(moment, stream, data, begins) for stream, (moment, data, begins) in self._unfinished.items() if data]
+        self._unfinished = {}
+        return [line for line in left if self._wants(line[0])]
+
+    def close(self) -> None:
+        self._batches.close()
+        if self.fd >= 0:
+            os.close(self.fd)
+            self.fd = -1
+
+    def _run(self) -> Generator[list[Line] | None, None, None]:
+        while self.fd < 0:
+            try:
+                self.fd = os.open(self.path, os.O_RDONLY | os.O_CLOEXEC)
+            except FileNotFoundError:
+                yield None
+        offset = 0
+        if self.tail is not None:
+            offset = yield from self._find_tail(self.tail)
+        while True:
+            batch: list[Line] = []
+            cost = 0
+            for begin, moment, stream, data in forward(self.fd, offset):
+                offset = begin + OVERHEAD + len(data)
+                for piece in self._shown(begin, stream, data):
+                    lines = self._split(moment, stream, piece) if self.whole else [(moment, stream, piece, True)]
+                    batch += [line for line in lines if self._wants(line[0])]
+                    cost += len(piece) + LINE_COST * len(lines)
+                    if cost >= BATCH:
+                        yield batch
+                        batch, cost = [], 0
+                cost += OVERHEAD
+            if batch:
+                yield batch
+            yield None
+
+    def _shown(self, begin: int, stream: int, data: bytes) -> Iterator[bytes]:
+        """What is to be seen of a record, in parts that bear being split into lines."""
+        if stream not in self._begins:
+            return
+        first = max(0, self._begins[stream] - begin - HEADER.size)
+        step = PART if self.whole else LONGEST_RECORD
+        for start in range(first, len(data), step):
+            yield data[start : start + step]
+
+    def _split(self, moment: int, stream: int, data: bytes) -> list[Line]:
+        begun, before, begins = self._unfinished.pop(stream, (moment, b"", True))
+        *whole, last = data.split(b"\n")
+        lines: list[Line] = []
+        if whole:
+            lines.append((begun, stream, before + whole[0] + b"\n", begins))
+            lines += [(moment, stream, line + b"\n", True) for line in whole[1:]]
+            begun, before, begins = moment, b"", True
+        last = before + last
+        if len(last) >= LONGEST_LINE:
+            lines.append((begun, stream, last, begins))
+            last, begins = b"", False
+        if last or not begins:
+            self._unfinished[stream] = (begun, last, begins)
+        return lines
+
+    def _wants(self, moment: int) -> bool:
+        return moment >= self.since and (not self.until or moment <= self.until)
+
+    def _find_tail(self, count: int) -> Generator[list[Line] | None, None, int]:
+        """Go back from the end until `count` lines and their beginnings have been met; returns the offset.
+
+        Lines count in the order in which they end, the unfinished one of a stream with them.
+        """
+        end = whole_end(self.fd)
+        self._begins = dict.fromkeys(self._begins, end)
+        met: set[int] = set()
+        open_lines: set[int] = set()  # streams of which a line's end has been met, and not yet its beginning
+        found = end
+        for walked, (offset, _, stream, data) in enumerate(backward(self.fd, end)):
+            if not count and not open_lines:
+                return found
+            if walked % 256 == 255:
+                yield []
+            if stream not in self._begins:
+                continue
+            if stream not in met and count and not data.endswith(b"\n"):
+                count -= 1
+                open_lines.add(stream)
+            met.add(stream)
+            newlines = data.count(b"\n")
+            if newlines < count:  # and each ends a line that is shown
+                count -= newlines
+                open_lines |= {stream} if newlines else set()
+                continue
+            at = len(data)
+            while (count or stream in open_lines) and (at := data.rfind(b"\n", 0, at)) >= 0:
+                if stream in open_lines:
+                    self._begins[stream], found = offset + HEADER.size + at + 1, offset
+                    open_lines.discard(stream)
+                if count:
+                    count -= 1
+                    open_lines.add(stream)
+        for stream in open_lines:
+            self._begins[stream], found = 0, 0
+        return found
 
 
-def lines(path: str, since: int = 0, tail: int | None = None) -> list[tuple[int, int, bytes]]:
-    """(time in ns, stream, line with its newline) of what came after `since`, at most the last `tail` lines."""
-    found = [
-        (moment, stream, line)
-        for moment, stream, data, _ in read(path)
-        if moment >= since
-        for line in data.splitlines(keepends=True)
-    ]
-    return found if tail is None else found[len(found) - min(tail, len(found)) :]
+def forward(fd: int, offset: int) -> Iterator[Record]:
+    """Each whole record from offset on."""
+    block, at, looked = b"", offset, -1
+    while len(block) > looked:
+        position = 0
+        while len(block) - position >= OVERHEAD:
+            moment, stream, length = HEADER.unpack_from(block, position)
+            end = position + OVERHEAD + length
+            if length > LONGEST_RECORD or end > len(block):
+                break
+            yield at + position, moment, stream, block[position + HEADER.size : end - TRAILER.size]
+            position = end
+        at, looked = at + position, len(block) - position
+        block = os.pread(fd, BLOCK, at)
+
+
+def backward(fd: int, end: int) -> Iterator[Record]:
+    """Each record before `end`, where one ends; the last one first."""
+    while end > 0:
+        start = max(0, end - BLOCK)
+        block = os.pread(fd, end - start, start)
+        size = len(block)
+        while size >= OVERHEAD:
+            (length,) = TRAILER.unpack_from(block, size - TRAILER.size)
+            begin = size - OVERHEAD - length
+            if begin < 0:
+                break
+            moment, stream, _ = HEADER.unpack_from(block, begin)
+            yield start + begin, moment, stream, block[begin + HEADER.size : size - TRAILER.size]
+            size = begin
+        if start + size == end:  # what lies here is no record
+            return
+        end = start + size
+
+
+def whole_end(fd: int) -> int:
+    """Where the last whole record ends: mostly at the file's end."""
+    size = os.fstat(fd).st_size
+    if size >= OVERHEAD:
+        (length,) = TRAILER.unpack(os.pread(fd, TRAILER.size, size - TRAILER.size))
+        if length <= min(LONGEST_RECORD, size - OVERHEAD):
+            _, _, told = HEADER.unpack(os.pread(fd, HEADER.size, size - OVERHEAD - length))
+            if told == length:
+                return size
+    end = 0
+    for offset, _, _, data in forward(fd, 0):
+        end = offset + OVERHEAD + len(data)
+    return end

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 import time
 
 from lab import logs, runargs, syscalls
 from lab.errors import InvalidArgument, LabError
-from lab.fork import ended, open_process
+from lab.fork import open_process
+from lab.table import show_table
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -18,6 +20,7 @@ if TYPE_CHECKING:
     from lab.images import Image
     from lab.store import Container
 
+FOLLOW_SECONDS = 0.05  # between two looks at a log that grows
 SIGNALS = {
     name: number
     for number, name in enumerate(
@@ -55,11 +58,10 @@ def ps(engine: Forker, argv: Sequence[str]) -> int:
         for container in shown:
             print(container.id[:length])
         return 0
-    rows = [("CONTAINER ID", "IMAGE", "COMMAND", "CREATED", "STATUS", "NAMES")]
-    rows += [_row(container, length) for container in shown]
-    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
-    for row in rows:
-        print("   ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
+    show_table(
+        ("CONTAINER ID", "IMAGE", "COMMAND", "CREATED", "STATUS", "NAMES"),
+        [_row(container, length) for container in shown],
+    )
     return 0
 
 
@@ -98,24 +100,51 @@ def show_logs(engine: Forker, argv: Sequence[str]) -> int:
     container = engine.store.find(reference)
     since = parse_since(values["since"])
     tail = None if values["tail"] in ("", "all") else _number(values["tail"], "--tail")
-    shown = logs.lines(container.log_path, since, tail)
-    for line in shown:
-        _print_line(*line, values["timestamps"])
-    while values["follow"] and container.reload().status == "running":
-        ended(open_process(container), 0.1)
-        last = shown[-1][0] if shown else since
-        shown = [line for line in logs.lines(container.log_path, last) if line[0] > last] or shown[-1:]
-        for line in shown if shown and shown[-1][0] > last else ():
-            _print_line(*line, values["timestamps"])
+    lines = logs.Lines(container.log_path, whole=values["timestamps"], tail=tail, since=since)
+    try:
+        running = True
+        while running:
+            running = values["follow"] and _is_running(container)
+            while (batch := lines.read()) is not None:
+                _print_lines(batch, values["timestamps"])
+            if running:
+                time.sleep(FOLLOW_SECONDS)
+        _print_lines(lines.rest(), values["timestamps"])
+    except BrokenPipeError:
+        pass  # the reader has seen enough
+    finally:
+        lines.close()
     return 0
 
 
-def _print_line(moment: int, stream: int, line: bytes, timestamps: bool) -> None:
-    target = sys.stdout.buffer if stream == logs.STDOUT else sys.stderr.buffer
-    if timestamps:
-        target.write(f"{_rfc3339(moment)} ".encode())
-    target.write(line)
-    target.flush()
+def _is_running(container: Container) -> bool:
+    """Until the monitor has recorded the end, before which all output is in the log."""
+    try:
+        return container.reload().status == "running"
+    except FileNotFoundError:  # removed meanwhile; its log stays readable to whoever has it open
+        return False
+
+
+def _print_lines(lines: Sequence[logs.Line], timestamps: bool) -> None:
+    """A write(2) for all that go to the same stream in a row."""
+    parts: list[bytes] = []
+    target, stamped, stamp = logs.STDOUT, -1, b""
+    for moment, stream, data, begins in lines:
+        if stream != target:
+            _write_all(target, b"".join(parts))
+            target, parts = stream, []
+        if timestamps and begins:
+            if moment != stamped:  # the lines of one write have one time
+                stamped, stamp = moment, f"{_rfc3339(moment)} ".encode()
+            parts.append(stamp)
+        parts.append(data)
+    _write_all(target, b"".join(parts))
+
+
+def _write_all(stream: int, data: bytes) -> None:
+    rest = memoryview(data)
+    while rest:
+        rest = rest[os.write(stream, rest) :]  # the log's numbers of the streams are their descriptors
 
 
 def parse_since(text: str) -> int:
@@ -134,7 +163,7 @@ def parse_since(text: str) -> int:
 
 def parse_signal(text: str) -> int:
     """TERM, SIGTERM or 15. Raises InvalidArgument."""
-    number = SIGNALS.get(text.upper().removeprefix("SIG")) or (int(text) if text.isdecimal() else 0)
+    number = SIGNALS.get(text.upper().removeprefix("SIG")) or (int(text) if text.isdecimal() and len(text) < 10 else 0)
     if not 1 <= number <= 64:
         raise InvalidArgument(f"invalid signal: {text}", "a name such as TERM, or a number from 1 to 64; signal(7)")
     return number

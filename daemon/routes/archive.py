@@ -5,14 +5,12 @@ from __future__ import annotations
 import asyncio
 import base64
 import json
-from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Request, Response
-from fastapi.responses import StreamingResponse
 
-from daemon.answers import Json
+from daemon.answers import Json, Streamed
 from daemon.deps import TheContainer
 from daemon.helpers import Archiver, path_stat
 from daemon.layers import changes
@@ -34,14 +32,7 @@ async def get(container: TheContainer, path: InPath = "") -> Response:
     async with AsyncExitStack() as stack:
         archiver = await stack.enter_async_context(Archiver(container, "get", path))
         headers = _header(await archiver.answer())
-        open_archiver = stack.pop_all()
-
-    async def tar() -> AsyncIterator[bytes]:
-        async with open_archiver:
-            async for chunk in archiver.rest():
-                yield chunk
-
-    return StreamingResponse(tar(), media_type="application/x-tar", headers=headers)
+        return Streamed(archiver.rest(), "application/x-tar", headers, stack.pop_all())
 
 
 @router.put("/archive")

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
 from typing import Annotated
 
 from fastapi import APIRouter, Query, Request, Response
-from fastapi.responses import StreamingResponse
 
 from daemon import layers, listing, procs, usage, views
-from daemon.answers import Json
+from daemon.answers import Json, Streamed
 from daemon.containers import STOP_SECONDS, Container
 from daemon.deps import Filters, Platform, StrictRoute, Switch, TheContainer, TheEngine, check_filters
 from daemon.models import ContainerCreate, ContainerUpdate
@@ -135,10 +135,10 @@ async def wait(container: TheContainer, condition: str = "not-running") -> Respo
         raise InvalidArgument(f"invalid condition: {condition[:40]!r}", "not-running, next-exit or removed")
     ended = container.waiter(condition)
 
-    async def answer() -> AsyncIterator[bytes]:
+    async def answer() -> AsyncGenerator[bytes, None]:
         yield json.dumps({"StatusCode": await asyncio.shield(ended)}).encode() + b"\n"
 
-    return StreamingResponse(answer(), media_type="application/json")
+    return Streamed(answer())
 
 
 @router.delete("/{reference}")
@@ -162,11 +162,12 @@ async def stats(
     """docker stats"""
     measured = usage.samples(container, stream=stream, one_shot=one_shot)
 
-    async def lines() -> AsyncIterator[bytes]:
-        async for sample in measured:
-            yield json.dumps(sample).encode() + b"\n"
+    async def lines() -> AsyncGenerator[bytes, None]:
+        async with aclosing(measured):
+            async for sample in measured:
+                yield json.dumps(sample).encode() + b"\n"
 
-    return StreamingResponse(lines(), media_type="application/json")
+    return Streamed(lines())
 
 
 def _patience(container: Container, seconds: int | None) -> float | None:

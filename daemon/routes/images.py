@@ -11,7 +11,7 @@ from fastapi import APIRouter, Query, Request, Response
 from daemon import host, image_filters
 from daemon.answers import Json
 from daemon.deps import Filters, Platform, Switch, TheEngine
-from daemon.uploads import Upload
+from daemon.uploads import upload
 from lab.errors import Conflict, InvalidArgument, NoSuchImage, NotImplementedHere
 
 router = APIRouter(prefix="/images")
@@ -46,9 +46,8 @@ async def create(
     if not repo:
         raise InvalidArgument("an image needs a name", "docker import rootfs.tar NAME")
     name = f"{repo}:{tag}" if tag else repo
-    async with Upload(request) as tar:
-        image = await asyncio.to_thread(engine.images.import_tar, name, tar)
-    engine.events.add("image", "import", image.id, name=image.name)
+    image = await upload(request, lambda tar: engine.images.import_tar(name, tar))
+    engine.events.add("image", "import", image.id, {"name": image.name}, {})
     return Response(json.dumps({"status": image.id}) + "\r\n", media_type="application/json")
 
 
@@ -79,5 +78,5 @@ async def remove(engine: TheEngine, name: str, force: Switch = False, noprune: S
     if users and not image.is_host:
         raise Conflict(f"image {image.name} is in use by container {users[0]}", "remove the container first")
     await asyncio.to_thread(engine.images.remove, name)
-    engine.events.add("image", "delete", image.id, name=image.name)
+    engine.events.add("image", "delete", image.id, {"name": image.name}, {})
     return Json([{"Untagged": image.name}, {"Deleted": image.id}])

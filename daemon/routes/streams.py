@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import time
+from contextlib import aclosing
 from typing import Annotated
 
 from fastapi import APIRouter, Query, Request, Response
-from fastapi.responses import StreamingResponse
 
 from daemon import views
-from daemon.answers import Json
+from daemon.answers import Json, Streamed
 from daemon.attach import DEFAULT_DETACH_KEYS, FRAME, MULTIPLEXED, RAW, Client, DetachKeys, Session
 from daemon.containers import Container
 from daemon.deps import ApiVersion, StrictRoute, Switch, TheContainer, TheExec
@@ -39,17 +39,15 @@ async def attach(
 ) -> Response:  # fmt: skip
     """docker attach, and docker run's streams"""
     tty, run = container.spec.tty, container.run
-    client = Client(tty=tty, stdout=stdout, stderr=stderr)
-    if stream:
-        run.output.listeners.add(client)  # before the 101: nothing may be missed
     session = Session(
-        client, run.output, run.stdin if stdin and container.body["OpenStdin"] else None,
+        Client(tty=tty, stdout=stdout, stderr=stderr), run.output,
+        run.stdin if stdin and container.body["OpenStdin"] else None,
         close_stdin=container.body["StdinOnce"] and not tty,
         keys=DetachKeys(detachKeys or DEFAULT_DETACH_KEYS) if tty and stdin else None,
         before=_Before(request, container if logs else None, stdout, stderr), live=stream,
     )  # fmt: skip
     container.event("attach")
-    return HijackedResponse(_media_type(tty, version), session.serve)
+    return HijackedResponse(_media_type(tty, version), session.serve, session.listening())
 
 
 class _Before:
@@ -65,9 +63,10 @@ class _Before:
             await asyncio.sleep(DOCKER_PY_PAUSE)
         if self.container:
             query = LogQuery(self.stdout, self.stderr, False, False, None, 0, 0)
-            async for chunk in log_stream(self.container, query):
-                writer.write(chunk)
-                await writer.drain()
+            async with aclosing(log_stream(self.container, query)) as chunks:
+                async for chunk in chunks:
+                    writer.write(chunk)
+                    await writer.drain()
 
 
 def _media_type(tty: bool, version: tuple[int, int]) -> str:
@@ -85,7 +84,7 @@ async def container_logs(
         raise InvalidArgument("Bad parameters: you must choose at least one stream", "stdout=1 or stderr=1")
     lines = int(tail) if tail.isascii() and tail.isdigit() else None
     query = LogQuery(stdout, stderr, follow, timestamps, lines, _absolute(since), _absolute(until))
-    return StreamingResponse(log_stream(container, query), media_type=_media_type(container.spec.tty, version))
+    return Streamed(log_stream(container, query), _media_type(container.spec.tty, version))
 
 
 def _absolute(moment: float) -> float:
@@ -124,10 +123,9 @@ async def start_exec(request: Request, found: TheExec, body: ExecStart, version:
         await found.start(loginuid)
         return Response(status_code=200)
     create = found.body
-    client = Client(tty=body.Tty, stdout=create.AttachStdout, stderr=create.AttachStderr)
-    found.run.output.listeners.add(client)
     session = Session(
-        client, found.run.output, found.run.stdin if create.AttachStdin else None, close_stdin=not create.Tty,
+        Client(tty=body.Tty, stdout=create.AttachStdout, stderr=create.AttachStderr), found.run.output,
+        found.run.stdin if create.AttachStdin else None, close_stdin=not create.Tty,
         keys=DetachKeys(create.DetachKeys or DEFAULT_DETACH_KEYS) if create.Tty and create.AttachStdin else None,
         before=_Before(request, None, False, False),
     )  # fmt: skip
@@ -141,4 +139,4 @@ async def start_exec(request: Request, found: TheExec, body: ExecStart, version:
         else:
             await session.serve(connection)
 
-    return HijackedResponse(_media_type(body.Tty, version), start_and_serve)
+    return HijackedResponse(_media_type(body.Tty, version), start_and_serve, session.listening())

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Response
-from fastapi.responses import StreamingResponse
 
 from daemon import host, views
-from daemon.answers import Json
+from daemon.answers import Json, Streamed
 from daemon.deps import Filters, TheEngine, check_filters
 from daemon.events import Event
 from daemon.front import API_VERSION
@@ -58,11 +58,12 @@ async def events(engine: TheEngine, filters: Filters, since: When = "", until: W
     start, end = (moment(text) if text else None for text in (since, until))
     stream = engine.events.follow(start, end, lambda event: _wanted(event, filters))
 
-    async def lines() -> AsyncIterator[bytes]:
-        async for event in stream:
-            yield json.dumps(event).encode() + b"\n"
+    async def lines() -> AsyncGenerator[bytes, None]:
+        async with aclosing(stream):
+            async for event in stream:
+                yield json.dumps(event).encode() + b"\n"
 
-    return StreamingResponse(lines(), media_type="application/json")
+    return Streamed(lines())
 
 
 def _wanted(event: Event, filters: dict[str, list[str]]) -> bool:

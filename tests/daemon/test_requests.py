@@ -83,7 +83,8 @@ def test_signals(name: str, number: int) -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["", "0", "65", "-9", "SIGNONSENSE", "9" * 5000, "00099999", "\u0669", "SIGRTMIN+99", "SIG"]
+    "name",
+    ["", "0", "65", "-9", "SIGNONSENSE", "9" * 5000, "\u0669", "SIGRTMIN+99", "SIG", "00099999", "SIGRTMIN+\xb2"],
 )
 def test_no_signals(name: str) -> None:
     """All else is the caller's mistake."""

@@ -10,7 +10,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lab import logs
 from lab.errors import InvalidArgument, NameInUse, NoSuchContainer
 from lab.spec import Mount, Spec
 from lab.store import UNKNOWN, Store, is_alive, new_id, start_time
@@ -140,31 +139,6 @@ def test_a_spec_survives_the_disk(args: list[str], env: dict[str, str], source: 
     """to_dict() and from_dict() are each other's reverse."""
     spec = Spec(args=args, env=env, mounts=[Mount(source, "/x", readonly)], uid_mappings=[(0, 1000, 1)])
     assert Spec.from_dict(spec.to_dict()).to_dict() == spec.to_dict()
-
-
-def test_log_records_come_back(tmp_path: Path) -> None:
-    """What is appended is read, stream by stream, lines with their newlines."""
-    path = str(tmp_path / "log")
-    writer = logs.LogWriter(path)
-    writer.append(logs.STDOUT, b"one\ntwo")
-    writer.append(logs.STDERR, b"bad\0\xff\n")
-    writer.close()
-    assert [(stream, data) for _, stream, data, _ in logs.read(path)] == [(1, b"one\ntwo"), (2, b"bad\0\xff\n")]
-    assert [line for _, _, line in logs.lines(path, tail=2)] == [b"two", b"bad\0\xff\n"]
-    assert logs.lines(path, tail=0) == []
-    assert list(logs.read(str(tmp_path / "none"))) == []
-
-
-def test_a_log_cut_short_ends_there(tmp_path: Path) -> None:
-    """A crash may leave half a record at the end; the whole ones before it are read."""
-    path = tmp_path / "log"
-    writer = logs.LogWriter(str(path))
-    writer.append(logs.STDOUT, b"whole")
-    writer.append(logs.STDOUT, b"torn apart")
-    writer.close()
-    for length in range(path.stat().st_size - 1, path.stat().st_size - 25, -1):
-        os.truncate(path, length)
-        assert [data for _, _, data, _ in logs.read(str(path))] == [b"whole"]
 
 
 def test_the_end_of_rm_is_told_to_those_who_wait(store: Store) -> None:
