@@ -275,6 +275,7 @@ def ended(pidfd: int, seconds: float | None) -> bool:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """The command `podmanish`; exit codes as podman-run(1) has them."""
+    syscalls.set_process_name("podmanish")  # the launcher's exec has left the interpreter's
     arguments = sys.argv[1:] if argv is None else list(argv)
     root = state_directory()
     while arguments[:1] == ["--root"] and len(arguments) > 1:

@@ -109,7 +109,8 @@ def _leave_keys_behind() -> None:
     try:
         syscalls.join_session_keyring()
     except OSError as error:
-        if error.errno != errno.ENOSYS:  # a kernel without keys has none to leave behind
+        # A kernel without keys has none to leave behind; a filter that refuses keyctl(2) here, refuses it inside, too.
+        if error.errno not in (errno.ENOSYS, errno.EPERM):
             raise
 
 

@@ -37,8 +37,8 @@ def forks(stage: Stage, home: Path) -> None:
     engine = Engine(plain.name, FORK, [*plain.argv, "--root", str(home / "fork")])
     names, pids = start_two(stage, engine)
     stage.say("\nKill one of the two:")
-    stage.shell(*stage.sudo, "kill", "-9", str(parent(pids[0])))
-    if not stage.expect(gone(pids[0]), "its container dies with it (PR_SET_PDEATHSIG)"):
+    stage.shell(*stage.sudo, "kill", "-9", str(parent(parent(pids[0]))))  # past its lifeline
+    if not stage.expect(gone(pids[0]), "its container dies with it"):
         stage.quiet("kill", "-9", str(pids[0]))
     stage.expect(not gone(pids[1], 0), "the other one does not notice")
     stage.expect(state(engine, names[0]) == "exited (255)", "how the first one ended nobody saw: 255, not invented",
