@@ -76,6 +76,10 @@ def release() -> list[str]:
     found = [point for point in points if point.startswith(f"{ROOT}/")]
     for point in found:
         syscalls.umount2(point, syscalls.MNT_DETACH)
+        try:
+            os.removedirs(point)
+        except OSError:
+            pass  # another is mounted below, or /run/lab is in use
     return found
 
 

@@ -11,10 +11,12 @@ from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
+from lab import interpreter
 from lab.errors import AuditUnavailable, InvalidArgument, LabError, NotAllowed
 from lab.identity import UNSET, loginuid, name_of
 from lab.images import Images
 from lab.paths import SOCKET, state_directory
+from lab.runtime import compiled
 from lab.verbs import described
 from scenarios import claims as article
 from scenarios import doctor
@@ -206,6 +208,9 @@ def restore(arguments: argparse.Namespace) -> int:
             print(f"restored: {line}")
         if journal.failed:
             raise LabError(f"not restored: {'; '.join(journal.failed)}", "see to that, and run `lab restore` again")
+    for point in interpreter.release():
+        print(f"unmounted: {point}, the engines' interpreter; the next container mounts it again")
+    compiled.forget()
     print(f"{len(journal.restored)} things restored" if journal.restored else "nothing to restore")
     return 0
 

@@ -5,13 +5,16 @@ from __future__ import annotations
 import os
 import platform
 import shutil
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from lab import interpreter
 from lab.audit.probe import probe
 from lab.identity import UNSET, loginuid, name_of
 from lab.paths import SOCKET
+from lab.runtime import cgroup
 from scenarios.service import peer_pid
 
 KERNEL = (5, 12)  # mount_setattr(2), the youngest call of lab.runtime
@@ -80,9 +83,25 @@ def _daemon() -> Finding:
     return Finding("labd", bool(pid), detail, needed=False)
 
 
+def _interpreter() -> Finding:
+    guarded = interpreter.ROOT + os.path.realpath(sys.executable).removeprefix(interpreter.ROOT)
+    made = Path(guarded).exists()
+    detail = f"read-only for containers, on {guarded}" if made else "the first container mounts it read-only"
+    return Finding("guarded interpreter", made, detail, needed=False)
+
+
+def _cgroups() -> Finding:
+    found = cgroup.available()
+    missing = ", ".join(sorted(set(cgroup.CONTROLLERS) - found))
+    detail = f"no controller for {missing}: run refuses that limit" if missing else "--memory, --cpus, --pids-limit"
+    return Finding("cgroups", not missing, detail, needed=False)
+
+
 def _program(name: str, otherwise: str, needed: bool) -> Finding:
     path = shutil.which(name)
     return Finding(name, path is not None, path or otherwise, needed)
 
 
-CHECKS: tuple[Callable[[], Finding], ...] = (_root, _kernel, _namespace, _audit, _setpriv, _login, _sudo, _daemon)
+CHECKS: tuple[Callable[[], Finding], ...] = (
+    _root, _kernel, _namespace, _audit, _setpriv, _login, _sudo, _daemon, _interpreter, _cgroups,
+)  # fmt: skip

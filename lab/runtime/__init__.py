@@ -14,7 +14,7 @@ import os
 from lab import errors, syscalls
 from lab.errors import CannotStart, LabError
 from lab.runtime import cgroup, process
-from lab.runtime.policy import policy
+from lab.runtime.compiled import policy
 from lab.syscalls import CLONE_NEWIPC, CLONE_NEWNET, CLONE_NEWNS, CLONE_NEWPID, CLONE_NEWUSER, CLONE_NEWUTS
 
 TYPE_CHECKING = False

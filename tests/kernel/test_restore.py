@@ -14,9 +14,11 @@ from pathlib import Path
 
 import pytest
 
+from lab import interpreter
 from lab.audit.netlink import AuditControl
 from lab.audit.rules import Rule
 from lab.fork import ended
+from lab.runtime import compiled
 from lab.store import start_time
 from scenarios.service import peer_pid
 
@@ -34,7 +36,7 @@ def observe() -> dict[str, object]:
     return {
         "rules": rules,
         "enabled": enabled,
-        "mounts": Path("/proc/self/mountinfo").read_text(),
+        "mounts": [row for row in Path("/proc/self/mountinfo").read_text().splitlines() if interpreter.ROOT not in row],
         "shadow": (status.st_ino, status.st_mode, status.st_uid, status.st_gid, SHADOW.read_bytes()),
         "sockets": [line for line in Path("/proc/net/unix").read_text().splitlines() if "/run/lab/" in line],
         "processes": sorted(ours()),
@@ -52,7 +54,7 @@ def ours() -> Iterator[str]:
             continue
         if not start_time(int(folder.name)):  # a zombie, which init will reap when it gets to it
             continue
-        if comm in ("labd", "labd-spawner", "login-session", "podmanish", "dockerish") or namespace != own:
+        if comm in ("labd", "labd-spawner", "login-session", "podmanish", "lifeline", "dockerish") or namespace != own:
             yield f"{folder.name} {comm}"
 
 
@@ -90,6 +92,16 @@ def test_fifty_kills_at_random_moments() -> None:
         number = chance.choice([signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
         kill_once(chance.uniform(0, 3), number, "--target", str(SHADOW))
         assert settled(before) == before
+
+
+def test_restore_takes_the_interpreters_mount_away() -> None:
+    """What stays after a run by intent, the read-only mount and the compiled filter, goes with `lab restore`."""
+    interpreter.executable()
+    assert interpreter.ROOT in Path("/proc/self/mountinfo").read_text()
+    said = subprocess.run([LAB, "restore"], check=True, capture_output=True, text=True).stdout
+    assert f"unmounted: {interpreter.ROOT}/usr" in said
+    assert interpreter.ROOT not in Path("/proc/self/mountinfo").read_text()
+    assert not Path(interpreter.ROOT).exists() and not Path(compiled.DIRECTORY).exists()
 
 
 def test_restore_is_idempotent() -> None:

@@ -34,6 +34,13 @@ def policy(spec: Spec) -> bytes:
     return program
 
 
+def forget() -> None:
+    """Remove what was compiled; for `lab restore`."""
+    import shutil
+
+    shutil.rmtree(DIRECTORY, ignore_errors=True)
+
+
 def _kept(spec: Spec) -> str:
     here = os.path.dirname(__file__)
     changed = max(os.stat(f"{here}/{name}").st_mtime_ns for name in SOURCES)
