@@ -56,6 +56,7 @@ def demo(arguments: argparse.Namespace) -> int:
     _refuse_what_cannot_be()
     screen = Screen(json=arguments.json, color=not arguments.no_color, pace=_pace(arguments))
     real_file = arguments.target or "/etc/shadow"
+    interpreter.executable()  # the one mount that stays, by intent
     before = Traces.now(real_file)
     with _stage(arguments, screen) as stage:
         reports = [stage.tell(ALL.index(story) + 1, story) for story in stories]
