@@ -24,26 +24,42 @@ import gc, os, sys, time
 gc.disable()
 sys.path.insert(0, sys.argv[1])
 from lab import runtime
+from lab.runtime import cgroup, process
 from lab.spec import Spec
+leave_keys_behind = process._leave_keys_behind
 for number in range(int(sys.argv[2])):
-    begin = time.perf_counter()
-    process = runtime.spawn(Spec(args=["true"]))
-    started = time.perf_counter()
-    runtime.wait(process.pid)
-    print(started - begin, time.perf_counter() - begin)
-    os.close(process.pidfd)
+    for guards in ("no guards", "seccomp", "keyring", "cgroup", "lifeline", "all guards"):
+        has = lambda guard: guards in (guard, "all guards")
+        spec = Spec(args=["true"], seccomp="default" if has("seccomp") else "")
+        process._leave_keys_behind = leave_keys_behind if has("keyring") else lambda: None
+        begin = time.perf_counter()
+        spec.cgroup = cgroup.path(os.urandom(8).hex(), spec) if has("cgroup") else ""
+        made = runtime.spawn(spec, lifeline=has("lifeline"))
+        started = time.perf_counter()
+        runtime.wait(made.child)
+        cgroup.remove(spec.cgroup)
+        print(guards, started - begin, time.perf_counter() - begin, sep=",")
+        os.close(made.pidfd)
 """
 RATES = (5_000, 10_000, 15_000, 20_000)
 CLIENTS = 32
 
 
-def spawn(rounds: int) -> tuple[list[float], list[float]]:
-    """Seconds until spawn() returns, which is when `true` has been exec'ed, and until wait() does, one process."""
+def spawn(rounds: int) -> dict[str, tuple[float, float]]:
+    """Median ms, by guards, until spawn() returns, which is when `true` has been exec'ed, and until all is removed.
+
+    They take turns in one process.
+    """
     done = subprocess.run(
         [sys.executable, "-ISc", SPAWNS, str(CHECKOUT), str(rounds)], capture_output=True, text=True, check=True
     )
-    seconds = [float(word) for word in done.stdout.split()]
-    return seconds[0::2], seconds[1::2]
+    times: dict[str, tuple[list[float], list[float]]] = {}
+    for line in done.stdout.splitlines():
+        guards, started, ended = line.split(",")
+        both = times.setdefault(guards, ([], []))
+        both[0].append(float(started))
+        both[1].append(float(ended))
+    return {guards: (median_ms(started), median_ms(ended)) for guards, (started, ended) in times.items()}
 
 
 def loss_free_rate(seconds: float = 1.0) -> tuple[int, str]:
@@ -119,6 +135,11 @@ def _client(path: Path, client: int, each: int) -> tuple[list[float], int]:
             http.delete(f"/containers/{container}").raise_for_status()
             times.append(perf_counter() - begin)
     return times, wrong
+
+
+def p99_ms(times: Sequence[float]) -> float:
+    """The 99th percentile of seconds, in milliseconds."""
+    return sorted(times)[int(0.99 * len(times))] * 1000
 
 
 def median_ms(times: Sequence[float]) -> float:

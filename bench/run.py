@@ -22,19 +22,27 @@ from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 
-from bench import figures
+from bench import crowds, figures
 from bench.contenders import Contender, contenders
-from bench.figures import median_ms
+from bench.figures import median_ms, p99_ms
 from lab.audit.probe import probe
 
 RATIOS = (  # slower, faster, at least (or at most, if negative) so many times
-    ("podman, own network", "podmanish", 12.0),
-    ("podmanish", "bwrap", -4.0),
-    ("podmanish", "bwrap, same container", -4.0),
+    ("podman, own network", "podmanish", 14.0),
+    ("podmanish", "bwrap", -3.5),
+    ("podmanish", "bwrap, same container", -3.5),
+    ("podmanish", "runc", -0.7),
     ("docker, own network", "dockerish", 3.0),
-    ("docker, own network", "docker on labd", 4.0),
+    ("docker, own network", "docker on labd", 9.0),
+)
+CROWDS = (  # name, contender, clients, containers each
+    ("labd, 32 docker clients", "docker on labd", 32, 8),
+    ("dockerd, 32 docker clients", "docker, own network", 32, 1),
+    ("podmanish, 16 at once", "podmanish", 16, 8),
+    ("podman, 16 at once", "podman, own network", 16, 1),
 )
 
+GUARDS = ("seccomp", "keyring", "cgroup", "lifeline")
 REST = 0.05  # seconds
 
 
@@ -50,6 +58,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         results: dict[str, Any] = {"machine": machine(), "commands_ms": timed(found, options.rounds)}
         labd = next(pid for pid in _children() if "labd" in Path(f"/proc/{pid}/cmdline").read_text())
         results["figures"] = measured(place, labd, options.rounds)
+        results["figures"] |= crowded(found, place / "labd.sock")
     results["targets"] = targets(results)
     options.json.write_text(json.dumps(results, indent=2) + "\n")
     show(results, found)
@@ -89,14 +98,16 @@ def timed(found: Sequence[Contender], rounds: int) -> dict[str, float]:
 
 def measured(place: Path, labd: int, rounds: int) -> dict[str, float | str]:
     """The figures that are not commands. The parallel clients come last: what they leave to the kernel is load."""
-    spawned, waited = figures.spawn(10 * rounds)
+    spawned = figures.spawn(5 * rounds)
+    bare, guarded = spawned["no guards"], spawned["all guards"]
     rate, reason = figures.loss_free_rate()
     begin = perf_counter()
     times, wrong = figures.parallel(place / "labd.sock", each=8)
     took = perf_counter() - begin
     return {
-        "spawn_ms": round(median_ms(spawned), 2),
-        "spawn_and_wait_ms": round(median_ms(waited), 2),
+        "spawn_ms": round(guarded[0], 2),
+        "spawn_and_wait_ms": round(guarded[1], 2),
+        **{f"{guard}_costs_ms": round(spawned[guard][1] - bare[1], 2) for guard in GUARDS},
         "reader_events_per_second": rate,
         "reader_limit": reason,
         "parallel_clients": figures.CLIENTS,
@@ -107,6 +118,18 @@ def measured(place: Path, labd: int, rounds: int) -> dict[str, float | str]:
         "labd_rss_mib": round(figures.resident_kib(labd) / 1024, 1),
         "spawner_rss_mib": round(figures.resident_kib(figures.child_of(labd)) / 1024, 1),
     }
+
+
+def crowded(found: Sequence[Contender], labd: Path) -> dict[str, float]:
+    """Containers a second of many clients at once, and what a ping costs beside them; then beside readers of logs."""
+    commands = {contender.name: contender.command for contender in found if not contender.reason}
+    results: dict[str, float] = {}
+    for name, contender, clients, each in CROWDS:
+        if contender in commands:
+            rate, wrong = crowds.throughput(commands[contender], clients, each)
+            results |= {f"{name}, containers a second": round(rate, 1), f"{name}, wrong exit codes": wrong}
+    results["ping_p99_ms_beside_readers"] = round(p99_ms(crowds.ping_beside_readers(labd)), 1)
+    return results
 
 
 def targets(results: dict[str, Any]) -> list[dict[str, Any]]:
@@ -121,12 +144,18 @@ def targets(results: dict[str, Any]) -> list[dict[str, Any]]:
         rows.append({"what": f"{slower} / {faster}", "target": wanted, "seen": seen, "reached": reached})
     for name, wanted, reached in (
         ("spawn_ms", "at most 4 ms", found["spawn_ms"] <= 4),
-        ("spawn_and_wait_ms", "at most 4 ms", found["spawn_and_wait_ms"] <= 4),
         ("reader_events_per_second", "at least 10000", found["reader_events_per_second"] >= 10_000),
         ("labd_rss_mib", "below 60 MiB", found["labd_rss_mib"] < 60),
         ("parallel_wrong_exit_codes", "0", found["parallel_wrong_exit_codes"] == 0),
+        ("ping_p99_ms_beside_readers", "at most 100 ms", found["ping_p99_ms_beside_readers"] <= 100),
     ):
         rows.append({"what": name, "target": wanted, "seen": str(found[name]), "reached": reached})
+    for (ours, *_), (theirs, *_) in (CROWDS[:2], CROWDS[2:]):
+        rates = [found.get(f"{name}, containers a second") for name in (ours, theirs)]
+        ratio = rates[0] / rates[1] if rates[0] and rates[1] else None
+        seen = "-" if ratio is None else f"{ratio:.1f}x"
+        rows.append({"what": f"{ours} / {theirs}", "target": "at least 5x", "seen": seen,
+                     "reached": None if ratio is None else ratio >= 5})  # fmt: skip
     return rows
 
 
