@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import os
+import random
 import signal
 import subprocess
 import sys
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -64,8 +67,8 @@ def await_(condition: Callable[[], bool]) -> bool:
     return held
 
 
-def children(pid: int) -> list[int]:
-    return [int(word) for word in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+def parent(pid: int) -> int:
+    return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
 
 
 @pytest.mark.parametrize("options", [[], ["--init"], ["--privileged"], ["--user", "1000"], ["-t"]], ids=" ".join)
@@ -89,8 +92,7 @@ def test_kill_9_of_what_stands_behind_a_detached_container(podmanish: Podmanish,
     podmanish.output("run", "-d", "--name", "box", "-v", f"{tmp_path}:/mnt", "host", *stubborn(mark))
     assert await_(lambda: (tmp_path / "ready").exists())
     lifeline = next(pid for pid, name in processes(mark).items() if name == "lifeline")
-    monitor = int(Path(f"/proc/{lifeline}/stat").read_text().rpartition(")")[2].split()[1])
-    os.kill(monitor if victim == "monitor" else lifeline, signal.SIGKILL)
+    os.kill(parent(lifeline) if victim == "monitor" else lifeline, signal.SIGKILL)
     assert await_(lambda: not processes(mark)), processes(mark)
     assert await_(lambda: "Exited" in podmanish.output("ps", "-a"))
     podmanish.output("rm", "box")
@@ -115,8 +117,7 @@ def test_kill_9_of_an_ordinary_users_podmanish(rootless: Podmanish) -> None:
     run = rootless.start("run", "--rm", "host", *PYTHON, loud)
     assert run.stdout and run.stdout.readline() == b"ready\n"
     lifeline = next(pid for pid, name in processes(mark).items() if name == "lifeline")
-    engine = int(Path(f"/proc/{lifeline}/stat").read_text().rpartition(")")[2].split()[1])
-    os.kill(engine, signal.SIGKILL)
+    os.kill(parent(lifeline), signal.SIGKILL)
     run.communicate()
     assert await_(lambda: not processes(mark)), processes(mark)
 
@@ -181,3 +182,61 @@ def test_a_container_without_a_monitor_is_not_forgotten(podmanish: Podmanish) ->
     assert (refused.returncode, b"is running" in refused.stderr) == (125, True)
     podmanish.output("rm", "-f", "orphan")
     assert start_time(pid) == 0
+
+
+@pytest.mark.stress
+def test_two_hundred_kills(
+    podmanish: Podmanish, new_labd: Callable[..., Labd], capsys: pytest.CaptureFixture[str]
+) -> None:
+    """SIGKILL for each part of each engine in turn, while stubborn containers run in it: none is ever left."""
+    dice, slowest = random.Random(39), 0.0
+    for number in range(200):
+        mark = f"survivor-{os.urandom(8).hex()}"
+        quiet = [*PYTHON, STUBBORN.replace('open("/mnt/ready", "a").close()', "").replace("MARK", mark)]
+        part = ("podmanish", "lifeline", "monitor", "spawner")[number % 4]
+        if part == "spawner":
+            daemon = new_labd(f"d{number}")
+            daemon.dockerish("run", "-d", "host", *quiet)
+            victim = daemon.spawner
+        elif part == "podmanish":
+            run = podmanish.start("run", "--rm", "host", *quiet)
+            victim = run.pid
+        else:
+            podmanish.output("run", "-d", "--rm", "host", *quiet)
+            lifeline = next(pid for pid, name in processes(mark).items() if name == "lifeline")
+            victim = lifeline if part == "lifeline" else parent(lifeline)
+        time.sleep(dice.uniform(0, 0.1))
+        begin = time.monotonic()
+        os.kill(victim, signal.SIGKILL)
+        assert await_(lambda mark=mark: not processes(mark)), (part, processes(mark))  # type: ignore[misc]
+        slowest = max(slowest, time.monotonic() - begin)
+        if part == "spawner":
+            daemon.stop()
+        elif part == "podmanish":
+            run.communicate()
+    with capsys.disabled():
+        print(f"\n200 kills: no survivor; the slowest end took {slowest * 1000:.0f} ms")
+
+
+@pytest.mark.stress
+def test_fifty_deaths_of_a_daemon_with_twenty_containers(new_labd: Callable[..., Labd]) -> None:
+    """Each restart works; each container's fate is the true one, 137, or 255 for unknown; nothing is left of any."""
+    mark = f"8{os.urandom(3).hex()}".translate(str.maketrans("abcdef", "012345"))
+    mounts = Path("/proc/self/mountinfo").read_text().count("\n")
+    for _ in range(50):
+        daemon = new_labd("d")
+        run = partial(daemon.dockerish, "run", "-d", "host", "sleep", mark)
+        with ThreadPoolExecutor(10) as pool:
+            done = [future.result() for future in [pool.submit(run) for _ in range(20)]]
+        assert [one.returncode for one in done] == [0] * 20, done
+        daemon.stop(signal.SIGKILL)
+        again = new_labd("d")
+        rows = again.request("GET", "/containers/json?all=1")[1]
+        states = [again.request("GET", f"/containers/{row['Id']}/json")[1]["State"] for row in rows]
+        assert len(states) == 20 and {state["Status"] for state in states} == {"exited"}
+        assert {state["ExitCode"] for state in states} <= {137, 255}
+        assert [pid for pid, name in processes(mark).items() if name == "sleep"] == []
+        for row in rows:
+            assert again.request("DELETE", f"/containers/{row['Id']}")[0] == 204
+        assert Path("/proc/self/mountinfo").read_text().count("\n") == mounts
+        again.stop()
