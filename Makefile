@@ -40,7 +40,7 @@ stress:  ## the long tests: soak, storms of kills, full disks
 	@tools/setup root stress
 	@tools/setup wanted $(TEST_PACKAGES)
 	@tools/setup venv dev
-	@$(BIN)/pytest -m stress $(ARGS); status=$$?; tools/setup give-back; exit $$status
+	@$(BIN)/pytest -m stress --timeout 3600 $(ARGS); status=$$?; tools/setup give-back; exit $$status
 
 bench:  ## the engines beside bwrap, unshare, runc, podman and docker
 	@tools/setup root bench
