@@ -22,6 +22,7 @@ from lab.logs import LogWriter
 from lab.monitor import Monitor, Stdio
 from lab.paths import state_directory
 from lab.runtime import cgroup
+from lab.runtime.process import has_begun
 from lab.store import Container, Store, is_alive, new_id
 
 TYPE_CHECKING = False
@@ -169,6 +170,8 @@ class Forker:
         spec = assemble_exec(options, container.spec)
         _hide_environment(container.spec, options.env)
         pidfd = open_process(container)
+        while not has_begun(container.state["pid"]) and not ended(pidfd, 0.002):
+            pass
         stdio = None if spec.tty else Stdio(options.interactive)
         process = runtime.spawn_into(pidfd, spec, stdio.child if stdio else ())
         monitor = Monitor(process, None, output=1, error=2, stdin=os.dup(0) if options.interactive else -1)
