@@ -15,7 +15,7 @@ import time
 
 from lab import interpreter, runargs, runtime, syscalls
 from lab.assemble import assemble
-from lab.errors import LabError, NotRunning, StillRunning, from_bytes
+from lab.errors import CannotStart, LabError, NotRunning, StillRunning, from_bytes
 from lab.files import close_state
 from lab.images import Images
 from lab.logs import LogWriter
@@ -137,8 +137,9 @@ class Forker:
             os.dup2(null, fd)
         try:
             monitor = self._start(container, spec, -1, -1, -1)
-        except LabError as error:
-            os.write(reply, error.to_bytes())
+        except (LabError, OSError) as error:
+            failure = error if isinstance(error, LabError) else CannotStart(f"cannot record it: {error.strerror}")
+            os.write(reply, failure.to_bytes())
             if container.config["rm"]:
                 self.store.remove(container)
             os._exit(125)

@@ -129,7 +129,12 @@ class Monitor:
     def _write_all(self, stream: int, data: bytes) -> None:
         try:
             while data:
-                data = data[os.write(self.targets[stream], data) :]
+                try:
+                    data = data[os.write(self.targets[stream], data) :]
+                except BlockingIOError:  # O_NONBLOCK, set by another that shares it
+                    writable = select.poll()
+                    writable.register(self.targets[stream], select.POLLOUT)
+                    writable.poll()
         except OSError:  # the reader went away: the container goes on, as docker's and podman's do
             self.targets[stream] = -1
 
