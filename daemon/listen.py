@@ -10,6 +10,7 @@ import stat
 from pathlib import Path
 
 from lab.errors import Conflict, InvalidArgument, NotAllowed
+from lab.files import make_public
 
 MODE = 0o660
 LISTEN_FDS_START = 3  # sd_listen_fds(3)
@@ -43,7 +44,8 @@ def bind(path: Path, group: str) -> Listener:
     """
     gid = _group_id(group)
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
+        if not path.parent.exists():
+            make_public(str(path.parent))
         lock_fd = os.open(f"{path}.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     except PermissionError as error:
         raise NotAllowed(

@@ -32,10 +32,16 @@ from lab.store import Store
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Generator
     from typing import Any
+
+    from lab.runtime.link import Process
+
+    Steps = Generator[int, None, Process]
 
 LENGTH = struct.Struct(">II")  # of the JSON in bytes, and the number of descriptors
 MAX_FDS = 8
+HELD_MILLISECONDS = 50
 
 
 def pack(message: dict[str, Any], fds: int) -> bytes:
@@ -77,7 +83,7 @@ class Inbox:
 class Child:
     """A process of ours: key is the container's id, or labd's name for an exec."""
 
-    def __init__(self, key: str, cgroup: str | None, process: runtime.Process) -> None:
+    def __init__(self, key: str, cgroup: str | None, process: Process) -> None:
         self.key, self.cgroup, self.process = key, cgroup, process  # cgroup: None for an exec
 
     def remove_cgroup(self) -> bool:
@@ -91,7 +97,8 @@ class Spawner:
     def __init__(self, connection: socket.socket, store: Store) -> None:
         self.connection, self.inbox, self.store = connection, Inbox(), store
         self.children: dict[int, Child] = {}  # by pidfd
-        self.pid = os.getpid()
+        self.starting: dict[int, tuple[dict[str, Any], Steps]] = {}  # requests, by the descriptor they wait for
+        self.held: list[int] = []  # pidfds of children that have ended, but are not given to us yet
         self.poll = select.poll()
         self.poll.register(connection, select.POLLIN)
 
@@ -102,46 +109,58 @@ class Spawner:
         self._end_all()
 
     def _turn(self) -> bool:
-        for fd, _ in self.poll.poll():
+        for fd, _ in self.poll.poll(HELD_MILLISECONDS if self.held else None):
             if fd in self.children:
-                child, code = self._reap(fd)
-                self._send({"exit": child.key, "code": code, "oom_killed": child.remove_cgroup()})
+                self.poll.unregister(fd)
+                self.held.append(fd)
+            elif fd in self.starting:
+                self.poll.unregister(fd)
+                self._go_on(*self.starting.pop(fd))
             elif not self.inbox.receive(self.connection):
                 return False
+        self.held = [pidfd for pidfd in self.held if not self._report_end(pidfd)]
         while message := self.inbox.next():
             self._answer(*message)
         return True
 
     def _answer(self, request: dict[str, Any], stdio: list[int]) -> None:
-        fds: list[int] = []
         try:
-            child, console = self._spawn(request, stdio)
-            reply: dict[str, Any] = {"id": request["id"], "pid": child.process.pid}
-            fds = [child.process.pidfd] if console < 0 else [child.process.pidfd, console]
-            self._send(reply, fds)
-            if console >= 0:
-                os.close(console)
-        except LabError as error:
-            self._send({"id": request["id"], "error": [type(error).__name__, error.message, error.hint]})
-        except Exception as error:  # whatever it is, the other containers' parent must live on
-            if os.getpid() != self.pid:
-                os._exit(125)  # a clone that failed where the runtime did not expect it: never a second spawner
-            self._send({"id": request["id"], "error": ["CannotStart", f"cannot start: {error}", ""]})
+            self._go_on(request, self._steps(request, stdio))
         finally:
             for fd in stdio:
                 os.close(fd)
 
-    def _spawn(self, request: dict[str, Any], stdio: list[int]) -> tuple[Child, int]:
-        spec = Spec.from_dict(request["spec"])
-        loginuid = request.get("loginuid")
+    def _go_on(self, request: dict[str, Any], steps: Steps) -> None:
+        """Take the next step. None may wait: a container can stop what is being started in it, for ever."""
+        try:
+            awaited = next(steps)
+            self.starting[awaited] = request, steps
+            self.poll.register(awaited, select.POLLIN)
+        except StopIteration as end:
+            self._started(request, end.value)
+        except LabError as error:
+            self._send({"id": request["id"], "error": [type(error).__name__, error.message, error.hint]})
+        except Exception as error:  # whatever it is, the other containers' parent must live on
+            self._send({"id": request["id"], "error": ["CannotStart", f"cannot start: {error}", ""]})
+
+    def _steps(self, request: dict[str, Any], stdio: list[int]) -> Steps:
+        spec, loginuid = Spec.from_dict(request["spec"]), request.get("loginuid")
         if "into" in request:
-            process = runtime.spawn_into(self._container(request["into"]), spec, stdio, loginuid=loginuid)
-        else:
-            process = runtime.spawn(spec, stdio, loginuid=loginuid)
-        child = Child(request["key"], None if "into" in request else spec.cgroup, process)
-        self.children[process.pidfd] = child
+            pidfd = self._container(request["into"])
+            return (yield from runtime.starting_into(pidfd, spec, stdio, loginuid=loginuid))
+        return (yield from runtime.starting(spec, stdio, loginuid=loginuid))
+
+    def _started(self, request: dict[str, Any], process: Process) -> None:
+        self.children[process.pidfd] = Child(
+            request["key"], None if "into" in request else request["spec"]["cgroup"], process
+        )
         self.poll.register(process.pidfd, select.POLLIN)
-        return child, process.console
+        console = process.console
+        self._send(
+            {"id": request["id"], "pid": process.pid}, [process.pidfd] if console < 0 else [process.pidfd, console]
+        )
+        if console >= 0:
+            os.close(console)
 
     def _container(self, key: str) -> int:
         for pidfd, child in self.children.items():
@@ -149,11 +168,19 @@ class Spawner:
                 return pidfd
         raise CannotStart("the container has just ended")
 
-    def _reap(self, pidfd: int) -> tuple[Child, int]:
-        self.poll.unregister(pidfd)
+    def _report_end(self, pidfd: int) -> bool:
+        """Reap a child and tell labd. False while another process of its container traces it.
+
+        The kernel gives a process that has ended to who traces it first, and that one may take its time; ptrace(2).
+        """
+        child = self.children[pidfd]
+        pid, status = os.waitpid(child.process.child, os.WNOHANG)
+        if pid == 0:
+            return False
+        del self.children[pidfd]
         os.close(pidfd)
-        child = self.children.pop(pidfd)
-        return child, runtime.wait(child.process.child)
+        self._send({"exit": child.key, "code": runtime.exit_code(status), "oom_killed": child.remove_cgroup()})
+        return True
 
     def _send(self, message: dict[str, Any], fds: list[int] | None = None) -> None:
         data = pack(message, len(fds or ()))
@@ -164,10 +191,12 @@ class Spawner:
             pass  # labd is gone; the next poll says so
 
     def _end_all(self) -> None:
+        for _, steps in self.starting.values():
+            steps.close()
         for pidfd in self.children:
             signal.pidfd_send_signal(pidfd, signal.SIGKILL)
-        for pidfd in list(self.children):
-            child, code = self._reap(pidfd)
+        for child in self.children.values():
+            code = runtime.wait(child.process.child)
             if child.cgroup is not None:
                 self._record(child.key, code, child.remove_cgroup())
 

@@ -129,7 +129,10 @@ class DaemonUnreachable(LabError):
 
 
 def from_bytes(report: bytes) -> LabError:
-    """The error that to_bytes() described."""
-    kind, message, hint = report.decode(errors="replace").split("\0")
-    found: type[LabError] = globals()[kind]
-    return found(message, hint)
+    """The error that to_bytes() described, or what can be made of another text: its writer may be a container's."""
+    kind, _, rest = report.decode(errors="replace").partition("\0")
+    message, _, hint = rest.partition("\0")
+    found = globals().get(kind)
+    if isinstance(found, type) and issubclass(found, LabError):
+        return found(message, hint)
+    return CannotStart(f"cannot start the command: {kind!a:.200}")

@@ -67,6 +67,29 @@ def _make_missing(path: str) -> None:
         pass  # by another command of the same user's
 
 
+def make_public(path: str) -> None:
+    """Make this directory and those above it, so that all may look into them and only their owner change them.
+
+    Whatever the umask. Raises NotAllowed for one that is there already, and that another user may change: an engine is
+    about to run programs from it.
+    """
+    parent = os.path.dirname(path)
+    if parent != path:
+        make_public(parent)
+    try:
+        os.mkdir(path, 0o700)
+        os.chmod(path, 0o755)
+        return
+    except FileExistsError:
+        found = os.stat(path)
+    others_write = stat.S_IMODE(found.st_mode) & 0o022 and not found.st_mode & stat.S_ISVTX
+    if found.st_uid not in (0, os.geteuid()) or others_write:
+        raise NotAllowed(
+            f"{path} can be changed by others: it is uid {found.st_uid}'s, mode {stat.S_IMODE(found.st_mode):o}",
+            "look what is in it, then make it root's alone: chown root, chmod 755",
+        )
+
+
 def close_state(root: str) -> None:
     """What an earlier version left open below an engine's state directory is closed; for the engine's start.
 

@@ -15,13 +15,14 @@ import time
 
 from lab import interpreter, runargs, runtime, syscalls
 from lab.assemble import assemble
-from lab.errors import LabError, NotRunning, StillRunning, from_bytes
+from lab.errors import CannotStart, LabError, NotRunning, StillRunning, from_bytes
 from lab.files import close_state
 from lab.images import Images
 from lab.logs import LogWriter
 from lab.monitor import Monitor, Stdio
 from lab.paths import state_directory
 from lab.runtime import cgroup
+from lab.runtime.process import has_begun
 from lab.store import Container, Store, is_alive, new_id
 
 TYPE_CHECKING = False
@@ -136,8 +137,9 @@ class Forker:
             os.dup2(null, fd)
         try:
             monitor = self._start(container, spec, -1, -1, -1)
-        except LabError as error:
-            os.write(reply, error.to_bytes())
+        except (LabError, OSError) as error:
+            failure = error if isinstance(error, LabError) else CannotStart(f"cannot record it: {error.strerror}")
+            os.write(reply, failure.to_bytes())
             if container.config["rm"]:
                 self.store.remove(container)
             os._exit(125)
@@ -169,6 +171,8 @@ class Forker:
         spec = assemble_exec(options, container.spec)
         _hide_environment(container.spec, options.env)
         pidfd = open_process(container)
+        while not has_begun(container.state["pid"]) and not ended(pidfd, 0.002):
+            pass
         stdio = None if spec.tty else Stdio(options.interactive)
         process = runtime.spawn_into(pidfd, spec, stdio.child if stdio else ())
         monitor = Monitor(process, None, output=1, error=2, stdin=os.dup(0) if options.interactive else -1)

@@ -15,7 +15,7 @@ import sys
 
 from lab import syscalls
 from lab.errors import MissingFeature
-from lab.files import Lock
+from lab.files import Lock, make_public
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ F_ADD_SEALS = 1033
 
 def guarded() -> bool:
     """Whether no container can reach a file that it may change through this process's /proc/self/exe."""
-    if os.statvfs("/proc/self/exe").f_flag & os.ST_RDONLY or os.readlink("/proc/self/exe").startswith("/memfd:"):
+    if _is_readonly("/proc/self/exe") or os.readlink("/proc/self/exe").startswith("/memfd:"):
         return True
     # An ordinary user's containers have no more rights to the file than the user, and no user may change another's.
     return os.geteuid() != 0 and os.stat("/proc/self/exe").st_uid != os.geteuid()
@@ -52,14 +52,13 @@ def restart(environment: Mapping[str, str]) -> NoReturn:
 
 def executable() -> str:
     """The path of this interpreter on the read-only mount, which is made if it is not there. Raises MissingFeature."""
-    real = os.path.realpath(sys.executable)
-    if real.startswith(f"{ROOT}/"):
-        return real
+    real = os.path.realpath(sys.executable).removeprefix(ROOT)
     directory = os.path.dirname(os.path.dirname(real))
     try:
-        os.makedirs(f"{ROOT}{directory}", exist_ok=True)
+        make_public(ROOT)
         with Lock(ROOT):
-            if not os.path.exists(ROOT + real):
+            if not _is_readonly(ROOT + real):  # there may be a directory that nothing is mounted on
+                make_public(ROOT + directory)
                 _bind(directory, ROOT + directory)
     except OSError as error:
         raise MissingFeature(
@@ -81,6 +80,13 @@ def release() -> list[str]:
         except OSError:
             pass  # another is mounted below, or /run/lab is in use
     return found
+
+
+def _is_readonly(path: str) -> bool:
+    try:
+        return bool(os.statvfs(path).f_flag & os.ST_RDONLY)
+    except FileNotFoundError:
+        return False
 
 
 def _bind(directory: str, target: str) -> None:

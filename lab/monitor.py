@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from lab.logs import LogWriter
-    from lab.runtime import Process
+    from lab.runtime.link import Process
 
 SIGHUP, SIGINT, SIGQUIT, SIGUSR1, SIGUSR2, SIGTERM, SIGCONT, SIGWINCH = 1, 2, 3, 10, 12, 15, 18, 28
 FORWARDED = (SIGHUP, SIGINT, SIGQUIT, SIGUSR1, SIGUSR2, SIGTERM, SIGCONT, SIGWINCH)
@@ -129,7 +129,12 @@ class Monitor:
     def _write_all(self, stream: int, data: bytes) -> None:
         try:
             while data:
-                data = data[os.write(self.targets[stream], data) :]
+                try:
+                    data = data[os.write(self.targets[stream], data) :]
+                except BlockingIOError:  # O_NONBLOCK, set by another that shares it
+                    writable = select.poll()
+                    writable.register(self.targets[stream], select.POLLOUT)
+                    writable.poll()
         except OSError:  # the reader went away: the container goes on, as docker's and podman's do
             self.targets[stream] = -1
 

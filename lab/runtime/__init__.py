@@ -4,6 +4,8 @@
     spawn_into()  one more process for a running container (`exec`)
     wait()        its exit code
 
+    starting()    spawn() step by step, and starting_into() likewise: for a caller that has others to attend to
+
 The caller must have one thread, for the reason given at lab.syscalls.clone3().
 """
 
@@ -11,38 +13,21 @@ from __future__ import annotations
 
 import os
 
-from lab import errors, syscalls
+from lab import syscalls
 from lab.errors import CannotStart, LabError
 from lab.runtime import cgroup, process
 from lab.runtime.compiled import policy
+from lab.runtime.link import Link, Process
 from lab.syscalls import CLONE_NEWIPC, CLONE_NEWNET, CLONE_NEWNS, CLONE_NEWPID, CLONE_NEWUSER, CLONE_NEWUTS
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Generator, Sequence
     from typing import NoReturn
 
     from lab.spec import Spec
 
-LENGTH, MAX_REPORT = 4, 1 << 16  # bytes
-SIGKILL = 9
-KILLED = "the container's first process was killed before it began"
 NAMESPACES = CLONE_NEWNS | CLONE_NEWPID | CLONE_NEWUTS | CLONE_NEWIPC
-
-
-class Process:
-    """A process that has been exec'ed inside a container.
-
-    pid      as the host's /proc has it
-    pidfd    for signals, and to poll for its end
-    child    the caller's child to wait() for: the process itself, or its lifeline, which exits as the process did
-    console  the master side of its pseudoterminal, or -1
-    """
-
-    __slots__ = ("child", "console", "pid", "pidfd")
-
-    def __init__(self, pid: int, pidfd: int, child: int, console: int) -> None:
-        self.pid, self.pidfd, self.child, self.console = pid, pidfd, child, console
 
 
 def spawn(
@@ -62,17 +47,33 @@ def spawn(
     pid while the child builds its root, on another processor; the command is exec'ed only after it has returned. Raises
     CommandNotFound, CommandNotExecutable, CannotStart or MissingFeature, and then nothing is left of the container.
     """
+    return _complete(starting(spec, stdio, preserve_fds, loginuid=loginuid, lifeline=lifeline, before_exec=before_exec))
+
+
+def starting(
+    spec: Spec,
+    stdio: Sequence[int] = (0, 1, 2),
+    preserve_fds: int = 0,
+    *,
+    loginuid: int | None = None,
+    lifeline: bool = False,
+    before_exec: Callable[[int], None] | None = None,
+) -> Generator[int, None, Process]:
+    """The steps of spawn(): yields each descriptor that must be readable before the next step, lest that one wait.
+
+    stdio may be closed after the first step.
+    """
     place = cgroup.create(spec) if spec.cgroup else -1
     try:
-        link = Link(spec.tty, in_cgroup=place >= 0)
-        namespaces = NAMESPACES | (CLONE_NEWNET if spec.network == "none" else 0)
-        above = (CLONE_NEWUSER if spec.uid_mappings else 0) | (CLONE_NEWPID if lifeline else namespaces)
-        pid, pidfd = _clone(above, spec, place)
-        if pid == 0:
-            below = namespaces if lifeline else 0
-            _child(link, lambda: process.first(spec, stdio, link, preserve_fds, below), loginuid)
-        return link.finish(pid, pidfd, spec, before_exec, lifeline=lifeline)
-    except LabError:
+        with Link(spec.tty, in_cgroup=place >= 0) as link:
+            namespaces = NAMESPACES | (CLONE_NEWNET if spec.network == "none" else 0)
+            above = (CLONE_NEWUSER if spec.uid_mappings else 0) | (CLONE_NEWPID if lifeline else namespaces)
+            pid, pidfd = _clone(above, spec, -1 if lifeline else place)
+            if pid == 0:
+                below = (namespaces, place) if lifeline else None
+                _child(link, lambda: process.first(spec, stdio, link, preserve_fds, below), loginuid)
+            return (yield from link.finish(pid, pidfd, spec, before_exec, lifeline=lifeline))
+    except BaseException:
         cgroup.remove(spec.cgroup)
         raise
     finally:
@@ -87,20 +88,46 @@ def spawn_into(pidfd: int, spec: Spec, stdio: Sequence[int] = (0, 1, 2), *, logi
     and its child (CLONE_PARENT: a sibling, ours to wait for) becomes the command; runc's nsenter does the same.
     Raises what spawn() raises.
     """
+    return _complete(starting_into(pidfd, spec, stdio, loginuid=loginuid))
+
+
+def starting_into(
+    pidfd: int, spec: Spec, stdio: Sequence[int] = (0, 1, 2), *, loginuid: int | None = None
+) -> Generator[int, None, Process]:
+    """The steps of spawn_into(), as those of starting(). The container can delay them for as long as it likes."""
     program, place = policy(spec), cgroup.directory(spec)
-    link = Link(spec.tty, in_cgroup=place >= 0)
-    report, reply = os.pipe2(os.O_CLOEXEC)
-    helper, helper_pidfd = syscalls.clone3(0, cgroup=place)
-    if helper == 0:
-        _child(link, lambda: process.join(pidfd, spec, stdio, link, reply, program), loginuid)
-    for fd in (reply, helper_pidfd, *([place] if place >= 0 else [])):
-        os.close(fd)
-    with open(report, "rb") as file:
-        child = int(file.read() or 0)
-    if child == 0:
-        return link.finish(helper, -1)
-    os.waitpid(helper, 0)
-    return link.finish(child, os.pidfd_open(child))
+    with Link(spec.tty, in_cgroup=place >= 0, tells_pid=False) as link:
+        report, reply = os.pipe2(os.O_CLOEXEC)
+        try:
+            helper, helper_pidfd = _clone(0, spec, place)
+            if helper == 0:
+                _child(link, lambda: process.join(pidfd, spec, stdio, link, reply, program), loginuid)
+            link.let_child_have_its_ends()
+            os.close(helper_pidfd)
+        except BaseException:
+            os.close(report)
+            raise
+        finally:
+            os.close(reply)
+            if place >= 0:
+                os.close(place)
+        with open(report, "rb") as file:
+            yield report
+            child = int(file.read() or 0)
+        if child == 0:
+            return (yield from link.finish(helper, -1))
+        os.waitpid(helper, 0)
+        return (yield from link.finish(child, os.pidfd_open(child)))
+
+
+def _complete(steps: Generator[int, None, Process]) -> Process:
+    """Take all the steps, and wait where they do."""
+    while True:
+        try:
+            next(steps)
+        except StopIteration as end:
+            process: Process = end.value
+            return process
 
 
 def wait(pid: int) -> int:
@@ -111,136 +138,6 @@ def wait(pid: int) -> int:
 def exit_code(status: int) -> int:
     """A status of waitpid(2) as the shells and both engines tell it."""
     return 128 + os.WTERMSIG(status) if os.WIFSIGNALED(status) else os.WEXITSTATUS(status)
-
-
-class Link:
-    """What ties a caller to the child that it is about to clone.
-
-    status   the child writes its pid as the host's /proc has it, and later why it failed; end of file: it has exec'ed
-    go       the child waits for a word before it builds in a user namespace, whose ids the caller maps, and for one
-             before exec, which brings the seccomp filter; end of file tells it that the caller died
-    console  the socket on which it sends its terminal's master side, if it has one
-
-    in_cgroup says that the child is born in its cgroup of version 2.
-    """
-
-    def __init__(self, tty: bool, in_cgroup: bool) -> None:
-        self.in_cgroup, self.reported = in_cgroup, False
-        self.status, self.child_status = os.pipe2(os.O_CLOEXEC)
-        self.child_go, self.go = os.pipe2(os.O_CLOEXEC)
-        self.console = self.child_console = None
-        if tty:
-            import socket  # 6 ms that only a terminal needs
-
-            self.console, self.child_console = socket.socketpair()
-
-    def finish(
-        self,
-        child: int,
-        pidfd: int,
-        spec: Spec | None = None,
-        before_exec: Callable[[int], None] | None = None,
-        *,
-        lifeline: bool = False,
-    ) -> Process:
-        """The caller's side: map ids, let the child go, wait for exec. Raises what the child reported.
-
-        child and pidfd are those of the process that was cloned: the command's, or its lifeline's. spec is None for an
-        exec, whose credentials are set already.
-        """
-        os.close(self.child_status)
-        os.close(self.child_go)
-        if self.child_console:
-            self.child_console.close()
-        try:
-            if spec and spec.uid_mappings:
-                process.write_id_mappings(child, spec)
-                self._let_go()
-            pid = self._read_pid()
-            if lifeline:
-                os.close(pidfd)
-                pidfd = -1
-                pidfd = self._open(pid)
-            if before_exec:
-                before_exec(pid)
-            self._let_go(policy(spec) if spec else b"")
-            self._await_exec()
-            return Process(pid, pidfd, child, self._receive_console())
-        except BaseException:
-            self._give_up(child, pidfd)
-            raise
-        finally:
-            os.close(self.status)
-            os.close(self.go)
-            if self.console:
-                self.console.close()
-
-    def _open(self, pid: int) -> int:
-        """A pidfd of the container's first process, which waits for our word or has reported its failure."""
-        try:
-            return os.pidfd_open(pid)
-        except ProcessLookupError:
-            self._await_exec()
-            raise CannotStart(KILLED) from None
-
-    def _give_up(self, child: int, pidfd: int) -> None:
-        """Kill what does not end by itself, and reap it."""
-        if pidfd >= 0:
-            try:
-                syscalls.pidfd_send_signal(pidfd, SIGKILL)
-            except ProcessLookupError:
-                pass
-            os.close(pidfd)
-        os.waitpid(child, 0)
-
-    def report_pid(self, proc: str | int = "/proc") -> None:
-        """The child's side: tell the pid. proc is the host's /proc, by path or descriptor."""
-        name = os.readlink("self", dir_fd=proc) if isinstance(proc, int) else os.readlink(f"{proc}/self")
-        os.write(self.child_status, int(name).to_bytes(LENGTH, "little"))
-        self.reported = True
-
-    def report_failure(self, failure: LabError) -> None:
-        """The child's side, too."""
-        os.write(self.child_status, (b"" if self.reported else bytes(LENGTH)) + failure.to_bytes())
-
-    def await_go(self) -> bytes:
-        """The child's side: wait for the caller's word, and return what comes with it."""
-        length = os.read(self.child_go, LENGTH)
-        if len(length) < LENGTH:
-            os._exit(125)
-        return _read_exactly(self.child_go, int.from_bytes(length, "little"))
-
-    def _let_go(self, program: bytes = b"") -> None:
-        try:
-            os.write(self.go, len(program).to_bytes(LENGTH, "little") + program)
-        except BrokenPipeError:
-            pass  # it was killed; wait() will tell
-
-    def _read_pid(self) -> int:
-        pid = int.from_bytes(_read_exactly(self.status, LENGTH), "little")
-        if pid == 0:
-            self._await_exec()
-            raise CannotStart(KILLED)
-        return pid
-
-    def _await_exec(self) -> None:
-        if report := _read_exactly(self.status, MAX_REPORT):
-            raise errors.from_bytes(report)
-
-    def _receive_console(self) -> int:
-        if self.console is None:
-            return -1
-        import socket
-
-        return socket.recv_fds(self.console, 1, 1)[1][0]
-
-
-def _read_exactly(fd: int, length: int) -> bytes:
-    """So many bytes from a pipe, or fewer if it ends."""
-    data = b""
-    while len(data) < length and (chunk := os.read(fd, length - len(data))):
-        data += chunk
-    return data
 
 
 def _clone(flags: int, spec: Spec, place: int) -> tuple[int, int]:
@@ -271,5 +168,7 @@ def _child(link: Link, enter: Callable[[], NoReturn], loginuid: int | None) -> N
         failure = CannotStart(f"cannot set up the container:{where} {error.strerror}")
     except BaseException as error:  # nothing may escape into the caller's copied stack
         failure = CannotStart(f"cannot set up the container: {error!r}")
-    link.report_failure(failure)
-    os._exit(125)
+    try:
+        link.report_failure(failure)
+    finally:  # a seccomp profile may forbid even that
+        os._exit(125)

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import os
 
+from lab.errors import NotAllowed
+from lab.files import make_private, make_public
 from lab.runtime.credentials import mask
 
 TYPE_CHECKING = False
@@ -24,13 +26,15 @@ def policy(spec: Spec) -> bytes:
     kept = _kept(spec) if spec.seccomp == "default" and os.geteuid() == 0 else ""
     try:
         with open(kept, "rb") as file:
-            return file.read()
+            program = file.read()
     except FileNotFoundError:
+        program = b""
+    if not program:
         from lab.runtime import seccomp
 
         program = seccomp.program(spec.seccomp, tuple(spec.capabilities))
-    if kept:
-        _keep(kept, program)
+        if kept:
+            _keep(kept, program)
     return program
 
 
@@ -49,11 +53,12 @@ def _kept(spec: Spec) -> str:
 
 def _keep(path: str, program: bytes) -> None:
     """Write it whole or not at all; others may be doing the same."""
-    temporary = f"{path}.{os.getpid()}"
+    temporary = f"{path}.{os.urandom(8).hex()}"  # not the pid: each labd's spawner is the 1 of its namespace
     try:
-        os.makedirs(DIRECTORY, 0o700, exist_ok=True)
+        make_public(os.path.dirname(DIRECTORY))
+        make_private(DIRECTORY)
         with open(temporary, "wb") as file:
             file.write(program)
         os.rename(temporary, path)
-    except OSError:
+    except (OSError, NotAllowed):
         pass  # a full or read-only /run costs time, not safety

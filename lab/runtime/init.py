@@ -7,9 +7,9 @@ import os
 import signal
 
 from lab import syscalls
+from lab.runtime.process import INIT_NAME
 
 FORWARDED = set(signal.Signals) - {signal.SIGKILL, signal.SIGSTOP, signal.SIGCHLD}
-NAME = b"lab-init"
 # Of /proc/PID/stat, counted from the process's state: where its arguments and its environment lie; proc_pid_stat(5).
 ARG_START, ENV_END = 45, 48
 
@@ -43,10 +43,10 @@ def _hide_command_line() -> None:
     with open("/proc/self/stat", "rb") as file:
         fields = file.read().rpartition(b") ")[2].split()
     start, end = int(fields[ARG_START]), int(fields[ENV_END])
-    if end - start > len(NAME):
+    if end - start > len(INIT_NAME):
         ctypes.memset(start, 0, end - start)
-        ctypes.memmove(start, NAME, len(NAME))
-    syscalls.set_process_name(NAME.decode())
+        ctypes.memmove(start, INIT_NAME, len(INIT_NAME))
+    syscalls.set_process_name(INIT_NAME.decode())
 
 
 def _reap(command: int) -> None:

@@ -17,17 +17,19 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from typing import NoReturn
 
-    from lab.runtime import Link
+    from lab.runtime.link import Link
     from lab.spec import Spec
 
 SIGPIPE, SIGXFSZ = 13, 25
+PF_FORKNOEXEC = 0x40  # of the flags in /proc/PID/stat: it has not called execve(2) yet; linux/sched.h
+INIT_NAME = b"lab-init"  # has not, either, but its child has or is about to
 TIOCSCTTY, TIOCGWINSZ, TIOCSWINSZ = 0x540E, 0x5413, 0x5414  # ioctl_tty(2)
 
 
-def first(spec: Spec, stdio: Sequence[int], link: Link, preserve_fds: int, below: int) -> NoReturn:
+def first(spec: Spec, stdio: Sequence[int], link: Link, preserve_fds: int, below: tuple[int, int] | None) -> NoReturn:
     """Become the first process of a new container: pid 1 of its pid namespace.
 
-    below: the CLONE_NEW* for its namespaces, if the calling process is to be its lifeline, else 0.
+    below: the CLONE_NEW* for its namespaces and the cgroup to be born in, if the calling process is to be its lifeline.
     """
     _import_and_seal(spec)
     if spec.uid_mappings:
@@ -35,7 +37,7 @@ def first(spec: Spec, stdio: Sequence[int], link: Link, preserve_fds: int, below
         os.setresuid(0, 0, 0)
         os.setresgid(0, 0, 0)
     if below:
-        stand_between(lambda: syscalls.clone3(below)[0], link.child_go)
+        stand_between(lambda: syscalls.clone3(below[0], cgroup=below[1])[0], link.child_go)
     link.report_pid()
     if spec.cgroup:
         cgroup.join(spec, link.in_cgroup)
@@ -48,6 +50,8 @@ def first(spec: Spec, stdio: Sequence[int], link: Link, preserve_fds: int, below
     if spec.network == "none":
         _loopback_up()
     _connect_stdio(spec, stdio, link)
+    if spec.tty:
+        _take_terminal()
     close_others(link.child_status, link.child_go, first=3 + preserve_fds)
     home = _take_identity(spec, link.await_go())
     die_with_parent(link.child_go)
@@ -61,12 +65,12 @@ def first(spec: Spec, stdio: Sequence[int], link: Link, preserve_fds: int, below
 def join(pidfd: int, spec: Spec, stdio: Sequence[int], link: Link, reply: int, program: bytes) -> NoReturn:
     """Enter the namespaces of the process behind pidfd, then become spec's command in a child there.
 
-    The processes that run there already see the child from its birth on. So it is born with the credentials, the
-    seccomp filter and the keys that it will have, and non-dumpable: /proc/PID/{exe,mem,environ} would lead to the
-    engine's.
+    The processes that run there already see the child from its birth on, and can stop it there. So it is born with the
+    credentials, the seccomp filter and the keys that it will have, and non-dumpable: /proc/PID/{exe,mem,environ} would
+    lead to the engine's. With CAP_SYS_PTRACE they can look at it even so, and take its descriptors, pidfd_getfd(2): it
+    is born with its own three and the pipes to the engine, and none that leads out of the container.
     """
     _import_and_seal(spec)
-    proc = os.open("/proc", os.O_PATH | os.O_CLOEXEC)  # the host's, also later
     if spec.cgroup:
         cgroup.join(spec, link.in_cgroup)
     namespaces = syscalls.CLONE_NEWNS | syscalls.CLONE_NEWPID | syscalls.CLONE_NEWUTS | syscalls.CLONE_NEWIPC
@@ -81,15 +85,16 @@ def join(pidfd: int, spec: Spec, stdio: Sequence[int], link: Link, reply: int, p
     _leave_keys_behind()
     os.umask(0o022)
     home = _take_identity(spec, program)
+    _connect_stdio(spec, stdio, link)
+    close_others(link.child_status, link.child_go, reply)
     pid = syscalls.fork_sibling()
     if pid:
         os.write(reply, str(pid).encode())
         os._exit(0)
     os.close(reply)
-    link.report_pid(proc)
     os.setsid()  # not before the fork: the terminal is hung up when the leader of its session ends
-    _connect_stdio(spec, stdio, link)
-    close_others(link.child_status, link.child_go)
+    if spec.tty:
+        _take_terminal()
     link.await_go()
     die_with_parent(link.child_go)
     execute(spec, home)
@@ -138,6 +143,13 @@ def _take_identity(spec: Spec, program: bytes) -> str:
         syscalls.set_seccomp_filter(program)
     syscalls.prctl(syscalls.PR_SET_DUMPABLE, 0)  # until exec, which makes it dumpable again
     return identity.home
+
+
+def has_begun(pid: int) -> bool:
+    """Whether a container's first process has come to its command. Until then it may be building its root yet."""
+    with open(f"/proc/{pid}/stat", "rb", buffering=0) as file:
+        head, _, rest = file.read().rpartition(b") ")
+    return not int(rest.split()[6]) & PF_FORKNOEXEC or head.endswith(b"(" + INIT_NAME)
 
 
 def execute(spec: Spec, home: str) -> NoReturn:
@@ -191,7 +203,6 @@ def _connect_stdio(spec: Spec, stdio: Sequence[int], link: Link) -> None:
 
         master, terminal = os.openpty()
         socket.send_fds(link.child_console, [b"t"], [master])
-        fcntl.ioctl(terminal, TIOCSCTTY, 0)
         try:  # before the command can ask for it; 0 still is the caller's, if that is a terminal
             fcntl.ioctl(terminal, TIOCSWINSZ, fcntl.ioctl(0, TIOCGWINSZ, bytes(8)))
         except OSError:
@@ -202,6 +213,13 @@ def _connect_stdio(spec: Spec, stdio: Sequence[int], link: Link) -> None:
     copies = [os.dup(fd) for fd in stdio]
     for number, fd in enumerate(copies):
         os.dup2(fd, number, inheritable=True)
+
+
+def _take_terminal() -> None:
+    """Make standard input the controlling terminal of this new session; ioctl_tty(2)."""
+    import fcntl
+
+    fcntl.ioctl(0, TIOCSCTTY, 0)
 
 
 def close_others(*kept: int, first: int = 3) -> None:

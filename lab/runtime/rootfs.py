@@ -31,6 +31,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from lab.spec import Spec
 
+CGROUPS = "/sys/fs/cgroup"
 STAGING = "/tmp"  # any directory will do: what is mounted on it is seen by this process alone
 PRIVATE = ("dev", "proc", "run", "sys", "tmp")  # the host image has its own of these
 DEVICES = ("full", "null", "random", "tty", "urandom", "zero")
@@ -65,10 +66,10 @@ def enter(spec: Spec) -> None:
     os.chdir("/")
 
 
-def clone_tree(source: str, attributes: int, dir_fd: int = syscalls.AT_FDCWD) -> int:
-    """A detached copy of the mounts at source and below it, with these MOUNT_ATTR_*."""
+def clone_tree(source: str, attributes: int, dir_fd: int = syscalls.AT_FDCWD, *, below: bool = True) -> int:
+    """A detached copy of the mounts at source and, unless told not to, below it, with these MOUNT_ATTR_*."""
     try:
-        flags = OPEN_TREE_CLONE | AT_RECURSIVE | (0 if source else AT_EMPTY_PATH)
+        flags = OPEN_TREE_CLONE | (AT_RECURSIVE if below else 0) | (0 if source else AT_EMPTY_PATH)
         tree = syscalls.open_tree(source, flags, dir_fd)
         if attributes:
             syscalls.mount_setattr(tree, attributes, AT_RECURSIVE)
@@ -176,9 +177,24 @@ def _system_mounts(spec: Spec, nodev: int) -> list[tuple[str, int]]:
     """What every container has of its own; made before the root, while the host's /proc and /sys are in sight."""
     return [
         ("/proc", syscalls.new_filesystem("proc", {}, SAFE)),
-        ("/sys", clone_tree("/sys", 0 if spec.privileged else SAFE | MOUNT_ATTR_RDONLY)),
+        *_sys_mounts(spec),
         ("/dev", syscalls.new_filesystem("tmpfs", {"mode": "755"}, MOUNT_ATTR_NOSUID | nodev)),
     ]
+
+
+def _sys_mounts(spec: Spec) -> list[tuple[str, int]]:
+    """/sys, read-only. Of what is mounted below it only the cgroups, as in Docker: debugfs and tracefs show the kernel.
+
+    In a user namespace a mount cannot be had without those below it; there they are as closed as to the user.
+    """
+    if spec.privileged:
+        return [("/sys", clone_tree("/sys", 0))]
+    if spec.uid_mappings:
+        return [("/sys", clone_tree("/sys", SAFE | MOUNT_ATTR_RDONLY))]
+    mounts = [("/sys", clone_tree("/sys", SAFE | MOUNT_ATTR_RDONLY, below=False))]
+    if os.path.isdir(CGROUPS):
+        mounts.append((CGROUPS, clone_tree(CGROUPS, SAFE | MOUNT_ATTR_RDONLY)))
+    return mounts
 
 
 def _devices(spec: Spec) -> list[tuple[str, int]]:

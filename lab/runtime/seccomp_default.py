@@ -59,6 +59,7 @@ ON_X86_64 = "arch_prctl modify_ldt"
 PERSONALITIES = (0, 8, 0x20000, 0x20008, 0xFFFFFFFF)  # Linux, 32-bit uname, both; the last only asks; personality(2)
 NAMESPACE_FLAGS = 0x7E020000  # all CLONE_NEW* but CLONE_NEWTIME, which clone(2) cannot take
 AF_VSOCK = 40  # the way from a virtual machine to its host
+LOWER_HALF: dict[str, object] = {"index": 0, "value": 0xFFFFFFFF, "op": "SCMP_CMP_MASKED_EQ"}
 ENOSYS = 38
 
 
@@ -77,7 +78,9 @@ DEFAULT_PROFILE: dict[str, object] = {
         _allow(ON_X86_64, includes={"arches": ["amd64"]}),
         *(_allow(names, includes={"caps": [name]}) for name, names in WITH_CAPABILITY.items()),
         *(_allow("personality", args=_argument(value, "SCMP_CMP_EQ")) for value in PERSONALITIES),
-        _allow("socket", args=_argument(AF_VSOCK, "SCMP_CMP_NE")),
+        # All but AF_VSOCK, of which the kernel looks at the lower half alone.
+        {"names": ["socket"], "action": "SCMP_ACT_ERRNO", "args": [{**LOWER_HALF, "valueTwo": AF_VSOCK}]},
+        _allow("socket", args=_argument(0, "SCMP_CMP_GE")),
         _allow("clone", args=_argument(NAMESPACE_FLAGS, "SCMP_CMP_MASKED_EQ"), excludes={"caps": ["CAP_SYS_ADMIN"]}),
         # A filter cannot look behind clone3's pointer at the flags. ENOSYS makes the C library use clone(2) instead.
         {"names": ["clone3"], "action": "SCMP_ACT_ERRNO", "errnoRet": ENOSYS, "excludes": {"caps": ["CAP_SYS_ADMIN"]}},

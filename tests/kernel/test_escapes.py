@@ -173,6 +173,18 @@ def test_devices_that_are_asked_for(engine: Run) -> None:
     assert engine("run", "--rm", "host", *PYTHON, make).returncode == 1
 
 
+def test_of_sys_only_the_cgroups_are_mounted(podmanish: Podmanish) -> None:
+    """What the host has mounted below /sys stays out: debugfs, tracefs and bpffs are open to root in a container."""
+    host = "mount -t tmpfs none /sys/kernel/debug; touch /sys/kernel/debug/secret"
+    show = "cut -d' ' -f2 /proc/mounts | grep ^/sys; ls /sys/kernel/debug"
+    command = f'{host}; {" ".join(podmanish.command)} run --rm host sh -c "{show}"'
+    words = ["unshare", "--mount", "sh", "-ec", command]
+    done = subprocess.run(words, capture_output=True, text=True, timeout=30, check=False, stdin=subprocess.DEVNULL)
+    found = {line for line in done.stdout.splitlines() if not line.startswith("/sys/fs/cgroup")}
+    assert done.returncode == 0 and "/sys" in found, done.stderr
+    assert found <= {"/sys", "/sys/firmware", "/sys/devices/virtual/powercap"}
+
+
 # --- The engine's own program -----------------------------------------------------------------------------------------
 # CVE-2019-5736: runc's file was overwritten through /proc/self/exe, by an image whose command was just that.
 

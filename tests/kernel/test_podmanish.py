@@ -9,6 +9,7 @@ import select
 import shutil
 import signal
 import subprocess
+import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -111,6 +112,17 @@ def test_binary_output_is_exact(podmanish: Podmanish, mebibytes: int) -> None:
         carried = subprocess.run(["sha256sum"], stdin=run.stdout, capture_output=True, check=True).stdout
     assert run.returncode == 0
     assert carried == straight
+
+
+def test_a_reader_that_does_not_block(podmanish: Podmanish) -> None:
+    """An output with O_NONBLOCK, which anybody who shares it may have set, loses nothing when its reader is slow."""
+    reader, writer = os.pipe()
+    os.set_blocking(writer, False)
+    command = [*podmanish.command, "run", "--rm", "host", "head", "-c", "1000000", "/dev/zero"]
+    with subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=writer), os.fdopen(reader, "rb") as file:
+        os.close(writer)
+        time.sleep(0.5)
+        assert len(file.read()) == 1000000
 
 
 def test_a_reader_that_vanishes(podmanish: Podmanish) -> None:
@@ -302,6 +314,8 @@ def test_full_disk(scripts: Path, short_place: Path) -> None:
         done = engine("run", "--rm", "host", "true")
         assert done.returncode == 125
         assert b"No space left" in done.stderr and b"Traceback" not in done.stderr
+        done = engine("run", "-d", "host", "true")
+        assert (done.returncode, done.stdout) == (125, b"") and b"No space left" in done.stderr
         filler.unlink()
         assert engine("run", "--rm", "host", "true").returncode == 0
         assert engine.output("ps", "-aq") == ""

@@ -1,0 +1,205 @@
+"""What ties the caller of spawn() to the child that it has cloned: pipes, from clone3(2) to execve(2)."""
+
+from __future__ import annotations
+
+import os
+import time
+
+from lab import errors, syscalls
+from lab.errors import CannotStart
+from lab.runtime import process
+from lab.runtime.compiled import policy
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Generator
+
+    from lab.errors import LabError
+    from lab.spec import Spec
+
+LENGTH, MAX_REPORT = 4, 1 << 16  # bytes
+SIGKILL = 9
+REAP_TRIES, REAP_PAUSE = 1000, 0.001  # seconds
+KILLED = "the container's first process was killed before it began"
+
+
+class Process:
+    """A process that has been exec'ed inside a container.
+
+    pid      as the host's /proc has it
+    pidfd    for signals, and to poll for its end
+    child    the caller's child to wait() for: the process itself, or its lifeline, which exits as the process did
+    console  the master side of its pseudoterminal, or -1
+    """
+
+    __slots__ = ("child", "console", "pid", "pidfd")
+
+    def __init__(self, pid: int, pidfd: int, child: int, console: int) -> None:
+        self.pid, self.pidfd, self.child, self.console = pid, pidfd, child, console
+
+
+class Link:
+    """What ties a caller to the child that it is about to clone.
+
+    status   the child writes its pid as the host's /proc has it (not that of an exec, where the host's /proc must be
+             out of sight), and later why it failed; end of file: it has exec'ed
+    go       the child waits for a word before it builds in a user namespace, whose ids the caller maps, and for one
+             before exec, which brings the seccomp filter; end of file tells it that the caller died
+    console  the socket on which it sends its terminal's master side, if it has one
+
+    in_cgroup says that the child is born in its cgroup of version 2. All is closed at the end of a `with`.
+    """
+
+    def __init__(self, tty: bool, in_cgroup: bool, tells_pid: bool = True) -> None:
+        self.in_cgroup, self.reported = in_cgroup, not tells_pid
+        self.status, self.child_status = os.pipe2(os.O_CLOEXEC)
+        self.child_go, self.go = os.pipe2(os.O_CLOEXEC)
+        self.console = self.child_console = None
+        if tty:
+            import socket  # 6 ms that only a terminal needs
+
+            self.console, self.child_console = socket.socketpair()
+
+    def __enter__(self) -> Link:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.let_child_have_its_ends()
+        os.close(self.status)
+        os.close(self.go)
+        if self.console:
+            self.console.close()
+
+    def let_child_have_its_ends(self) -> None:
+        """Once it is cloned, the caller closes them: so that their end is the end of file."""
+        if self.child_go >= 0:
+            os.close(self.child_status)
+            os.close(self.child_go)
+            self.child_status = self.child_go = -1
+            if self.child_console:
+                self.child_console.close()
+
+    def finish(
+        self,
+        child: int,
+        pidfd: int,
+        spec: Spec | None = None,
+        before_exec: Callable[[int], None] | None = None,
+        *,
+        lifeline: bool = False,
+    ) -> Generator[int, None, Process]:
+        """The caller's side: map ids, let the child go, wait for exec. Raises what the child reported.
+
+        child and pidfd are those of the process that was cloned: the command's, or its lifeline's. spec is None for an
+        exec, whose credentials are set already.
+        """
+        self.let_child_have_its_ends()
+        try:
+            if spec and spec.uid_mappings:
+                process.write_id_mappings(child, spec)
+                self._let_go()
+            if self.reported:
+                pid = _pid_on_the_host(pidfd) if pidfd >= 0 else 0
+            else:
+                yield self.status
+                pid = self._read_pid()
+            if lifeline:
+                os.close(pidfd)
+                pidfd = -1
+                pidfd = self._open(pid)
+            if before_exec:
+                before_exec(pid)
+            self._let_go(policy(spec) if spec else b"")
+            yield self.status
+            self._await_exec()
+            return Process(pid, pidfd, child, self._receive_console())
+        except BaseException:
+            self._give_up(child, pidfd)
+            raise
+
+    def _open(self, pid: int) -> int:
+        """A pidfd of the container's first process, which waits for our word or has reported its failure."""
+        try:
+            return os.pidfd_open(pid)
+        except ProcessLookupError:
+            self._await_exec()
+            raise CannotStart(KILLED) from None
+
+    def _give_up(self, child: int, pidfd: int) -> None:
+        """Kill what does not end by itself, and reap it."""
+        if pidfd >= 0:
+            try:
+                syscalls.pidfd_send_signal(pidfd, SIGKILL)
+            except ProcessLookupError:
+                pass
+            os.close(pidfd)
+        _reap(child)
+
+    def report_pid(self) -> None:
+        """The child's side, while it sees the host's /proc: tell the pid."""
+        os.write(self.child_status, int(os.readlink("/proc/self")).to_bytes(LENGTH, "little"))
+        self.reported = True
+
+    def report_failure(self, failure: LabError) -> None:
+        """The child's side, too."""
+        os.write(self.child_status, (b"" if self.reported else bytes(LENGTH)) + failure.to_bytes())
+
+    def await_go(self) -> bytes:
+        """The child's side: wait for the caller's word, and return what comes with it."""
+        length = os.read(self.child_go, LENGTH)
+        if len(length) < LENGTH:
+            os._exit(125)
+        return _read_exactly(self.child_go, int.from_bytes(length, "little"))
+
+    def _let_go(self, program: bytes = b"") -> None:
+        try:
+            os.write(self.go, len(program).to_bytes(LENGTH, "little") + program)
+        except BrokenPipeError:
+            pass  # it was killed; wait() will tell
+
+    def _read_pid(self) -> int:
+        pid = int.from_bytes(_read_exactly(self.status, LENGTH), "little")
+        if pid == 0:
+            self._await_exec()
+            raise CannotStart(KILLED)
+        return pid
+
+    def _await_exec(self) -> None:
+        if report := _read_exactly(self.status, MAX_REPORT):
+            raise errors.from_bytes(report)
+
+    def _receive_console(self) -> int:
+        if self.console is None:
+            return -1
+        import socket
+
+        self.console.setblocking(False)
+        try:
+            fds = socket.recv_fds(self.console, 1, 1)[1]
+        except BlockingIOError:
+            fds = []
+        if not fds:
+            raise CannotStart(KILLED)
+        return fds[0]
+
+
+def _read_exactly(fd: int, length: int) -> bytes:
+    """So many bytes from a pipe, or fewer if it ends."""
+    data = b""
+    while len(data) < length and (chunk := os.read(fd, length - len(data))):
+        data += chunk
+    return data
+
+
+def _pid_on_the_host(pidfd: int) -> int:
+    """What the host's /proc calls the process: the caller itself may be in a pid namespace below."""
+    with open(f"/proc/self/fdinfo/{pidfd}", encoding="ascii") as file:
+        return next(int(line.split()[1]) for line in file if line.startswith("Pid:"))
+
+
+def _reap(pid: int) -> None:
+    """Wait for a killed process, but not for ever: another that traces it can hold its end back; ptrace(2)."""
+    for _ in range(REAP_TRIES):
+        if os.waitpid(pid, os.WNOHANG)[0]:
+            return
+        time.sleep(REAP_PAUSE)
