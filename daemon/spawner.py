@@ -36,6 +36,7 @@ if TYPE_CHECKING:
 
 LENGTH = struct.Struct(">II")  # of the JSON in bytes, and the number of descriptors
 MAX_FDS = 8
+BEGIN_SECONDS = 10  # for a process to begin: whom a filesystem or a freezer holds up, holds up all
 
 
 def pack(message: dict[str, Any], fds: int) -> bytes:
@@ -134,10 +135,14 @@ class Spawner:
     def _spawn(self, request: dict[str, Any], stdio: list[int]) -> tuple[Child, int]:
         spec = Spec.from_dict(request["spec"])
         loginuid = request.get("loginuid")
-        if "into" in request:
-            process = runtime.spawn_into(self._container(request["into"]), spec, stdio, loginuid=loginuid)
-        else:
-            process = runtime.spawn(spec, stdio, loginuid=loginuid)
+        signal.alarm(BEGIN_SECONDS)
+        try:
+            if "into" in request:
+                process = runtime.spawn_into(self._container(request["into"]), spec, stdio, loginuid=loginuid)
+            else:
+                process = runtime.spawn(spec, stdio, loginuid=loginuid)
+        finally:
+            signal.alarm(0)
         child = Child(request["key"], None if "into" in request else spec.cgroup, process)
         self.children[process.pidfd] = child
         self.poll.register(process.pidfd, select.POLLIN)
@@ -180,12 +185,17 @@ class Spawner:
             container.exited(code, oom_killed)
 
 
+def _too_late(*_: object) -> None:
+    raise CannotStart(f"the process did not begin within {BEGIN_SECONDS} seconds", "is the container frozen?")
+
+
 def main() -> None:
     """`python -I -S -c ... CHECKOUT SOCKET-FD LOCK-FD STORE`; the lock is kept to the very end."""
     syscalls.set_process_name("labd-spawner")
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         # A handler, not SIG_IGN, which every container would inherit. labd decides when to end, by closing the socket.
         signal.signal(number, lambda *_: None)
+    signal.signal(signal.SIGALRM, _too_late)
     connection = socket.socket(fileno=int(sys.argv[2]))
     connection.set_inheritable(False)
     os.set_inheritable(int(sys.argv[3]), False)

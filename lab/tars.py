@@ -12,6 +12,7 @@ import resource
 import tarfile
 
 from lab import sealed
+from lab.table import printable
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 
 ADDRESS_SPACE = 512 << 20  # an ordinary tar.xz takes 100 MiB of it, one packed with `xz -9` 160
 LONGEST_HEADER = 256 << 10  # tarfile reads it whole. Linux has names below 4 KiB, a file's attributes below 64 KiB
+LONGEST_REASON = 1000
 MOST_MEMBERS = 500_000
 ROOM = 1 << 30  # bytes that stay free; on a small filesystem a twentieth of it, and so of its inodes
 LONG_HEADERS = (
@@ -128,7 +130,11 @@ def _require_room(size: int) -> None:
 
 
 def reason(error: BaseException) -> str:
-    """Why a tar could not be unpacked, in a line."""
+    """Why a tar could not be unpacked, in a line of bounded length; what the tar has chosen cannot steer a terminal."""
+    return printable(_reason(error)[:LONGEST_REASON])
+
+
+def _reason(error: BaseException) -> str:
     if isinstance(error, MemoryError):
         return f"it takes more than {ADDRESS_SPACE >> 20} MiB of memory to read"
     if isinstance(error, RecursionError):

@@ -93,10 +93,15 @@ def spawn_into(pidfd: int, spec: Spec, stdio: Sequence[int] = (0, 1, 2), *, logi
     helper, helper_pidfd = syscalls.clone3(0, cgroup=place)
     if helper == 0:
         _child(link, lambda: process.join(pidfd, spec, stdio, link, reply, program), loginuid)
-    for fd in (reply, helper_pidfd, *([place] if place >= 0 else [])):
+    for fd in (reply, *([place] if place >= 0 else [])):
         os.close(fd)
-    with open(report, "rb") as file:
-        child = int(file.read() or 0)
+    try:
+        with open(report, "rb") as file:
+            child = int(file.read() or 0)
+    except BaseException:  # the caller waits no longer
+        link.give_up(helper, helper_pidfd)
+        raise
+    os.close(helper_pidfd)
     if child == 0:
         return link.finish(helper, -1)
     os.waitpid(helper, 0)
@@ -170,10 +175,7 @@ class Link:
             self._give_up(child, pidfd)
             raise
         finally:
-            os.close(self.status)
-            os.close(self.go)
-            if self.console:
-                self.console.close()
+            self._close()
 
     def _open(self, pid: int) -> int:
         """A pidfd of the container's first process, which waits for our word or has reported its failure."""
@@ -182,6 +184,21 @@ class Link:
         except ProcessLookupError:
             self._await_exec()
             raise CannotStart(KILLED) from None
+
+    def give_up(self, child: int, pidfd: int) -> None:
+        """In place of finish()."""
+        for fd in (self.child_status, self.child_go):
+            os.close(fd)
+        if self.child_console:
+            self.child_console.close()
+        self._close()
+        self._give_up(child, pidfd)
+
+    def _close(self) -> None:
+        os.close(self.status)
+        os.close(self.go)
+        if self.console:
+            self.console.close()
 
     def _give_up(self, child: int, pidfd: int) -> None:
         """Kill what does not end by itself, and reap it."""
