@@ -30,6 +30,7 @@ from lab.store import Store, is_alive, new_id
 
 log = logging.getLogger("labd")
 SHUTDOWN_SECONDS = 5
+EXECS_KEPT = 1000  # that do not run: each may have been asked for with megabytes, and dockerd forgets them, too
 SPAWNER_SECONDS = SURVIVOR_SECONDS = 10
 
 
@@ -115,6 +116,14 @@ class Engine:
         if exec_id not in self.execs:
             raise NoSuchExec(f"No such exec instance: {exec_id[:200]}")
         return self.execs[exec_id]
+
+    def keep(self, new: Exec) -> None:
+        """Until its container goes, or until so many others have come that it can be spared."""
+        self.execs[new.id] = new
+        if len(self.execs) > EXECS_KEPT:
+            spare = next((key for key, found in self.execs.items() if found is not new and not found.running), None)
+            if spare:
+                del self.execs[spare]
 
     async def forget(self, container: Container) -> None:
         """Delete a container that does not run, and all it has on disk, which may be much. Raises OSError."""

@@ -23,7 +23,7 @@ class Exec:
         self.run = Run()
         self.started = False
         self.failed: int | None = None
-        container.engine.execs[self.id] = self
+        container.engine.keep(self)
         container.event(f"exec_create: {' '.join(body.Cmd)}", execID=self.id)
 
     @property
