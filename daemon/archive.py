@@ -24,11 +24,13 @@ from lab import syscalls, tars
 from lab.errors import Conflict, LabError
 from lab.runtime import rootfs
 from lab.store import Store
+from lab.table import printable
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
+LONGEST_MESSAGE = 1000
 # Go's os.FileMode, which the engine API sends: its own bits above the nine permission bits.
 GO_MODES = {stat.S_IFDIR: 1 << 31, stat.S_IFLNK: 1 << 27, stat.S_IFIFO: 1 << 25, stat.S_IFSOCK: 1 << 24,
             stat.S_IFBLK: 1 << 26, stat.S_IFCHR: 1 << 26 | 1 << 21}  # fmt: skip
@@ -116,5 +118,7 @@ def _get_all(path: str) -> None:
 
 
 def _say(answer: dict[str, Any]) -> None:
+    if "message" in answer:  # with names from the container or the tar in it
+        answer["message"] = printable(answer["message"][:LONGEST_MESSAGE])
     sys.stdout.write(json.dumps(answer) + "\n")
     sys.stdout.flush()

@@ -11,6 +11,7 @@ import contextlib
 import errno
 import logging
 import signal
+from collections.abc import AsyncGenerator
 from typing import TYPE_CHECKING, Any
 
 from daemon.process import Run
@@ -45,6 +46,7 @@ class Container:
         self._changing = asyncio.Lock()
         self._supervisor: asyncio.Task[None] | None = None
         self._restarting = 0  # requests under way
+        self._removing: asyncio.Task[None] | None = None
 
     @property
     def id(self) -> str:
@@ -84,6 +86,22 @@ class Container:
         if not self.running:
             raise NotRunning(f"Container {self.id} is not running", "start it first")
 
+    def require_awake(self) -> None:
+        """Raises NotRunning, Conflict."""
+        self.require_running()
+        if self.paused:
+            raise Conflict(f"Container {self.id} is paused", "unpause the container before exec")
+
+    @contextlib.asynccontextmanager
+    async def kept_awake(self) -> AsyncGenerator[None, None]:
+        """It is not paused meanwhile: a process that is born frozen would hold up the spawner, and so all others.
+
+        Raises NotRunning, Conflict.
+        """
+        async with self._changing:
+            self.require_awake()
+            yield
+
     async def start(self, loginuid: int | None = None) -> bool:
         """Start its process, stamped with loginuid if given; False if it runs already.
 
@@ -102,7 +120,7 @@ class Container:
                 if not self.removed.done():
                     self._save(exit_code=error.exit_code, error=error.message)
                     if self.body["HostConfig"]["AutoRemove"]:
-                        self._remove(error.exit_code)
+                        await self._remove(error.exit_code)
                 raise
             return True
 
@@ -143,7 +161,7 @@ class Container:
             waiting, self._next_exit = self._next_exit, asyncio.get_running_loop().create_future()
             waiting.set_result(code)
             if self.body["HostConfig"]["AutoRemove"] and not self._restarting:
-                self._remove(code)
+                await self._remove_or_tell(code)
 
     def _record_end(self, code: int, oom_killed: bool) -> None:
         try:
@@ -245,6 +263,7 @@ class Container:
 
     def rename(self, name: str) -> None:
         """Raises NameInUse, InvalidArgument, Conflict."""
+        self._require_present()
         self.require_sound()
         old = self.name
         self.engine.store.rename(self.record, name)
@@ -253,7 +272,8 @@ class Container:
     async def remove(self, force: bool) -> None:
         """Delete it and its log. Raises StillRunning without force."""
         async with self._changing:
-            self._require_present()
+            if self._removing is None:
+                self._require_present()
             if self.running:
                 if not force:
                     raise StillRunning(
@@ -263,19 +283,39 @@ class Container:
                 exited = self.waiter("next-exit")
                 self.kill(signal.SIGKILL)
                 await asyncio.shield(exited)
-            if not self.removed.done():  # AutoRemove may have been faster
-                self._remove(self.exit_code)
+            await self._remove(self.exit_code)
 
-    def _remove(self, code: int) -> None:
+    async def _remove(self, code: int) -> None:
+        """Once, whoever asks: AutoRemove may have begun with it. Raises OSError."""
+        if self.removed.done():
+            return
+        if self._removing is None:
+            self._removing = asyncio.create_task(self._delete(code))
+        await asyncio.shield(self._removing)
+
+    async def _delete(self, code: int) -> None:
         self.run.output.abandon()
-        self.engine.forget(self)
+        try:
+            await self.engine.forget(self)
+        finally:
+            self._removing = None
         self.event("destroy")
-        if not self.removed.done():
-            self.removed.set_result(code)
+        self.removed.set_result(code)
+
+    async def _remove_or_tell(self, code: int) -> None:
+        """For AutoRemove: if it cannot be deleted, it stays, to be removed by hand; who waits must hear."""
+        try:
+            await self._remove(code)
+        except OSError as error:
+            log.error("container %s cannot be removed: %s", self.id, error)
+            waiting, self.removed = self.removed, asyncio.get_running_loop().create_future()
+            waiting.set_result(code)
 
     def _require_present(self) -> None:
         if self.removed.done():
             raise NoSuchContainer(f"No such container: {self.id}")
+        if self._removing:
+            raise Conflict(f"removal of container {self.id} is already in progress")
 
     def require_sound(self) -> None:
         """Raises Conflict for one whose record is damaged: it can be looked at and removed."""

@@ -117,7 +117,8 @@ def strict_json(data: bytes) -> Any:
         raise ValueError(f"{constant} is not JSON")
 
     try:
-        found = json.loads(data, object_pairs_hook=unique, parse_constant=refuse)
+        text = data.decode()  # json.loads() would take halves of surrogate pairs, and UTF-16
+        found = json.loads(text, object_pairs_hook=unique, parse_constant=refuse)
         if b"\\ud" in data.lower():  # half a surrogate pair is no character: nothing could be done with it
             json.dumps(found, ensure_ascii=False).encode()
         return found

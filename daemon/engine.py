@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import fcntl
+import logging
 import os
 import select
 import signal
@@ -27,7 +28,9 @@ from lab.runtime import cgroup
 from lab.store import Container as Record
 from lab.store import Store, is_alive, new_id
 
+log = logging.getLogger("labd")
 SHUTDOWN_SECONDS = 5
+EXECS_KEPT = 1000  # that do not run: each may have been asked for with megabytes, and dockerd forgets them, too
 SPAWNER_SECONDS = SURVIVOR_SECONDS = 10
 
 
@@ -58,7 +61,10 @@ class Engine:
             container = Container(self, checked(record))
             self.containers[container.id] = container
             if container.body["HostConfig"]["AutoRemove"]:
-                self.forget(container)
+                try:
+                    await self.forget(container)
+                except OSError as error:
+                    log.error("container %s cannot be removed: %s", container.id, error)
 
     async def end_containers(self) -> None:
         """End all containers, as dockerd does: their stop signal first, SIGKILL after SHUTDOWN_SECONDS."""
@@ -111,12 +117,20 @@ class Engine:
             raise NoSuchExec(f"No such exec instance: {exec_id[:200]}")
         return self.execs[exec_id]
 
-    def forget(self, container: Container) -> None:
-        """Delete a container that does not run, and all it has on disk."""
+    def keep(self, new: Exec) -> None:
+        """Until its container goes, or until so many others have come that it can be spared."""
+        self.execs[new.id] = new
+        if len(self.execs) > EXECS_KEPT:
+            spare = next((key for key, found in self.execs.items() if found is not new and not found.running), None)
+            if spare:
+                del self.execs[spare]
+
+    async def forget(self, container: Container) -> None:
+        """Delete a container that does not run, and all it has on disk, which may be much. Raises OSError."""
+        await asyncio.to_thread(self.store.remove, container.record)
         self.containers.pop(container.id, None)
         for exec_id in [key for key, value in self.execs.items() if value.container is container]:
             del self.execs[exec_id]
-        self.store.remove(container.record)
 
 
 def end_survivor(record: Record) -> None:

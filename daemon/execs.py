@@ -17,15 +17,13 @@ class Exec:
     """Made by POST /containers/ID/exec, started once by POST /exec/ID/start."""
 
     def __init__(self, container: Container, body: ExecCreate) -> None:
-        container.require_running()
-        if container.paused:
-            raise Conflict(f"Container {container.id} is paused, unpause the container before exec")
+        container.require_awake()
         self.id, self.container, self.body = new_id(), container, body
         self.spec = assemble_exec(exec_options(body, container.id), container.spec)
         self.run = Run()
         self.started = False
         self.failed: int | None = None
-        container.engine.execs[self.id] = self
+        container.engine.keep(self)
         container.event(f"exec_create: {' '.join(body.Cmd)}", execID=self.id)
 
     @property
@@ -41,7 +39,7 @@ class Exec:
         """The right to start it, which exists once. Raises Conflict, NotRunning."""
         if self.started:
             raise Conflict(f"Error: Exec command {self.id} has already run or is running")
-        self.container.require_running()
+        self.container.require_awake()
         self.started = True
 
     async def start(self, loginuid: int | None) -> None:
@@ -50,16 +48,18 @@ class Exec:
         Raises what lab.runtime.spawn_into() raises; the exit code is then its 126 or 127.
         """
         try:
-            await self.run.start(
-                self.container.engine.link,
-                self.id,
-                self.spec,
-                stdin=self.body.AttachStdin,
-                into=self.container.id,
-                loginuid=loginuid,
-            )
+            async with self.container.kept_awake():
+                await self.run.start(
+                    self.container.engine.link,
+                    self.id,
+                    self.spec,
+                    stdin=self.body.AttachStdin,
+                    into=self.container.id,
+                    loginuid=loginuid,
+                )
         except LabError as error:
             self.failed = error.exit_code
+            self.run.output.abandon()
             raise
         size = self.body.ConsoleSize
         if self.spec.tty and len(size) == 2 and all(size):

@@ -18,7 +18,7 @@ from typing import Any
 import h11
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.types import Receive, Scope, Send
+from starlette.types import Message, Receive, Scope, Send
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from daemon.front import TARS, request_line
@@ -31,6 +31,8 @@ LATE = (
     b'{"message": "the request\'s body stopped coming"}\n'
 )
 STREAM_BUFFER = 1 << 16
+AHEAD = 1 << 16  # bytes that may come behind a request before its answer is complete
+HALF_SECONDS = 1.0  # for an ordinary answer to who asked for an upgrade and has ended the sending half
 
 log = logging.getLogger("labd")
 Connection = tuple[asyncio.StreamReader, asyncio.StreamWriter]
@@ -50,7 +52,15 @@ class HijackProtocol(H11Protocol):
     async def _run(self, scope: Scope, receive: Receive, send: Send) -> None:
         scope["extensions"] = {"hijack": self._take_over}
         scope["socket"] = self.transport.get_extra_info("socket")
-        await self._application(scope, receive, send)
+
+        async def send_and_listen(message: Message) -> None:
+            await send(message)
+            if message["type"] == "http.response.start" and not self.transport.is_closing():
+                self._listen_on()
+                if self._half_closed:
+                    self.loop.call_later(HALF_SECONDS, self.transport.close)
+
+        await self._application(scope, receive, send_and_listen)
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
@@ -64,6 +74,24 @@ class HijackProtocol(H11Protocol):
         elif self._head_timer is None and self.conn.trailing_data[0]:
             self._expect_head()
         self._expect_body()
+        self._listen_on()
+
+    def _listen_on(self) -> None:
+        """uvicorn reads no more once something comes behind a request, and would not notice that the client leaves."""
+        whole = self.conn.their_state is h11.DONE
+        if not (whole or self._upgrading()) or self.transport.is_closing():
+            return
+        if len(self.conn.trailing_data[0]) <= AHEAD:
+            self.flow.resume_reading()
+        elif whole:
+            self.transport.abort()
+
+    def send_400_response(self, msg: str) -> None:
+        """For what is no HTTP; if it comes behind a request that is being answered, there is nothing more to say."""
+        if self.conn.our_state in (h11.IDLE, h11.SEND_RESPONSE):
+            super().send_400_response(msg)
+        else:
+            self.transport.abort()
 
     def _expect_head(self) -> None:
         self._head_timer = self.loop.call_later(HEAD_TIMEOUT, self.transport.close)

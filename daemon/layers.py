@@ -1,48 +1,89 @@
-"""`docker diff`: what a container's overlay holds above its image; Documentation/filesystems/overlayfs.rst."""
+"""`docker diff`: what a container's overlay holds above its image; Documentation/filesystems/overlayfs.rst.
+
+The container may be at work there: things come and go, and a directory may become a symlink that leads to the host's.
+So each directory is opened from the top without following any. What lies deeper than a path can name is passed over.
+"""
 
 from __future__ import annotations
 
 import os
 import stat
-from pathlib import Path
+from collections.abc import Iterator
 
 from lab.spec import Spec
+from lab.syscalls import openat2
 
 MODIFIED, ADDED, DELETED = 0, 1, 2
 MOUNT_POINTS = ("/dev", "/proc", "/sys")  # which the runtime makes, should the image lack them
+RESOLVE_NO_SYMLINKS = 0x04
 
 
 def changes(spec: Spec) -> list[dict[str, str | int]] | None:
     """Path and Kind of each change, parents first; None if there are none, as for a root that is read-only."""
-    upper = Path(spec.layer, "upper") if spec.layer else None
-    if upper is None or not upper.is_dir():
+    if not spec.layer:
         return None
     found: list[dict[str, str | int]] = []
-    for folder, directories, files in os.walk(upper):
-        for name in directories + files:
-            path = "/" + str(Path(folder, name).relative_to(upper))
-            kind = _kind(Path(folder, name), Path(spec.rootfs + path))
+    lower = _open(spec.rootfs)
+    try:
+        for path, status in _entries(f"{spec.layer}/upper"):
+            kind = _kind(status, lower, path)
             if not (kind == ADDED and path in MOUNT_POINTS):
                 found.append({"Path": path, "Kind": kind})
+    finally:
+        if lower >= 0:
+            os.close(lower)
     return sorted(found, key=lambda change: str(change["Path"])) or None
 
 
 def size(spec: Spec) -> int:
     """Bytes of what the container's layer holds, a file of several names once; 0 where it has none."""
     found: dict[tuple[int, int], int] = {}
-    for folder, _, files in os.walk(f"{spec.layer}/upper") if spec.layer else ():
-        for name in files:
-            try:
-                status = Path(folder, name).lstat()
-            except FileNotFoundError:  # the container is at work
-                continue
-            if not stat.S_ISCHR(status.st_mode):
-                found[status.st_dev, status.st_ino] = status.st_size
+    for _, status in _entries(f"{spec.layer}/upper") if spec.layer else ():
+        if not stat.S_ISDIR(status.st_mode) and not stat.S_ISCHR(status.st_mode):
+            found[status.st_dev, status.st_ino] = status.st_size
     return sum(found.values())
 
 
-def _kind(upper: Path, lower: Path) -> int:
-    status = upper.lstat()
+def _entries(top: str) -> Iterator[tuple[str, os.stat_result]]:
+    """All below a directory, each with its path from there, as /PATH; not recursive, for it may be deep."""
+    root = _open(top)
+    waiting = [""] if root >= 0 else []
+    try:
+        while waiting:
+            folder = waiting.pop()
+            fd = _open(f".{folder}", root)
+            if fd < 0:
+                continue
+            try:
+                for name in os.listdir(fd):  # noqa: PTH208 (a descriptor)
+                    try:
+                        status = os.stat(name, dir_fd=fd, follow_symlinks=False)
+                    except OSError:  # it has just gone
+                        continue
+                    yield f"{folder}/{name}", status
+                    if stat.S_ISDIR(status.st_mode):
+                        waiting.append(f"{folder}/{name}")
+            finally:
+                os.close(fd)
+    finally:
+        if root >= 0:
+            os.close(root)
+
+
+def _open(path: str, below: int = -1) -> int:
+    """A directory's descriptor; -1 if there is none. Below another one no symlink is followed."""
+    flags = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
+    try:
+        return os.open(path, flags) if below < 0 else openat2(below, path, flags, RESOLVE_NO_SYMLINKS)
+    except OSError:
+        return -1
+
+
+def _kind(status: os.stat_result, lower: int, path: str) -> int:
     if stat.S_ISCHR(status.st_mode) and status.st_rdev == 0:  # a whiteout
         return DELETED
-    return MODIFIED if os.path.lexists(lower) else ADDED
+    try:
+        os.close(openat2(lower, f".{path}", os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC, RESOLVE_NO_SYMLINKS))
+    except OSError:
+        return ADDED
+    return MODIFIED

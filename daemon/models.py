@@ -136,7 +136,7 @@ class ContainerCreate(Body):
     AttachStderr: Flag = False
     Labels: LabelMap = Field(default_factory=dict)
     StopSignal: Text = ""
-    StopTimeout: StrictInt | None = None
+    StopTimeout: Annotated[StrictInt, Field(ge=-(2**63), lt=2**63)] | None = None
     NetworkDisabled: Flag = False
     Healthcheck: Annotated[Health, _nothing_for_null(dict)] = Field(default_factory=Health)
     HostConfig: Annotated[Host, _nothing_for_null(dict)] = Field(default_factory=Host)

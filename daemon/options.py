@@ -32,11 +32,10 @@ def run_options(body: ContainerCreate) -> RunOptions:
     return RunOptions(
         body.Image, command,
         interactive=body.OpenStdin, tty=body.Tty,
-        env=[item for item in body.Env if "=" in item],
-        workdir=body.WorkingDir, user=body.User, hostname=body.Hostname,
+        env=body.Env, workdir=body.WorkingDir, user=body.User, hostname=body.Hostname,
         entrypoint=None if entrypoint is None or entrypoint == [] else entrypoint[0],
         label=[f"{key}={value}" for key, value in body.Labels.items()],
-        volumes=[parse_volume(text) for text in host.Binds] + [_mount(mount) for mount in host.Mounts],
+        volumes=[_bind(text) for text in host.Binds] + [_mount(mount) for mount in host.Mounts],
         network=_network(body),
         rm=host.AutoRemove, privileged=host.Privileged, init=host.Init, read_only=host.ReadonlyRootfs,
         cap_add=host.CapAdd, cap_drop=host.CapDrop, security_opt=host.SecurityOpt,
@@ -81,7 +80,7 @@ def exec_options(body: ExecCreate, container: str) -> ExecOptions:
     _check_text(body.User, body.WorkingDir, *body.Cmd, *body.Env)
     return ExecOptions(
         container, body.Cmd,
-        interactive=body.AttachStdin, tty=body.Tty, detach=False, env=[item for item in body.Env if "=" in item],
+        interactive=body.AttachStdin, tty=body.Tty, detach=False, env=body.Env,
         workdir=body.WorkingDir, user=body.User, privileged=body.Privileged,
     )  # fmt: skip
 
@@ -91,7 +90,15 @@ def _mount(mount: BindMount) -> Mount:
         raise NotImplementedHere(f'mounts of type "{mount.Type}" are not part of this lab', "use type=bind")
     if mount.Type != "bind":
         raise InvalidArgument(f"invalid HostConfig.Mounts.Type: {mount.Type[:40]!a}", "use type=bind")
-    return parse_volume(f"{mount.Source}:{mount.Target}" + (":ro" if mount.ReadOnly else ""))
+    if ":" in mount.Source + mount.Target:
+        raise NotImplementedHere("a colon in a mount's path is not part of this lab", "use another name")
+    return _bind(f"{mount.Source}:{mount.Target}" + (":ro" if mount.ReadOnly else ""))
+
+
+def _bind(text: str) -> Mount:
+    if text.startswith("."):  # the client's own working directory, of which the daemon knows nothing
+        raise InvalidArgument(f"invalid volume {text[:80]!a}: the source is no absolute path", "write /SRC:/DST")
+    return parse_volume(text)
 
 
 def _device(mapping: DeviceMapping) -> Device:

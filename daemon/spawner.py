@@ -23,6 +23,7 @@ import signal
 import socket
 import struct
 import sys
+import time
 
 from lab import runtime, syscalls
 from lab.errors import CannotStart, LabError, NoSuchContainer
@@ -41,7 +42,7 @@ if TYPE_CHECKING:
 
 LENGTH = struct.Struct(">II")  # of the JSON in bytes, and the number of descriptors
 MAX_FDS = 8
-HELD_MILLISECONDS = 50
+HELD_MILLISECONDS, BEGIN_SECONDS = 50, 10
 
 
 def pack(message: dict[str, Any], fds: int) -> bytes:
@@ -97,7 +98,8 @@ class Spawner:
     def __init__(self, connection: socket.socket, store: Store) -> None:
         self.connection, self.inbox, self.store = connection, Inbox(), store
         self.children: dict[int, Child] = {}  # by pidfd
-        self.starting: dict[int, tuple[dict[str, Any], Steps]] = {}  # requests, by the descriptor they wait for
+        # Requests, their steps and when they must have begun, by the descriptor they wait for.
+        self.starting: dict[int, tuple[dict[str, Any], Steps, float]] = {}
         self.held: list[int] = []  # pidfds of children that have ended, but are not given to us yet
         self.poll = select.poll()
         self.poll.register(connection, select.POLLIN)
@@ -109,32 +111,51 @@ class Spawner:
         self._end_all()
 
     def _turn(self) -> bool:
-        for fd, _ in self.poll.poll(HELD_MILLISECONDS if self.held else None):
+        for fd, _ in self.poll.poll(self._patience()):
             if fd in self.children:
                 self.poll.unregister(fd)
                 self.held.append(fd)
             elif fd in self.starting:
                 self.poll.unregister(fd)
-                self._go_on(*self.starting.pop(fd))
+                request, steps, deadline = self.starting.pop(fd)
+                self._go_on(request, steps, deadline)
             elif not self.inbox.receive(self.connection):
                 return False
         self.held = [pidfd for pidfd in self.held if not self._report_end(pidfd)]
+        self._give_up_late_ones()
         while message := self.inbox.next():
             self._answer(*message)
         return True
 
+    def _patience(self) -> float | None:
+        """Milliseconds until something is to be looked at that no descriptor tells of; None: there is nothing."""
+        times = [1000 * (deadline - time.monotonic()) for _, _, deadline in self.starting.values()]
+        if self.held:
+            times.append(HELD_MILLISECONDS)
+        return max(0.0, min(times)) if times else None
+
+    def _give_up_late_ones(self) -> None:
+        """What a filesystem or a freezer holds up may never begin."""
+        for fd, (request, steps, deadline) in list(self.starting.items()):
+            if time.monotonic() >= deadline:
+                self.poll.unregister(fd)
+                del self.starting[fd]
+                steps.close()
+                late = f"the process did not begin within {BEGIN_SECONDS} seconds"
+                self._send({"id": request["id"], "error": ["CannotStart", late, "is the container frozen?"]})
+
     def _answer(self, request: dict[str, Any], stdio: list[int]) -> None:
         try:
-            self._go_on(request, self._steps(request, stdio))
+            self._go_on(request, self._steps(request, stdio), time.monotonic() + BEGIN_SECONDS)
         finally:
             for fd in stdio:
                 os.close(fd)
 
-    def _go_on(self, request: dict[str, Any], steps: Steps) -> None:
+    def _go_on(self, request: dict[str, Any], steps: Steps, deadline: float) -> None:
         """Take the next step. None may wait: a container can stop what is being started in it, for ever."""
         try:
             awaited = next(steps)
-            self.starting[awaited] = request, steps
+            self.starting[awaited] = request, steps, deadline
             self.poll.register(awaited, select.POLLIN)
         except StopIteration as end:
             self._started(request, end.value)
@@ -191,7 +212,7 @@ class Spawner:
             pass  # labd is gone; the next poll says so
 
     def _end_all(self) -> None:
-        for _, steps in self.starting.values():
+        for _, steps, _ in self.starting.values():
             steps.close()
         for pidfd in self.children:
             signal.pidfd_send_signal(pidfd, signal.SIGKILL)

@@ -93,8 +93,8 @@ class SpawnerLink:
         loginuid is stamped on it, if given. Raises what lab.runtime.spawn() raises. stdio stays the caller's to close.
         """
         number, loop = next(self._numbers), asyncio.get_running_loop()
-        reply = self._replies[number] = loop.create_future()
-        ended = self._ends[key] = loop.create_future()
+        reply: asyncio.Future[tuple[dict[str, Any], list[int]]] = loop.create_future()
+        ended: asyncio.Future[Ending] = loop.create_future()
         request = {
             "id": number,
             "key": key,
@@ -103,7 +103,12 @@ class SpawnerLink:
             **({"into": into} if into else {}),
         }
         try:
-            await self._send(pack(request, len(stdio)), stdio)
+            async with self._sending:
+                if self._socket is None:
+                    self.start()
+                # Not before it is our turn: the death of a spawner that was never asked is no answer and no end.
+                self._replies[number], self._ends[key] = reply, ended
+                await self._send(pack(request, len(stdio)), stdio)
             message, fds = await reply
             if "error" in message:
                 kind, text, hint = message["error"]
@@ -111,21 +116,21 @@ class SpawnerLink:
                 raise found(text, hint)
         except BaseException:
             self._ends.pop(key, None)
+            if not reply.cancel():
+                reply.exception()  # it is told by what is raised here
             raise
         finally:
-            del self._replies[number]
+            self._replies.pop(number, None)
         return Spawned(message["pid"], fds[0], fds[1] if len(fds) > 1 else -1, ended)
 
     async def _send(self, data: bytes, fds: Sequence[int]) -> None:
-        async with self._sending:
-            if self._socket is None:
-                self.start()
-            assert self._socket is not None
-            try:
-                sent = await self._send_first(self._socket, data, fds)
-                await asyncio.get_running_loop().sock_sendall(self._socket, data[sent:])
-            except OSError:
-                raise _gone() from None
+        connection = self._socket
+        assert connection is not None
+        try:
+            sent = await self._send_first(connection, data, fds)
+            await asyncio.get_running_loop().sock_sendall(connection, data[sent:])
+        except OSError:
+            raise _gone() from None
 
     async def _send_first(self, connection: socket.socket, data: bytes, fds: Sequence[int]) -> int:
         """The sendmsg(2) that carries the descriptors; waits while the spawner is behind."""

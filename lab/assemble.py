@@ -74,7 +74,12 @@ def assemble_exec(options: ExecOptions, container: Spec) -> Spec:
     spec = Spec.from_dict(container.to_dict())
     spec.args, spec.tty, spec.init = options.command, options.tty, False
     spec.cwd, spec.user = options.workdir or spec.cwd, options.user or spec.user
-    spec.env.update(item.partition("=")[::2] for item in options.env)
+    for item in options.env:
+        name, given, value = item.partition("=")
+        if given:
+            spec.env[name] = value
+        else:
+            spec.env.pop(name, None)
     if options.tty:
         spec.env.setdefault("TERM", "xterm")
     if options.privileged:
@@ -100,9 +105,12 @@ def _environment(hostname: str, tty: bool, items: Sequence[str]) -> dict[str, st
         env["TERM"] = "xterm"
     for item in items:
         name, given, value = item.partition("=")
-        if not name or not given or "\0" in item:
+        if not name or "\0" in item:
             raise InvalidArgument(f'invalid environment variable "{item}"', "write NAME=VALUE")
-        env[name] = value
+        if given:
+            env[name] = value
+        else:  # Docker's way to be without one that the image or the engine sets
+            env.pop(name, None)
     return env
 
 

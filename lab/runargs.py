@@ -320,7 +320,7 @@ def parse_volume(text: str) -> Mount:
     """SOURCE:TARGET[:OPTIONS], both paths absolute after ./ is resolved here. Raises InvalidArgument."""
     source, _, rest = text.partition(":")
     target, _, options = rest.partition(":")
-    if not target.startswith("/") or ".." in target.split("/") or not source:
+    if not target.startswith("/") or ".." in target.split("/") or not source or "\0" in text:
         raise InvalidArgument(f'invalid volume "{text}"', "write SOURCE:TARGET[:ro] with an absolute target")
     if source.startswith("."):
         source = os.path.abspath(source)

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from typing import Any
 
 NAME_CHARACTERS = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_.-")
+ID_LENGTH = 64
 UNKNOWN = 255  # the exit code of a container whose end nobody saw
 
 
@@ -182,15 +183,21 @@ class Store:
 
     def _remove_unless_kept(self, container: Container) -> bool:
         try:
-            with Lock(container.path, fcntl.LOCK_EX | fcntl.LOCK_NB), self._lock():
-                self._drop(container.name, container.id)
+            self._remove(container, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except (BlockingIOError, FileNotFoundError):
             return False
         return True
 
+    def _remove(self, container: Container, operation: int = fcntl.LOCK_EX) -> None:
+        """The store's lock is held for a moment only: it may take long to delete the files."""
+        with Lock(container.path, operation):
+            with self._lock():
+                hidden = self._hide(container.name, container.id)
+            files.remove_tree(hidden)
+
     def find(self, reference: str) -> Container:
-        """By name, id or unambiguous beginning of an id. Raises NoSuchContainer."""
-        container_id = self._by_name(reference) or self._by_prefix(reference)
+        """By id, name or unambiguous beginning of an id; a name may look like an id. Raises NoSuchContainer."""
+        container_id = self._by_id(reference) or self._by_name(reference) or self._by_prefix(reference)
         container = self._load(container_id) if container_id else None
         if container is None:
             raise NoSuchContainer(f"No such container: {reference}", "`ps -a` lists those that there are")
@@ -207,14 +214,18 @@ class Store:
         with self._lock():
             self._take_name(name, container.id)
             old = container.name
-            container.save_config(name=name)
+            try:
+                container.save_config(name=name)
+            except OSError:  # the disk is full
+                container.config["name"] = old
+                os.unlink(f"{self.root}/names/{name}")
+                raise
             os.unlink(f"{self.root}/names/{old}")
 
     def remove(self, container: Container) -> None:
         """Delete all that the container has on disk, once nobody keeps it; nothing if that has been done."""
         try:
-            with Lock(container.path), self._lock():
-                self._drop(container.name, container.id)
+            self._remove(container)
         except FileNotFoundError:
             pass  # somebody else has removed it, or is at it
 
@@ -225,7 +236,8 @@ class Store:
                 path = f"{self.root}/containers/{name}"
                 if name.startswith(".") or not (os.path.exists(f"{path}/config") or os.path.exists(f"{path}/state")):
                     try:
-                        files.remove_tree(path)
+                        with Lock(path, fcntl.LOCK_EX | fcntl.LOCK_NB):  # else somebody is at it
+                            files.remove_tree(path)
                     except (OSError, NotAllowed):
                         pass  # it hides behind its dot, and the next sweep tries again
             ids = self._ids()
@@ -234,13 +246,17 @@ class Store:
                     os.unlink(f"{self.root}/names/{name}")
 
     def _drop(self, name: str, container_id: str) -> None:
+        files.remove_tree(self._hide(name, container_id))
+
+    def _hide(self, name: str, container_id: str) -> str:
+        """Give up its name and its place; returns where it is now, to be deleted."""
         if self._by_name(name) == container_id:
             os.unlink(f"{self.root}/names/{name}")
         try:
             os.rename(f"{self.root}/containers/{container_id}", self._unfinished(container_id))
         except FileNotFoundError:
             pass  # it never had its own name
-        files.remove_tree(self._unfinished(container_id))
+        return self._unfinished(container_id)
 
     def _unfinished(self, container_id: str) -> str:
         return f"{self.root}/containers/.{container_id}"
@@ -276,6 +292,10 @@ class Store:
             return os.readlink(f"{self.root}/names/{name}")
         except OSError:
             return ""
+
+    def _by_id(self, reference: str) -> str:
+        exact = len(reference) == ID_LENGTH and frozenset("0123456789abcdef").issuperset(reference)
+        return reference if exact and os.path.isdir(f"{self.root}/containers/{reference}") else ""
 
     def _by_prefix(self, prefix: str) -> str:
         if not prefix or not frozenset("0123456789abcdef").issuperset(prefix):

@@ -5,6 +5,7 @@ it would find is the image's own (CVE-2019-14271).
 """
 
 import bz2
+import codecs
 import gzip
 import lzma
 import os
@@ -12,6 +13,7 @@ import resource
 import tarfile
 
 from lab import sealed
+from lab.table import printable
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -24,6 +26,7 @@ if TYPE_CHECKING:
 
 ADDRESS_SPACE = 512 << 20  # an ordinary tar.xz takes 100 MiB of it, one packed with `xz -9` 160
 LONGEST_HEADER = 256 << 10  # tarfile reads it whole. Linux has names below 4 KiB, a file's attributes below 64 KiB
+LONGEST_REASON = 1000
 MOST_MEMBERS = 500_000
 ROOM = 1 << 30  # bytes that stay free; on a small filesystem a twentieth of it, and so of its inodes
 LONG_HEADERS = (
@@ -43,6 +46,7 @@ def confine() -> None:
 
 def seal() -> None:
     """lab.sealed.seal(), and what tarfile does beside imports."""
+    codecs.lookup("unicode_escape")  # a module, which reason() would import
     sealed.seal()
     # tarfile would ask the C library for names, and that would load the container's NSS modules.
     tarfile.pwd = tarfile.grp = None  # type: ignore[attr-defined]
@@ -128,7 +132,11 @@ def _require_room(size: int) -> None:
 
 
 def reason(error: BaseException) -> str:
-    """Why a tar could not be unpacked, in a line."""
+    """Why a tar could not be unpacked, in a line of bounded length; what the tar has chosen cannot steer a terminal."""
+    return printable(_reason(error)[:LONGEST_REASON])
+
+
+def _reason(error: BaseException) -> str:
     if isinstance(error, MemoryError):
         return f"it takes more than {ADDRESS_SPACE >> 20} MiB of memory to read"
     if isinstance(error, RecursionError):

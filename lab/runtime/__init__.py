@@ -103,7 +103,6 @@ def starting_into(
             if helper == 0:
                 _child(link, lambda: process.join(pidfd, spec, stdio, link, reply, program), loginuid)
             link.let_child_have_its_ends()
-            os.close(helper_pidfd)
         except BaseException:
             os.close(report)
             raise
@@ -111,9 +110,14 @@ def starting_into(
             os.close(reply)
             if place >= 0:
                 os.close(place)
-        with open(report, "rb") as file:
-            yield report
-            child = int(file.read() or 0)
+        try:
+            with open(report, "rb") as file:
+                yield report
+                child = int(file.read() or 0)
+        except BaseException:  # the caller waits no longer
+            link.give_up(helper, helper_pidfd)
+            raise
+        os.close(helper_pidfd)
         if child == 0:
             return (yield from link.finish(helper, -1))
         os.waitpid(helper, 0)

@@ -114,7 +114,7 @@ class Link:
             self._await_exec()
             return Process(pid, pidfd, child, self._receive_console())
         except BaseException:
-            self._give_up(child, pidfd)
+            self.give_up(child, pidfd)
             raise
 
     def _open(self, pid: int) -> int:
@@ -125,7 +125,7 @@ class Link:
             self._await_exec()
             raise CannotStart(KILLED) from None
 
-    def _give_up(self, child: int, pidfd: int) -> None:
+    def give_up(self, child: int, pidfd: int) -> None:
         """Kill what does not end by itself, and reap it."""
         if pidfd >= 0:
             try:
