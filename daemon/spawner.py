@@ -6,6 +6,7 @@ reaps them and reports their exit codes. Requests and replies are JSON behind a 
 SCM_RIGHTS; unix(7).
 
     request  {"id", "spec", "key"[, "into"][, "loginuid"]}      + stdin, stdout, stderr
+             {"kill": key}                              labd could not take its descriptors
     reply    {"id", "pid"} + pidfd[, console]   or   {"id", "error": [class, message, hint]}
     report   {"exit": key, "code", "oom_killed"}
 
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
 
 LENGTH = struct.Struct(">II")  # of the JSON in bytes, and the number of descriptors
 MAX_FDS = 8
+LOST = -1  # in place of a descriptor for which the receiver had no number free
 BEGIN_SECONDS = 10  # for a process to begin: whom a filesystem or a freezer holds up, holds up all
 
 
@@ -54,10 +56,12 @@ class Inbox:
     def receive(self, connection: socket.socket) -> bool:
         """One recvmsg(2); False at end of file."""
         try:
-            data, fds, _, _ = socket.recv_fds(connection, 1 << 18, MAX_FDS)
+            data, fds, flags, _ = socket.recv_fds(connection, 1 << 18, MAX_FDS)
         except ConnectionResetError:
             return False
         self._fds += fds
+        if flags & socket.MSG_CTRUNC:
+            self._fds.append(LOST)
         self._data += data
         return bool(data)
 
@@ -70,9 +74,16 @@ class Inbox:
         if len(self._data) < end:
             return None
         message: dict[str, Any] = json.loads(self._data[LENGTH.size : end])
-        fds = self._fds[:count]
-        del self._data[:end], self._fds[:count]
-        return message, fds
+        del self._data[:end]
+        return message, self._take(count)
+
+    def _take(self, count: int) -> list[int]:
+        """So many descriptors; where some were lost, the next ones are another message's."""
+        fds: list[int] = []
+        while len(fds) < count:
+            fd = self._fds.pop(0)
+            fds += [fd] if fd != LOST else [LOST] * (count - len(fds))
+        return fds
 
 
 class Child:
@@ -114,8 +125,13 @@ class Spawner:
         return True
 
     def _answer(self, request: dict[str, Any], stdio: list[int]) -> None:
+        if "kill" in request:
+            self._kill(request["kill"])
+            return
         fds: list[int] = []
         try:
+            if LOST in stdio:
+                raise CannotStart("the daemon's spawner has no descriptors left", "raise LimitNOFILE of labd's service")
             child, console = self._spawn(request, stdio)
             reply: dict[str, Any] = {"id": request["id"], "pid": child.process.pid}
             fds = [child.process.pidfd] if console < 0 else [child.process.pidfd, console]
@@ -130,7 +146,13 @@ class Spawner:
             self._send({"id": request["id"], "error": ["CannotStart", f"cannot start: {error}", ""]})
         finally:
             for fd in stdio:
-                os.close(fd)
+                if fd != LOST:
+                    os.close(fd)
+
+    def _kill(self, key: str) -> None:
+        for pidfd, child in self.children.items():
+            if child.key == key:
+                signal.pidfd_send_signal(pidfd, signal.SIGKILL)
 
     def _spawn(self, request: dict[str, Any], stdio: list[int]) -> tuple[Child, int]:
         spec = Spec.from_dict(request["spec"])
