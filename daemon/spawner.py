@@ -6,6 +6,7 @@ reaps them and reports their exit codes. Requests and replies are JSON behind a 
 SCM_RIGHTS; unix(7).
 
     request  {"id", "spec", "key"[, "into"][, "loginuid"]}      + stdin, stdout, stderr
+             {"kill": key}                              labd could not take its descriptors
     reply    {"id", "pid"} + pidfd[, console]   or   {"id", "error": [class, message, hint]}
     report   {"exit": key, "code", "oom_killed"}
 
@@ -43,6 +44,7 @@ if TYPE_CHECKING:
 LENGTH = struct.Struct(">II")  # of the JSON in bytes, and the number of descriptors
 MAX_FDS = 8
 HELD_MILLISECONDS, BEGIN_SECONDS = 50, 10
+LOST = -1  # in place of a descriptor for which the receiver had no number free
 
 
 def pack(message: dict[str, Any], fds: int) -> bytes:
@@ -60,10 +62,12 @@ class Inbox:
     def receive(self, connection: socket.socket) -> bool:
         """One recvmsg(2); False at end of file."""
         try:
-            data, fds, _, _ = socket.recv_fds(connection, 1 << 18, MAX_FDS)
+            data, fds, flags, _ = socket.recv_fds(connection, 1 << 18, MAX_FDS)
         except ConnectionResetError:
             return False
         self._fds += fds
+        if flags & socket.MSG_CTRUNC:
+            self._fds.append(LOST)
         self._data += data
         return bool(data)
 
@@ -76,9 +80,16 @@ class Inbox:
         if len(self._data) < end:
             return None
         message: dict[str, Any] = json.loads(self._data[LENGTH.size : end])
-        fds = self._fds[:count]
-        del self._data[:end], self._fds[:count]
-        return message, fds
+        del self._data[:end]
+        return message, self._take(count)
+
+    def _take(self, count: int) -> list[int]:
+        """So many descriptors; where some were lost, the next ones are another message's."""
+        fds: list[int] = []
+        while len(fds) < count:
+            fd = self._fds.pop(0)
+            fds += [fd] if fd != LOST else [LOST] * (count - len(fds))
+        return fds
 
 
 class Child:
@@ -145,11 +156,20 @@ class Spawner:
                 self._send({"id": request["id"], "error": ["CannotStart", late, "is the container frozen?"]})
 
     def _answer(self, request: dict[str, Any], stdio: list[int]) -> None:
+        if "kill" in request:
+            self._kill(request["kill"])
+            return
         try:
             self._go_on(request, self._steps(request, stdio), time.monotonic() + BEGIN_SECONDS)
         finally:
             for fd in stdio:
-                os.close(fd)
+                if fd != LOST:
+                    os.close(fd)
+
+    def _kill(self, key: str) -> None:
+        for pidfd, child in self.children.items():
+            if child.key == key:
+                signal.pidfd_send_signal(pidfd, signal.SIGKILL)
 
     def _go_on(self, request: dict[str, Any], steps: Steps, deadline: float) -> None:
         """Take the next step. None may wait: a container can stop what is being started in it, for ever."""
@@ -165,6 +185,8 @@ class Spawner:
             self._send({"id": request["id"], "error": ["CannotStart", f"cannot start: {error}", ""]})
 
     def _steps(self, request: dict[str, Any], stdio: list[int]) -> Steps:
+        if LOST in stdio:
+            raise CannotStart("the daemon's spawner has no descriptors left", "raise LimitNOFILE of labd's service")
         spec, loginuid = Spec.from_dict(request["spec"]), request.get("loginuid")
         if "into" in request:
             pidfd = self._container(request["into"])

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from daemon.helpers import python
-from daemon.spawner import Inbox, pack
+from daemon.spawner import LOST, Inbox, pack
 from lab import errors, interpreter, syscalls
 from lab.errors import CannotStart, LabError
 from lab.spec import Spec
@@ -114,6 +114,8 @@ class SpawnerLink:
                 kind, text, hint = message["error"]
                 found: type[LabError] = getattr(errors, kind)
                 raise found(text, hint)
+            if LOST in fds:
+                await self._give_up(key, fds)
         except BaseException:
             self._ends.pop(key, None)
             if not reply.cancel():
@@ -122,6 +124,16 @@ class SpawnerLink:
         finally:
             self._replies.pop(number, None)
         return Spawned(message["pid"], fds[0], fds[1] if len(fds) > 1 else -1, ended)
+
+    async def _give_up(self, key: str, fds: list[int]) -> None:
+        """It runs, but beyond our reach: have it killed. Raises CannotStart."""
+        for fd in fds:
+            if fd != LOST:
+                os.close(fd)
+        async with self._sending:
+            if self._socket:
+                await self._send(pack({"kill": key}, 0), [])
+        raise CannotStart("the daemon has no descriptors left for the process", "raise LimitNOFILE of labd's service")
 
     async def _send(self, data: bytes, fds: Sequence[int]) -> None:
         connection = self._socket
@@ -165,7 +177,8 @@ class SpawnerLink:
             reply.set_result((message, fds))
             return
         for fd in fds:  # whoever asked has been cancelled meanwhile
-            os.close(fd)
+            if fd != LOST:
+                os.close(fd)
 
     def _died(self) -> None:
         self._disconnect()

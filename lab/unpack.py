@@ -32,8 +32,8 @@ def main(directory: str) -> int:
     if os.geteuid() != 0:
         _become_root_of_a_namespace()
     os.chdir(directory)
-    os.chroot(".")
     tars.seal()
+    os.chroot(".")
     os.umask(0o022)
     reader = HashingReader()
     try:
