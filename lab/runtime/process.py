@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import stat
 
 from lab import syscalls
 from lab.errors import CannotStart, CommandNotExecutable, CommandNotFound
@@ -53,7 +54,7 @@ def first(spec: Spec, stdio: Sequence[int], link: Link, preserve_fds: int, below
     if spec.tty:
         _take_terminal()
     close_others(link.child_status, link.child_go, first=3 + preserve_fds)
-    home = _take_identity(spec, link.await_go())
+    home = _take_identity(spec, link.await_go(), (0, 1, 2))
     die_with_parent(link.child_go)
     if spec.init:
         from lab.runtime import init  # imported above; here it only gets its name
@@ -84,7 +85,7 @@ def join(pidfd: int, spec: Spec, stdio: Sequence[int], link: Link, reply: int, p
         os.setresgid(0, 0, 0)
     _leave_keys_behind()
     os.umask(0o022)
-    home = _take_identity(spec, program)
+    home = _take_identity(spec, program, () if spec.tty else stdio)
     _connect_stdio(spec, stdio, link)
     close_others(link.child_status, link.child_go, reply)
     pid = syscalls.fork_sibling()
@@ -127,12 +128,17 @@ def stamp(loginuid: int) -> None:
     _write("/proc/self/loginuid", str(loginuid))
 
 
-def _take_identity(spec: Spec, program: bytes) -> str:
+def _take_identity(spec: Spec, program: bytes, stdio: Sequence[int]) -> str:
     """Become the user, with the capabilities and under the policy that spec asks for; returns the home directory.
 
+    The pipes or the terminal become the user's, too, who else could not open /dev/stdout, as runc does.
     Without NoNewPrivs a filter needs CAP_SYS_ADMIN, so it comes first; with it, it comes last, as in runc.
     """
     identity = credentials.look_up(spec.user)
+    if identity.uid:
+        for fd in stdio:
+            if spec.tty or stat.S_ISFIFO(os.fstat(fd).st_mode):
+                os.fchown(fd, identity.uid, -1)
     may_setgroups = not spec.uid_mappings or len(spec.gid_mappings) > 1
     if program and not spec.no_new_privileges:
         syscalls.set_seccomp_filter(program)
@@ -147,8 +153,11 @@ def _take_identity(spec: Spec, program: bytes) -> str:
 
 def has_begun(pid: int) -> bool:
     """Whether a container's first process has come to its command. Until then it may be building its root yet."""
-    with open(f"/proc/{pid}/stat", "rb", buffering=0) as file:
-        head, _, rest = file.read().rpartition(b") ")
+    try:
+        with open(f"/proc/{pid}/stat", "rb", buffering=0) as file:
+            head, _, rest = file.read().rpartition(b") ")
+    except (FileNotFoundError, ProcessLookupError):
+        return True  # and ended
     return not int(rest.split()[6]) & PF_FORKNOEXEC or head.endswith(b"(" + INIT_NAME)
 
 

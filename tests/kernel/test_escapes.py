@@ -296,6 +296,18 @@ def test_every_process_has_the_credentials_asked_for(engine: Run) -> None:
     assert done.stdout.decode().splitlines() == [AS_ASKED, AS_ASKED, "PDEATHSIG 9"], done.stderr
 
 
+@pytest.mark.parametrize("options", [[], ["-t"]], ids=" ".join)
+def test_a_user_can_open_the_output(engine: Run, options: list[str]) -> None:
+    """/dev/stdout and /dev/stderr are the user's own, by run and exec: where images let their servers log to."""
+    script = "echo out > /dev/stdout; echo err > /dev/stderr; echo $?"
+    done = engine("run", "--rm", *options, "--user", "1000", "host", "sh", "-c", script)
+    assert sorted((done.stdout + done.stderr).split()) == [b"0", b"err", b"out"]
+    engine("run", "-d", "--name", "output", "--user", "1000", "host", "sleep", "60")
+    done = engine("exec", *options, "output", "sh", "-c", script)
+    engine("rm", "-f", "output")
+    assert sorted((done.stdout + done.stderr).split()) == [b"0", b"err", b"out"]
+
+
 WATCH = """
 import os, time
 found, end = set(), time.monotonic() + 4

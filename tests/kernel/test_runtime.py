@@ -452,3 +452,25 @@ def test_terminal_input(podmanish: Podmanish) -> None:
 def test_descriptors_with_a_terminal(podmanish: Podmanish) -> None:
     """With -t, too, only 0, 1 and 2 are open: the master side stays outside."""
     assert podmanish.output("run", "--rm", "-t", "host", *PYTHON, OPEN_FDS) == "[0, 1, 2]"
+
+
+FAILING = """
+import os, socket
+from lab import runtime
+from lab.errors import CannotStart
+from lab.spec import Spec
+open_before = os.listdir("/proc/self/fd")
+for _ in range(3):
+    try:
+        runtime.spawn(Spec(args=["true"], tty=True))
+    except CannotStart as error:
+        print(error.message)
+print(len(os.listdir("/proc/self/fd")) - len(open_before))
+"""
+
+
+@pytest.mark.needs("root")
+def test_a_refused_clone_costs_no_descriptor() -> None:
+    """The kernel may refuse namespaces, as here to a user without privileges, or another process: time and again."""
+    answers = lab_python(FAILING, user=65534, group=65534, extra_groups=[]).splitlines()
+    assert answers == ["the kernel refused namespaces: Operation not permitted"] * 3 + ["0"]
