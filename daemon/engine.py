@@ -126,11 +126,18 @@ class Engine:
                 del self.execs[spare]
 
     async def forget(self, container: Container) -> None:
-        """Delete a container that does not run, and all it has on disk, which may be much. Raises OSError."""
-        await asyncio.to_thread(self.store.remove, container.record)
+        """Delete a container that does not run, and all it has on disk, which may be much.
+
+        Raises OSError if it has to stay; if its files cannot be deleted, the next start tries again.
+        """
+        hidden = self.store.hide(container.record)
         self.containers.pop(container.id, None)
         for exec_id in [key for key, value in self.execs.items() if value.container is container]:
             del self.execs[exec_id]
+        try:
+            await asyncio.to_thread(files.remove_tree, hidden) if hidden else None
+        except OSError as error:
+            log.error("%s cannot be deleted now: %s", hidden, error)
 
 
 def end_survivor(record: Record) -> None:

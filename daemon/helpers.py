@@ -40,7 +40,7 @@ class Archiver:
         where = ["stopped", container.engine.store.root, container.id]
         self._fds: tuple[int, ...] = ()
         self._pidfd = -1
-        if container.running and container.run.process:
+        if container.running and container.run.process and container.run.process.pidfd >= 0:  # else it has just ended
             self._fds = (container.run.process.pidfd,)
             where = ["running", str(self._fds[0])]
         # surrogateescape: a name in a container need not be UTF-8

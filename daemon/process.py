@@ -47,7 +47,7 @@ class Run:
             self.process = await link.spawn(key, spec, stdio.child, into=into, loginuid=loginuid)
         except BaseException as error:
             stdio.discard()
-            self.output.abandon()
+            self.output.never_began()
             if isinstance(error, OSError):
                 raise _no_descriptors(error) from None
             raise

@@ -6,14 +6,14 @@ import asyncio
 import re
 from typing import Any
 
-from lab.errors import InvalidArgument, MissingFeature
+from lab.errors import InvalidArgument, MissingFeature, NotRunning
 from lab.runtime import cgroup
 
 
 async def top(path: str, arguments: str) -> dict[str, Any]:
     """{"Titles": [...], "Processes": [[...], ...]} of the cgroup with this path.
 
-    Raises InvalidArgument if ps(1) does or PID is not shown, MissingFeature where there are no cgroups.
+    Raises InvalidArgument if ps(1) does or PID is not shown, NotRunning, MissingFeature where there are no cgroups.
     """
     words = arguments.split() or ["-ef"]
     if not all(re.fullmatch(r"[\w,=:%+-]+", word, re.ASCII) for word in words):
@@ -36,6 +36,8 @@ async def top(path: str, arguments: str) -> dict[str, Any]:
         raise InvalidArgument("Couldn't find PID field in ps output", "the arguments for ps must show the PID")
     column, last = titles.index("PID"), len(titles) - 1
     wanted = {str(number) for number in cgroup.processes(path)}
+    if not wanted and cgroup.version_2():
+        raise NotRunning("the container has just ended", "start it first")
     if not wanted:
         raise MissingFeature("this machine has no cgroups to tell the container's processes", "mount cgroup2 first")
     table = [[*row[:last], " ".join(row[last:])] for row in rows if len(row) > column and row[column] in wanted]

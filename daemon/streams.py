@@ -79,8 +79,15 @@ class Output:
             waker.set()
 
     def abandon(self) -> None:
-        """There will be no output: the process could not be started."""
+        """Nobody is to wait for more."""
         self.finished.set()
+
+    def never_began(self) -> None:
+        """There will be no output: the process could not be started."""
+        if self.log:
+            self.log.close()
+            self.log = None
+        self.abandon()
 
     async def drained(self) -> None:
         """Wait for the last byte, but no longer than DRAIN_SECONDS for a listener that does not read."""

@@ -229,6 +229,14 @@ class Store:
         except FileNotFoundError:
             pass  # somebody else has removed it, or is at it
 
+    def hide(self, container: Container) -> str:
+        """The first, quick part of remove(): its name is free. Returns the directory to delete, "" if it is gone."""
+        try:
+            with Lock(container.path), self._lock():
+                return self._hide(container.name, container.id)
+        except FileNotFoundError:
+            return ""
+
     def sweep(self) -> None:
         """Delete what a process left that was killed while it made or removed a container."""
         with self._lock():

@@ -87,7 +87,7 @@ def create(spec: Spec) -> int:
     try:
         _enable(root, wanted)
         for folder in folders(spec.cgroup, wanted):
-            os.mkdir(folder)
+            _make(folder)
         for controller, value in wanted.items():
             _limit(_folder(root, controller, spec.cgroup), value, controller)
         return directory(spec)
@@ -96,6 +96,14 @@ def create(spec: Spec) -> int:
             return -1  # as in a container of another engine: there is nothing to keep, so go on without
         remove(spec.cgroup)
         raise MissingFeature(f"cannot limit the container: {error.filename}: {error.strerror}") from None
+
+
+def _make(folder: str) -> None:
+    try:
+        os.mkdir(folder)
+    except FileExistsError:  # of the container's last run, whose engine was killed
+        _until(lambda: _removed(folder))
+        os.mkdir(folder)
 
 
 def directory(spec: Spec) -> int:

@@ -8,10 +8,13 @@ import tarfile
 import time
 from collections.abc import Iterator
 from contextlib import suppress
+from pathlib import Path
 
 import pytest
-from awake import UPGRADE, ask, connect, container, held, wait
+from awake import UPGRADE, ask, connect, container, descriptors, held, wait
 from private_labd import Labd
+
+from lab.runtime import cgroup
 
 LONG = (
     ("POST", "/containers/edge/wait"), ("GET", "/events"), ("GET", "/containers/edge/logs?follow=1&stdout=1"),
@@ -134,3 +137,25 @@ def test_execs_that_are_never_started_are_not_kept_for_ever(labd: Labd, edge: st
         assert status == 201
     assert labd.request("GET", f"/exec/{first}/json")[0] == 404
     assert labd.request("GET", f"/exec/{made['Id']}/json")[0] == 200
+
+
+def test_a_start_that_fails_costs_no_descriptor(labd: Labd) -> None:
+    """Not the one of the container's log, either."""
+    container(labd, "edge-fails", "/no/such/command", start=False)
+    before = descriptors(labd)
+    for _ in range(20):
+        assert labd.request("POST", "/containers/edge-fails/start")[0] == 400
+    assert descriptors(labd) < before + 5  # connections that are being closed
+    assert labd.request("DELETE", "/containers/edge-fails")[0] == 204
+
+
+def test_a_container_starts_again_in_the_cgroup_that_a_killed_spawner_left(labd: Labd) -> None:
+    """The name is the same, and nothing else can be in it."""
+    name = container(labd, "edge-left", "true", start=False, HostConfig={"PidsLimit": 50})
+    left = [Path(folder) for folder in cgroup.folders(f"/{cgroup.NAME}{name}", {"pids": 50})]
+    for folder in left:
+        folder.mkdir()
+    assert labd.request("POST", "/containers/edge-left/start")[0] == 204
+    assert wait(labd, "edge-left") == 0
+    labd.request("DELETE", "/containers/edge-left")
+    assert not any(folder.exists() for folder in left)
