@@ -11,7 +11,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from daemon.answers import error_response
 
 API_VERSION, OLDEST_API = (1, 44), (1, 24)
-BODY_LIMIT = 8 << 20  # of JSON; a command line of Linux is at most 2 MiB (MAX_ARG_STRLEN, execve(2))
+BODY_LIMIT = 3 << 20  # of JSON: all arguments and variables of a command are at most 2 MiB; execve(2)
 TARS = re.compile(r"(/v[\d.]+)?/(images/(create|load)|build|containers/[^/]+/archive)")  # never held in memory
 VERSION = re.compile(r"/v(\d{1,4})\.(\d{1,4})(/.*)")
 log = logging.getLogger("labd")

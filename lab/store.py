@@ -86,6 +86,13 @@ class Container:
         """Whether it is to be found after a cut of power."""
         return not self.config.get("rm")
 
+    @property
+    def is_left_over(self) -> bool:
+        """Whether it is of `--rm`, has ended, and whoever was to remove it has died."""
+        monitor: int = self.state.get("monitor", 0)
+        orphaned = not is_alive(monitor, self.state.get("monitor_start_time", 0))
+        return bool(self.config.get("rm")) and self.status == "exited" and orphaned
+
     def kept(self) -> Lock:
         """For the length of a `with`, nobody removes this container: a shared flock(2) on its directory."""
         return Lock(self.path, fcntl.LOCK_SH)
@@ -285,7 +292,7 @@ class Store:
         owner = self._by_name(name)
         if owner:
             holder = self._load(owner)
-            if holder and not (holder.config.get("rm") and holder.status == "exited"):
+            if holder and not holder.is_left_over:
                 raise NameInUse(
                     f'the name "{name}" is already in use by container {owner[:12]}',
                     "remove or rename that container, or choose another name",

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
     from lab.spec import Spec
 
+PID_DIGITS = 10
 NAMESPACES = CLONE_NEWNS | CLONE_NEWPID | CLONE_NEWUTS | CLONE_NEWIPC
 
 
@@ -111,9 +112,9 @@ def starting_into(
             if place >= 0:
                 os.close(place)
         try:
-            with open(report, "rb") as file:
+            with open(report, "rb", buffering=0) as file:
                 yield report
-                child = int(file.read() or 0)
+                child = int(file.read(PID_DIGITS) or 0)  # not up to its end: the child, too, has got the pipe
         except BaseException:  # the caller waits no longer
             link.give_up(helper, helper_pidfd)
             raise

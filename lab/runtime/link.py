@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from lab.errors import LabError
     from lab.spec import Spec
 
-LENGTH, MAX_REPORT = 4, 1 << 16  # bytes
+LENGTH, MAX_REPORT = 4, 4096  # bytes; PIPE_BUF: so much is written at once, pipe(7)
 SIGKILL = 9
 REAP_TRIES, REAP_PAUSE = 1000, 0.001  # seconds
 KILLED = "the container's first process was killed before it began"
@@ -142,7 +142,7 @@ class Link:
 
     def report_failure(self, failure: LabError) -> None:
         """The child's side, too."""
-        os.write(self.child_status, (b"" if self.reported else bytes(LENGTH)) + failure.to_bytes())
+        os.write(self.child_status, ((b"" if self.reported else bytes(LENGTH)) + failure.to_bytes())[:MAX_REPORT])
 
     def await_go(self) -> bytes:
         """The child's side: wait for the caller's word, and return what comes with it."""
@@ -165,7 +165,7 @@ class Link:
         return pid
 
     def _await_exec(self) -> None:
-        if report := _read_exactly(self.status, MAX_REPORT):
+        if report := os.read(self.status, MAX_REPORT):  # not up to its end: who wrote it may have been stopped since
             raise errors.from_bytes(report)
 
     def _receive_console(self) -> int:

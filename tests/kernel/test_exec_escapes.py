@@ -9,7 +9,7 @@ from collections.abc import Callable
 
 import pytest
 from private_labd import Labd
-from support import CHECKOUT, Podmanish
+from support import CHECKOUT, Podmanish, lab_python
 
 pytestmark = pytest.mark.needs("root")
 
@@ -122,3 +122,41 @@ def test_exec_waits_for_the_containers_root(podmanish: Podmanish, options: list[
         shown = podmanish.output("exec", "box", "ls", "/run")
         podmanish.output("rm", "-f", "box")
     assert shown == ""
+
+
+STOPPED = """
+import os, signal, sys, time
+from lab import runtime
+from lab.errors import CannotStart
+from lab.runtime import link, process
+from lab.spec import Spec
+box = runtime.spawn(Spec(args=["sleep", "60"], env={"PATH": "/usr/bin:/bin"}))
+honest_fork, honest_report = process.syscalls.fork_sibling, link.Link.report_failure
+def fork():
+    pid = honest_fork()
+    if pid == 0 and sys.argv[1] == "birth":
+        os.kill(os.getpid(), signal.SIGSTOP)
+    return pid
+def report(self, failure):
+    honest_report(self, failure)
+    os.kill(os.getpid(), signal.SIGSTOP)
+process.syscalls.fork_sibling, link.Link.report_failure = fork, report
+began, steps = time.monotonic(), runtime.starting_into(box.pidfd, Spec(args=["no-such-program"]))
+try:
+    next(steps)
+    next(steps)
+    if sys.argv[1] == "report":
+        time.sleep(1)
+        next(steps)
+except CannotStart as error:
+    print(error.message)
+print(time.monotonic() - began < 5)
+os.kill(box.pid, signal.SIGKILL)
+"""
+
+
+@pytest.mark.parametrize("where", ["birth", "report"])
+def test_no_step_of_exec_waits_for_a_stopped_process(where: str) -> None:
+    """It may be stopped at its birth, with all pipes still open, or when it has told why it failed."""
+    told = {"birth": [], "report": ['exec: "no-such-program": executable file not found in $PATH']}[where]
+    assert lab_python(STOPPED, where).splitlines() == [*told, "True"]

@@ -79,6 +79,15 @@ def test_a_silent_death_is_told(store: Store, dead: tuple[int, int]) -> None:
     assert (found.status, found.state["exit_code"]) == ("exited", UNKNOWN)
 
 
+def test_a_container_that_restarts_keeps_its_name(store: Store) -> None:
+    """One of `--rm` that has ended, but whose engine lives and may start it again, is no left-over."""
+    container = store.create(new_id(), "box", {**CONFIG, "rm": True}, os.getpid())
+    container.started(os.getpid(), os.getpid())
+    container.exited(0)
+    with pytest.raises(NameInUse):
+        store.create(new_id(), "box", CONFIG)
+
+
 def test_what_lives_without_a_monitor_is_running(store: Store, dead: tuple[int, int]) -> None:
     """A container that has lost only its monitor is not said to have ended."""
     container = store.create(new_id(), "box", CONFIG)
