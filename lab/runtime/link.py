@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from lab.errors import LabError
     from lab.spec import Spec
 
-LENGTH, MAX_REPORT = 4, 4096  # bytes; PIPE_BUF: so much is written at once, pipe(7)
+LENGTH, MAX_REPORT = 4, 1 << 16  # bytes; a pipe has room for that, so it is written at once
 SIGKILL = 9
 REAP_TRIES, REAP_PAUSE = 1000, 0.001  # seconds
 KILLED = "the container's first process was killed before it began"

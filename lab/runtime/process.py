@@ -138,7 +138,10 @@ def _take_identity(spec: Spec, program: bytes, stdio: Sequence[int]) -> str:
     if identity.uid:
         for fd in stdio:
             if spec.tty or stat.S_ISFIFO(os.fstat(fd).st_mode):
-                os.fchown(fd, identity.uid, -1)
+                try:
+                    os.fchown(fd, identity.uid, -1)
+                except OSError:
+                    pass  # such as a user that the user namespace has not: assume() says so
     may_setgroups = not spec.uid_mappings or len(spec.gid_mappings) > 1
     if program and not spec.no_new_privileges:
         syscalls.set_seccomp_filter(program)
