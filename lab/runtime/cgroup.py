@@ -260,11 +260,12 @@ def _kill(folder: str) -> None:
         return
     if os.path.exists(f"{folder}/freezer.state"):
         _write(f"{folder}/freezer.state", "THAWED")  # SIGKILL waits for that
-    for pid in _read(f"{folder}/cgroup.procs").split():
-        try:
-            os.kill(int(pid), 9)
-        except ProcessLookupError:
-            pass
+    for pid in map(int, _read(f"{folder}/cgroup.procs").split()):
+        if pid:  # 0 stands for a process in another pid namespace, and would mean our own group; kill(2)
+            try:
+                os.kill(pid, 9)
+            except ProcessLookupError:
+                pass
 
 
 def _until(done: Callable[[], bool]) -> None:
