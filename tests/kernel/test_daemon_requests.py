@@ -128,9 +128,9 @@ def test_podmanish_ps_escapes(podmanish: Podmanish) -> None:
 
 
 def test_events_of_many_labels_are_bounded(labd: Labd) -> None:
-    """Ten containers with 7 MB of labels each: what /events keeps of them is some kilobytes each."""
+    """Ten containers with 2.5 MB of labels each: what /events keeps of them is some kilobytes each."""
     for number in range(10):
-        container(labd, f"big{number}", "true", start=False, Labels={"big": "x" * 7_000_000})
+        container(labd, f"big{number}", "true", start=False, Labels={"big": "x" * 2_500_000})
         assert labd.request("DELETE", f"/containers/big{number}")[0] == 204
     with connect(labd, ask("GET", f"/events?since=0&until={time.time()}", headers="Connection: close\r\n")) as told:
         size = 0
