@@ -22,11 +22,11 @@ from daemon.options import run_options
 from daemon.spawning import SpawnerLink
 from lab import files
 from lab.assemble import assemble
-from lab.errors import Conflict, InvalidArgument, NoSuchContainer, NoSuchExec
+from lab.errors import Conflict, InvalidArgument, NoSuchContainer, NoSuchExec, NotRunning
 from lab.images import Images
 from lab.runtime import cgroup
 from lab.store import Container as Record
-from lab.store import Store, is_alive, new_id
+from lab.store import Store, new_id
 
 log = logging.getLogger("labd")
 SHUTDOWN_SECONDS = 5
@@ -142,12 +142,11 @@ class Engine:
 
 def end_survivor(record: Record) -> None:
     """Wait for the end of a container whose spawner has died: the kernel may be about to kill it still."""
-    pid = record.state.get("pid", 0)
-    with contextlib.suppress(ProcessLookupError):
-        pidfd = os.pidfd_open(pid)
-        if is_alive(pid, record.state["start_time"]):
+    with contextlib.suppress(NotRunning):
+        pidfd = record.open()
+        with contextlib.suppress(ProcessLookupError):
             signal.pidfd_send_signal(pidfd, signal.SIGKILL)
-            select.select([pidfd], [], [], SURVIVOR_SECONDS)
+        select.select([pidfd], [], [], SURVIVOR_SECONDS)
         os.close(pidfd)
     record.reload()
 

@@ -36,28 +36,25 @@ async def samples(container: Container, *, stream: bool, one_shot: bool) -> Asyn
 
 def _sample(container: Container, before: dict[str, Any]) -> dict[str, Any]:
     pids = cgroup.processes(container.spec.cgroup) if container.running else []
-    _, memory = cgroup.usage(container.spec.cgroup)
+    cpu, memory = cgroup.usage(container.spec.cgroup)
+    if cpu is None:
+        cpu = sum(_ticks(pid) for pid in pids) * TICK_NS
+    if memory is None:
+        memory = sum(_resident(pid) for pid in pids)
+    limit = container.spec.pids_limit
     return {
         "id": container.id, "name": f"/{container.name}", "read": rfc3339(time.time_ns()),
         "preread": before.get("read", rfc3339(0)), "num_procs": 0, "storage_stats": {}, "blkio_stats": {},
-        "pids_stats": {"current": len(pids), **_if(container.spec.pids_limit, "limit")} if pids else {},
-        "cpu_stats": _cpu(container), "precpu_stats": before.get("cpu_stats", NOTHING),
+        "pids_stats": {"current": len(pids), **({"limit": limit} if limit else {})} if pids else {},
+        "cpu_stats": _cpu(cpu), "precpu_stats": before.get("cpu_stats", NOTHING),
         "memory_stats": {
-            "usage": memory if memory is not None else sum(_resident(pid) for pid in pids), "stats": {},
-            "limit": container.spec.memory or PAGE * os.sysconf("SC_PHYS_PAGES"),
+            "usage": memory, "stats": {}, "limit": container.spec.memory or PAGE * os.sysconf("SC_PHYS_PAGES"),
         } if pids else {},
     }  # fmt: skip
 
 
-def _if(limit: int, name: str) -> dict[str, int]:
-    return {name: limit} if limit else {}
-
-
-def _cpu(container: Container) -> dict[str, Any]:
-    """CPU times in ns: of the container's processes, of the whole machine."""
-    used, _ = cgroup.usage(container.spec.cgroup)
-    if used is None:
-        used = sum(_ticks(number) for number in cgroup.processes(container.spec.cgroup)) * TICK_NS
+def _cpu(used: int) -> dict[str, Any]:
+    """CPU times in ns: these of the container's processes, and those of the whole machine."""
     machine = sum(int(word) for word in Path("/proc/stat").read_text().splitlines()[0].split()[1:9])
     return {
         "cpu_usage": {"total_usage": used, "usage_in_kernelmode": 0, "usage_in_usermode": 0},

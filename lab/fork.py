@@ -23,7 +23,7 @@ from lab.monitor import Monitor, Stdio
 from lab.paths import state_directory
 from lab.runtime import cgroup
 from lab.runtime.process import has_begun
-from lab.store import Container, Store, is_alive, new_id
+from lab.store import Container, Store, new_id
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -170,7 +170,7 @@ class Forker:
         container = self.running(options.container)
         spec = assemble_exec(options, container.spec)
         _hide_environment(container.spec, options.env)
-        pidfd = open_process(container)
+        pidfd = container.open()
         while not has_begun(container.state["pid"]) and not ended(pidfd, 0.002):
             pass
         stdio = None if spec.tty else Stdio(options.interactive)
@@ -198,7 +198,7 @@ class Forker:
 
     def stop(self, container: Container, seconds: float) -> None:
         """SIGTERM; SIGKILL after that many seconds. Returns when the container's end has been recorded."""
-        pidfd = open_process(container)
+        pidfd = container.open()
         syscalls.pidfd_send_signal(pidfd, SIGTERM)
         if not ended(pidfd, seconds):
             syscalls.pidfd_send_signal(pidfd, SIGKILL)
@@ -209,7 +209,7 @@ class Forker:
         with container.kept():
             while container.reload().status == "running":
                 try:
-                    ended(open_process(container), None)
+                    ended(container.open(), None)
                 except NotRunning:
                     time.sleep(0.002)  # it has ended; its monitor is about to write how
             code: int = container.state.get("exit_code") or 0
@@ -220,7 +220,7 @@ class Forker:
         if container.status == "running":
             if not force:
                 raise StillRunning(f"container {container.name} is running", "stop it first, or use --force")
-            syscalls.pidfd_send_signal(open_process(container), SIGKILL)
+            syscalls.pidfd_send_signal(container.open(), SIGKILL)
             self.wait(container)
         elif container.status == "damaged":
             end_damaged(container, force)
@@ -240,7 +240,7 @@ def _hide_environment(spec: Spec, wanted: Sequence[str]) -> None:
 def end_damaged(container: Container, force: bool) -> None:
     """What a damaged record still tells of a process: end it, or raise StillRunning without force."""
     try:
-        pidfd = open_process(container)
+        pidfd = container.open()
     except NotRunning:
         return
     if not force:
@@ -257,17 +257,6 @@ def stand_by(monitor: Monitor, raw: bool) -> int:
 
     with RawTerminal(True):
         return monitor.run()
-
-
-def open_process(container: Container) -> int:
-    """A pidfd of the container's first process: checked against its start time, so never another's. NotRunning."""
-    try:
-        pidfd = os.pidfd_open(container.state["pid"])
-    except (ProcessLookupError, KeyError):
-        pidfd = -1
-    if pidfd < 0 or not is_alive(container.state["pid"], container.state["start_time"]):
-        raise NotRunning(f"container {container.name} is not running", "`podmanish ps` lists those that run")
-    return pidfd
 
 
 def ended(pidfd: int, seconds: float | None) -> bool:

@@ -45,14 +45,20 @@ def restart(environment: Mapping[str, str]) -> NoReturn:
     """Replace this process by the same program with the same arguments, guarded, with this environment."""
     # By the first argument Python finds its libraries, in a virtual environment, too.
     arguments = [sys.executable, *sys.orig_argv[1:]]
-    if guarded() and os.geteuid() == 0:
-        os.execve(os.readlink("/proc/self/exe"), arguments, environment)
-    os.execve(executable() if os.geteuid() == 0 else _sealed_copy(), arguments, environment)
+    program: str | int = "/proc/self/exe"
+    if not guarded():
+        program = executable() if os.geteuid() == 0 else _sealed_copy()
+    os.execve(program, arguments, environment)
+
+
+def place(interpreter: str = sys.executable) -> str:
+    """Where this interpreter is to be found on the read-only mount, once that has been made."""
+    return ROOT + os.path.realpath(interpreter).removeprefix(ROOT)
 
 
 def executable() -> str:
-    """The path of this interpreter on the read-only mount, which is made if it is not there. Raises MissingFeature."""
-    real = os.path.realpath(sys.executable).removeprefix(ROOT)
+    """place(), with the mount made if it is not there. Raises MissingFeature."""
+    real = place().removeprefix(ROOT)
     directory = os.path.dirname(os.path.dirname(real))
     try:
         make_public(ROOT)

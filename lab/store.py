@@ -20,7 +20,7 @@ import os
 import time
 
 from lab import files
-from lab.errors import InvalidArgument, NameInUse, NoSuchContainer, NotAllowed
+from lab.errors import InvalidArgument, NameInUse, NoSuchContainer, NotAllowed, NotRunning
 from lab.files import Lock
 from lab.spec import Spec
 
@@ -92,6 +92,14 @@ class Container:
         monitor: int = self.state.get("monitor", 0)
         orphaned = not is_alive(monitor, self.state.get("monitor_start_time", 0))
         return bool(self.config.get("rm")) and self.status == "exited" and orphaned
+
+    def open(self) -> int:
+        """A pidfd of its first process. Raises NotRunning."""
+        known = {"pid", "start_time"} <= self.state.keys()
+        pidfd = open_process(self.state["pid"], self.state["start_time"]) if known else -1
+        if pidfd < 0:
+            raise NotRunning(f"container {self.name} is not running", "`podmanish ps` lists those that run")
+        return pidfd
 
     def kept(self) -> Lock:
         """For the length of a `with`, nobody removes this container: a shared flock(2) on its directory."""
@@ -385,6 +393,18 @@ def start_time(pid: int) -> int:
 def is_alive(pid: int, started: int) -> bool:
     """Whether pid is still the process that started then, and not a later one of the same number."""
     return started != 0 and start_time(pid) == started
+
+
+def open_process(pid: int, started: int) -> int:
+    """A pidfd of pid, if it is still the process that started then, else -1: so never another's."""
+    try:
+        pidfd = os.pidfd_open(pid)
+    except ProcessLookupError:
+        return -1
+    if is_alive(pid, started):
+        return pidfd
+    os.close(pidfd)
+    return -1
 
 
 def _remove_cgroup(path: str) -> None:

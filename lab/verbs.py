@@ -9,7 +9,6 @@ import time
 
 from lab import logs, runargs, syscalls
 from lab.errors import InvalidArgument, LabError
-from lab.fork import open_process
 from lab.table import show_table
 
 TYPE_CHECKING = False
@@ -189,7 +188,7 @@ def stop(engine: Forker, argv: Sequence[str]) -> int:
 def kill(engine: Forker, argv: Sequence[str]) -> int:
     values, references = runargs.parse_containers(runargs.KILL, argv)
     number = parse_signal(values["signal"] or "KILL")
-    return _each(engine, references, lambda container: syscalls.pidfd_send_signal(open_process(container), number))
+    return _each(engine, references, lambda container: syscalls.pidfd_send_signal(container.open(), number))
 
 
 def remove(engine: Forker, argv: Sequence[str]) -> int:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import platform
 import shutil
-import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -84,7 +83,7 @@ def _daemon() -> Finding:
 
 
 def _interpreter() -> Finding:
-    guarded = interpreter.ROOT + os.path.realpath(sys.executable).removeprefix(interpreter.ROOT)
+    guarded = interpreter.place()
     made = Path(guarded).exists()
     detail = f"read-only for containers, on {guarded}" if made else "the first container mounts it read-only"
     return Finding("guarded interpreter", made, detail, needed=False)

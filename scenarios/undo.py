@@ -21,7 +21,7 @@ from lab.audit import watch
 from lab.audit.rules import Rule
 from lab.files import remove_tree
 from lab.paths import STATE
-from lab.store import is_alive
+from lab.store import open_process
 from lab.syscalls import AT_FDCWD, MNT_DETACH, openat2, umount2
 
 DIRECTORY = Path("/run/lab")
@@ -87,13 +87,10 @@ def _undo_process(entry: dict[str, Any], places: Places) -> None:
     pid, start_time = _number(entry, "pid"), _number(entry, "start_time")
     if not 1 < pid < 2**31:
         raise Refused(f"{pid} is no process of the lab's")
-    try:
-        pidfd = os.pidfd_open(pid)
-    except ProcessLookupError:
-        return
-    if is_alive(pid, start_time):
+    pidfd = open_process(pid, start_time)
+    if pidfd >= 0:
         end_process(pidfd)
-    os.close(pidfd)
+        os.close(pidfd)
 
 
 def _undo_directory(entry: dict[str, Any], places: Places) -> None:

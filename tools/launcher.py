@@ -56,7 +56,7 @@ def main() -> int:
     if " " in python or len(f"#!{python} -IS") > SHEBANG_MAX:
         print(f"{CHECKOUT}: a path with spaces, or too long, for execve(2)'s #!: pip's slower commands stay")
         return 0
-    guarded = f"{interpreter.ROOT}{Path(python).resolve()}"
+    guarded = interpreter.place(python)
     for name, (text, module, paths) in COMMANDS.items():
         temporary = scripts / f"{name}.new"
         words = {"python": python, "guarded": shlex.quote(guarded)}

@@ -70,7 +70,8 @@ def limits(spec: Spec) -> dict[str, int]:
 
 def check(spec: Spec) -> None:
     """Raises MissingFeature for a limit that cannot be kept on this machine."""
-    missing = sorted(limits(spec).keys() - available()) if limits(spec) else []
+    wanted = limits(spec).keys()
+    missing = sorted(wanted - available()) if wanted else []  # to look costs a run without limits time
     if missing:
         raise MissingFeature(
             f"this machine has no cgroup controller for {', '.join(missing)}",
@@ -108,10 +109,10 @@ def _make(folder: str) -> None:
 
 def directory(spec: Spec) -> int:
     """The descriptor of a running container's cgroup for clone3(2), or -1 if a process must join()."""
+    if not spec.cgroup:
+        return -1
     try:
-        return (
-            os.open(f"{version_2()}{spec.cgroup}", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC) if spec.cgroup else -1
-        )
+        return os.open(f"{version_2()}{spec.cgroup}", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     except FileNotFoundError:
         return -1
 
