@@ -57,10 +57,8 @@ engines-down:  ## end what engines-up started
 	@tools/setup root engines-down
 	@$(BIN)/python -m scenarios.daemons down
 
-lint: venv-dev  ## ruff and mypy
-	@$(BIN)/ruff check .
-	@$(BIN)/ruff format --check .
-	@$(BIN)/mypy
+lint: venv-dev  ## ruff, mypy, shellcheck, codespell: what .pre-commit-config.yaml names
+	@tools/lint
 
 clean:  ## remove what make made
 	@rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis bench/results.json ./*.egg-info
