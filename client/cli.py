@@ -12,9 +12,9 @@ from client.api import Api, socket_path
 from client.attach import Attachment, window_size
 from lab import runargs
 from lab.errors import InvalidArgument, LabError
-from lab.monitor import SIGWINCH
 from lab.paths import SOCKET
 from lab.runargs import ExecOptions, RunOptions
+from lab.signals import SIGWINCH
 from lab.spec import Device
 from lab.terminal import RawTerminal
 

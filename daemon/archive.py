@@ -23,8 +23,8 @@ import tarfile
 from lab import syscalls, tars
 from lab.errors import Conflict, LabError
 from lab.runtime import rootfs
+from lab.shown import printable
 from lab.store import Store
-from lab.table import printable
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -15,13 +15,14 @@ from collections.abc import AsyncGenerator
 from typing import TYPE_CHECKING, Any
 
 from daemon.process import Run
-from daemon.signals import signal_number
 from daemon.streams import Pulse
 from lab.damage import DAMAGED
 from lab.errors import Conflict, LabError, NoSpace, NoSuchContainer, NotRunning, StillRunning
+from lab.pidfd import is_alive
 from lab.runtime import cgroup
+from lab.signals import signal_number
 from lab.spec import Spec
-from lab.store import UNKNOWN, is_alive
+from lab.store import UNKNOWN
 from lab.store import Container as Record
 
 if TYPE_CHECKING:

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from starlette.requests import ClientDisconnect, Request
 
 from lab.errors import InvalidArgument, LabError, NotFound
+from lab.shown import rfc3339
 
 if TYPE_CHECKING:
     from daemon.containers import Container
@@ -94,7 +95,5 @@ class Archiver:
 
 def path_stat(answer: dict[str, Any]) -> dict[str, Any]:
     """The JSON for the header X-Docker-Container-Path-Stat."""
-    from daemon.logs import rfc3339
-
     moment = rfc3339(answer["mtime"] * 10**9 + answer["nanoseconds"])
     return {**{key: answer[key] for key in ("name", "size", "mode", "linkTarget")}, "mtime": moment}

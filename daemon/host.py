@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from daemon.front import API_VERSION, OLDEST_API
-from daemon.logs import rfc3339
 from lab.images import Image, split_tag
 from lab.runtime import cgroup
+from lab.shown import rfc3339
 
 if TYPE_CHECKING:
     from daemon.engine import Engine

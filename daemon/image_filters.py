@@ -6,8 +6,9 @@ from collections.abc import Callable
 from fnmatch import fnmatchcase
 
 from daemon.deps import check_filters
-from daemon.listing import flag, moment
+from daemon.listing import flag
 from lab.images import Image, Images, normalize, split_tag
+from lab.shown import parse_time
 
 Test = Callable[[Images, Image, str], bool]
 
@@ -29,7 +30,7 @@ TESTS: dict[str, Test] = {
     "label!": lambda *_: True,
     "before": lambda images, image, wanted: image.created < images.find(wanted).created,
     "since": lambda images, image, wanted: image.created > images.find(wanted).created,
-    "until": lambda _, image, wanted: image.created < moment(wanted) * 1e9,
+    "until": lambda _, image, wanted: image.created < parse_time(wanted),
 }
 
 

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import re
-import time
 from collections.abc import Callable
 
 from daemon.containers import Container
 from daemon.engine import Engine
 from lab.errors import InvalidArgument
+from lab.shown import parse_time
 
 STATES = ("created", "running", "paused", "exited", "restarting", "removing", "dead")
 TRUTH = ("true", "false", "1", "0", "True", "False")
@@ -60,7 +60,7 @@ def flag(name: str, value: str) -> bool:
 
 def _created_before(engine: Engine, container: Container, wanted: str) -> bool:
     """until=: a time in seconds since 1970, or how long ago (10m)."""
-    return _age(container) < moment(wanted) * 1e9
+    return _created(container) < parse_time(wanted)
 
 
 TESTS: dict[str, Test] = {
@@ -71,11 +71,11 @@ TESTS: dict[str, Test] = {
     "status": lambda _, container, wanted: container.status == wanted,
     "exited": _exit_code,
     "ancestor": lambda _, container, wanted: (
-        wanted.removesuffix(":latest") in (container.record.config["image"].removesuffix(":latest"),)
+        wanted.removesuffix(":latest") == container.record.config["image"].removesuffix(":latest")
         or container.record.config["image_id"].removeprefix("sha256:").startswith(wanted.removeprefix("sha256:"))
     ),
-    "before": lambda engine, container, wanted: _age(container) < _age(engine.find(wanted)),
-    "since": lambda engine, container, wanted: _age(container) > _age(engine.find(wanted)),
+    "before": lambda engine, container, wanted: _created(container) < _created(engine.find(wanted)),
+    "since": lambda engine, container, wanted: _created(container) > _created(engine.find(wanted)),
     "network": lambda _, container, wanted: container.spec.network == wanted,
     "volume": lambda _, container, wanted: any(wanted in (m.source, m.target) for m in container.spec.mounts),
     "until": _created_before,
@@ -97,7 +97,7 @@ def matching(engine: Engine, filters: dict[str, list[str]], *, all: bool) -> lis
             one_of(words, name, value)
     all = all or "status" in filters or "exited" in filters
     found = [c for c in engine.containers.values() if (all or c.running) and _passes(engine, c, filters)]
-    return sorted(found, key=_age, reverse=True)
+    return sorted(found, key=_created, reverse=True)
 
 
 def _passes(engine: Engine, container: Container, filters: dict[str, list[str]]) -> bool:
@@ -108,17 +108,6 @@ def _passes(engine: Engine, container: Container, filters: dict[str, list[str]])
     return True
 
 
-def _age(container: Container) -> int:
+def _created(container: Container) -> int:
     created: int = container.record.config["created"]
     return created
-
-
-def moment(text: str) -> float:
-    """Seconds since 1970 for `1700000000[.5]` or `10m` ago. Raises InvalidArgument."""
-    if re.fullmatch(r"\d{1,12}(\.\d{1,9})?", text, re.ASCII):
-        return float(text)
-    found = re.fullmatch(r"(?:(\d{1,6})h)?(?:(\d{1,6})m)?(?:(\d{1,9})s)?", text, re.ASCII)
-    if not found or not text:
-        raise InvalidArgument(f"invalid time {text[:40]!r}", "seconds since 1970, or how long ago, such as 1h30m")
-    hours, minutes, seconds = (int(part or 0) for part in found.groups())
-    return time.time() - (hours * 3600 + minutes * 60 + seconds)

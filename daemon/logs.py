@@ -15,8 +15,8 @@ from dataclasses import dataclass
 from daemon.attach import FRAME
 from daemon.containers import Container
 from lab import logs
+from lab.shown import rfc3339
 
-FIRST, LAST = -62_135_596_800 * 10**9, 253_402_300_800 * 10**9 - 1  # the years 1 to 9999, in ns since 1970
 THREAD = ThreadPoolExecutor(1, "labd-logs")
 
 
@@ -86,15 +86,3 @@ def _encode(lines: list[logs.Line], query: Query, framed: bool) -> bytes:
             parts.append(FRAME.pack(stream, len(data)))
         parts.append(data)
     return b"".join(parts)
-
-
-def rfc3339(moment: int) -> str:
-    """2018-02-06T12:00:00.000000000Z for ns since 1970; year 1 for 0, as Go prints its zero time.
-
-    A file's time may lie anywhere; RFC 3339 has the years from 0 to 9999.
-    """
-    if not moment or moment < FIRST:
-        return "0001-01-01T00:00:00Z"
-    seconds, nanoseconds = divmod(min(moment, LAST), 10**9)
-    parts = time.gmtime(seconds)
-    return f"{parts.tm_year:04}{time.strftime('-%m-%dT%H:%M:%S', parts)}.{nanoseconds:09}Z"

@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from daemon.containers import Container
-from daemon.logs import rfc3339
 from lab.runtime import cgroup
+from lab.shown import rfc3339
 
 TICK_NS = 10**9 // os.sysconf("SC_CLK_TCK")
 PAGE = os.sysconf("SC_PAGE_SIZE")

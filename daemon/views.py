@@ -8,8 +8,8 @@ from typing import Any
 from daemon import layers
 from daemon.containers import Container
 from daemon.execs import Exec
-from daemon.logs import rfc3339
 from lab.errors import LabError
+from lab.shown import rfc3339
 
 COPIED = ("AttachStdin", "AttachStdout", "AttachStderr", "Tty", "OpenStdin", "StdinOnce")
 

@@ -17,7 +17,7 @@ from lab.identity import UNSET, loginuid, name_of
 from lab.images import Images
 from lab.paths import SOCKET, state_directory
 from lab.runtime import compiled
-from lab.verbs import described
+from lab.shown import image_row
 from scenarios import claims as article
 from scenarios import doctor
 from scenarios.engines import Engine, lab_engines
@@ -226,7 +226,7 @@ def image(arguments: argparse.Namespace) -> int:
             print(images.remove(name).name)
     else:
         for found in images.list():
-            print(described(found))
+            print(image_row(found.name, found.id, found.size, found.damage))
     return 0
 
 

@@ -17,8 +17,8 @@ from pathlib import Path
 from lab.audit.netlink import AuditControl
 from lab.audit.watch import ENABLED
 from lab.errors import InvalidArgument, LabError, MissingFeature, NotAllowed
-from lab.fork import ended
 from lab.paths import STATE
+from lab.pidfd import ended
 from lab.runtime.credentials import CAPABILITIES
 from scenarios.journal import Journal
 from scenarios.service import start

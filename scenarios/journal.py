@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from lab.errors import Conflict, LabError
-from lab.store import start_time
+from lab.pidfd import start_time
 from scenarios.undo import DIRECTORY, ENGINES, Refused, take_back
 
 

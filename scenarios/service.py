@@ -17,9 +17,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from lab.errors import DaemonUnreachable, MissingFeature
-from lab.fork import ended
 from lab.identity import UNSET, loginuid, set_loginuid
 from lab.paths import SOCKET, STATE
+from lab.pidfd import ended
 from scenarios.journal import Journal
 from scenarios.undo import end_process
 

@@ -21,7 +21,7 @@ from lab.audit import watch
 from lab.audit.rules import Rule
 from lab.files import remove_tree
 from lab.paths import STATE
-from lab.store import open_process
+from lab.pidfd import ended, open_process
 from lab.syscalls import AT_FDCWD, MNT_DETACH, openat2, umount2
 
 DIRECTORY = Path("/run/lab")
@@ -72,8 +72,6 @@ def _own_path(entry: dict[str, Any], places: Places) -> str:
 
 def end_process(pidfd: int, seconds: float = 10) -> None:
     """SIGTERM, SIGKILL after that many seconds; returns when it has ended. By pidfd, so never another's process."""
-    from lab.fork import ended
-
     for number in (signal.SIGTERM, signal.SIGKILL):
         try:
             signal.pidfd_send_signal(pidfd, number)

@@ -16,8 +16,8 @@ from daemon.containers import STOP_SECONDS, Container
 from daemon.deps import Filters, Platform, StrictRoute, Switch, TheContainer, TheEngine, check_filters
 from daemon.models import ContainerCreate, ContainerUpdate
 from daemon.options import check_restart
-from daemon.signals import signal_number
 from lab.errors import InvalidArgument
+from lab.signals import signal_number
 
 router = APIRouter(prefix="/containers", route_class=StrictRoute)
 Name = Annotated[str, Query(max_length=300)]

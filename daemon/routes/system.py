@@ -15,8 +15,8 @@ from daemon.answers import Json, Streamed
 from daemon.deps import Filters, TheEngine, check_filters
 from daemon.events import Event
 from daemon.front import API_VERSION
-from daemon.listing import moment
 from lab.errors import InvalidArgument
+from lab.shown import SECOND, parse_time
 
 router = APIRouter()
 PING = {
@@ -55,7 +55,7 @@ async def info(engine: TheEngine) -> Response:
 async def events(engine: TheEngine, filters: Filters, since: When = "", until: When = "") -> Response:
     """docker events"""
     check_filters(filters, *EVENT_FILTERS)
-    start, end = (moment(text) if text else None for text in (since, until))
+    start, end = (parse_time(text) / SECOND if text else None for text in (since, until))
     stream = engine.events.follow(start, end, lambda event: _wanted(event, filters))
 
     async def lines() -> AsyncGenerator[bytes, None]:

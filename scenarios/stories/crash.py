@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from lab.fork import ended
+from lab.pidfd import ended
 from scenarios.daemons import start_dockerd
 from scenarios.engines import DAEMON, FORK, Engine, lab_engines
 from scenarios.real import with_image

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from support import CHECKOUT, Podmanish, own_mounts
 
-from lab.store import is_alive
+from lab.pidfd import is_alive
 from scenarios.journal import Journal
 from scenarios.systemd import Systemd
 

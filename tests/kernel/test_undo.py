@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from support import CHECKOUT, own_mounts
 
-from lab.fork import ended
+from lab.pidfd import ended
 from scenarios.journal import Journal
 
 pytestmark = pytest.mark.needs("root", "setpriv")

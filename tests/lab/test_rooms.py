@@ -54,7 +54,7 @@ def test_the_hot_path_is_lean(tmp_path: Path) -> None:
     code = f"""
 import sys
 sys.path.insert(0, {str(CHECKOUT)!r})
-from lab.fork import main
+from lab.forker.cli import main
 assert main(["--root", sys.argv[1], "run", "--rm", "host", "true"]) == 0
 print(*sorted(sys.modules))
 """

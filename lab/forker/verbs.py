@@ -7,27 +7,19 @@ import os
 import sys
 import time
 
-from lab import logs, runargs, syscalls
+from lab import logs, pidfd, runargs
 from lab.errors import InvalidArgument, LabError
-from lab.table import show_table
+from lab.shown import PS_COLUMNS, SHORT_ID, ago, image_row, parse_time, ps_row, rfc3339, show_table
+from lab.signals import signal_number
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from lab.fork import Forker
-    from lab.images import Image
+    from lab.forker.engine import Forker
     from lab.store import Container
 
 FOLLOW_SECONDS = 0.05  # between two looks at a log that grows
-SIGNALS = {
-    name: number
-    for number, name in enumerate(
-        "HUP INT QUIT ILL TRAP ABRT BUS FPE KILL USR1 SEGV USR2 PIPE ALRM TERM STKFLT CHLD CONT STOP TSTP TTIN TTOU "
-        "URG XCPU XFSZ VTALRM PROF WINCH IO PWR SYS".split(),
-        1,
-    )
-}
 
 
 def dispatch(engine: Forker, verb: str, argv: Sequence[str]) -> int:
@@ -52,52 +44,32 @@ def usage() -> str:
 def ps(engine: Forker, argv: Sequence[str]) -> int:
     values, _ = runargs.PS.parse(argv)
     shown = [c for c in engine.containers() if values["all"] or c.status == "running"]
-    length = 64 if values["no_trunc"] else 12
     if values["quiet"]:
         for container in shown:
-            print(container.id[:length])
+            print(container.id[: None if values["no_trunc"] else SHORT_ID])
         return 0
-    show_table(
-        ("CONTAINER ID", "IMAGE", "COMMAND", "CREATED", "STATUS", "NAMES"),
-        [_row(container, length) for container in shown],
-    )
+    show_table(PS_COLUMNS, [_row(container, whole=values["no_trunc"]) for container in shown])
     return 0
 
 
-def _row(container: Container, length: int) -> tuple[str, str, str, str, str, str]:
-    command = " ".join(container.spec.args)
-    if length < 64 and len(command) > 20:
-        command = command[:19] + "\N{HORIZONTAL ELLIPSIS}"
-    state = container.state
+def _row(container: Container, *, whole: bool) -> Sequence[str]:
+    config, state = container.config, container.state
     status = {
         "created": "Created",
-        "running": f"Up {_ago(state.get('started', 0))}",
+        "running": f"Up {ago(state.get('started', 0))}",
         "damaged": "Damaged",
-        "exited": f"Exited ({state.get('exit_code')}) {_ago(state.get('finished', 0))} ago",
+        "exited": f"Exited ({state.get('exit_code')})",
     }[container.status]
-    created = f"{_ago(container.config['created'])} ago"
-    return (
-        container.id[:length],
-        container.config["image"],
-        json.dumps(command, ensure_ascii=False),
-        created,
-        status,
-        container.name,
-    )
-
-
-def _ago(moment: int) -> str:
-    seconds = (time.time_ns() - moment) // 10**9
-    for unit, length in (("day", 86400), ("hour", 3600), ("minute", 60)):
-        if seconds >= length:
-            return f"{seconds // length} {unit}{'s' if seconds >= 2 * length else ''}"
-    return f"{seconds} second{'s' if seconds != 1 else ''}"
+    if state.get("finished"):  # not if its monitor was killed
+        status += f" {ago(state['finished'])} ago"
+    command = " ".join(container.spec.args)
+    return ps_row(container.id, config["image"], command, config["created"], status, container.name, whole=whole)
 
 
 def show_logs(engine: Forker, argv: Sequence[str]) -> int:
     values, (reference, *_) = runargs.parse_containers(runargs.LOGS, argv)
     container = engine.store.find(reference)
-    since = parse_since(values["since"])
+    since = parse_time(values["since"]) if values["since"] else 0
     tail = None if values["tail"] in ("", "all") else _number(values["tail"], "--tail")
     lines = logs.Lines(container.log_path, whole=values["timestamps"], tail=tail, since=since)
     try:
@@ -134,7 +106,7 @@ def _print_lines(lines: Sequence[logs.Line], timestamps: bool) -> None:
             target, parts = stream, []
         if timestamps and begins:
             if moment != stamped:  # the lines of one write have one time
-                stamped, stamp = moment, f"{_rfc3339(moment)} ".encode()
+                stamped, stamp = moment, f"{rfc3339(moment)} ".encode()
             parts.append(stamp)
         parts.append(data)
     _write_all(target, b"".join(parts))
@@ -144,28 +116,6 @@ def _write_all(stream: int, data: bytes) -> None:
     rest = memoryview(data)
     while rest:
         rest = rest[os.write(stream, rest) :]  # the log's numbers of the streams are their descriptors
-
-
-def parse_since(text: str) -> int:
-    """`--since` in ns since 1970: a number of seconds since then, or 90s, 10m, 2h ago. Raises InvalidArgument."""
-    if not text:
-        return 0
-    try:
-        if text[-1] in "smh":
-            return time.time_ns() - int(float(text[:-1]) * {"s": 1, "m": 60, "h": 3600}[text[-1]] * 10**9)
-        return int(float(text) * 10**9)
-    except ValueError:
-        raise InvalidArgument(
-            f"invalid time for --since: {text}", "write seconds since 1970, or 90s, 10m, 2h"
-        ) from None
-
-
-def parse_signal(text: str) -> int:
-    """TERM, SIGTERM or 15. Raises InvalidArgument."""
-    number = SIGNALS.get(text.upper().removeprefix("SIG")) or (int(text) if text.isdecimal() and len(text) < 10 else 0)
-    if not 1 <= number <= 64:
-        raise InvalidArgument(f"invalid signal: {text}", "a name such as TERM, or a number from 1 to 64; signal(7)")
-    return number
 
 
 def _number(text: str, flag: str) -> int:
@@ -187,8 +137,8 @@ def stop(engine: Forker, argv: Sequence[str]) -> int:
 
 def kill(engine: Forker, argv: Sequence[str]) -> int:
     values, references = runargs.parse_containers(runargs.KILL, argv)
-    number = parse_signal(values["signal"] or "KILL")
-    return _each(engine, references, lambda container: syscalls.pidfd_send_signal(container.open(), number))
+    number = signal_number(values["signal"] or "KILL")
+    return _each(engine, references, lambda container: pidfd.send_signal(container.open(), number))
 
 
 def remove(engine: Forker, argv: Sequence[str]) -> int:
@@ -214,7 +164,7 @@ def _inspected(container: Container) -> dict[str, object]:
     return {
         "Id": container.id,
         "Name": container.name,
-        "Created": _rfc3339(config["created"]),
+        "Created": rfc3339(config["created"]),
         "Image": config["image"],
         "State": {
             "Status": container.status,
@@ -223,31 +173,18 @@ def _inspected(container: Container) -> dict[str, object]:
             "ExitCode": state.get("exit_code") or 0,
             "OOMKilled": state.get("oom_killed", False),
             "Error": state.get("error", ""),
-            "StartedAt": _rfc3339(state.get("started", 0)),
-            "FinishedAt": _rfc3339(state.get("finished", 0)),
+            "StartedAt": rfc3339(state.get("started", 0)),
+            "FinishedAt": rfc3339(state.get("finished", 0)),
         },
         "Spec": config["spec"],
     }
 
 
-def _rfc3339(moment: int) -> str:
-    seconds, rest = divmod(moment, 10**9)
-    return f"{time.strftime('%Y-%m-%dT%H:%M:%S', time.gmtime(seconds))}.{rest:09}Z"
-
-
 def images(engine: Forker, argv: Sequence[str]) -> int:
     runargs.IMAGES.parse(argv)
     for image in engine.images.list():
-        print(described(image))
+        print(image_row(image.name, image.id, image.size, image.damage))
     return 0
-
-
-def described(image: Image) -> str:
-    """Its row in `podmanish images` and `lab image ls`."""
-    size = f"{image.size / 1e6:8.1f} MB"
-    return f"{image.name:30} {image.id.removeprefix('sha256:')[:12]}  " + (
-        f"damaged: {image.damage}" if image.damage else size
-    )
 
 
 def _each(
@@ -263,7 +200,7 @@ def _each(
             result = act(engine.store.find(reference))
             print(show(result) if show else reference)
         except LabError as error:
-            print(f"podmanish: {error.message}" + (f"\n  {error.hint}" if error.hint else ""), file=sys.stderr)
+            print(error.told_by("podmanish"), file=sys.stderr)
             code = error.exit_code
     return code
 

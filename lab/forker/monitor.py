@@ -9,7 +9,8 @@ from __future__ import annotations
 import os
 import select
 
-from lab import runtime, syscalls
+from lab import pidfd, runtime, syscalls
+from lab.signals import FORWARDED, SIGWINCH
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -18,8 +19,6 @@ if TYPE_CHECKING:
     from lab.logs import LogWriter
     from lab.runtime.link import Process
 
-SIGHUP, SIGINT, SIGQUIT, SIGUSR1, SIGUSR2, SIGTERM, SIGCONT, SIGWINCH = 1, 2, 3, 10, 12, 15, 18, 28
-FORWARDED = (SIGHUP, SIGINT, SIGQUIT, SIGUSR1, SIGUSR2, SIGTERM, SIGCONT, SIGWINCH)
 CHUNK = 1 << 16
 
 
@@ -170,10 +169,7 @@ class Monitor:
         if number == SIGWINCH:
             self._resize()
             return
-        try:
-            syscalls.pidfd_send_signal(self.process.pidfd, number)
-        except ProcessLookupError:
-            pass
+        pidfd.send_signal(self.process.pidfd, number)
 
     def _resize(self) -> None:
         """Give the process's terminal the size of the caller's; ioctl_tty(2)."""

@@ -9,20 +9,19 @@ There is no daemon and nothing to connect to. `run` forks the container itself a
 from __future__ import annotations
 
 import os
-import select
 import sys
 import time
 
-from lab import interpreter, runargs, runtime, syscalls
+from lab import interpreter, pidfd, runargs, runtime
 from lab.assemble import assemble
 from lab.errors import CannotStart, LabError, NotRunning, StillRunning, from_bytes
 from lab.files import close_state
+from lab.forker.monitor import Monitor, Stdio
 from lab.images import Images
 from lab.logs import LogWriter
-from lab.monitor import Monitor, Stdio
-from lab.paths import state_directory
 from lab.runtime import cgroup
-from lab.runtime.process import has_begun
+from lab.runtime.begun import has_begun
+from lab.signals import SIGKILL, SIGTERM
 from lab.store import Container, Store, new_id
 
 TYPE_CHECKING = False
@@ -30,10 +29,9 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from typing import NoReturn
 
+    from lab.forker.handed import Handed
     from lab.spec import Spec
-    from lab.systemd import Handed
 
-SIGTERM, SIGKILL = 15, 9
 # What the engine itself reads of its environment; and LC_CTYPE, which Python sets for itself (PEP 538).
 OWN_VARIABLES = (
     "HOME",
@@ -68,11 +66,11 @@ class Forker:
         if spec.init:
             _hide_environment(spec, options.env)
         if os.geteuid() != 0:
-            from lab import rootless
+            from lab import userns
 
-            spec.uid_mappings, spec.gid_mappings = rootless.mappings()
+            spec.uid_mappings, spec.gid_mappings = userns.mappings()
         if options.sdnotify or "NOTIFY_SOCKET" in os.environ or "LISTEN_FDS" in os.environ:
-            from lab.systemd import Handed
+            from lab.forker.handed import Handed
 
             self.handed = Handed(options.sdnotify)
             self.handed.hand_on(spec)
@@ -105,7 +103,7 @@ class Forker:
                 stdio.child if stdio else (),
                 listen_fds,
                 lifeline=True,
-                before_exec=lambda pid: self._record_start(container, pid, spec.cgroup),
+                on_clone=lambda pid: self._record_start(container, pid, spec.cgroup),
             )
         except LabError as failure:
             if os.path.exists(container.path):
@@ -170,12 +168,12 @@ class Forker:
         container = self.running(options.container)
         spec = assemble_exec(options, container.spec)
         _hide_environment(container.spec, options.env)
-        pidfd = container.open()
-        while not has_begun(container.state["pid"]) and not ended(pidfd, 0.002):
+        process = container.open()
+        while not has_begun(container.state["pid"]) and not pidfd.ended(process, 0.002):
             pass
         stdio = None if spec.tty else Stdio(options.interactive)
-        process = runtime.spawn_into(pidfd, spec, stdio.child if stdio else ())
-        monitor = Monitor(process, None, output=1, error=2, stdin=os.dup(0) if options.interactive else -1)
+        started = runtime.spawn_into(process, spec, stdio.child if stdio else ())
+        monitor = Monitor(started, None, output=1, error=2, stdin=os.dup(0) if options.interactive else -1)
         monitor.attach(stdio)
         return stand_by(monitor, spec.tty and options.interactive)
 
@@ -198,10 +196,10 @@ class Forker:
 
     def stop(self, container: Container, seconds: float) -> None:
         """SIGTERM; SIGKILL after that many seconds. Returns when the container's end has been recorded."""
-        pidfd = container.open()
-        syscalls.pidfd_send_signal(pidfd, SIGTERM)
-        if not ended(pidfd, seconds):
-            syscalls.pidfd_send_signal(pidfd, SIGKILL)
+        process = container.open()
+        pidfd.send_signal(process, SIGTERM)
+        if not pidfd.ended(process, seconds):
+            pidfd.send_signal(process, SIGKILL)
         self.wait(container)
 
     def wait(self, container: Container) -> int:
@@ -209,7 +207,7 @@ class Forker:
         with container.kept():
             while container.reload().status == "running":
                 try:
-                    ended(container.open(), None)
+                    pidfd.ended(container.open(), None)
                 except NotRunning:
                     time.sleep(0.002)  # it has ended; its monitor is about to write how
             code: int = container.state.get("exit_code") or 0
@@ -220,7 +218,7 @@ class Forker:
         if container.status == "running":
             if not force:
                 raise StillRunning(f"container {container.name} is running", "stop it first, or use --force")
-            syscalls.pidfd_send_signal(container.open(), SIGKILL)
+            pidfd.send_signal(container.open(), SIGKILL)
             self.wait(container)
         elif container.status == "damaged":
             end_damaged(container, force)
@@ -240,13 +238,13 @@ def _hide_environment(spec: Spec, wanted: Sequence[str]) -> None:
 def end_damaged(container: Container, force: bool) -> None:
     """What a damaged record still tells of a process: end it, or raise StillRunning without force."""
     try:
-        pidfd = container.open()
+        process = container.open()
     except NotRunning:
         return
     if not force:
         raise StillRunning(f"container {container.name} is damaged, but runs", "use --force to kill it")
-    syscalls.pidfd_send_signal(pidfd, SIGKILL)
-    ended(pidfd, None)
+    pidfd.send_signal(process, SIGKILL)
+    pidfd.ended(process, None)
 
 
 def stand_by(monitor: Monitor, raw: bool) -> int:
@@ -257,48 +255,3 @@ def stand_by(monitor: Monitor, raw: bool) -> int:
 
     with RawTerminal(True):
         return monitor.run()
-
-
-def ended(pidfd: int, seconds: float | None) -> bool:
-    """Wait until the process behind pidfd has ended; False when the time is up."""
-    poll = select.poll()
-    poll.register(pidfd, select.POLLIN)
-    return bool(poll.poll(None if seconds is None else seconds * 1000))
-
-
-def main(argv: Sequence[str] | None = None) -> int:
-    """The command `podmanish`; exit codes as podman-run(1) has them."""
-    syscalls.set_process_name("podmanish")  # the launcher's exec has left the interpreter's
-    arguments = sys.argv[1:] if argv is None else list(argv)
-    root = state_directory()
-    while arguments[:1] == ["--root"] and len(arguments) > 1:
-        root, arguments = arguments[1], arguments[2:]
-    try:
-        return dispatch(Forker(root), arguments)
-    except runargs.HelpWanted as wanted:
-        print(wanted.command.help("podmanish"))
-        return 0
-    except LabError as error:
-        print(error.told_by("podmanish"), file=sys.stderr)
-        return error.exit_code
-    except OSError as error:
-        where = f"{error.filename}: " if error.filename else ""
-        print(f"podmanish: {where}{error.strerror}\n  containers are kept below {root}", file=sys.stderr)
-        return LabError.exit_code
-
-
-def dispatch(engine: Forker, arguments: Sequence[str]) -> int:
-    """`run` and `exec` at once; the other verbs live in lab.verbs, which `run` need not import."""
-    verb = arguments[0] if arguments else "--help"
-    rest = arguments[1:]
-    if verb == "run":
-        return engine.run(rest)
-    if verb == "exec":
-        return engine.exec(rest)
-    from lab import verbs
-
-    return verbs.dispatch(engine, verb, rest)
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -11,7 +11,9 @@ from lab.errors import CannotStart, CommandNotExecutable, CommandNotFound
 from lab.runtime import cgroup, credentials, rootfs
 from lab.runtime.lifeline import die_with_parent, stand_between
 from lab.sealed import seal
+from lab.signals import SIGPIPE, SIGXFSZ
 from lab.spec import DEFAULT_PATH
+from lab.userns import write_whole
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -21,9 +23,6 @@ if TYPE_CHECKING:
     from lab.runtime.link import Link
     from lab.spec import Spec
 
-SIGPIPE, SIGXFSZ = 13, 25
-PF_FORKNOEXEC = 0x40  # of the flags in /proc/PID/stat: it has not called execve(2) yet; linux/sched.h
-INIT_NAME = b"lab-init"  # has not, either, but its child has or is about to
 TIOCSCTTY, TIOCGWINSZ, TIOCSWINSZ = 0x540E, 0x5413, 0x5414  # ioctl_tty(2)
 
 
@@ -125,7 +124,7 @@ def stamp(loginuid: int) -> None:
 
     A new session id comes with it, never the user's; kernel/auditsc.c, audit_set_loginuid().
     """
-    _write("/proc/self/loginuid", str(loginuid))
+    write_whole("/proc/self/loginuid", str(loginuid))
 
 
 def _take_identity(spec: Spec, program: bytes, stdio: Sequence[int]) -> str:
@@ -154,49 +153,12 @@ def _take_identity(spec: Spec, program: bytes, stdio: Sequence[int]) -> str:
     return identity.home
 
 
-def has_begun(pid: int) -> bool:
-    """Whether a container's first process has come to its command. Until then it may be building its root yet."""
-    try:
-        with open(f"/proc/{pid}/stat", "rb", buffering=0) as file:
-            head, _, rest = file.read().rpartition(b") ")
-    except (FileNotFoundError, ProcessLookupError):
-        return True  # and ended
-    return not int(rest.split()[6]) & PF_FORKNOEXEC or head.endswith(b"(" + INIT_NAME)
-
-
 def execute(spec: Spec, home: str) -> NoReturn:
     """Enter the working directory and exec. Raises CannotStart or a kind of it."""
     _change_directory(spec.cwd)
     for number in (SIGPIPE, SIGXFSZ):  # which Python ignores
         syscalls.signal_default(number)
     _exec(spec.args, {"HOME": home, **spec.env})
-
-
-def write_id_mappings(pid: int, spec: Spec) -> None:
-    """The caller's part of a user namespace; user_namespaces(7). newuidmap(1) writes what a user alone may not."""
-    if len(spec.uid_mappings) > 1:
-        import subprocess  # 10 ms
-
-        for program, rows in (("newuidmap", spec.uid_mappings), ("newgidmap", spec.gid_mappings)):
-            numbers = [str(number) for row in rows for number in row]
-            done = subprocess.run([program, str(pid), *numbers], capture_output=True, text=True, check=False)
-            if done.returncode:
-                raise CannotStart(f"{program}: {done.stderr.strip()}", "see /etc/subuid and /etc/subgid, subuid(5)")
-        return
-    _write(f"/proc/{pid}/setgroups", "deny")
-    for name, rows in (("uid_map", spec.uid_mappings), ("gid_map", spec.gid_mappings)):
-        _write(f"/proc/{pid}/{name}", " ".join(str(number) for number in rows[0]))
-
-
-def _write(path: str, text: str) -> None:
-    # Not open().write(): its error would come at the close, and be swallowed by a destructor.
-    fd = os.open(path, os.O_WRONLY | os.O_CLOEXEC)
-    try:
-        os.write(fd, text.encode())
-    except OSError as error:
-        raise CannotStart(f"cannot write {path}: {error.strerror}") from None
-    finally:
-        os.close(fd)
 
 
 def _loopback_up() -> None:
