@@ -10,7 +10,7 @@ from typing import Any
 
 from client.api import Api, socket_path
 from client.attach import FRAME
-from client.cli import carry
+from client.run import carry, create_body
 from lab import runargs
 from lab.errors import InvalidArgument, LabError
 from lab.runargs import FLAG, Command, Option, RunOptions
@@ -29,8 +29,6 @@ VERSION = Command("version", "version", "Versions of both sides.")
 
 
 def create(api: Api, argv: Sequence[str]) -> int:
-    from client.cli import create_body
-
     options = runargs.parse_run(argv, runargs.CREATE)
     query = {"name": options.name} if options.name else {}
     print(api.post("containers", "create", body=create_body(options), **query)["Id"])

@@ -20,15 +20,15 @@ from lab.runtime import compiled
 from lab.shown import image_row
 from scenarios import claims as article
 from scenarios import doctor
-from scenarios.engines import Engine, lab_engines
-from scenarios.journal import Journal
-from scenarios.login import Login
-from scenarios.real import LABS, REAL, Choice, with_image
-from scenarios.service import Daemon
-from scenarios.stage import Report, Stage, Story
+from scenarios.audiences.terminal import FAILED, HELD, UNKNOWN, Pace, Screen
+from scenarios.props.labd import Daemon
+from scenarios.props.real_engines import LABS, REAL, Choice, with_image
+from scenarios.safety.journal import Journal
+from scenarios.safety.traces import Traces
+from scenarios.stage.engines import Engine, lab_engines
+from scenarios.stage.login import Login
+from scenarios.stage.stage import Report, Stage, Story
 from scenarios.stories import REAL_ONLY, STORIES
-from scenarios.terminal import FAILED, HELD, UNKNOWN, Pace, Screen
-from scenarios.traces import Traces
 
 ALL = (*STORIES, *REAL_ONLY)
 HELD_ALL, SOME_FAILED, SOME_UNKNOWN = 0, 1, 3

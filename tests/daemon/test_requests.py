@@ -7,10 +7,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from starlette.exceptions import HTTPException
 
-from daemon.deps import strict_json
-from daemon.front import _strip_version
 from daemon.models import ContainerCreate, ExecStart
 from daemon.options import run_options
+from daemon.routes.deps import strict_json
+from daemon.wire.front import _strip_version
 from lab.errors import NotImplementedHere
 
 

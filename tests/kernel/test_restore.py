@@ -19,7 +19,7 @@ from lab.audit.netlink import AuditControl
 from lab.audit.rules import Rule
 from lab.pidfd import ended, start_time
 from lab.runtime import compiled
-from scenarios.service import peer_pid
+from scenarios.props.labd import peer_pid
 
 pytestmark = pytest.mark.needs("root", "audit", "sudo", "setpriv")
 

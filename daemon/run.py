@@ -7,7 +7,7 @@ import contextlib
 import errno
 
 from daemon.spawning import Spawned, SpawnerLink
-from daemon.streams import Input, Output, Stdio, resize
+from daemon.stdio import Input, Output, Stdio, resize
 from lab.errors import CannotStart, Conflict
 from lab.logs import LogWriter
 from lab.spec import Spec

@@ -7,8 +7,8 @@ import contextlib
 import struct
 from collections.abc import Awaitable, Callable, Iterator
 
-from daemon.hijack import Connection, hung_up
-from daemon.streams import DRAIN_SECONDS, STDERR, STDOUT, Input, Output
+from daemon.stdio import DRAIN_SECONDS, STDERR, STDOUT, Input, Output
+from daemon.wire.hijack import Connection, hung_up
 from lab.errors import InvalidArgument
 
 FRAME = struct.Struct(">B3xI")

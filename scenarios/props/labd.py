@@ -1,6 +1,6 @@
 """A labd for the length of a run, standing where a real daemon stands: a child of init, with no loginuid.
 
-If one is listening already (a systemd unit, say), that one is used. Otherwise: `python -m scenarios.service` forks
+If one is listening already (a systemd unit, say), that one is used. Otherwise: `python -m scenarios.props.labd` forks
 twice, so that init adopts the daemon, clears the loginuid it was started with, says its pid, and execs the daemon only
 when told that the pid has been journalled.
 """
@@ -20,8 +20,8 @@ from lab.errors import DaemonUnreachable, MissingFeature
 from lab.identity import UNSET, loginuid, set_loginuid
 from lab.paths import SOCKET, STATE
 from lab.pidfd import ended
-from scenarios.journal import Journal
-from scenarios.undo import end_process
+from scenarios.safety.journal import Journal
+from scenarios.safety.undo import end_process
 
 START_SECONDS = 20
 
@@ -99,8 +99,8 @@ def _awake(path: str) -> int:
 def start(journal: Journal, argv: Sequence[str], loginuid: int = UNSET, log: str = os.devnull) -> int:
     """Start a daemon as a child of init; its pid. Raises MissingFeature if it cannot have that loginuid."""
     starter = subprocess.Popen(
-        [sys.executable, "-m", "scenarios.service", str(loginuid), log, *argv],
-        stdin=subprocess.PIPE, stdout=subprocess.PIPE, cwd=Path(__file__).parent.parent,
+        [sys.executable, "-m", "scenarios.props.labd", str(loginuid), log, *argv],
+        stdin=subprocess.PIPE, stdout=subprocess.PIPE, cwd=Path(__file__).parent.parent.parent,
     )  # fmt: skip
     assert starter.stdin
     assert starter.stdout

@@ -1,4 +1,4 @@
-"""Clients that a daemon's attribution cannot see through: python -m scenarios.attacks ATTACK SOCKET TARGET UID.
+"""Clients that a daemon's attribution cannot see through: python -m scenarios.props.attacks ATTACK SOCKET TARGET UID.
 
     recycle   connect and die; the pid becomes an innocent process of user UID, and the connection is used
     relay     ask through a relay that user UID runs

@@ -17,12 +17,12 @@ from typing import Self
 
 from lab.errors import MissingFeature
 from lab.identity import UNSET
-from scenarios.engines import sudo
-from scenarios.journal import Journal
-from scenarios.undo import end_process, remove_cgroup, remove_unit
+from scenarios.safety.journal import Journal
+from scenarios.safety.undo import end_process, remove_cgroup, remove_unit
+from scenarios.stage.engines import sudo
 
 UNITS = "run/systemd/system"
-CHECKOUT = Path(__file__).parent.parent
+CHECKOUT = Path(__file__).parent.parent.parent
 BOOT_SECONDS = 30
 # Its input ends without a word if the lab dies before it has journalled this process; then it goes no further.
 BOOT = f"""

@@ -12,8 +12,8 @@ from collections.abc import AsyncGenerator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
-from daemon.attach import FRAME
 from daemon.containers import Container
+from daemon.wire.attach import FRAME
 from lab import logs
 from lab.shown import rfc3339
 

@@ -20,12 +20,12 @@ from lab.audit.rules import Rule
 from lab.audit.watch import Watch
 from lab.errors import EvidenceLost, MissingFeature, NotAllowed
 from lab.identity import Ancestor, ancestry, loginuid, name_of
-from scenarios.auditd import Auditd
-from scenarios.engines import DAEMON, FORK, Engine, Model, paste, sudo
-from scenarios.journal import Journal
-from scenarios.login import Login
-from scenarios.service import Daemon
-from scenarios.terminal import FAILED, HELD, UNKNOWN, Screen
+from scenarios.audiences.terminal import FAILED, HELD, UNKNOWN, Screen
+from scenarios.props.auditd import Auditd
+from scenarios.props.labd import Daemon
+from scenarios.safety.journal import Journal
+from scenarios.stage.engines import DAEMON, FORK, Engine, Model, paste, sudo
+from scenarios.stage.login import Login
 
 Look = Callable[[int], Mapping[str, str]]
 

@@ -1,4 +1,4 @@
-"""Processes of labd's own that must not be threads of it: how they are started, and the one behind `docker cp`."""
+"""labd's side of `docker cp`: start the archiver in a container's root, and carry its tar."""
 
 from __future__ import annotations
 
@@ -7,32 +7,24 @@ import contextlib
 import json
 import os
 import signal
-import sys
 from collections.abc import AsyncGenerator
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from starlette.requests import ClientDisconnect, Request
 
+from daemon.programs.command import command
 from lab.errors import InvalidArgument, LabError, NotFound
 from lab.shown import rfc3339
 
 if TYPE_CHECKING:
     from daemon.containers import Container
 
-CHECKOUT = str(Path(__file__).resolve().parent.parent)
 CHUNK = 1 << 16
 LONGEST_ANSWER = 1 << 16
 
 
-def python(module: str, *arguments: str) -> list[str]:
-    """The command for `daemon.MODULE.main()`, isolated from the environment and from site-packages."""
-    code = f"import sys; sys.path.append(sys.argv[1]); from daemon.{module} import main; main()"
-    return [sys.executable, "-I", "-S", "-c", code, CHECKOUT, *arguments]
-
-
 class Archiver:
-    """`async with Archiver(container, verb, path)`: daemon.archive at work in the container's root."""
+    """`async with Archiver(container, verb, path)`: daemon.programs.archiver at work in the container's root."""
 
     def __init__(self, container: Container, verb: str, path: str) -> None:
         if not path or "\0" in path:
@@ -45,7 +37,7 @@ class Archiver:
             self._fds = (container.run.process.pidfd,)
             where = ["running", str(self._fds[0])]
         # surrogateescape: a name in a container need not be UTF-8
-        self._command = python("archive", verb, "/" + path.lstrip("/"), *where)
+        self._command = command("archiver", verb, "/" + path.lstrip("/"), *where)
 
     async def __aenter__(self) -> Archiver:
         self.process = await asyncio.create_subprocess_exec(

@@ -27,8 +27,8 @@ from lab.audit.names import RECORD_TYPES
 from lab.audit.netlink import AuditReader
 from lab.audit.records import EOE
 from lab.errors import MissingFeature
-from scenarios.journal import Journal
-from scenarios.undo import DIRECTORY, end_process, remove_network
+from scenarios.safety.journal import Journal
+from scenarios.safety.undo import DIRECTORY, end_process, remove_network
 
 HERE, THERE, PORT = "198.18.60.1", "198.18.60.2", 60  # RFC 2544's block for tests; IANA's port of audisp-remote
 HEADER = struct.Struct("<BxxBHIHI")  # magic, type, length, sequence: audit-userspace, common/private.h
@@ -141,13 +141,13 @@ class Remote:
                 raise MissingFeature(f"ip {' '.join(words)}: {made.stderr.strip()}", "ip(8) and veth are needed")
 
     def _module(self, *words: str) -> list[str]:
-        return [sys.executable, "-m", "scenarios.remote", words[0], str(self.directory), *words[1:]]
+        return [sys.executable, "-m", "scenarios.props.second_host", words[0], str(self.directory), *words[1:]]
 
     def _start(self, stack: ExitStack, argv: list[str]) -> subprocess.Popen[bytes]:
         """A process that is journalled before it does anything, and ends with the story."""
         process = subprocess.Popen(
             argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
-            cwd=Path(__file__).parent.parent, start_new_session=True,
+            cwd=Path(__file__).parent.parent.parent, start_new_session=True,
         )  # fmt: skip
         stack.enter_context(process)
         stack.callback(_end, os.pidfd_open(process.pid))

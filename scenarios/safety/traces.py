@@ -12,7 +12,7 @@ from lab.audit.rules import Rule
 from lab.errors import LabError
 from lab.paths import STATE
 from lab.runtime.rootfs import STAGING
-from scenarios.undo import DIRECTORY
+from scenarios.safety.undo import DIRECTORY
 
 OWN_KEY = "lab-"
 OWN_PLACES = (f"{DIRECTORY}/", f"{STATE}/")

@@ -5,16 +5,17 @@ from __future__ import annotations
 import time
 from typing import Any
 
-from daemon import layers
 from daemon.containers import Container
+from daemon.engine import Engine
 from daemon.execs import Exec
+from daemon.routes import layers
 from lab.errors import LabError
 from lab.shown import rfc3339
 
 COPIED = ("AttachStdin", "AttachStdout", "AttachStderr", "Tty", "OpenStdin", "StdinOnce")
 
 
-def inspect(container: Container) -> dict[str, Any]:
+def inspect(engine: Engine, container: Container) -> dict[str, Any]:
     """GET /containers/ID/json."""
     spec, record, body = container.spec, container.record, container.body
     view: dict[str, Any] = {
@@ -31,7 +32,7 @@ def inspect(container: Container) -> dict[str, Any]:
         "MountLabel": "", "ProcessLabel": "", "AppArmorProfile": "",
         "ResolvConfPath": "", "HostnamePath": "", "HostsPath": "",
         "LogPath": record.log_path,
-        "ExecIDs": [e.id for e in container.engine.execs.values() if e.container is container and e.running] or None,
+        "ExecIDs": engine.running_execs(container) or None,
         "HostConfig": host_config(container),
         "GraphDriver": {"Name": "overlay" if spec.layer else "host", "Data": None},
         "Mounts": mounts(container),
@@ -106,11 +107,11 @@ def network_settings(container: Container) -> dict[str, Any]:
     return {"Ports": {}, "IPAddress": "", "Networks": {container.spec.network: endpoint}}
 
 
-def sizes(container: Container) -> dict[str, int]:
+def sizes(engine: Engine, container: Container) -> dict[str, int]:
     """SizeRw and SizeRootFs, read from the disk; the latter is unknown for the machine's own root."""
     layer = layers.size(container.spec)
     try:
-        image = container.engine.images.find(container.record.config["image_id"])
+        image = engine.images.find(container.record.config["image_id"])
     except LabError:  # it is gone, or cannot be read
         return {"SizeRw": layer}
     return {"SizeRw": layer} if image.is_host else {"SizeRw": layer, "SizeRootFs": image.size + layer}

@@ -1,4 +1,4 @@
-"""The real dockerd and auditd where the machine runs none: python -m scenarios.daemons up|down.
+"""The real dockerd and auditd where the machine runs none: python -m scenarios.props.real_daemons up|down.
 
 For CI and for developers without systemd. `up` starts what is missing, each as a child of init without a loginuid, in
 places of its own below /run/lab-engines; `down` ends exactly that and removes the places. What runs already is used as
@@ -20,9 +20,9 @@ from lab.errors import InvalidArgument, LabError, MissingFeature, NotAllowed
 from lab.paths import STATE
 from lab.pidfd import ended
 from lab.runtime.credentials import CAPABILITIES
-from scenarios.journal import Journal
-from scenarios.service import start
-from scenarios.undo import ENGINES
+from scenarios.props.labd import start
+from scenarios.safety.journal import Journal
+from scenarios.safety.undo import ENGINES
 
 DIRECTORY = ENGINES
 SETTINGS = DIRECTORY / "data" / "settings"

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from fnmatch import fnmatchcase
 
-from daemon.deps import check_filters
-from daemon.listing import flag
+from daemon.routes.deps import check_filters
+from daemon.routes.listing import flag
 from lab.images import Image, Images, normalize, split_tag
 from lab.shown import parse_time
 

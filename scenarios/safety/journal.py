@@ -17,7 +17,7 @@ from typing import Any, Self
 
 from lab.errors import Conflict, LabError
 from lab.pidfd import start_time
-from scenarios.undo import DIRECTORY, ENGINES, Refused, take_back
+from scenarios.safety.undo import DIRECTORY, ENGINES, Refused, take_back
 
 
 class Journal:

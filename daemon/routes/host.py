@@ -9,7 +9,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from daemon.front import API_VERSION, OLDEST_API
+from daemon.wire.front import API_VERSION, OLDEST_API
 from lab.images import Image, split_tag
 from lab.runtime import cgroup
 from lab.shown import rfc3339

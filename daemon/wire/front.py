@@ -8,7 +8,7 @@ import re
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from daemon.answers import error_response
+from daemon.wire.answers import error_response
 
 API_VERSION, OLDEST_API = (1, 44), (1, 24)
 BODY_LIMIT = 3 << 20  # of JSON: all arguments and variables of a command are at most 2 MiB; execve(2)

@@ -17,7 +17,7 @@ from daemon.containers import Container
 from daemon.engine import Engine
 from daemon.execs import Exec
 from daemon.fields import go_bool
-from daemon.host import ARCHITECTURES
+from daemon.routes.host import ARCHITECTURES
 from lab.errors import InvalidArgument, NoSuchImage
 
 

@@ -20,11 +20,11 @@ from typing import IO
 
 from lab.errors import InvalidArgument, MissingFeature
 from lab.runtime.credentials import CAPABILITIES
-from scenarios.daemons import settings
-from scenarios.engines import DAEMON, FORK, Engine, Model
-from scenarios.journal import Journal
-from scenarios.service import peer_pid
-from scenarios.undo import IMAGE
+from scenarios.props.labd import peer_pid
+from scenarios.props.real_daemons import settings
+from scenarios.safety.journal import Journal
+from scenarios.safety.undo import IMAGE
+from scenarios.stage.engines import DAEMON, FORK, Engine, Model
 
 LABS: Mapping[str, Model] = {"podmanish": FORK, "dockerish": DAEMON}
 REAL: Mapping[str, Model] = {"podman": FORK, "docker": DAEMON}

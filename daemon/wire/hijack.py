@@ -21,7 +21,7 @@ from starlette.responses import Response
 from starlette.types import Message, Receive, Scope, Send
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
-from daemon.front import TARS, request_line
+from daemon.wire.front import TARS, request_line
 
 HEAD_TIMEOUT = 8.0  # seconds for a request's head, from the first byte that is owed
 BODY_TIMEOUT = 8.0  # seconds without a byte of a request's body, once it has begun
