@@ -57,11 +57,11 @@ engines-up:  ## the real dockerd and auditd, where none runs, for --engines podm
 	@tools/setup root engines-up
 	@tools/setup wanted $(ENGINE_PACKAGES)
 	@tools/setup venv
-	@$(BIN)/python -m scenarios.daemons up
+	@$(BIN)/python -m scenarios.props.real_daemons up
 
 engines-down:  ## end what engines-up started
 	@tools/setup root engines-down
-	@$(BIN)/python -m scenarios.daemons down
+	@$(BIN)/python -m scenarios.props.real_daemons down
 
 lint: venv-dev  ## ruff, mypy, shellcheck, codespell: what .pre-commit-config.yaml names
 	@tools/lint

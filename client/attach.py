@@ -10,7 +10,7 @@ import struct
 from collections.abc import Callable
 
 from lab import syscalls
-from lab.monitor import FORWARDED
+from lab.signals import FORWARDED
 
 FRAME = struct.Struct(">B3xI")
 CHUNK = 1 << 18

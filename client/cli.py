@@ -2,119 +2,15 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import sys
-from collections.abc import Callable, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 from client.api import Api, socket_path
-from client.attach import Attachment, window_size
+from client.run import exec_, run
 from lab import runargs
 from lab.errors import InvalidArgument, LabError
-from lab.monitor import SIGWINCH
 from lab.paths import SOCKET
-from lab.runargs import ExecOptions, RunOptions
-from lab.spec import Device
-from lab.terminal import RawTerminal
-
-
-def run(api: Api, argv: Sequence[str]) -> int:
-    """`dockerish run`; returns the container's exit code."""
-    options = runargs.parse_run(argv)
-    query = {"name": options.name} if options.name else {}
-    container: str = api.post("containers", "create", body=create_body(options), **query)["Id"]
-    if options.detach:
-        api.post("containers", container, "start")
-        print(container)
-        return 0
-    streams = {"stream": 1, "stdout": 1, "stderr": 1, "stdin": int(options.interactive)}
-    condition = "removed" if options.rm else "next-exit"
-    with (
-        api.hijack("containers", container, "attach", **streams) as connection,
-        api.stream("POST", "containers", container, "wait", condition=condition) as ended,
-    ):
-        api.post("containers", container, "start")
-        carry(api, connection, ("containers", container), options)
-        code: int = ended.json()["StatusCode"]
-    return code
-
-
-def exec_(api: Api, argv: Sequence[str]) -> int:
-    """`dockerish exec`; returns the command's exit code."""
-    options = runargs.parse_exec(argv)
-    exec_id = api.post("containers", options.container, "exec", body=exec_body(options))["Id"]
-    if options.detach:
-        api.post("exec", exec_id, "start", body={"Detach": True})
-        return 0
-    with api.hijack("exec", exec_id, "start", body={"Tty": options.tty}) as connection:
-        carry(api, connection, ("exec", exec_id), options)
-    code: int = api.get("exec", exec_id, "json")["ExitCode"]
-    return code
-
-
-def carry(api: Api, connection: Any, path: tuple[str, str], options: RunOptions | ExecOptions) -> None:
-    """Be the process's terminal, or its three streams, until it ends."""
-
-    def resize() -> None:
-        height, width = window_size()
-        if options.tty and height:
-            ignoring(lambda: api.post(*path, "resize", h=height, w=width))
-
-    def on_signal(number: int) -> None:
-        if number == SIGWINCH:
-            resize()
-        elif path[0] == "containers":  # the API has no signals for an exec
-            ignoring(lambda: api.post(*path, "kill", signal=number))
-
-    if options.tty and path[0] == "exec":
-        resize()
-    with RawTerminal(options.tty and options.interactive):
-        Attachment(*connection, framed=not options.tty, stdin=options.interactive, on_signal=on_signal).run()
-
-
-def ignoring(act: Callable[[], object]) -> None:
-    """The process may end at any moment: then there is nothing left to signal or to resize."""
-    with contextlib.suppress(LabError):
-        act()
-
-
-def create_body(options: RunOptions) -> dict[str, Any]:
-    """Docker's POST /containers/create for these options."""
-    attached = not options.detach
-    body: dict[str, Any] = {
-        "Image": options.image, "Cmd": options.command, "Env": options.env, "WorkingDir": options.workdir,
-        "User": options.user, "Hostname": options.hostname, "Tty": options.tty,
-        "OpenStdin": options.interactive, "StdinOnce": options.interactive and attached,
-        "AttachStdin": options.interactive and attached, "AttachStdout": attached, "AttachStderr": attached,
-        "Labels": dict(item.partition("=")[::2] for item in options.label),
-        "HostConfig": {
-            "Binds": [str(mount) for mount in options.volumes], "NetworkMode": options.network,
-            "AutoRemove": options.rm, "Privileged": options.privileged, "CapAdd": options.cap_add,
-            "CapDrop": options.cap_drop, "SecurityOpt": options.security_opt, "Init": options.init,
-            "ReadonlyRootfs": options.read_only, "Memory": options.memory, "NanoCpus": options.nano_cpus,
-            "PidsLimit": options.pids_limit, "Devices": [device_mapping(device) for device in options.devices],
-            **({"ConsoleSize": list(window_size())} if options.tty else {}),
-        },
-    }  # fmt: skip
-    if options.entrypoint is not None:
-        body["Entrypoint"] = [options.entrypoint]
-    return body
-
-
-def device_mapping(device: Device) -> dict[str, str]:
-    """Docker's DeviceMapping."""
-    return {"PathOnHost": device.source, "PathInContainer": device.target, "CgroupPermissions": "rwm"}
-
-
-def exec_body(options: ExecOptions) -> dict[str, Any]:
-    """Docker's POST /containers/ID/exec for these options."""
-    attached = not options.detach
-    return {
-        "Cmd": options.command, "Env": options.env, "WorkingDir": options.workdir, "User": options.user,
-        "Tty": options.tty, "Privileged": options.privileged,
-        "AttachStdin": options.interactive and attached, "AttachStdout": attached, "AttachStderr": attached,
-    }  # fmt: skip
 
 
 def main(argv: Sequence[str] | None = None) -> int:

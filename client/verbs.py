@@ -5,17 +5,16 @@ from __future__ import annotations
 import json
 import os
 import sys
-import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
 from client.api import Api, socket_path
 from client.attach import FRAME
-from client.cli import carry
+from client.run import carry, create_body
 from lab import runargs
 from lab.errors import InvalidArgument, LabError
 from lab.runargs import FLAG, Command, Option, RunOptions
-from lab.table import show_table
+from lab.shown import PS_COLUMNS, SECOND, SHORT_ID, image_row, parse_time, ps_row, show_table
 
 START = Command(
     "start",
@@ -30,8 +29,6 @@ VERSION = Command("version", "version", "Versions of both sides.")
 
 
 def create(api: Api, argv: Sequence[str]) -> int:
-    from client.cli import create_body
-
     options = runargs.parse_run(argv, runargs.CREATE)
     query = {"name": options.name} if options.name else {}
     print(api.post("containers", "create", body=create_body(options), **query)["Id"])
@@ -74,39 +71,17 @@ def _attached(api: Api, reference: str, *, stdin: bool, begin: bool) -> int:
 def ps(api: Api, argv: Sequence[str]) -> int:
     values, _ = runargs.PS.parse(argv)
     found = api.get("containers", "json", all=values["all"])
-    length = 64 if values["no_trunc"] else 12
     if values["quiet"]:
         for row in found:
-            print(row["Id"][:length])
+            print(row["Id"][: None if values["no_trunc"] else SHORT_ID])
         return 0
-    show_table(
-        ("CONTAINER ID", "IMAGE", "COMMAND", "CREATED", "STATUS", "NAMES"),
-        [_ps_row(row, length) for row in found],
-    )
+    show_table(PS_COLUMNS, [_row(row, whole=values["no_trunc"]) for row in found])
     return 0
 
 
-def _ps_row(row: dict[str, Any], length: int) -> tuple[str, ...]:
-    command = row["Command"]
-    if length < 64 and len(command) > 20:
-        command = command[:19] + "\N{HORIZONTAL ELLIPSIS}"
-    created = f"{_ago(row['Created'])} ago"
-    return (
-        row["Id"][:length],
-        row["Image"],
-        json.dumps(command, ensure_ascii=False),
-        created,
-        row["Status"],
-        row["Names"][0][1:],
-    )
-
-
-def _ago(moment: int) -> str:
-    seconds = int(time.time()) - moment
-    for unit, length in (("day", 86400), ("hour", 3600), ("minute", 60)):
-        if seconds >= length:
-            return f"{seconds // length} {unit}{'s' if seconds >= 2 * length else ''}"
-    return f"{seconds} second{'s' if seconds != 1 else ''}"
+def _row(row: dict[str, Any], *, whole: bool) -> Sequence[str]:
+    name, created = row["Names"][0][1:], row["Created"] * SECOND
+    return ps_row(row["Id"], row["Image"], row["Command"], created, row["Status"], name, whole=whole)
 
 
 def logs(api: Api, argv: Sequence[str]) -> int:
@@ -114,25 +89,12 @@ def logs(api: Api, argv: Sequence[str]) -> int:
     tty = api.get("containers", reference, "json")["Config"]["Tty"]
     query = {
         "stdout": 1, "stderr": 1, "follow": values["follow"], "timestamps": values["timestamps"],
-        "tail": values["tail"] or "all", "since": _since(values["since"]),
+        "tail": values["tail"] or "all", "since": parse_time(values["since"]) / SECOND if values["since"] else 0,
     }  # fmt: skip
     with api.stream("GET", "containers", reference, "logs", **query) as stream:
         for target, data in _demultiplexed(stream.chunks(), framed=not tty):
             os.write(target, data)
     return 0
-
-
-def _since(text: str | None) -> float | None:
-    if not text:
-        return None
-    try:
-        if text[-1] in "smh":
-            return time.time() - float(text[:-1]) * {"s": 1, "m": 60, "h": 3600}[text[-1]]
-        return float(text)
-    except ValueError:
-        raise InvalidArgument(
-            f"invalid time for --since: {text}", "write seconds since 1970, or 90s, 10m, 2h"
-        ) from None
 
 
 def _demultiplexed(chunks: Any, *, framed: bool) -> Any:
@@ -183,7 +145,7 @@ def images(api: Api, argv: Sequence[str]) -> int:
     runargs.IMAGES.parse(argv)
     for image in api.get("images", "json"):
         name = image["RepoTags"][0].removesuffix(":latest")
-        print(f"{name:30} {image['Id'].removeprefix('sha256:')[:12]}  {image['Size'] / 1e6:8.1f} MB")
+        print(image_row(name, image["Id"], image["Size"]))
     return 0
 
 
@@ -218,7 +180,7 @@ def _each(references: Sequence[str], act: Callable[[str], object], *, show: bool
             result = act(reference)
             print(result if show else reference)
         except LabError as error:
-            print(f"dockerish: {error.message}", file=sys.stderr)
+            print(error.told_by("dockerish"), file=sys.stderr)
             code = error.exit_code
     return code
 

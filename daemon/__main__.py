@@ -15,11 +15,11 @@ from pathlib import Path
 
 import uvicorn
 
-from daemon import listen
 from daemon.app import create_app
 from daemon.attribution import Attribution
 from daemon.engine import Engine
-from daemon.hijack import HijackProtocol
+from daemon.wire import listen
+from daemon.wire.hijack import HijackProtocol
 from lab.errors import LabError, NotAllowed
 from lab.paths import SOCKET, STATE
 

@@ -7,11 +7,11 @@ from contextlib import asynccontextmanager
 
 from fastapi import Depends, FastAPI
 
-from daemon import answers
-from daemon.deps import State, refuse_query
 from daemon.engine import Engine
-from daemon.front import Front
 from daemon.routes import absent, archive, containers, images, streams, system
+from daemon.routes.deps import State, refuse_query
+from daemon.wire import answers
+from daemon.wire.front import Front
 
 
 def create_app(engine: Engine) -> FastAPI:

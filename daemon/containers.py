@@ -12,29 +12,40 @@ import errno
 import logging
 import signal
 from collections.abc import AsyncGenerator
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
-from daemon.process import Run
-from daemon.signals import signal_number
-from daemon.streams import Pulse
+from daemon.events import Events
+from daemon.run import Run
+from daemon.spawning import SpawnerLink
+from daemon.stdio import Pulse
 from lab.damage import DAMAGED
 from lab.errors import Conflict, LabError, NoSpace, NoSuchContainer, NotRunning, StillRunning
+from lab.pidfd import is_alive
 from lab.runtime import cgroup
+from lab.signals import signal_number
 from lab.spec import Spec
-from lab.store import UNKNOWN, is_alive
+from lab.store import UNKNOWN, Store
 from lab.store import Container as Record
-
-if TYPE_CHECKING:
-    from daemon.engine import Engine
 
 log = logging.getLogger("labd")
 STOP_SECONDS = 10
 
 
+class Keeper(Protocol):
+    """What a container needs of the engine that keeps it."""
+
+    events: Events
+    link: SpawnerLink
+    store: Store
+
+    async def forget(self, container: Container) -> None:
+        """Delete it, and all it has on disk. Raises OSError if it has to stay."""
+
+
 class Container:
     """A container that the daemon knows. record is its part on disk; body is Docker's create request as stored."""
 
-    def __init__(self, engine: Engine, record: Record) -> None:
+    def __init__(self, engine: Keeper, record: Record) -> None:
         self.engine, self.record = engine, record
         self.spec: Spec = record.spec
         self.body: dict[str, Any] = record.config["body"]

@@ -16,7 +16,7 @@ from daemon.containers import Container
 from daemon.damage import checked
 from daemon.events import Events
 from daemon.execs import Exec
-from daemon.models import ContainerCreate
+from daemon.models import ContainerCreate, ExecCreate
 from daemon.names import random_name
 from daemon.options import run_options
 from daemon.spawning import SpawnerLink
@@ -117,13 +117,22 @@ class Engine:
             raise NoSuchExec(f"No such exec instance: {exec_id[:200]}")
         return self.execs[exec_id]
 
-    def keep(self, new: Exec) -> None:
-        """Until its container goes, or until so many others have come that it can be spared."""
+    def create_exec(self, container: Container, body: ExecCreate) -> Exec:
+        """Raises NotRunning, Conflict, InvalidArgument.
+
+        It is kept until its container is removed, or until EXECS_KEPT others have come and it does not run.
+        """
+        new = Exec(container, body)
         self.execs[new.id] = new
         if len(self.execs) > EXECS_KEPT:
             spare = next((key for key, found in self.execs.items() if found is not new and not found.running), None)
             if spare:
                 del self.execs[spare]
+        return new
+
+    def running_execs(self, container: Container) -> list[str]:
+        """Their ids."""
+        return [found.id for found in self.execs.values() if found.container is container and found.running]
 
     async def forget(self, container: Container) -> None:
         """Delete a container that does not run, and all it has on disk, which may be much.

@@ -7,7 +7,7 @@ import asyncio
 from daemon.containers import Container
 from daemon.models import ExecCreate
 from daemon.options import exec_options
-from daemon.process import Run
+from daemon.run import Run
 from lab.assemble import assemble_exec
 from lab.errors import Conflict, LabError
 from lab.store import new_id
@@ -23,7 +23,6 @@ class Exec:
         self.run = Run()
         self.started = False
         self.failed: int | None = None
-        container.engine.keep(self)
         container.event(f"exec_create: {' '.join(body.Cmd)}", execID=self.id)
 
     @property

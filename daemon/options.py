@@ -5,10 +5,10 @@ from __future__ import annotations
 import re
 
 from daemon.models import BindMount, ContainerCreate, DeviceMapping, ExecCreate, Restart
-from daemon.signals import signal_number
 from lab.errors import InvalidArgument, NotImplementedHere
 from lab.limits import device
 from lab.runargs import ExecOptions, RunOptions, parse_volume
+from lab.signals import signal_number
 from lab.spec import Device, Mount
 
 HOST_NETWORK = ("", "default", "host")  # the lab's default, where Docker's would be a bridge

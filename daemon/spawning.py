@@ -1,4 +1,7 @@
-"""labd's end of the spawner: start it, ask it for processes, hear of their ends; daemon.spawner has the protocol."""
+"""labd's side of the spawner: start it, ask it for processes, hear of their ends.
+
+daemon.programs.spawner has the protocol.
+"""
 
 from __future__ import annotations
 
@@ -12,8 +15,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from daemon.helpers import python
-from daemon.spawner import LOST, Inbox, pack
+from daemon.programs.command import command
+from daemon.programs.spawner import LOST, Inbox, pack
 from lab import errors, interpreter, syscalls
 from lab.errors import CannotStart, LabError
 from lab.spec import Spec
@@ -69,13 +72,13 @@ class SpawnerLink:
             end.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 1 << 20)
         with theirs:
             fds = [theirs.fileno(), self.lock_fd]
-            command = python("spawner", *map(str, fds), self.store)
+            argv = command("spawner", *map(str, fds), self.store)
             for fd in fds:
                 os.set_inheritable(fd, True)
             try:
                 with first_of_a_pid_namespace():
                     self.pid = os.posix_spawn(
-                        interpreter.executable(), command, {"PATH": os.defpath}, setsid=True,
+                        interpreter.executable(), argv, {"PATH": os.defpath}, setsid=True,
                         file_actions=[(os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0)],
                         setsigdef=signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP},  # not nohup's, for one
                     )  # fmt: skip

@@ -144,9 +144,9 @@ def remove_tree(path: str) -> None:
     except OSError:
         if os.geteuid() == 0:
             raise
-        from lab import rootless
+        from lab import userns
 
-        rootless.as_root(lambda: _remove_tree(path))
+        userns.as_root(lambda: _remove_tree(path))
 
 
 def _remove_tree(path: str) -> None:

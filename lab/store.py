@@ -22,6 +22,7 @@ import time
 from lab import files
 from lab.errors import InvalidArgument, NameInUse, NoSuchContainer, NotAllowed, NotRunning
 from lab.files import Lock
+from lab.pidfd import is_alive, open_process, start_time
 from lab.spec import Spec
 
 TYPE_CHECKING = False
@@ -375,36 +376,6 @@ def check_name(name: str) -> None:
         raise InvalidArgument(
             f"invalid container name {name[:80]!r}", "letters, digits and _.- only, beginning with a letter or digit"
         )
-
-
-def start_time(pid: int) -> int:
-    """Field 22 of /proc/PID/stat, clock ticks since boot; 0 if there is no such process, or only its zombie.
-
-    proc_pid_stat(5).
-    """
-    try:
-        with open(f"/proc/{pid}/stat", "rb", buffering=0) as file:
-            fields = file.read().rpartition(b")")[2].split()
-    except (FileNotFoundError, ProcessLookupError):
-        return 0
-    return 0 if fields[0] in (b"Z", b"X") else int(fields[19])
-
-
-def is_alive(pid: int, started: int) -> bool:
-    """Whether pid is still the process that started then, and not a later one of the same number."""
-    return started != 0 and start_time(pid) == started
-
-
-def open_process(pid: int, started: int) -> int:
-    """A pidfd of pid, if it is still the process that started then, else -1: so never another's."""
-    try:
-        pidfd = os.pidfd_open(pid)
-    except ProcessLookupError:
-        return -1
-    if is_alive(pid, started):
-        return pidfd
-    os.close(pidfd)
-    return -1
 
 
 def _remove_cgroup(path: str) -> None:

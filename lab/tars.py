@@ -13,7 +13,7 @@ import resource
 import tarfile
 
 from lab import sealed
-from lab.table import printable
+from lab.shown import printable
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

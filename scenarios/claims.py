@@ -10,8 +10,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from scenarios.stage import Report
-from scenarios.terminal import HELD
+from scenarios.audiences.terminal import HELD
+from scenarios.stage.stage import Report
 
 ARTICLE = "https://opensource.com/article/18/10/podman-more-secure-way-run-containers"
 

@@ -17,18 +17,18 @@ from lab.identity import UNSET, loginuid, name_of
 from lab.images import Images
 from lab.paths import SOCKET, state_directory
 from lab.runtime import compiled
-from lab.verbs import described
+from lab.shown import image_row
 from scenarios import claims as article
 from scenarios import doctor
-from scenarios.engines import Engine, lab_engines
-from scenarios.journal import Journal
-from scenarios.login import Login
-from scenarios.real import LABS, REAL, Choice, with_image
-from scenarios.service import Daemon
-from scenarios.stage import Report, Stage, Story
+from scenarios.audiences.terminal import FAILED, HELD, UNKNOWN, Pace, Screen
+from scenarios.props.labd import Daemon
+from scenarios.props.real_engines import LABS, REAL, Choice, with_image
+from scenarios.safety.journal import Journal
+from scenarios.safety.traces import Traces
+from scenarios.stage.engines import Engine, lab_engines
+from scenarios.stage.login import Login
+from scenarios.stage.stage import Report, Stage, Story
 from scenarios.stories import REAL_ONLY, STORIES
-from scenarios.terminal import FAILED, HELD, UNKNOWN, Pace, Screen
-from scenarios.traces import Traces
 
 ALL = (*STORIES, *REAL_ONLY)
 HELD_ALL, SOME_FAILED, SOME_UNKNOWN = 0, 1, 3
@@ -226,7 +226,7 @@ def image(arguments: argparse.Namespace) -> int:
             print(images.remove(name).name)
     else:
         for found in images.list():
-            print(described(found))
+            print(image_row(found.name, found.id, found.size, found.damage))
     return 0
 
 

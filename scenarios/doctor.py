@@ -14,7 +14,7 @@ from lab.audit.probe import probe
 from lab.identity import UNSET, loginuid, name_of
 from lab.paths import SOCKET
 from lab.runtime import cgroup
-from scenarios.service import peer_pid
+from scenarios.props.labd import peer_pid
 
 KERNEL = (5, 12)  # mount_setattr(2), the youngest call of lab.runtime
 INITIAL_USER_NAMESPACE = 0xEFFFFFFD  # PROC_USER_INIT_INO, include/linux/proc_ns.h

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from scenarios.audiences.terminal import FAILED, HELD
 from scenarios.claims import CLAIMS, Claim, markdown
-from scenarios.stage import Report
-from scenarios.terminal import FAILED, HELD
+from scenarios.stage.stage import Report
 
 PAGE = Path(__file__).parent.parent / "docs" / "claims.md"
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from scenarios.stage import Story
+from scenarios.stage.stage import Story
 from scenarios.stories import REAL_ONLY, STORIES
 
 PAGES = Path(__file__).parent.parent / "docs" / "stories"

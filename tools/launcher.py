@@ -45,7 +45,7 @@ SHEBANG_MAX = 255  # bytes of "#!", path and option; execve(2)
 CHECKOUT = Path(__file__).resolve().parent.parent
 # The engine is all standard library; the client needs httpx.
 COMMANDS = {
-    "podmanish": (GUARDED, "lab.fork", [str(CHECKOUT)]),
+    "podmanish": (GUARDED, "lab.forker.cli", [str(CHECKOUT)]),
     "dockerish": (PLAIN, "client.cli", [str(CHECKOUT), sysconfig.get_path("purelib")]),
 }
 

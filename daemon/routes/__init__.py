@@ -1,1 +1,1 @@
-"""The Engine API's paths, a module for each kind of thing. Handlers are short: what they do lives elsewhere."""
+"""The Docker Engine API: one module a resource, with the views and filters that it needs."""

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from fastapi import APIRouter, Response
 
-from daemon.answers import Json
-from daemon.deps import Filters, TheContainer, check_filters
-from daemon.listing import flag
+from daemon.routes.deps import Filters, TheContainer, check_filters
+from daemon.routes.listing import flag
+from daemon.wire.answers import Json
 from lab.errors import NotFound, NotImplementedHere
 
 router = APIRouter()

@@ -10,10 +10,10 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Request, Response
 
-from daemon.answers import Json, Streamed
-from daemon.deps import TheContainer
-from daemon.helpers import Archiver, path_stat
-from daemon.layers import changes
+from daemon.archiving import Archiver, path_stat
+from daemon.routes.deps import TheContainer
+from daemon.routes.layers import changes
+from daemon.wire.answers import Json, Streamed
 
 router = APIRouter(prefix="/containers/{reference}")
 InPath = Annotated[str, Query(max_length=4096)]

@@ -10,14 +10,14 @@ from typing import Annotated
 
 from fastapi import APIRouter, Query, Request, Response
 
-from daemon import layers, listing, procs, usage, views
-from daemon.answers import Json, Streamed
 from daemon.containers import STOP_SECONDS, Container
-from daemon.deps import Filters, Platform, StrictRoute, Switch, TheContainer, TheEngine, check_filters
 from daemon.models import ContainerCreate, ContainerUpdate
 from daemon.options import check_restart
-from daemon.signals import signal_number
+from daemon.routes import layers, listing, procs, usage, views
+from daemon.routes.deps import Filters, Platform, StrictRoute, Switch, TheContainer, TheEngine, check_filters
+from daemon.wire.answers import Json, Streamed
 from lab.errors import InvalidArgument
+from lab.signals import signal_number
 
 router = APIRouter(prefix="/containers", route_class=StrictRoute)
 Name = Annotated[str, Query(max_length=300)]
@@ -33,7 +33,7 @@ async def list_containers(
     found = listing.matching(engine, filters, all=all or limit > 0)[: limit if limit > 0 else None]
     rows = [views.summary(container) for container in found]
     if size:
-        measured = await asyncio.to_thread(lambda: [views.sizes(container) for container in found])
+        measured = await asyncio.to_thread(lambda: [views.sizes(engine, container) for container in found])
         rows = [{**row, **more} for row, more in zip(rows, measured, strict=True)]
     return Json(rows)
 
@@ -57,16 +57,16 @@ async def prune(engine: TheEngine, filters: Filters) -> Response:
 
 
 @router.get("/{reference}/json")
-async def inspect(container: TheContainer, size: Switch = False) -> Response:
+async def inspect(engine: TheEngine, container: TheContainer, size: Switch = False) -> Response:
     """docker inspect"""
-    more = await asyncio.to_thread(views.sizes, container) if size else {}
-    return Json({**views.inspect(container), **more})
+    more = await asyncio.to_thread(views.sizes, engine, container) if size else {}
+    return Json({**views.inspect(engine, container), **more})
 
 
 @router.post("/{reference}/start")
-async def start(request: Request, container: TheContainer) -> Response:
+async def start(request: Request, engine: TheEngine, container: TheContainer) -> Response:
     """docker start, the last part of docker run"""
-    loginuid = container.engine.attribution.of(request.scope["socket"], container.name)
+    loginuid = engine.attribution.of(request.scope["socket"], container.name)
     return Response(status_code=204 if await container.start(loginuid) else 304)
 
 
@@ -78,9 +78,11 @@ async def stop(container: TheContainer, t: Seconds = None, signal: str = "") -> 
 
 
 @router.post("/{reference}/restart")
-async def restart(request: Request, container: TheContainer, t: Seconds = None, signal: str = "") -> Response:
+async def restart(
+    request: Request, engine: TheEngine, container: TheContainer, t: Seconds = None, signal: str = ""
+) -> Response:
     """docker restart"""
-    loginuid = container.engine.attribution.of(request.scope["socket"], container.name)
+    loginuid = engine.attribution.of(request.scope["socket"], container.name)
     await container.restart(_patience(container, t), signal_number(signal) if signal else None, loginuid)
     return Response(status_code=204)
 

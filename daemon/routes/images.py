@@ -8,10 +8,10 @@ from typing import Annotated
 
 from fastapi import APIRouter, Query, Request, Response
 
-from daemon import host, image_filters
-from daemon.answers import Json
-from daemon.deps import Filters, Platform, Switch, TheEngine
-from daemon.uploads import upload
+from daemon.routes import host, image_filters
+from daemon.routes.deps import Filters, Platform, Switch, TheEngine
+from daemon.wire.answers import Json
+from daemon.wire.uploads import upload
 from lab.errors import Conflict, InvalidArgument, NoSuchImage, NotImplementedHere
 
 router = APIRouter(prefix="/images")

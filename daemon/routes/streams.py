@@ -9,17 +9,16 @@ from typing import Annotated
 
 from fastapi import APIRouter, Query, Request, Response
 
-from daemon import views
-from daemon.answers import Json, Streamed
-from daemon.attach import DEFAULT_DETACH_KEYS, FRAME, MULTIPLEXED, RAW, Client, DetachKeys, Session
 from daemon.containers import Container
-from daemon.deps import ApiVersion, StrictRoute, Switch, TheContainer, TheExec
-from daemon.execs import Exec
-from daemon.hijack import Connection, HijackedResponse
-from daemon.logs import Query as LogQuery
-from daemon.logs import log_stream
 from daemon.models import ExecCreate, ExecStart
-from daemon.streams import STDOUT
+from daemon.routes import views
+from daemon.routes.deps import ApiVersion, StrictRoute, Switch, TheContainer, TheEngine, TheExec
+from daemon.routes.log_stream import Query as LogQuery
+from daemon.routes.log_stream import log_stream
+from daemon.stdio import STDOUT
+from daemon.wire.answers import Json, Streamed
+from daemon.wire.attach import DEFAULT_DETACH_KEYS, FRAME, MULTIPLEXED, RAW, Client, DetachKeys, Session
+from daemon.wire.hijack import Connection, HijackedResponse
 from lab.errors import InvalidArgument, LabError
 
 router = APIRouter(route_class=StrictRoute)
@@ -93,9 +92,9 @@ def _absolute(moment: float) -> float:
 
 
 @router.post("/containers/{reference}/exec")
-async def create_exec(container: TheContainer, body: ExecCreate) -> Response:
+async def create_exec(engine: TheEngine, container: TheContainer, body: ExecCreate) -> Response:
     """docker exec, first part"""
-    return Json({"Id": Exec(container, body).id}, 201)
+    return Json({"Id": engine.create_exec(container, body).id}, 201)
 
 
 @router.get("/exec/{exec_id}/json")
@@ -114,9 +113,11 @@ async def resize_exec(
 
 
 @router.post("/exec/{exec_id}/start")
-async def start_exec(request: Request, found: TheExec, body: ExecStart, version: ApiVersion) -> Response:
+async def start_exec(
+    request: Request, engine: TheEngine, found: TheExec, body: ExecStart, version: ApiVersion
+) -> Response:
     """docker exec, second part: with Detach an ordinary answer, else the process's streams"""
-    loginuid = found.container.engine.attribution.of(request.scope["socket"], f"exec in {found.container.name}")
+    loginuid = engine.attribution.of(request.scope["socket"], f"exec in {found.container.name}")
     found.claim()
     found.body.ConsoleSize = body.ConsoleSize or found.body.ConsoleSize
     if body.Detach:

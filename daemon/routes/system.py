@@ -10,13 +10,13 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Response
 
-from daemon import host, views
-from daemon.answers import Json, Streamed
-from daemon.deps import Filters, TheEngine, check_filters
 from daemon.events import Event
-from daemon.front import API_VERSION
-from daemon.listing import moment
+from daemon.routes import host, views
+from daemon.routes.deps import Filters, TheEngine, check_filters
+from daemon.wire.answers import Json, Streamed
+from daemon.wire.front import API_VERSION
 from lab.errors import InvalidArgument
+from lab.shown import SECOND, parse_time
 
 router = APIRouter()
 PING = {
@@ -55,7 +55,7 @@ async def info(engine: TheEngine) -> Response:
 async def events(engine: TheEngine, filters: Filters, since: When = "", until: When = "") -> Response:
     """docker events"""
     check_filters(filters, *EVENT_FILTERS)
-    start, end = (moment(text) if text else None for text in (since, until))
+    start, end = (parse_time(text) / SECOND if text else None for text in (since, until))
     stream = engine.events.follow(start, end, lambda event: _wanted(event, filters))
 
     async def lines() -> AsyncGenerator[bytes, None]:
@@ -95,7 +95,7 @@ async def disk_usage(engine: TheEngine, type: Annotated[list[str] | None, Query(
         if name not in parts:
             raise InvalidArgument(f"unknown object type: {name[:40]}", f"one of {', '.join(parts)}")
     if not type or "container" in type:
-        sizes = await asyncio.to_thread(lambda: [views.sizes(container) for container in containers])
+        sizes = await asyncio.to_thread(lambda: [views.sizes(engine, container) for container in containers])
         rows = zip(containers, sizes, strict=True)
         parts["container"]["Containers"] = [{**views.summary(container), **more} for container, more in rows]
     return Json({key: value for name in type or parts for key, value in parts[name].items()})

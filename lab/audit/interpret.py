@@ -19,7 +19,7 @@ from errno import errorcode
 from functools import lru_cache
 
 from lab.audit import names
-from lab.audit.syscall_table import ARCHES, SYSCALLS
+from lab.syscall_table import ARCHES, SYSCALLS
 
 UNSET = 0xFFFFFFFF
 _EXECVE = 1309

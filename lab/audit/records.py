@@ -15,7 +15,7 @@ from typing import Self
 
 from lab.audit.interpret import WORD, decode, interpreted
 from lab.audit.names import RECORD_TYPES, TYPE_NUMBERS
-from lab.audit.syscall_table import ARCHES, SYSCALLS
+from lab.syscall_table import ARCHES, SYSCALLS
 
 SYSCALL, PATH, CWD, EXECVE, EOE, PROCTITLE = 1300, 1302, 1307, 1309, 1320, 1327
 USER, LOGIN, URINGOP = 1005, 1006, 1336

@@ -16,8 +16,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import Self
 
-from lab.audit.syscall_table import ARCHES, NUMBERS, SYSCALLS
 from lab.errors import InvalidArgument
+from lab.syscall_table import ARCHES, NUMBERS, SYSCALLS
 
 UNSET = 0xFFFFFFFF
 

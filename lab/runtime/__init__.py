@@ -15,7 +15,7 @@ import os
 
 from lab import syscalls
 from lab.errors import CannotStart, LabError
-from lab.runtime import cgroup, process
+from lab.runtime import cgroup, child
 from lab.runtime.compiled import policy
 from lab.runtime.link import Link, Process
 from lab.syscalls import CLONE_NEWIPC, CLONE_NEWNET, CLONE_NEWNS, CLONE_NEWPID, CLONE_NEWUSER, CLONE_NEWUTS
@@ -38,17 +38,17 @@ def spawn(
     *,
     loginuid: int | None = None,
     lifeline: bool = False,
-    before_exec: Callable[[int], None] | None = None,
+    on_clone: Callable[[int], None] | None = None,
 ) -> Process:
     """Start a container; returns when its command has been exec'ed.
 
     stdio holds the three descriptors that become 0, 1 and 2; with spec.tty they are not used. preserve_fds, as runc's
     option: how many descriptors, from 3 up, the container inherits. loginuid is stamped on it: a fork inherits, so only
-    a daemon has a use for that. With a lifeline the container cannot outlive the caller. before_exec is called with the
+    a daemon has a use for that. With a lifeline the container cannot outlive the caller. on_clone is called with the
     pid while the child builds its root, on another processor; the command is exec'ed only after it has returned. Raises
     CommandNotFound, CommandNotExecutable, CannotStart or MissingFeature, and then nothing is left of the container.
     """
-    return _complete(starting(spec, stdio, preserve_fds, loginuid=loginuid, lifeline=lifeline, before_exec=before_exec))
+    return _complete(starting(spec, stdio, preserve_fds, loginuid=loginuid, lifeline=lifeline, on_clone=on_clone))
 
 
 def starting(
@@ -58,7 +58,7 @@ def starting(
     *,
     loginuid: int | None = None,
     lifeline: bool = False,
-    before_exec: Callable[[int], None] | None = None,
+    on_clone: Callable[[int], None] | None = None,
 ) -> Generator[int, None, Process]:
     """The steps of spawn(): yields each descriptor that must be readable before the next step, lest that one wait.
 
@@ -72,8 +72,8 @@ def starting(
             pid, pidfd = _clone(above, spec, -1 if lifeline else place)
             if pid == 0:
                 below = (namespaces, place) if lifeline else None
-                _child(link, lambda: process.first(spec, stdio, link, preserve_fds, below), loginuid)
-            return (yield from link.finish(pid, pidfd, spec, before_exec, lifeline=lifeline))
+                _child(link, lambda: child.first(spec, stdio, link, preserve_fds, below), loginuid)
+            return (yield from link.finish(pid, pidfd, spec, on_clone, lifeline=lifeline))
     except BaseException:
         cgroup.remove(spec.cgroup)
         raise
@@ -102,7 +102,7 @@ def starting_into(
         try:
             helper, helper_pidfd = _clone(0, spec, place)
             if helper == 0:
-                _child(link, lambda: process.join(pidfd, spec, stdio, link, reply, program), loginuid)
+                _child(link, lambda: child.join(pidfd, spec, stdio, link, reply, program), loginuid)
             link.let_child_have_its_ends()
         except BaseException:
             os.close(report)
@@ -114,15 +114,15 @@ def starting_into(
         try:
             with open(report, "rb", buffering=0) as file:
                 yield report
-                child = int(file.read(PID_DIGITS) or 0)  # not up to its end: the child, too, has got the pipe
+                pid = int(file.read(PID_DIGITS) or 0)  # not up to its end: the child, too, has got the pipe
         except BaseException:  # the caller waits no longer
             link.give_up(helper, helper_pidfd)
             raise
         os.close(helper_pidfd)
-        if child == 0:
+        if pid == 0:
             return (yield from link.finish(helper, -1))
         os.waitpid(helper, 0)
-        return (yield from link.finish(child, os.pidfd_open(child)))
+        return (yield from link.finish(pid, os.pidfd_open(pid)))
 
 
 def _complete(steps: Generator[int, None, Process]) -> Process:
@@ -164,7 +164,7 @@ def _child(link: Link, enter: Callable[[], NoReturn], loginuid: int | None) -> N
         os.close(link.status)
         os.close(link.go)
         if loginuid is not None:
-            process.stamp(loginuid)
+            child.stamp(loginuid)
         enter()
     except LabError as error:
         failure = error

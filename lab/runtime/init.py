@@ -7,7 +7,7 @@ import os
 import signal
 
 from lab import syscalls
-from lab.runtime.process import INIT_NAME
+from lab.runtime.begun import INIT_NAME
 
 FORWARDED = set(signal.Signals) - {signal.SIGKILL, signal.SIGSTOP, signal.SIGCHLD}
 # Of /proc/PID/stat, counted from the process's state: where its arguments and its environment lie; proc_pid_stat(5).

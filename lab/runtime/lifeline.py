@@ -15,13 +15,12 @@ import os
 import select
 
 from lab import syscalls
+from lab.signals import SIGINT, SIGKILL
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import NoReturn
-
-SIGINT, SIGKILL = 2, 9
 
 
 def die_with_parent(pipe: int) -> None:

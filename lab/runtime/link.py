@@ -5,10 +5,12 @@ from __future__ import annotations
 import os
 import time
 
-from lab import errors, syscalls
+from lab import errors
 from lab.errors import CannotStart
-from lab.runtime import process
+from lab.pidfd import pid_of, send_signal
 from lab.runtime.compiled import policy
+from lab.signals import SIGKILL
+from lab.userns import write_id_mappings
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -18,7 +20,6 @@ if TYPE_CHECKING:
     from lab.spec import Spec
 
 LENGTH, MAX_REPORT = 4, 1 << 16  # bytes; a pipe has room for that, so it is written at once
-SIGKILL = 9
 REAP_TRIES, REAP_PAUSE = 1000, 0.001  # seconds
 KILLED = "the container's first process was killed before it began"
 
@@ -84,7 +85,7 @@ class Link:
         child: int,
         pidfd: int,
         spec: Spec | None = None,
-        before_exec: Callable[[int], None] | None = None,
+        on_clone: Callable[[int], None] | None = None,
         *,
         lifeline: bool = False,
     ) -> Generator[int, None, Process]:
@@ -96,10 +97,10 @@ class Link:
         self.let_child_have_its_ends()
         try:
             if spec and spec.uid_mappings:
-                process.write_id_mappings(child, spec)
+                write_id_mappings(child, spec.uid_mappings, spec.gid_mappings)
                 self._let_go()
             if self.reported:
-                pid = _pid_on_the_host(pidfd) if pidfd >= 0 else 0
+                pid = pid_of(pidfd) if pidfd >= 0 else 0
             else:
                 yield self.status
                 pid = self._read_pid()
@@ -107,8 +108,8 @@ class Link:
                 os.close(pidfd)
                 pidfd = -1
                 pidfd = self._open(pid)
-            if before_exec:
-                before_exec(pid)
+            if on_clone:
+                on_clone(pid)
             self._let_go(policy(spec) if spec else b"")
             yield self.status
             self._await_exec()
@@ -128,10 +129,7 @@ class Link:
     def give_up(self, child: int, pidfd: int) -> None:
         """Kill what does not end by itself, and reap it."""
         if pidfd >= 0:
-            try:
-                syscalls.pidfd_send_signal(pidfd, SIGKILL)
-            except ProcessLookupError:
-                pass
+            send_signal(pidfd, SIGKILL)
             os.close(pidfd)
         _reap(child)
 
@@ -189,12 +187,6 @@ def _read_exactly(fd: int, length: int) -> bytes:
     while len(data) < length and (chunk := os.read(fd, length - len(data))):
         data += chunk
     return data
-
-
-def _pid_on_the_host(pidfd: int) -> int:
-    """What the host's /proc calls the process: the caller itself may be in a pid namespace below."""
-    with open(f"/proc/self/fdinfo/{pidfd}", encoding="ascii") as file:
-        return next(int(line.split()[1]) for line in file if line.startswith("Pid:"))
 
 
 def _reap(pid: int) -> None:

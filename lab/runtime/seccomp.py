@@ -15,9 +15,9 @@ import errno
 import os
 import struct
 
-from lab.audit.syscall_table import ARCHES, NUMBERS
 from lab.errors import InvalidArgument, MissingFeature
 from lab.runtime.seccomp_default import DEFAULT_PROFILE
+from lab.syscall_table import ARCHES, NUMBERS
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

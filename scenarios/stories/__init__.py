@@ -1,6 +1,6 @@
 """The stories, in the order in which they are told. Each is one short module: NAME, TITLE, play(stage)."""
 
-from scenarios.stage import Story
+from scenarios.stage.stage import Story
 from scenarios.stories import (
     attribution,
     blindspot,

@@ -7,9 +7,9 @@ from pathlib import Path
 from lab.audit.records import Event
 from lab.audit.watch import Watch
 from lab.identity import UNSET, name_of
-from scenarios.engines import DAEMON, Engine, lab_engines, script
-from scenarios.service import Daemon
-from scenarios.stage import Stage
+from scenarios.props.labd import Daemon
+from scenarios.stage.engines import DAEMON, Engine, lab_engines, script
+from scenarios.stage.stage import Stage
 
 NAME = "attribution"
 TITLE = "Can a daemon do better than nobody?"
@@ -92,8 +92,8 @@ def touch(stage: Stage, engine: Engine) -> None:
 
 
 def attack(stage: Stage, name: str, home: Path) -> int:
-    """One of scenarios.attacks; its exit code."""
-    words = (script("python"), "-m", "scenarios.attacks", name, str(home / "socket"), stage.target, str(OTHER))
+    """One of scenarios.props.attacks; its exit code."""
+    words = (script("python"), "-m", "scenarios.props.attacks", name, str(home / "socket"), stage.target, str(OTHER))
     return stage.shell(*stage.sudo, *words).exit_code
 
 

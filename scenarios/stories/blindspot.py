@@ -2,8 +2,8 @@
 
 from lab.audit.rules import TOUCH_CALLS, Rule, syscalls, watch
 from lab.errors import MissingFeature
-from scenarios.engines import DAEMON, FORK, Model
-from scenarios.stage import Stage
+from scenarios.stage.engines import DAEMON, FORK, Model
+from scenarios.stage.stage import Stage
 
 NAME = "blindspot"
 TITLE = "Two ways past a good-looking rule"

@@ -7,12 +7,12 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from lab.fork import ended
-from scenarios.daemons import start_dockerd
-from scenarios.engines import DAEMON, FORK, Engine, lab_engines
-from scenarios.real import with_image
-from scenarios.service import Daemon
-from scenarios.stage import Stage
+from lab.pidfd import ended
+from scenarios.props.labd import Daemon
+from scenarios.props.real_daemons import start_dockerd
+from scenarios.props.real_engines import with_image
+from scenarios.stage.engines import DAEMON, FORK, Engine, lab_engines
+from scenarios.stage.stage import Stage
 
 NAME = "crash"
 TITLE = "Who else is hurt?"

@@ -3,8 +3,8 @@
 from lab.audit.records import Event
 from lab.audit.watch import Watch
 from lab.identity import UNSET, name_of
-from scenarios.engines import DAEMON, FORK, Engine
-from scenarios.stage import Stage
+from scenarios.stage.engines import DAEMON, FORK, Engine
+from scenarios.stage.stage import Stage
 
 NAME = "frameup"
 TITLE = "Blame somebody else"

@@ -8,8 +8,8 @@ from pathlib import Path
 
 from lab.errors import MissingFeature
 from lab.identity import UNSET, name_of
-from scenarios.engines import DAEMON, FORK, Engine
-from scenarios.stage import Stage
+from scenarios.stage.engines import DAEMON, FORK, Engine
+from scenarios.stage.stage import Stage
 
 NAME = "gallery"
 TITLE = "Who forked me?"

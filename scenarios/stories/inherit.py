@@ -4,8 +4,8 @@ import os
 from pathlib import Path
 
 from lab.identity import loginuid, name_of, sessionid
-from scenarios.engines import DAEMON, FORK
-from scenarios.stage import Stage
+from scenarios.stage.engines import DAEMON, FORK
+from scenarios.stage.stage import Stage
 
 NAME = "inherit"
 TITLE = "What else comes along"

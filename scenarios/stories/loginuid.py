@@ -4,7 +4,7 @@ from pathlib import Path
 
 from lab.identity import UNSET
 from lab.runtime.credentials import CAPABILITIES
-from scenarios.stage import Stage
+from scenarios.stage.stage import Stage
 
 NAME = "loginuid"
 TITLE = "The mark that login leaves"

@@ -5,8 +5,8 @@ from collections.abc import Sequence
 from lab.audit.watch import Watch
 from lab.errors import MissingFeature
 from lab.identity import UNSET
-from scenarios.engines import FORK, Engine
-from scenarios.stage import Outcome, Stage
+from scenarios.stage.engines import FORK, Engine
+from scenarios.stage.stage import Outcome, Stage
 
 NAME = "mirror"
 TITLE = "Why `cat` inside a container is no evidence"

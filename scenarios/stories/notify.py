@@ -4,10 +4,10 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from scenarios.engines import DAEMON, FORK, Engine, paste
-from scenarios.stage import Outcome, Stage
-from scenarios.systemd import Systemd
-from scenarios.undo import DIRECTORY
+from scenarios.props.systemd import Systemd
+from scenarios.safety.undo import DIRECTORY
+from scenarios.stage.engines import DAEMON, FORK, Engine, paste
+from scenarios.stage.stage import Outcome, Stage
 
 NAME = "notify"
 TITLE = "A service that says when it is ready"

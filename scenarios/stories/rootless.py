@@ -6,8 +6,8 @@ from pathlib import Path
 from lab.audit.records import Event
 from lab.errors import MissingFeature
 from lab.identity import UNSET
-from scenarios.engines import DAEMON, FORK
-from scenarios.stage import Stage
+from scenarios.stage.engines import DAEMON, FORK
+from scenarios.stage.stage import Stage
 
 NAME = "rootless"
 TITLE = "At the mercy of the daemon, or of the kernel"

@@ -3,8 +3,8 @@
 from collections.abc import Mapping, Sequence
 
 from lab.identity import UNSET, Ancestor, name_of
-from scenarios.engines import DAEMON, FORK
-from scenarios.stage import Outcome, Stage
+from scenarios.stage.engines import DAEMON, FORK
+from scenarios.stage.stage import Outcome, Stage
 
 NAME = "run"
 TITLE = "Who is the container's parent?"

@@ -2,8 +2,8 @@
 
 from lab.audit.records import Event
 from lab.identity import UNSET, name_of
-from scenarios.engines import DAEMON, FORK
-from scenarios.stage import Stage
+from scenarios.stage.engines import DAEMON, FORK
+from scenarios.stage.stage import Stage
 
 NAME = "shadow"
 TITLE = "Who touched the shadow file?"

@@ -8,9 +8,9 @@ from lab.audit.netlink import AuditControl
 from lab.audit.records import Event, Record, RecordError, events
 from lab.audit.watch import Watch
 from lab.identity import UNSET, name_of
-from scenarios.engines import DAEMON, FORK, Engine
-from scenarios.remote import Remote
-from scenarios.stage import Stage
+from scenarios.props.second_host import Remote
+from scenarios.stage.engines import DAEMON, FORK, Engine
+from scenarios.stage.stage import Stage
 
 NAME = "trace"
 TITLE = "Remove the container: what is left?"

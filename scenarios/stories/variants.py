@@ -9,12 +9,12 @@ from pathlib import Path
 
 from lab.errors import MissingFeature
 from lab.identity import UNSET, name_of
-from scenarios.daemons import await_ready
-from scenarios.engines import DAEMON, FORK, Engine
-from scenarios.real import REAL, docker_socket, with_image
-from scenarios.service import start
-from scenarios.stage import Outcome, Stage
-from scenarios.undo import end_process
+from scenarios.props.labd import start
+from scenarios.props.real_daemons import await_ready
+from scenarios.props.real_engines import REAL, docker_socket, with_image
+from scenarios.safety.undo import end_process
+from scenarios.stage.engines import DAEMON, FORK, Engine
+from scenarios.stage.stage import Outcome, Stage
 
 NAME = "variants"
 TITLE = "The other shapes of Podman and Docker"

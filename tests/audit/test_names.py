@@ -5,7 +5,7 @@ import subprocess
 import pytest
 
 from lab.audit.names import CAPABILITIES, RECORD_TYPES
-from lab.audit.syscall_table import NUMBERS, SYSCALLS
+from lab.syscall_table import NUMBERS, SYSCALLS
 
 # ausyscall's own names for these, where the kernel's differ.
 OTHER_NAMES = {"pread": "pread64", "pwrite": "pwrite64", "getdents": "getdents64", "newfstat": "fstat"}

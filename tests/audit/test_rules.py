@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lab.audit.rules import TOUCH_CALLS, UNSET, Field, Rule, syscalls, watch
-from lab.audit.syscall_table import NUMBERS
 from lab.errors import InvalidArgument
+from lab.syscall_table import NUMBERS
 
 LINES = [
     "-a always,exit -F path=/etc/shadow -F perm=wa -F key=k",

@@ -6,7 +6,7 @@ import pytest
 
 from lab.audit.netlink import AUDIT_USER
 from lab.audit.records import Record
-from scenarios.remote import log_line
+from scenarios.props.second_host import log_line
 
 FORGED = (
     b"audit(1700000000.000:7): pid=1 uid=33 auid=33 ses=1 msg='op=x\n"

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from client.api import _url, socket_path
-from client.cli import create_body
+from client.run import create_body
 from lab.errors import InvalidArgument
 from lab.runargs import parse_run
 

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from daemon.attach import DetachKeys
-from daemon.streams import Output
+from daemon.stdio import Output
+from daemon.wire.attach import DetachKeys
 from lab.errors import InvalidArgument
 
 

@@ -7,14 +7,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from starlette.exceptions import HTTPException
 
-from daemon import logs
-from daemon.deps import strict_json
-from daemon.front import _strip_version
-from daemon.listing import moment
 from daemon.models import ContainerCreate, ExecStart
 from daemon.options import run_options
-from daemon.signals import signal_number
-from lab.errors import InvalidArgument, NotImplementedHere
+from daemon.routes.deps import strict_json
+from daemon.wire.front import _strip_version
+from lab.errors import NotImplementedHere
 
 
 @pytest.mark.parametrize(
@@ -72,34 +69,3 @@ def test_dockers_defaults_become_the_labs() -> None:
     for host in ({"RestartPolicy": {"Name": "always"}}, {"Binds": ["volume:/x"]}, {"Mounts": [{"Type": "tmpfs"}]}):
         with pytest.raises(NotImplementedHere):
             run_options(ContainerCreate.model_validate({"Image": "host", "HostConfig": host}))
-
-
-@pytest.mark.parametrize(
-    ("name", "number"), [("KILL", 9), ("SIGKILL", 9), ("sigterm", 15), ("10", 10), ("SIGRTMIN+3", 37), ("64", 64)]
-)
-def test_signals(name: str, number: int) -> None:
-    """By name in either case, with or without SIG, or by number."""
-    assert signal_number(name) == number
-
-
-@pytest.mark.parametrize(
-    "name",
-    ["", "0", "65", "-9", "SIGNONSENSE", "9" * 5000, "\u0669", "SIGRTMIN+99", "SIG", "00099999", "SIGRTMIN+\xb2"],
-)
-def test_no_signals(name: str) -> None:
-    """All else is the caller's mistake."""
-    with pytest.raises(InvalidArgument):
-        signal_number(name)
-
-
-@pytest.mark.parametrize("text", ["", "x", "1.2.3", "9" * 400, "-1", "1d", "m"])
-def test_no_times(text: str) -> None:
-    """A time is seconds since 1970, or how long ago in h, m and s."""
-    with pytest.raises(InvalidArgument):
-        moment(text)
-
-
-def test_rfc3339_as_go_prints_it() -> None:
-    """Nanoseconds, UTC; Go's zero time for "never"."""
-    assert logs.rfc3339(1_517_918_400_000_000_001) == "2018-02-06T12:00:00.000000001Z"
-    assert logs.rfc3339(0) == "0001-01-01T00:00:00Z"

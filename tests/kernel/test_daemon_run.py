@@ -43,7 +43,7 @@ def exit_codes(labd: Labd, script: str, numbers: list[int]) -> dict[int, int]:
 
 def podmanish(state: Path, *words: str, **options: object) -> subprocess.CompletedProcess[bytes]:
     return subprocess.run(
-        [sys.executable, "-m", "lab.fork", "--root", str(state), *words],
+        [sys.executable, "-m", "lab.forker.cli", "--root", str(state), *words],
         cwd=CHECKOUT,
         capture_output=True,
         check=False,

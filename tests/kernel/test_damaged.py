@@ -15,7 +15,8 @@ from private_labd import Labd
 from support import Podmanish, lab_python
 
 from lab.images import Images
-from lab.store import Store, start_time
+from lab.pidfd import start_time
+from lab.store import Store
 
 pytestmark = pytest.mark.needs("root")
 DAMAGE: dict[str, Callable[[Path], object]] = {

@@ -100,7 +100,7 @@ def test_a_container_holds_up_its_own_execs_only(new_labd: Callable[..., Labd], 
 
 LATE = """
 import sys, time
-from lab import fork
+from lab.forker import engine as fork
 from lab.runtime import rootfs
 honest = rootfs.enter
 def late(spec):

@@ -15,16 +15,16 @@ from pathlib import Path
 import pytest
 from support import CHECKOUT, own_mounts
 
-from scenarios import daemons
-from scenarios.auditd import Auditd
-from scenarios.engines import DAEMON, FORK, Engine, Model
-from scenarios.journal import Journal
-from scenarios.login import Login
-from scenarios.real import REAL, Choice, pack, with_image
-from scenarios.service import Daemon
-from scenarios.stage import Report, Stage, Story
+from scenarios.audiences.terminal import FAILED, HELD, Screen
+from scenarios.props import real_daemons as daemons
+from scenarios.props.auditd import Auditd
+from scenarios.props.labd import Daemon
+from scenarios.props.real_engines import REAL, Choice, pack, with_image
+from scenarios.safety.journal import Journal
+from scenarios.stage.engines import DAEMON, FORK, Engine, Model
+from scenarios.stage.login import Login
+from scenarios.stage.stage import Report, Stage, Story
 from scenarios.stories import crash, frameup, inherit, mirror, run, shadow, variants
-from scenarios.terminal import FAILED, HELD, Screen
 
 pytestmark = pytest.mark.needs("root", "audit", "sudo", "setpriv", "podman", "docker", "auditd", "ausearch")
 
@@ -36,7 +36,7 @@ COMPARED = [run, shadow, inherit, frameup, mirror, crash]
 
 
 def manage(verb: str) -> None:
-    subprocess.run([sys.executable, "-m", "scenarios.daemons", verb], cwd=CHECKOUT, check=True)
+    subprocess.run([sys.executable, "-m", "scenarios.props.real_daemons", verb], cwd=CHECKOUT, check=True)
 
 
 @pytest.fixture(scope="module", autouse=True)

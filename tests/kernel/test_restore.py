@@ -17,10 +17,9 @@ import pytest
 from lab import interpreter
 from lab.audit.netlink import AuditControl
 from lab.audit.rules import Rule
-from lab.fork import ended
+from lab.pidfd import ended, start_time
 from lab.runtime import compiled
-from lab.store import start_time
-from scenarios.service import peer_pid
+from scenarios.props.labd import peer_pid
 
 pytestmark = pytest.mark.needs("root", "audit", "sudo", "setpriv")
 

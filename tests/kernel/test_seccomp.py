@@ -15,11 +15,11 @@ import pytest
 from private_labd import Labd
 from support import Podmanish
 
-from lab.audit.syscall_table import NUMBERS
 from lab.errors import InvalidArgument
 from lab.runtime import seccomp
 from lab.runtime.seccomp_default import ALWAYS, DEFAULT_PROFILE, ON_X86_64, WITH_CAPABILITY
 from lab.spec import DEFAULT_CAPABILITIES
+from lab.syscall_table import NUMBERS
 
 PYTHON = ("/usr/bin/python3", "-ISc")
 MACHINE = os.uname().machine

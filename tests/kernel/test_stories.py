@@ -18,12 +18,13 @@ from support import in_child
 from lab.audit.watch import Watch
 from lab.errors import EvidenceLost
 from lab.identity import name_of, set_loginuid
-from scenarios.engines import DAEMON, FORK, Engine, Model
-from scenarios.journal import Journal
-from scenarios.login import Login
-from scenarios.remote import Remote
-from scenarios.service import Daemon, peer_pid
-from scenarios.stage import Report, Stage, Story
+from scenarios.audiences.terminal import FAILED, HELD, UNKNOWN, Screen
+from scenarios.props.labd import Daemon, peer_pid
+from scenarios.props.second_host import Remote
+from scenarios.safety.journal import Journal
+from scenarios.stage.engines import DAEMON, FORK, Engine, Model
+from scenarios.stage.login import Login
+from scenarios.stage.stage import Report, Stage, Story
 from scenarios.stories import (
     STORIES,
     attribution,
@@ -40,7 +41,6 @@ from scenarios.stories import (
     shadow,
     trace,
 )
-from scenarios.terminal import FAILED, HELD, UNKNOWN, Screen
 
 pytestmark = pytest.mark.needs("root", "audit", "sudo", "setpriv")
 

@@ -17,7 +17,7 @@ import pytest
 from private_labd import Labd
 from support import CHECKOUT, Podmanish, lab_python
 
-from lab.store import start_time
+from lab.pidfd import start_time
 
 pytestmark = pytest.mark.needs("root")
 

@@ -13,9 +13,9 @@ from pathlib import Path
 import pytest
 from support import CHECKOUT, Podmanish, own_mounts
 
-from lab.store import is_alive
-from scenarios.journal import Journal
-from scenarios.systemd import Systemd
+from lab.pidfd import is_alive
+from scenarios.props.systemd import Systemd
+from scenarios.safety.journal import Journal
 
 pytestmark = pytest.mark.needs("root")
 
@@ -148,8 +148,8 @@ class TestSystemd:
         """Where pid 1 is systemd no other is booted; the units that were installed are stopped and removed."""
         inside = """
 from pathlib import Path
-from scenarios.journal import Journal
-from scenarios.systemd import Systemd
+from scenarios.safety.journal import Journal
+from scenarios.props.systemd import Systemd
 with Journal(Path("/run/lab")) as journal, Systemd(journal) as systemd:
     assert not systemd.booted_here
     systemd.install({"lab-test.service": "[Service]\\nExecStart=sleep infinity\\n"})
@@ -167,8 +167,8 @@ print(systemd.run("systemctl", "is-active", "lab-test"), Path("/run/systemd/syst
 import os, sys
 sys.path.insert(0, {str(CHECKOUT)!r})
 from pathlib import Path
-from scenarios.journal import Journal
-from scenarios.systemd import Systemd
+from scenarios.safety.journal import Journal
+from scenarios.props.systemd import Systemd
 with Journal(Path({str(short_place)!r})) as journal, Systemd(journal) as systemd:
     print(systemd.enter[-1], flush=True)
     os.kill(os.getpid(), 9)

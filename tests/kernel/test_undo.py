@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 from support import CHECKOUT, own_mounts
 
-from lab.fork import ended
-from scenarios.journal import Journal
+from lab.pidfd import ended
+from scenarios.safety.journal import Journal
 
 pytestmark = pytest.mark.needs("root", "setpriv")
 USER = 65534
@@ -213,7 +213,7 @@ def test_a_storys_directory_needs_nothing_to_be_there() -> None:
 import sys; sys.path.insert(0, {str(CHECKOUT)!r})
 import os
 from pathlib import Path
-from scenarios.journal import Journal
+from scenarios.safety.journal import Journal
 with Journal(Path("/run/elsewhere")) as journal:
     paths = [journal.make_directory("crash"), journal.make_directory("variants", owner={USER})]
     print(*((oct(path.stat().st_mode & 0o777), path.stat().st_uid) for path in paths))

@@ -1,0 +1,1 @@
+"""What labd execs: programs with one thread each and without asyncio, started isolated."""

@@ -1,0 +1,124 @@
+"""`docker cp`: a process of its own that moves into the container's root before it touches a path.
+
+    python -I -S -c ... CHECKOUT stat|get|put PATH running PIDFD
+    python -I -S -c ... CHECKOUT stat|get|put PATH stopped STORE ID
+
+Inside, no symlink and no ".." of the container's leads out; outside, every path would have to be distrusted
+(CVE-2018-15664). Nor is anything imported there, as it would be the container's own (CVE-2019-14271). The first line
+of standard output is JSON: what is at PATH, or {"status", "message"}; `get` sends a tar behind it, `put` reads one from
+standard input before it.
+"""
+
+# Like all that runs outside labd itself, this does without pathlib, to start in a few ms.
+# ruff: noqa: PTH112, PTH114, PTH119
+from __future__ import annotations
+
+import errno
+import json
+import os
+import stat
+import sys
+import tarfile
+
+from lab import syscalls, tars
+from lab.errors import Conflict, LabError
+from lab.runtime import rootfs
+from lab.shown import printable
+from lab.store import Store
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+LONGEST_MESSAGE = 1000
+# Go's os.FileMode, which the engine API sends: its own bits above the nine permission bits.
+GO_MODES = {stat.S_IFDIR: 1 << 31, stat.S_IFLNK: 1 << 27, stat.S_IFIFO: 1 << 25, stat.S_IFSOCK: 1 << 24,
+            stat.S_IFBLK: 1 << 26, stat.S_IFCHR: 1 << 26 | 1 << 21}  # fmt: skip
+GO_BITS = {stat.S_ISUID: 1 << 23, stat.S_ISGID: 1 << 22, stat.S_ISVTX: 1 << 20}
+
+
+def enter(how: str, *arguments: str) -> None:
+    """Move into the root of a container that runs, or build that of one that does not, seen by nobody else."""
+    if how == "running":
+        syscalls.setns(int(arguments[0]), syscalls.CLONE_NEWNS)
+        return
+    root, container_id = arguments
+    container = Store(root).find(container_id)
+    if container.status == "damaged":
+        raise Conflict(f"container {container.name} is damaged: {container.state['error']}")
+    syscalls.unshare(syscalls.CLONE_NEWNS)
+    rootfs.enter(container.spec)
+
+
+def describe(path: str) -> dict[str, Any]:
+    """ContainerPathStat of the engine API."""
+    found = os.lstat(path.rstrip("/") or "/")
+    kind = stat.S_IFMT(found.st_mode)
+    mode = found.st_mode & 0o777 | GO_MODES.get(kind, 0)
+    mode |= sum(go for bit, go in GO_BITS.items() if found.st_mode & bit)
+    seconds, nanoseconds = divmod(found.st_mtime_ns, 10**9)
+    return {
+        "name": os.path.basename(path.rstrip("/")) or "/", "size": found.st_size, "mode": mode,
+        "mtime": seconds, "nanoseconds": nanoseconds,
+        "linkTarget": os.path.realpath(path) if stat.S_ISLNK(found.st_mode) else "",
+    }  # fmt: skip
+
+
+def get(path: str) -> None:
+    """A tar of what is at path, named by its last part."""
+    with tarfile.open(fileobj=sys.stdout.buffer, mode="w|", format=tarfile.PAX_FORMAT) as tar:
+        tar.add(path.rstrip("/") or "/", os.path.basename(path.rstrip("/")) or ".")
+
+
+def put(path: str) -> None:
+    """Unpack the tar from standard input in the directory at path."""
+    if not os.path.isdir(path):
+        raise NotADirectoryError(errno.ENOTDIR, "extraction point is not a directory", path)
+    os.chdir(path)
+
+    def fits(member: tarfile.TarInfo) -> bool:
+        if os.path.isdir(member.name) and not member.isdir() and not os.path.islink(member.name):
+            raise IsADirectoryError(errno.EISDIR, "cannot overwrite directory with non-directory", member.name)
+        return True
+
+    tars.unpack(sys.stdin.buffer, fits)
+
+
+def main() -> None:
+    """Exit status 0; failures are told on standard output."""
+    verb, path, *where = sys.argv[2:]
+    os.umask(0o022)
+    tars.confine()
+    try:
+        enter(*where)
+        tars.seal()
+        if verb == "put":
+            put(path)
+        found = describe(path)
+    except LabError as error:
+        _say({"status": error.http_status, "message": error.message})
+    except FileNotFoundError:
+        _say({"status": 404, "message": f"Could not find the file {path} in the container"})
+    except OSError as error:
+        _say({"status": 400, "message": f"{error.filename or path}: {error.strerror or error}"})
+    except Exception as error:  # a traceback would look for source files in the container
+        _say({"status": 400, "message": f"cannot read the tar: {tars.reason(error)}"})
+    else:
+        _say(found)
+        if verb == "get":
+            _get_all(path)
+
+
+def _get_all(path: str) -> None:
+    try:
+        get(path)
+    except Exception as error:  # as above; the answer is under way, and a tar that is cut short tells the client
+        print(f"labd: archive of {path!r}: {tars.reason(error)}", file=sys.stderr)
+        sys.exit(1)
+
+
+def _say(answer: dict[str, Any]) -> None:
+    if "message" in answer:  # with names from the container or the tar in it
+        answer["message"] = printable(answer["message"][:LONGEST_MESSAGE])
+    sys.stdout.write(json.dumps(answer) + "\n")
+    sys.stdout.flush()

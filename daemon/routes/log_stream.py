@@ -1,0 +1,88 @@
+"""`docker logs`: the records on disk as lines, from the end or from a time on, and on as they grow.
+
+The files are read by one thread, a batch of some milliseconds at a time, so that neither a long log nor a log of
+nothing but newlines keeps the event loop from answering others; the followers take turns.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncGenerator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+
+from daemon.containers import Container
+from daemon.wire.attach import FRAME
+from lab import logs
+from lab.shown import rfc3339
+
+THREAD = ThreadPoolExecutor(1, "labd-logs")
+
+
+@dataclass(frozen=True, slots=True)
+class Query:
+    """What to show. tail: the last so many lines, None: all; since, until: seconds since 1970, 0: no limit."""
+
+    stdout: bool
+    stderr: bool
+    follow: bool
+    timestamps: bool
+    tail: int | None
+    since: float
+    until: float
+
+    def lines(self, path: str, *, whole: bool) -> logs.Lines:
+        """The lines that are meant."""
+        streams = [stream for stream, wanted in ((logs.STDOUT, self.stdout), (logs.STDERR, self.stderr)) if wanted]
+        since, until = int(self.since * 1e9), int(self.until * 1e9)
+        return logs.Lines(path, streams, whole=whole, tail=self.tail, since=since, until=until)
+
+
+async def log_stream(container: Container, query: Query) -> AsyncGenerator[bytes, None]:
+    """The response body: a frame for each line, or raw bytes for a container with a terminal."""
+    framed, run, loop = not container.spec.tty, container.run, asyncio.get_running_loop()
+    lines = query.lines(container.record.log_path, whole=framed or query.timestamps)
+
+    def batch() -> bytes | None:
+        found = lines.read()
+        return None if found is None else _encode(found, query, framed)
+
+    try:
+        with container.log_grew.watch() as grew:
+            more = True
+            while more:
+                grew.clear()
+                more = query.follow and container.running and not run.output.finished.is_set()
+                while (data := await loop.run_in_executor(THREAD, batch)) is not None:
+                    if data:
+                        yield data
+                more = more and await _growth(grew, query.until)
+        if last := _encode(lines.rest(), query, framed):
+            yield last
+    finally:
+        THREAD.submit(lines.close)  # behind the batch that may be under way
+
+
+async def _growth(grew: asyncio.Event, until: float) -> bool:
+    """Wait for more; False if nothing can come any more that is wanted."""
+    try:
+        async with asyncio.timeout(max(0.0, until - time.time()) if until else None):
+            await grew.wait()
+    except TimeoutError:
+        return False
+    return True
+
+
+def _encode(lines: list[logs.Line], query: Query, framed: bool) -> bytes:
+    parts: list[bytes] = []
+    stamped, stamp = -1, b""
+    for moment, stream, data, begins in lines:
+        if query.timestamps and begins:
+            if moment != stamped:
+                stamped, stamp = moment, rfc3339(moment).encode() + b" "
+            data = stamp + data
+        if framed:
+            parts.append(FRAME.pack(stream, len(data)))
+        parts.append(data)
+    return b"".join(parts)

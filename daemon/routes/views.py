@@ -1,0 +1,168 @@
+"""A container as Docker's JSON shows it."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+from daemon.containers import Container
+from daemon.engine import Engine
+from daemon.execs import Exec
+from daemon.routes import layers
+from lab.errors import LabError
+from lab.shown import rfc3339
+
+COPIED = ("AttachStdin", "AttachStdout", "AttachStderr", "Tty", "OpenStdin", "StdinOnce")
+
+
+def inspect(engine: Engine, container: Container) -> dict[str, Any]:
+    """GET /containers/ID/json."""
+    spec, record, body = container.spec, container.record, container.body
+    view: dict[str, Any] = {
+        "Id": container.id,
+        "Created": rfc3339(record.config["created"]),
+        "Path": spec.args[0],
+        "Args": spec.args[1:],
+        "State": state(container),
+        "Image": record.config["image_id"],
+        "Name": f"/{container.name}",
+        "RestartCount": 0,  # as restart policies count, which are not part of the lab
+        "Driver": "overlay" if spec.layer else "host",
+        "Platform": "linux",
+        "MountLabel": "", "ProcessLabel": "", "AppArmorProfile": "",
+        "ResolvConfPath": "", "HostnamePath": "", "HostsPath": "",
+        "LogPath": record.log_path,
+        "ExecIDs": engine.running_execs(container) or None,
+        "HostConfig": host_config(container),
+        "GraphDriver": {"Name": "overlay" if spec.layer else "host", "Data": None},
+        "Mounts": mounts(container),
+        "Config": config(container),
+        "NetworkSettings": network_settings(container),
+    }  # fmt: skip
+    if body["HostConfig"]["AutoRemove"]:
+        view["HostConfig"]["AutoRemove"] = True
+    return view
+
+
+def state(container: Container) -> dict[str, Any]:
+    """Its State part."""
+    known = container.record.state
+    return {
+        "Status": container.status, "Running": container.running, "Paused": container.paused, "Restarting": False,
+        "OOMKilled": known.get("oom_killed", False), "Dead": container.status == "dead",
+        "Pid": container.pid, "ExitCode": container.exit_code,
+        "Error": known.get("error", ""),
+        "StartedAt": rfc3339(known.get("started", 0)), "FinishedAt": rfc3339(known.get("finished", 0)),
+    }  # fmt: skip
+
+
+def config(container: Container) -> dict[str, Any]:
+    """Its Config part: what runs, the image's defaults filled in."""
+    spec, body = container.spec, container.body
+    command = body["Cmd"] or (spec.args[1:] if body["Entrypoint"] else spec.args)
+    return {
+        "Hostname": spec.hostname, "Domainname": "", "User": spec.user,
+        **{name: body[name] for name in COPIED},
+        "Env": [f"{name}={value}" for name, value in spec.env.items()],
+        "Cmd": command or None, "Image": container.record.config["image"], "Volumes": None,
+        "WorkingDir": body["WorkingDir"], "Entrypoint": body["Entrypoint"], "OnBuild": None,
+        "Labels": body["Labels"],
+        "NetworkDisabled": body["NetworkDisabled"],
+        **({"StopSignal": body["StopSignal"]} if body["StopSignal"] else {}),
+        **({"StopTimeout": body["StopTimeout"]} if body["StopTimeout"] is not None else {}),
+    }  # fmt: skip
+
+
+def host_config(container: Container) -> dict[str, Any]:
+    """Its HostConfig part."""
+    given, spec = container.body["HostConfig"], container.spec
+    return {
+        "Binds": given["Binds"] or None, "Mounts": given["Mounts"], "NetworkMode": spec.network,
+        "AutoRemove": given["AutoRemove"], "Privileged": given["Privileged"], "CapAdd": given["CapAdd"] or None,
+        "CapDrop": given["CapDrop"] or None, "SecurityOpt": given["SecurityOpt"] or None, "Init": given["Init"],
+        "RestartPolicy": {"Name": "no", "MaximumRetryCount": 0}, "LogConfig": {"Type": "json-file", "Config": {}},
+        "PortBindings": {}, "VolumesFrom": None, "IpcMode": "private", "PidMode": "", "UTSMode": "", "UsernsMode": "",
+        "CgroupnsMode": "host", "Runtime": "lab", "ReadonlyRootfs": spec.readonly or not spec.layer,
+        "ShmSize": 64 << 20, "ConsoleSize": given["ConsoleSize"] or [0, 0], "ContainerIDFile": given["ContainerIDFile"],
+        "Memory": spec.memory, "MemorySwap": 2 * spec.memory, "NanoCpus": spec.nano_cpus,
+        "PidsLimit": spec.pids_limit or None, "Devices": given["Devices"], "CgroupParent": "", "Isolation": "",
+        "MaskedPaths": spec.masked_paths, "ReadonlyPaths": spec.readonly_paths,
+    }  # fmt: skip
+
+
+def mounts(container: Container) -> list[dict[str, Any]]:
+    """Its binds."""
+    return [
+        {
+            "Type": "bind", "Source": mount.source, "Destination": mount.target, "RW": not mount.readonly,
+            "Mode": "ro" if mount.readonly else "", "Propagation": "rprivate",
+        }
+        for mount in container.spec.mounts
+    ]  # fmt: skip
+
+
+def network_settings(container: Container) -> dict[str, Any]:
+    """Empty but for the name: the lab has the host's network or none."""
+    endpoint = {"NetworkID": "", "EndpointID": "", "Gateway": "", "IPAddress": "", "MacAddress": "", "IPPrefixLen": 0}
+    return {"Ports": {}, "IPAddress": "", "Networks": {container.spec.network: endpoint}}
+
+
+def sizes(engine: Engine, container: Container) -> dict[str, int]:
+    """SizeRw and SizeRootFs, read from the disk; the latter is unknown for the machine's own root."""
+    layer = layers.size(container.spec)
+    try:
+        image = engine.images.find(container.record.config["image_id"])
+    except LabError:  # it is gone, or cannot be read
+        return {"SizeRw": layer}
+    return {"SizeRw": layer} if image.is_host else {"SizeRw": layer, "SizeRootFs": image.size + layer}
+
+
+def summary(container: Container) -> dict[str, Any]:
+    """One row of GET /containers/json."""
+    return {
+        "Id": container.id, "Names": [f"/{container.name}"], "Image": container.record.config["image"],
+        "ImageID": container.record.config["image_id"], "Command": " ".join(container.spec.args),
+        "Created": container.record.config["created"] // 10**9, "Ports": [], "Labels": container.body["Labels"],
+        "State": container.status, "Status": status_text(container),
+        "HostConfig": {"NetworkMode": container.spec.network},
+        "NetworkSettings": {"Networks": network_settings(container)["Networks"]}, "Mounts": mounts(container),
+    }  # fmt: skip
+
+
+def status_text(container: Container) -> str:
+    """Up 3 seconds; Exited (0) 2 minutes ago; Created."""
+    known = container.record.state
+    if container.running:
+        return f"Up {duration(known['started'])}" + (" (Paused)" if container.paused else "")
+    if container.status in ("created", "dead"):
+        return container.status.capitalize()
+    ago = f" {duration(known['finished'])} ago" if known.get("finished") else ""
+    return f"Exited ({container.exit_code}){ago}"
+
+
+def duration(since: int) -> str:
+    """How long ago, in the words of docker's units.HumanDuration()."""
+    seconds = max(0, time.time_ns() - since) // 10**9
+    if seconds < 1:
+        return "Less than a second"
+    for unit, length, limit in (("second", 1, 60), ("minute", 60, 3600), ("hour", 3600, 48 * 3600)):
+        if seconds < limit:
+            count = seconds // length
+            if count > 1:
+                return f"{count} {unit}s"
+            return {"second": "1 second", "minute": "About a minute", "hour": "About an hour"}[unit]
+    return f"{seconds // 86400} days"
+
+
+def inspect_exec(found: Exec) -> dict[str, Any]:
+    """GET /exec/ID/json."""
+    body = found.body
+    return {
+        "ID": found.id, "Running": found.running, "ExitCode": found.exit_code, "ContainerID": found.container.id,
+        "ProcessConfig": {
+            "tty": body.Tty, "entrypoint": body.Cmd[0], "arguments": body.Cmd[1:], "privileged": body.Privileged,
+            "user": body.User,
+        },
+        "OpenStdin": body.AttachStdin, "OpenStdout": body.AttachStdout, "OpenStderr": body.AttachStderr,
+        "CanRemove": False, "DetachKeys": "", "Pid": found.run.process.pid if found.run.process else 0,
+    }  # fmt: skip

@@ -1,0 +1,1 @@
+"""FORK/EXEC: the engine `podmanish`. The ground below never imports it; nobody else does, either."""

@@ -1,0 +1,257 @@
+"""FORK/EXEC: a whole Podman-style engine, `podmanish`.
+
+    login -- shell -- podmanish -- container       every edge is fork(2): loginuid comes along
+
+There is no daemon and nothing to connect to. `run` forks the container itself and stands by it (conmon's part);
+`-d` forks a monitor first. The other verbs read the containers' directories and signal pidfds.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+
+from lab import interpreter, pidfd, runargs, runtime
+from lab.assemble import assemble
+from lab.errors import CannotStart, LabError, NotRunning, StillRunning, from_bytes
+from lab.files import close_state
+from lab.forker.monitor import Monitor, Stdio
+from lab.images import Images
+from lab.logs import LogWriter
+from lab.runtime import cgroup
+from lab.runtime.begun import has_begun
+from lab.signals import SIGKILL, SIGTERM
+from lab.store import Container, Store, new_id
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from typing import NoReturn
+
+    from lab.forker.handed import Handed
+    from lab.spec import Spec
+
+# What the engine itself reads of its environment; and LC_CTYPE, which Python sets for itself (PEP 538).
+OWN_VARIABLES = (
+    "HOME",
+    "LC_CTYPE",
+    "LISTEN_FDNAMES",
+    "LISTEN_FDS",
+    "LISTEN_PID",
+    "NOTIFY_SOCKET",
+    "PATH",
+    "XDG_DATA_HOME",
+)
+
+
+class Forker:
+    """The engine: its images and containers below one directory."""
+
+    def __init__(self, root: str) -> None:
+        close_state(root)
+        self.root = root
+        self.images = Images(f"{root}/images")
+        self.store = Store(f"{root}/podmanish")
+        self.handed: Handed | None = None  # by systemd
+
+    def run(self, argv: Sequence[str]) -> int:
+        """`podmanish run`; returns the container's exit code."""
+        interpreter.guard()
+        options = runargs.parse_run(argv, runargs.RUN_FORKED)
+        image = self.images.find(options.image)
+        container_id = new_id()
+        layer = "" if image.is_host else f"{self.store.root}/containers/{container_id}/layer"
+        spec = assemble(options, image, container_id, layer, state=self.root)
+        if spec.init:
+            _hide_environment(spec, options.env)
+        if os.geteuid() != 0:
+            from lab import userns
+
+            spec.uid_mappings, spec.gid_mappings = userns.mappings()
+        if options.sdnotify or "NOTIFY_SOCKET" in os.environ or "LISTEN_FDS" in os.environ:
+            from lab.forker.handed import Handed
+
+            self.handed = Handed(options.sdnotify)
+            self.handed.hand_on(spec)
+        config = {"image": image.name, "spec": spec.to_dict(), "rm": options.rm, "label": options.label}
+        spec.cgroup = cgroup.path(container_id, spec)
+        container = self.store.plan(container_id, options.name or container_id[:12], config, os.getpid())
+        if layer:  # An overlay's directory lies inside the record, so the record must exist before the spawn.
+            self.store.add(container)
+        if options.detach:
+            return self._detached(container, spec)
+        return self._attended(container, spec, os.dup(0) if options.interactive else -1, 1, 2)
+
+    def _attended(self, container: Container, spec: Spec, stdin: int, output: int, error: int) -> int:
+        """Fork the container and stand by it to the end."""
+        try:
+            monitor = self._start(container, spec, stdin, output, error)
+            code = stand_by(monitor, spec.tty and stdin >= 0)
+            self._record_end(container, code)
+            return code
+        finally:
+            if container.config["rm"]:
+                self.store.remove(container)
+
+    def _start(self, container: Container, spec: Spec, stdin: int, output: int, error: int) -> Monitor:
+        stdio = None if spec.tty else Stdio(stdin >= 0)
+        try:
+            listen_fds = self.handed.listen_fds if self.handed else 0
+            process = runtime.spawn(
+                spec,
+                stdio.child if stdio else (),
+                listen_fds,
+                lifeline=True,
+                on_clone=lambda pid: self._record_start(container, pid, spec.cgroup),
+            )
+        except LabError as failure:
+            if os.path.exists(container.path):
+                container.save_state(status="created", monitor=0, exit_code=failure.exit_code, error=failure.message)
+            raise
+        if self.handed:
+            self.handed.tell_started()
+        monitor = Monitor(process, LogWriter(container.log_path), output=output, error=error, stdin=stdin)
+        monitor.attach(stdio)
+        return monitor
+
+    def _detached(self, container: Container, spec: Spec) -> int:
+        """`-d`: fork a monitor into a session of its own; return when the container runs, or raise why not."""
+        report, reply = os.pipe2(os.O_CLOEXEC)
+        if os.fork() == 0:
+            self._monitor_in_background(container, spec, reply)
+        os.close(reply)
+        with open(report, "rb") as file:
+            failure = file.read()
+        if failure:
+            raise from_bytes(failure)
+        print(container.id)
+        return 0
+
+    def _monitor_in_background(self, container: Container, spec: Spec, reply: int) -> NoReturn:
+        os.setsid()
+        null = os.open("/dev/null", os.O_RDWR)
+        for fd in (0, 1, 2):
+            os.dup2(null, fd)
+        try:
+            monitor = self._start(container, spec, -1, -1, -1)
+        except (LabError, OSError) as error:
+            failure = error if isinstance(error, LabError) else CannotStart(f"cannot record it: {error.strerror}")
+            os.write(reply, failure.to_bytes())
+            if container.config["rm"]:
+                self.store.remove(container)
+            os._exit(125)
+        os.close(reply)
+        self._record_end(container, monitor.run())
+        if container.config["rm"]:
+            self.store.remove(container)
+        os._exit(0)
+
+    def _record_start(self, container: Container, pid: int, path: str) -> None:
+        if not os.path.exists(container.path):
+            self.store.add(container)
+        container.started(pid, os.getpid(), path)
+
+    def _record_end(self, container: Container, code: int) -> None:
+        oom_killed = cgroup.remove(container.state["cgroup"])
+        try:
+            self.store.end(container, code, oom_killed)
+        except OSError as error:  # a full disk must not cost the caller the exit code, too
+            print(f"podmanish: cannot record the end of {container.name}: {error.strerror}", file=sys.stderr)
+
+    def exec(self, argv: Sequence[str]) -> int:
+        """`podmanish exec`; returns the command's exit code."""
+        from lab.assemble import assemble_exec
+
+        interpreter.guard()
+        options = runargs.parse_exec(argv)
+        container = self.running(options.container)
+        spec = assemble_exec(options, container.spec)
+        _hide_environment(container.spec, options.env)
+        process = container.open()
+        while not has_begun(container.state["pid"]) and not pidfd.ended(process, 0.002):
+            pass
+        stdio = None if spec.tty else Stdio(options.interactive)
+        started = runtime.spawn_into(process, spec, stdio.child if stdio else ())
+        monitor = Monitor(started, None, output=1, error=2, stdin=os.dup(0) if options.interactive else -1)
+        monitor.attach(stdio)
+        return stand_by(monitor, spec.tty and options.interactive)
+
+    def running(self, reference: str) -> Container:
+        """Raises NoSuchContainer, NotRunning."""
+        container = self.store.find(reference)
+        if container.status != "running":
+            raise NotRunning(f"container {container.name} is not running", "`podmanish ps` lists those that run")
+        return container
+
+    def containers(self) -> list[Container]:
+        """All; first sweeping out what a killed `run --rm` left."""
+        self.store.sweep()
+        cgroup.sweep()
+        found = self.store.list()
+        for container in found:
+            if container.config["rm"] and container.status == "exited":
+                self.store.remove(container)
+        return [container for container in found if os.path.exists(container.path)]
+
+    def stop(self, container: Container, seconds: float) -> None:
+        """SIGTERM; SIGKILL after that many seconds. Returns when the container's end has been recorded."""
+        process = container.open()
+        pidfd.send_signal(process, SIGTERM)
+        if not pidfd.ended(process, seconds):
+            pidfd.send_signal(process, SIGKILL)
+        self.wait(container)
+
+    def wait(self, container: Container) -> int:
+        """The exit code, when the monitor has recorded it."""
+        with container.kept():
+            while container.reload().status == "running":
+                try:
+                    pidfd.ended(container.open(), None)
+                except NotRunning:
+                    time.sleep(0.002)  # it has ended; its monitor is about to write how
+            code: int = container.state.get("exit_code") or 0
+            return code
+
+    def remove(self, container: Container, force: bool) -> None:
+        """Raises StillRunning without force."""
+        if container.status == "running":
+            if not force:
+                raise StillRunning(f"container {container.name} is running", "stop it first, or use --force")
+            pidfd.send_signal(container.open(), SIGKILL)
+            self.wait(container)
+        elif container.status == "damaged":
+            end_damaged(container, force)
+        self.store.remove(container)
+
+
+def _hide_environment(spec: Spec, wanted: Sequence[str]) -> None:
+    """Start anew without the variables that are not for the container, if the container may read the engine's memory.
+
+    With CAP_SYS_PTRACE it can, for as long as a copy of the engine runs in it: until exec, and as pid 1 of `--init`.
+    """
+    kept = {*OWN_VARIABLES, *(item.partition("=")[0] for item in wanted)}
+    if "CAP_SYS_PTRACE" in spec.capabilities and not kept.issuperset(os.environ):
+        interpreter.restart({name: value for name, value in os.environ.items() if name in kept})
+
+
+def end_damaged(container: Container, force: bool) -> None:
+    """What a damaged record still tells of a process: end it, or raise StillRunning without force."""
+    try:
+        process = container.open()
+    except NotRunning:
+        return
+    if not force:
+        raise StillRunning(f"container {container.name} is damaged, but runs", "use --force to kill it")
+    pidfd.send_signal(process, SIGKILL)
+    pidfd.ended(process, None)
+
+
+def stand_by(monitor: Monitor, raw: bool) -> int:
+    """Run the monitor to the end, with the caller's terminal in raw mode if so asked and if it has one."""
+    if not raw:
+        return monitor.run()
+    from lab.terminal import RawTerminal
+
+    with RawTerminal(True):
+        return monitor.run()

@@ -1,0 +1,217 @@
+"""`podmanish`'s verbs that look at containers or end them: none of them talks to a daemon, they read directories."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import time
+
+from lab import logs, pidfd, runargs
+from lab.errors import InvalidArgument, LabError
+from lab.shown import PS_COLUMNS, SHORT_ID, ago, image_row, parse_time, ps_row, rfc3339, show_table
+from lab.signals import signal_number
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from lab.forker.engine import Forker
+    from lab.store import Container
+
+FOLLOW_SECONDS = 0.05  # between two looks at a log that grows
+
+
+def dispatch(engine: Forker, verb: str, argv: Sequence[str]) -> int:
+    """Run one verb; raises InvalidArgument for one that there is not."""
+    if verb in ("--help", "-h", "help"):
+        print(usage())
+        return 0
+    if verb not in VERBS:
+        raise InvalidArgument(f'"{verb}" is not a podmanish command', "see 'podmanish --help'")
+    return VERBS[verb](engine, argv)
+
+
+def usage() -> str:
+    """The text of `podmanish --help`."""
+    described = (runargs.RUN_FORKED, runargs.EXEC, *(command for command in COMMANDS.values()))
+    rows = [f"  {command.name:8} {command.summary}" for command in described]
+    return "\n".join(
+        ["Usage: podmanish [--root DIRECTORY] COMMAND", "", "Containers without a daemon: fork and exec.", "", *rows]
+    )
+
+
+def ps(engine: Forker, argv: Sequence[str]) -> int:
+    values, _ = runargs.PS.parse(argv)
+    shown = [c for c in engine.containers() if values["all"] or c.status == "running"]
+    if values["quiet"]:
+        for container in shown:
+            print(container.id[: None if values["no_trunc"] else SHORT_ID])
+        return 0
+    show_table(PS_COLUMNS, [_row(container, whole=values["no_trunc"]) for container in shown])
+    return 0
+
+
+def _row(container: Container, *, whole: bool) -> Sequence[str]:
+    config, state = container.config, container.state
+    status = {
+        "created": "Created",
+        "running": f"Up {ago(state.get('started', 0))}",
+        "damaged": "Damaged",
+        "exited": f"Exited ({state.get('exit_code')})",
+    }[container.status]
+    if state.get("finished"):  # not if its monitor was killed
+        status += f" {ago(state['finished'])} ago"
+    command = " ".join(container.spec.args)
+    return ps_row(container.id, config["image"], command, config["created"], status, container.name, whole=whole)
+
+
+def show_logs(engine: Forker, argv: Sequence[str]) -> int:
+    values, (reference, *_) = runargs.parse_containers(runargs.LOGS, argv)
+    container = engine.store.find(reference)
+    since = parse_time(values["since"]) if values["since"] else 0
+    tail = None if values["tail"] in ("", "all") else _number(values["tail"], "--tail")
+    lines = logs.Lines(container.log_path, whole=values["timestamps"], tail=tail, since=since)
+    try:
+        running = True
+        while running:
+            running = values["follow"] and _is_running(container)
+            while (batch := lines.read()) is not None:
+                _print_lines(batch, values["timestamps"])
+            if running:
+                time.sleep(FOLLOW_SECONDS)
+        _print_lines(lines.rest(), values["timestamps"])
+    except BrokenPipeError:
+        pass  # the reader has seen enough
+    finally:
+        lines.close()
+    return 0
+
+
+def _is_running(container: Container) -> bool:
+    """Until the monitor has recorded the end, before which all output is in the log."""
+    try:
+        return container.reload().status == "running"
+    except FileNotFoundError:  # removed meanwhile; its log stays readable to whoever has it open
+        return False
+
+
+def _print_lines(lines: Sequence[logs.Line], timestamps: bool) -> None:
+    """A write(2) for all that go to the same stream in a row."""
+    parts: list[bytes] = []
+    target, stamped, stamp = logs.STDOUT, -1, b""
+    for moment, stream, data, begins in lines:
+        if stream != target:
+            _write_all(target, b"".join(parts))
+            target, parts = stream, []
+        if timestamps and begins:
+            if moment != stamped:  # the lines of one write have one time
+                stamped, stamp = moment, f"{rfc3339(moment)} ".encode()
+            parts.append(stamp)
+        parts.append(data)
+    _write_all(target, b"".join(parts))
+
+
+def _write_all(stream: int, data: bytes) -> None:
+    rest = memoryview(data)
+    while rest:
+        rest = rest[os.write(stream, rest) :]  # the log's numbers of the streams are their descriptors
+
+
+def _number(text: str, flag: str) -> int:
+    if not text.isdecimal():
+        raise InvalidArgument(f'invalid value "{text}" for {flag}', "write a whole number")
+    return int(text)
+
+
+def stop(engine: Forker, argv: Sequence[str]) -> int:
+    values, references = runargs.parse_containers(runargs.STOP, argv)
+    seconds = _number(values["time"] or "10", "--time")
+
+    def act(container: Container) -> None:
+        if container.status == "running":
+            engine.stop(container, seconds)
+
+    return _each(engine, references, act)
+
+
+def kill(engine: Forker, argv: Sequence[str]) -> int:
+    values, references = runargs.parse_containers(runargs.KILL, argv)
+    number = signal_number(values["signal"] or "KILL")
+    return _each(engine, references, lambda container: pidfd.send_signal(container.open(), number))
+
+
+def remove(engine: Forker, argv: Sequence[str]) -> int:
+    values, references = runargs.parse_containers(runargs.RM, argv)
+    return _each(engine, references, lambda container: engine.remove(container, values["force"]))
+
+
+def wait(engine: Forker, argv: Sequence[str]) -> int:
+    _, references = runargs.parse_containers(runargs.WAIT, argv)
+    return _each(engine, references, lambda container: engine.wait(container), show=str)
+
+
+def inspect(engine: Forker, argv: Sequence[str]) -> int:
+    _, references = runargs.parse_containers(runargs.INSPECT, argv)
+    found = [engine.store.find(reference) for reference in references]
+    print(json.dumps([_inspected(container) for container in found], indent=4))
+    return 0
+
+
+def _inspected(container: Container) -> dict[str, object]:
+    """In the words of `podman inspect` and `docker inspect`; Spec is the lab's own."""
+    config, state = container.config, container.state
+    return {
+        "Id": container.id,
+        "Name": container.name,
+        "Created": rfc3339(config["created"]),
+        "Image": config["image"],
+        "State": {
+            "Status": container.status,
+            "Running": container.status == "running",
+            "Pid": state["pid"] if container.status == "running" else 0,
+            "ExitCode": state.get("exit_code") or 0,
+            "OOMKilled": state.get("oom_killed", False),
+            "Error": state.get("error", ""),
+            "StartedAt": rfc3339(state.get("started", 0)),
+            "FinishedAt": rfc3339(state.get("finished", 0)),
+        },
+        "Spec": config["spec"],
+    }
+
+
+def images(engine: Forker, argv: Sequence[str]) -> int:
+    runargs.IMAGES.parse(argv)
+    for image in engine.images.list():
+        print(image_row(image.name, image.id, image.size, image.damage))
+    return 0
+
+
+def _each(
+    engine: Forker,
+    references: Sequence[str],
+    act: Callable[[Container], object],
+    show: Callable[[object], str] | None = None,
+) -> int:
+    """Act on every container that was named, print each name (or what came out); an error spares the others."""
+    code = 0
+    for reference in references:
+        try:
+            result = act(engine.store.find(reference))
+            print(show(result) if show else reference)
+        except LabError as error:
+            print(error.told_by("podmanish"), file=sys.stderr)
+            code = error.exit_code
+    return code
+
+
+COMMANDS = {
+    command.name: command
+    for command in (
+        runargs.PS, runargs.LOGS, runargs.STOP, runargs.KILL, runargs.RM, runargs.WAIT, runargs.INSPECT, runargs.IMAGES,
+    )
+}  # fmt: skip
+VERBS: dict[str, Callable[[Forker, Sequence[str]], int]] = {
+    "ps": ps, "logs": show_logs, "stop": stop, "kill": kill, "rm": remove, "wait": wait, "inspect": inspect,
+    "images": images,
+}  # fmt: skip

@@ -1,0 +1,1 @@
+"""Who looks on: each module shows a performance in one form."""

@@ -1,0 +1,1 @@
+"""What a story may need beside the two engines: daemons, other machines, attackers."""

@@ -1,0 +1,150 @@
+"""The real podman and docker of this machine, behind the same protocol as the lab's engines.
+
+They run the same programs as the lab's `host` image: those few that the stories use, packed into a tar with the
+libraries they need, imported under a random name of the lab's own, and removed at the end. Nothing is pulled, and
+nothing else in those engines is touched.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+import tarfile
+import tempfile
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import IO
+
+from lab.errors import InvalidArgument, MissingFeature
+from lab.runtime.credentials import CAPABILITIES
+from scenarios.props.labd import peer_pid
+from scenarios.props.real_daemons import settings
+from scenarios.safety.journal import Journal
+from scenarios.safety.undo import IMAGE
+from scenarios.stage.engines import DAEMON, FORK, Engine, Model
+
+LABS: Mapping[str, Model] = {"podmanish": FORK, "dockerish": DAEMON}
+REAL: Mapping[str, Model] = {"podman": FORK, "docker": DAEMON}
+# What chooses an engine's settings stands on the command line, for sudo(8) clears the environment.
+PODMAN_SETTINGS = ("CONTAINERS_CONF", "CONTAINERS_STORAGE_CONF")
+DOCKER_SOCKET = "unix:///var/run/docker.sock"
+PROGRAMS = ("sh", "cat", "chmod", "env", "id", "ln", "mv", "rm", "sleep", "touch", "true")
+
+
+@dataclass(frozen=True)
+class Choice:
+    """The engines that were asked for, and further words for them: before the verb, and after `run`; by engine."""
+
+    names: Sequence[str] = tuple(LABS)
+    before: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    after: Mapping[str, Sequence[str]] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        """Raises InvalidArgument for a name that is no engine's."""
+        for name in (*self.names, *self.before, *self.after):
+            if name not in LABS and name not in REAL:
+                raise InvalidArgument(f'there is no engine "{name}"', f"there are: {', '.join((*LABS, *REAL))}")
+
+    def find(self) -> list[Model | Engine]:
+        """In this order; one of the lab's own stands as its model. Raises MissingFeature if a real one is not here."""
+        return [LABS[name] if name in LABS else self._real(name) for name in dict.fromkeys(self.names)]
+
+    def _real(self, name: str) -> Engine:
+        engine = ADAPTERS[name](self.before.get(name, ()), self.after.get(name, ()))
+        said = subprocess.run(engine.command("version"), capture_output=True, text=True, check=False)
+        if said.returncode:
+            raise MissingFeature(f"{name} does not answer: {_last_line(said.stderr)}", "sudo make engines-up")
+        return engine
+
+
+def podman(before: Sequence[str] = (), after: Sequence[str] = ()) -> Engine:
+    """Podman in its own process; before and after are further words before the verb and after `run`."""
+    _installed("podman", "podman")
+    values = {**settings(), **os.environ}
+    words = [f"{name}={values[name]}" for name in PODMAN_SETTINGS if name in values]
+    argv = [*(["env", *words] if words else []), "podman", *before]
+    return Engine("podman", FORK, argv, run_options=after, adopted=True)
+
+
+def docker(before: Sequence[str] = (), after: Sequence[str] = ()) -> Engine:
+    """Docker, by $DOCKER_HOST or the usual socket."""
+    _installed("docker", "docker.io")
+    host = {**settings(), **os.environ}.get("DOCKER_HOST", "")
+    missing = _dropped(peer_pid(docker_socket()))
+    argv = ["docker", *(["--host", host] if host else []), *before]
+    return Engine("docker", DAEMON, argv, run_options=after, privileged=missing or ["--privileged"])
+
+
+def docker_socket() -> str:
+    """The path of the socket that docker() asks."""
+    host = {**settings(), **os.environ}.get("DOCKER_HOST", DOCKER_SOCKET)
+    return host.removeprefix("unix://")
+
+
+ADAPTERS = {"podman": podman, "docker": docker}
+
+
+def with_image(engine: Engine, journal: Journal | None) -> Engine:
+    """The engine with the lab's image in it, until the journal is closed. Raises MissingFeature if it takes none.
+
+    Without a journal the image stays, as in a storage that is removed as a whole.
+    """
+    engine = replace(engine, image=f"{IMAGE}:{os.urandom(4).hex()}")
+    if journal:
+        journal.note("image", argv=engine.command(), image=engine.image)
+    with tempfile.TemporaryFile() as tar:
+        pack(tar)
+        tar.seek(0)
+        words = engine.command("import", "-", engine.image)
+        said = subprocess.run(words, stdin=tar, capture_output=True, text=True, check=False)
+    if said.returncode:
+        raise MissingFeature(f"{engine.name} imports no image: {_last_line(said.stderr)}", "try its `import` by hand")
+    tried = subprocess.run(engine.run(["true"]), capture_output=True, text=True, check=False)
+    if tried.returncode:
+        raise MissingFeature(
+            f"{engine.name} cannot run a container here: {_last_line(tried.stderr)}",
+            f"see --engine-option and --run-option; by hand: {engine.name} run --rm IMAGE true",
+        )
+    return engine
+
+
+def pack(file: IO[bytes]) -> None:
+    """A root filesystem's tar: PROGRAMS of this machine, the libraries that they load, and /tmp."""
+    paths = {path for program in PROGRAMS if (path := shutil.which(program, path="/usr/bin:/bin"))}
+    loaded = subprocess.run(["ldd", *sorted(paths)], capture_output=True, text=True, check=False).stdout
+    with tarfile.open(fileobj=file, mode="w", dereference=True) as tar:
+        for path in sorted(paths | set(re.findall(r"(/\S+) \(0x", loaded))):
+            tar.add(path)
+        folder = tarfile.TarInfo("tmp")
+        folder.type, folder.mode = tarfile.DIRTYPE, 0o1777
+        tar.addfile(folder)
+
+
+def _installed(name: str, package: str) -> None:
+    said = ""
+    if shutil.which(name):
+        said = subprocess.run([name, "--version"], capture_output=True, text=True, check=False).stdout.lower()
+    if not said.startswith(f"{name} version"):  # Debian's podman-docker is a docker that says otherwise
+        raise MissingFeature(f"{name} is not installed", f"apt install {package}")
+
+
+def _dropped(pid: int) -> list[str]:
+    """--privileged for an engine that lacks capabilities itself, in a container or a restricted machine: all but those.
+
+    A real engine asks for every capability that the kernel knows, and fails without it; capabilities(7).
+    """
+    if not pid:
+        return []
+    status = Path(f"/proc/{pid}/status").read_text(encoding="utf-8")
+    bounding = int(status.partition("CapBnd:")[2].split()[0], 16)
+    last = int(Path("/proc/sys/kernel/cap_last_cap").read_text(encoding="utf-8"))
+    missing = [name for number, name in enumerate(CAPABILITIES[: last + 1]) if not bounding >> number & 1]
+    drops = [f"--cap-drop={name.removeprefix('CAP_')}" for name in missing]
+    return ["--cap-add=ALL", *drops] if missing else []
+
+
+def _last_line(text: str) -> str:
+    return next((line.strip() for line in reversed(text.splitlines()) if line.strip()), "it says nothing")

@@ -1,0 +1,137 @@
+"""A real systemd to run units under: the machine's own, or one booted for the story.
+
+Where pid 1 is something else, systemd-nspawn(1) boots one in a container over an overlay of this machine's own root:
+the same files, and nothing that is written outlives it. All its mounts are in a mount namespace of its own.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import socket
+import subprocess
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Self
+
+from lab.errors import MissingFeature
+from lab.identity import UNSET
+from scenarios.safety.journal import Journal
+from scenarios.safety.undo import end_process, remove_cgroup, remove_unit
+from scenarios.stage.engines import sudo
+
+UNITS = "run/systemd/system"
+CHECKOUT = Path(__file__).parent.parent.parent
+BOOT_SECONDS = 30
+# Its input ends without a word if the lab dies before it has journalled this process; then it goes no further.
+BOOT = f"""
+set -e
+read go
+exec < /dev/null
+[ "$(cat /proc/self/loginuid)" = {UNSET} ] || echo {UNSET} > /proc/self/loginuid
+mount -t tmpfs tmpfs "$1"
+mkdir "$1/upper" "$1/work" "$1/root"
+mount -t overlay overlay -o "lowerdir=/,upperdir=$1/upper,workdir=$1/work" "$1/root"
+root=$1/root checkout=$2 python=$3
+shift 3
+for cgroup; do echo $$ > "$cgroup/cgroup.procs"; done
+exec systemd-nspawn --quiet --directory="$root" --register=no --keep-unit --console=read-only --notify-ready=yes \\
+    --bind-ro="$checkout" --bind-ro="$python" --boot systemd.unit=basic.target
+"""
+
+
+class Systemd:
+    """A system manager; a context manager.
+
+    enter   the words before a command that is to run beside it; with sudo, for a shell
+    root    its root directory as seen from here
+    """
+
+    def __init__(self, journal: Journal) -> None:
+        self.journal = journal
+        self.booted_here = not Path("/run/systemd/system").is_dir()
+        self.enter, self.root = sudo(), Path("/")
+        self._units: list[Path] = []
+        self._cgroups: list[Path] = []
+
+    def __enter__(self) -> Self:
+        """Raises MissingFeature if there is none and none can be booted."""
+        if self.booted_here:
+            leader = self._boot()
+            self.enter, self.root = [*sudo(), "nsenter", "-at", str(leader)], Path(f"/proc/{leader}/root")
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        if self.booted_here:
+            self._end()
+        for path in self._units:
+            remove_unit(path)
+
+    def install(self, units: Mapping[str, str]) -> None:
+        """Write unit files, by name, and have them read. They are gone with the story."""
+        for name, text in units.items():
+            path = self.root / UNITS / name
+            if not self.booted_here:
+                self._units.append(path)
+                self.journal.note("unit", path=str(path))
+            path.parent.mkdir(exist_ok=True)
+            path.write_text(text, encoding="utf-8")
+        self.run("systemctl", "daemon-reload")
+
+    def run(self, *argv: str) -> str:
+        """A command beside it that is not part of the show; what it printed."""
+        return subprocess.run([*self.enter, *argv], capture_output=True, text=True, check=False).stdout.strip()
+
+    def _boot(self) -> int:
+        """Start nspawn, wait until it says READY=1; the pid of the container's systemd."""
+        if not shutil.which("systemd-nspawn"):
+            raise MissingFeature("pid 1 is not systemd here, and none can be booted", "apt install systemd-container")
+        self._directory = self.journal.make_directory("systemd")
+        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as ready:
+            ready.bind(str(self._directory / "notify"))
+            ready.settimeout(BOOT_SECONDS)
+            self._start()
+            try:
+                return _leader(ready)
+            except TimeoutError:
+                said = (self._directory / "console").read_text(errors="replace").split("\n")[-5:]
+                self._end()
+                raise MissingFeature("systemd did not boot in a container", " ".join(said)) from None
+
+    def _start(self) -> None:
+        (self._directory / "root").mkdir()
+        for root in ("/sys/fs/cgroup/systemd", "/sys/fs/cgroup/unified", "/sys/fs/cgroup"):
+            if Path(root, "cgroup.procs").exists():
+                self._cgroups.append(Path(root, self._directory.name))
+                self.journal.note("cgroup", path=str(self._cgroups[-1]))
+                self._cgroups[-1].mkdir()
+        words = (str(self._directory / "root"), str(CHECKOUT), sys.base_prefix, *map(str, self._cgroups))
+        with (self._directory / "console").open("wb") as console:
+            self._nspawn = subprocess.Popen(
+                ["unshare", "--mount", "sh", "-c", BOOT, "sh", *words],
+                stdin=subprocess.PIPE, stdout=console, stderr=console, start_new_session=True,
+                env={"PATH": os.environ["PATH"], "NOTIFY_SOCKET": str(self._directory / "notify")},
+            )  # fmt: skip
+        self._pidfd = os.pidfd_open(self._nspawn.pid)
+        self.journal.note_process(self._nspawn.pid)
+        assert self._nspawn.stdin
+        with self._nspawn.stdin as stdin:
+            stdin.write(b"go\n")
+
+    def _end(self) -> None:
+        end_process(self._pidfd)
+        self._nspawn.wait()
+        os.close(self._pidfd)
+        for cgroup in self._cgroups:
+            remove_cgroup(cgroup)
+        shutil.rmtree(self._directory)
+
+
+def _leader(ready: socket.socket) -> int:
+    """What nspawn says over sd_notify(3): X_NSPAWN_LEADER_PID, and READY=1 when its container's systemd does."""
+    told: dict[str, str] = {}
+    while "READY" not in told:
+        message = ready.recv(4096).decode()
+        told.update(line.partition("=")[::2] for line in message.splitlines())
+    return int(told["X_NSPAWN_LEADER_PID"])

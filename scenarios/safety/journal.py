@@ -1,0 +1,121 @@
+"""What a run changes on this machine, written down before it is done, so that `lab restore` can take it back.
+
+    /run/lab/stage.lock   held by the one run that may be on
+    /run/lab/journal      a JSON object a line, each synced to disk before the change that it tells of
+
+/run is emptied by a reboot, and so is everything that is journalled: audit rules, processes, files in /run.
+"""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import json
+import os
+from pathlib import Path
+from typing import Any, Self
+
+from lab.errors import Conflict, LabError
+from lab.pidfd import start_time
+from scenarios.safety.undo import DIRECTORY, ENGINES, Refused, take_back
+
+
+class Journal:
+    """The lock and the journal of one run; a context manager. Leaving it takes back what is still noted."""
+
+    def __init__(self, directory: Path = DIRECTORY) -> None:
+        self.path, self.lock_path = directory / "journal", directory / "stage.lock"
+        self._kept = False
+        self.failed: list[str] = []
+
+    def __enter__(self) -> Self:
+        """Raises Conflict if another run is on. What a killed run left is restored first."""
+        self.path.parent.mkdir(mode=0o755, exist_ok=True)
+        self._lock = os.open(self.lock_path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            os.close(self._lock)
+            if error.errno != errno.EWOULDBLOCK:
+                raise
+            raise Conflict("another run of the lab is on", "wait for its end: two would blur each other") from None
+        self.restored = self._restore()
+        self._file = self.path.open("a", encoding="utf-8")
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._file.close()
+        if not self._kept:
+            self._restore()
+        os.close(self._lock)
+        if self.failed and not self._kept and error[0] is None:
+            raise LabError(f"not taken back: {'; '.join(self.failed)}", "`sudo lab restore` tries again")
+
+    def keep(self) -> None:
+        """Leave what is noted as it is, for the next who opens this journal to take back."""
+        self._kept = True
+
+    def note(self, kind: str, **facts: object) -> None:
+        """Write down a change that is about to be made; returns when it is on disk."""
+        json.dump({"kind": kind, **facts}, self._file)
+        self._file.write("\n")
+        self._file.flush()
+        os.fsync(self._file.fileno())
+
+    def note_process(self, pid: int) -> None:
+        """A process that must not outlive the run."""
+        self.note("process", pid=pid, start_time=start_time(pid))
+
+    def make_directory(self, name: str, *, mode: int = 0o700, owner: int = 0) -> Path:
+        """A new directory below DIRECTORY for the length of the run, of this user's; taken back with the rest."""
+        path = DIRECTORY / f"{name}-{os.urandom(4).hex()}"
+        self.note("directory", path=str(path))
+        DIRECTORY.mkdir(mode=0o755, exist_ok=True)  # stays, as the journal's own directory does
+        path.mkdir(mode=mode)
+        os.chown(path, owner, owner)
+        return path
+
+    def _restore(self) -> list[str]:
+        """Undo what is noted, the latest first; a line for each thing. Safe to run twice.
+
+        What cannot be undone now stays noted, and is told in `failed`. What is no note of the lab's is told once.
+        """
+        self.failed = []
+        try:
+            lines = self.path.read_bytes().split(b"\n")
+        except FileNotFoundError:
+            return []
+        told: list[str] = []
+        kept: list[bytes] = []
+        places = (DIRECTORY, ENGINES, self.path.parent)
+        for number, line in reversed(list(enumerate(lines, 1))):
+            if not line.strip() or (number == len(lines) and not line.endswith(b"}")):
+                continue  # the last line may be cut short: its change was not made
+            try:
+                entry = json.loads(line)
+                take_back(entry, places)
+                told.append(_describe(entry))
+            except (Refused, ValueError, RecursionError) as error:
+                told.append(f"nothing for line {number}, which is no note of the lab's: {ascii(str(error))[1:-1]}")
+            except (OSError, LabError) as error:
+                self.failed.append(f"{_describe(entry)}: {error}")
+                kept.insert(0, line)
+        self._rewrite(kept)
+        return told
+
+    def _rewrite(self, lines: list[bytes]) -> None:
+        if not lines:
+            self.path.unlink()
+            return
+        new = self.path.with_name("journal.new")
+        with new.open("wb") as file:
+            file.write(b"".join(line + b"\n" for line in lines))
+            file.flush()
+            os.fsync(file.fileno())
+        new.rename(self.path)
+
+
+def _describe(entry: dict[str, Any]) -> str:
+    facts = " ".join(f"{name}={value}" for name, value in entry.items() if name not in ("kind", "packed"))
+    text = f"{entry['kind']}: {facts}"
+    return text if text.isprintable() else ascii(text)

@@ -1,0 +1,252 @@
+"""How each change that is journalled is taken back: only what the lab makes, where the lab makes it.
+
+Parts of what a run leaves belong to the user of a story, who may have put symlinks, other pids and other files there
+meanwhile. And a line of the journal may be anything after a fault. So every fact is checked before root acts on it.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import signal
+import stat
+import subprocess
+from collections.abc import Callable, Collection
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from lab.audit import watch
+from lab.audit.rules import Rule
+from lab.files import remove_tree
+from lab.paths import STATE
+from lab.pidfd import ended, open_process
+from lab.syscalls import AT_FDCWD, MNT_DETACH, openat2, umount2
+
+DIRECTORY = Path("/run/lab")
+ENGINES = Path("/run/lab-engines")
+UNITS = Path("/run/systemd/system")
+CGROUPS = ("/sys/fs/cgroup", "/sys/fs/cgroup/systemd", "/sys/fs/cgroup/unified")
+IMAGE = "loginuid-lab/host"
+RESOLVE_NO_SYMLINKS = 0x04
+Places = Collection[Path]
+
+
+class Refused(Exception):
+    """The journal tells of something that the lab cannot have made; says why."""
+
+
+def take_back(entry: Any, places: Places) -> None:
+    """Undo one entry; its directories may be below these places. Raises Refused, then nothing has been done."""
+    if not isinstance(entry, dict) or not isinstance(entry.get("kind"), str) or entry["kind"] not in UNDO:
+        raise Refused("no such kind of change")
+    UNDO[entry["kind"]](entry, places)
+
+
+def _text(entry: dict[str, Any], name: str) -> str:
+    value = entry.get(name)
+    if not isinstance(value, str) or not value.isprintable():
+        raise Refused(f"{name} is no text")
+    return value
+
+
+def _number(entry: dict[str, Any], name: str) -> int:
+    value = entry.get(name)
+    if not isinstance(value, int) or isinstance(value, bool) or not 0 <= value < 2**63:
+        raise Refused(f"{name} is no number")
+    return value
+
+
+def _own_path(entry: dict[str, Any], places: Places) -> str:
+    """An absolute path strictly below one of the places, none of whose parents is a symlink."""
+    path = _text(entry, "path")
+    own = any(Path(path).is_relative_to(place) and Path(path) != place for place in places)
+    own = own or path.startswith(f"{STATE}/dockerd-")
+    if not own or not path.startswith("/") or os.path.normpath(path) != path:
+        raise Refused(f"{path!r} is not below {' or '.join(map(str, places))}")
+    if os.path.realpath(Path(path).parent) != str(Path(path).parent):
+        raise Refused(f"{path!r} leads through a symlink")
+    return path
+
+
+def end_process(pidfd: int, seconds: float = 10) -> None:
+    """SIGTERM, SIGKILL after that many seconds; returns when it has ended. By pidfd, so never another's process."""
+    for number in (signal.SIGTERM, signal.SIGKILL):
+        try:
+            signal.pidfd_send_signal(pidfd, number)
+        except ProcessLookupError:
+            return
+        if ended(pidfd, seconds):
+            return
+
+
+def _undo_process(entry: dict[str, Any], places: Places) -> None:
+    pid, start_time = _number(entry, "pid"), _number(entry, "start_time")
+    if not 1 < pid < 2**31:
+        raise Refused(f"{pid} is no process of the lab's")
+    pidfd = open_process(pid, start_time)
+    if pidfd >= 0:
+        end_process(pidfd)
+        os.close(pidfd)
+
+
+def _undo_directory(entry: dict[str, Any], places: Places) -> None:
+    remove_directory(_own_path(entry, places))
+
+
+def remove_directory(path: str) -> None:
+    """Remove a directory of the lab's own, once nothing is mounted there: real engines leave mounts when killed."""
+    rows = Path("/proc/self/mountinfo").read_bytes().splitlines()
+    for point in reversed([_unescaped(row.split()[4]) for row in rows]):
+        if f"{point}/".startswith(f"{path}/"):
+            with suppress(OSError):
+                # A directory on the way may be a user's, who could put a symlink in its place.
+                fd = openat2(AT_FDCWD, point, os.O_PATH, RESOLVE_NO_SYMLINKS)
+                umount2(f"/proc/self/fd/{fd}", MNT_DETACH)
+                os.close(fd)
+    try:
+        remove_tree(path)
+    except OSError:  # something in it cannot be removed: all else is
+        shutil.rmtree(path, ignore_errors=True)
+
+
+def _unescaped(field: bytes) -> str:
+    """A path in proc(5)'s mountinfo: \\040 is a space."""
+    return os.fsdecode(re.sub(rb"\\([0-7]{3})", lambda found: bytes([int(found[1], 8)]), field))
+
+
+def remove_cgroup(path: Path) -> None:
+    """Remove a cgroup and those below it, unless a process is still in one; cgroups(7)."""
+    with suppress(OSError):
+        for directory, _, _ in os.walk(path, topdown=False):
+            Path(directory).rmdir()
+
+
+def remove_unit(path: Path) -> None:
+    """Stop a unit of this machine's systemd and remove its file, if it is still there."""
+    if path.exists():
+        name = path.name.replace("@.", "@*.")
+        subprocess.run(["systemctl", "stop", name], check=False)
+        path.unlink()
+        subprocess.run(["systemctl", "daemon-reload"], check=False)
+        subprocess.run(["systemctl", "reset-failed", name], capture_output=True, check=False)
+
+
+def remove_network(name: str) -> None:
+    """Remove a network namespace, and the near end of its veth pair, if they are still there; ip-netns(8)."""
+    subprocess.run(["ip", "link", "delete", f"{name}-h"], capture_output=True, check=False)
+    subprocess.run(["ip", "netns", "delete", name], capture_output=True, check=False)
+
+
+def _undo_network(entry: dict[str, Any], places: Places) -> None:
+    name = _text(entry, "name")
+    if not re.fullmatch(r"lab-[0-9a-f]{1,8}", name):
+        raise Refused(f"{name!r} is no network of the lab's")
+    remove_network(name)
+
+
+def _undo_cgroup(entry: dict[str, Any], places: Places) -> None:
+    path = Path(_text(entry, "path"))
+    if str(path.parent) not in CGROUPS or not path.name.startswith("systemd-") or path.name.endswith(".slice"):
+        raise Refused(f"{str(path)!r} is no cgroup of the lab's")
+    remove_cgroup(path)
+
+
+def _undo_unit(entry: dict[str, Any], places: Places) -> None:
+    path = Path(_text(entry, "path"))
+    if path.parent != UNITS or not re.fullmatch(r"lab-[\w@.-]+", path.name):
+        raise Refused(f"{str(path)!r} is no unit of the lab's")
+    remove_unit(path)
+
+
+def _undo_image(entry: dict[str, Any], places: Places) -> None:
+    """Remove an image of the lab's own from a real engine, and its containers; its name is random, so they are ours."""
+    image, argv = _text(entry, "image"), entry.get("argv")
+    if not image.startswith(f"{IMAGE}:") or not isinstance(argv, list) or not _is_engine(argv):
+        raise Refused(f"{image!r} is no image of the lab's in docker or podman")
+    # Podman refuses to start with a CONTAINERS_CONF that is gone meanwhile, as after engines-down.
+    gone = [word for word in argv if word.startswith("CONTAINERS_") and not Path(word.partition("=")[2]).exists()]
+    engine = [word for word in argv if word not in gone]
+    with suppress(FileNotFoundError):  # the engine was uninstalled meanwhile
+        words = [*engine, "ps", "--all", "--quiet", "--filter", f"ancestor={image}"]
+        listed = subprocess.run(words, capture_output=True, text=True, check=False)
+        if containers := listed.stdout.split():
+            subprocess.run([*engine, "rm", "--force", *containers], capture_output=True, check=False)
+        subprocess.run([*engine, "rmi", "--force", image], capture_output=True, check=False)
+
+
+def _is_engine(argv: Collection[object]) -> bool:
+    """Whether a command is docker or podman, behind at most sudo, env and setpriv."""
+    words = [word if isinstance(word, str) else "" for word in argv]
+    for word in words:
+        if word in ("docker", "podman"):
+            return "" not in words
+        if word not in ("sudo", "env", "setpriv") and not word.startswith(("--", "CONTAINERS_", "DOCKER_")):
+            return False
+    return False
+
+
+def _undo_pause(entry: dict[str, Any], places: Places) -> None:
+    """End the process that keeps rootless podman's user namespace; its pid is in a file of the user's.
+
+    The user can lead to any file, and write any pid: only a process that is wholly this user's is ended, as the user
+    could do alone.
+    """
+    uid, path = _number(entry, "uid"), _text(entry, "path")
+    if uid == 0 or not any(Path(path).is_relative_to(place) for place in places):
+        raise Refused(f"{path!r} is not a story's, or the user is root")
+    try:
+        fd = openat2(AT_FDCWD, path, os.O_RDONLY | os.O_NONBLOCK, RESOLVE_NO_SYMLINKS)
+    except (FileNotFoundError, NotADirectoryError):
+        return
+    except OSError as error:
+        raise Refused(f"{path}: {error.strerror}") from None
+    with os.fdopen(fd, "rb") as file:
+        status = os.fstat(fd)
+        text = file.read(32).strip() if stat.S_ISREG(status.st_mode) and status.st_uid == uid else b""
+    if not text.isdigit() or not 1 < int(text) < 2**31:
+        raise Refused(f"{path} is not a pid that the user wrote")
+    with suppress(ProcessLookupError, FileNotFoundError):
+        pidfd = os.pidfd_open(int(text))
+        try:
+            uids = _uids(int(text))
+            signal.pidfd_send_signal(pidfd, 0)  # it lives, so the uids are this process's and not a later one's
+            if uids != {uid}:
+                raise Refused(f"{path} names process {int(text)}, which is not uid {uid}'s")
+            end_process(pidfd)
+        finally:
+            os.close(pidfd)
+
+
+def _uids(pid: int) -> set[int]:
+    """Real, effective, saved and filesystem uid; proc_pid_status(5)."""
+    lines = Path(f"/proc/{pid}/status").read_text(encoding="utf-8", errors="replace").splitlines()
+    return {int(word) for line in lines if line.startswith("Uid:") for word in line.split()[1:]}
+
+
+def _undo_audit(entry: dict[str, Any], places: Places) -> None:
+    facts = {name: value for name, value in entry.items() if name != "kind"}
+    if entry["kind"] == watch.RULE:
+        try:
+            key = Rule.unpack(bytes.fromhex(_text(entry, "packed"))).key
+        except Exception as error:  # whatever the parser stumbles on, it is no rule
+            raise Refused("packed is no audit rule") from error
+        if not key.startswith("lab-"):
+            raise Refused(f"an audit rule with the key {key!r} is not the lab's")
+    elif _number(entry, "was") > 1 or _number(entry, "auditd") >= 2**31:
+        raise Refused("no state of the kernel's audit")
+    watch.undo(entry["kind"], facts)
+
+
+UNDO: dict[str, Callable[[dict[str, Any], Places], None]] = {
+    "process": _undo_process,
+    "directory": _undo_directory,
+    "image": _undo_image,
+    "cgroup": _undo_cgroup,
+    "network": _undo_network,
+    "pause": _undo_pause,
+    "unit": _undo_unit,
+    watch.RULE: _undo_audit,
+    watch.ENABLED: _undo_audit,
+}

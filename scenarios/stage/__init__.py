@@ -1,0 +1,1 @@
+"""What a story may do: run workloads, watch, judge."""
