@@ -68,6 +68,22 @@ def test_a_link_of_the_checkout_becomes_one_of_the_site(page: str, before: str, 
     assert site_hook.rewrite(page, f"a {before} b") == f"a {after} b"
 
 
+def test_what_a_linked_document_links_is_shown_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A document outside docs/ is a page like any other, a picture is a file, a directory brings its sources."""
+    monkeypatch.setattr(site_hook, "CHECKOUT", tmp_path)
+    for name, text in {"docs/a.md": "[b](../task/b.md)", "task/b.md": "[c](code) ![d](d.svg)"}.items():
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text(text)
+    (tmp_path / "task/d.svg").touch()
+    (tmp_path / "task/code").mkdir()
+    for name in ("e.py", "f.pyc"):
+        (tmp_path / "task/code" / name).touch()
+    found = site_hook.linked({"a.md": "[b](../task/b.md)"})
+    assert found == {"task/b.md", "task/d.svg", "task/code", "task/code/e.py"}
+    assert site_hook.place("task/b.md") == "task/b.md"
+    assert site_hook.rewrite("task/b.md", "[c](code)") == "[c](../source/task/code.md)"
+
+
 @pytest.mark.parametrize(
     "text", ["[x](../lab/nothing.py)", "[x](https://lab/spec.py)", "```\n[x](../lab/spec.py)\n```", "[x](../../../etc)"]
 )
