@@ -131,8 +131,8 @@ def read_until_marker(control: AuditControl, reader: AuditReader, log: Path) -> 
 
 
 def ausearch(log: Path, *arguments: str) -> str:
-    command = ["ausearch", *arguments, "-if", log]
-    result = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, check=True)
+    command = ["ausearch", *arguments, "-if", str(log)]
+    result = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, check=True, timeout=60)
     return result.stdout.decode("utf-8", "surrogateescape")
 
 

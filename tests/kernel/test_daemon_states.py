@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import ClassVar
 
 import pytest
@@ -114,7 +115,7 @@ class Life(RuleBasedStateMachine):
             self.labd.request("DELETE", f"/containers/{container}?force=1")
 
 
-def test_no_order_of_requests_leads_to_an_illegal_state(new_labd) -> None:
+def test_no_order_of_requests_leads_to_an_illegal_state(new_labd: Callable[..., Labd]) -> None:
     """Any order of create, start, kill, stop, pause, unpause, exec and rm: each answer and state as expected."""
     Life.labd = new_labd()
     checks = [HealthCheck.too_slow, HealthCheck.data_too_large]
@@ -123,7 +124,7 @@ def test_no_order_of_requests_leads_to_an_illegal_state(new_labd) -> None:
     )
 
 
-def test_races_leave_no_half_containers(new_labd) -> None:
+def test_races_leave_no_half_containers(new_labd: Callable[..., Labd]) -> None:
     """start, kill and rm -f of one container from eight threads at once: no 5xx, and nothing is left."""
     from concurrent.futures import ThreadPoolExecutor
 

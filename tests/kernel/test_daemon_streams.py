@@ -15,6 +15,7 @@ import sys
 import termios
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 from private_labd import CHECKOUT, Labd
@@ -34,8 +35,9 @@ def reset_peak(labd: Labd) -> None:
     Path(f"/proc/{labd.pid}/clear_refs").write_text("5")
 
 
-def client(labd: Labd, *words: str, **options: object) -> subprocess.Popen[bytes]:
-    return subprocess.Popen([sys.executable, "-m", "client.cli", *words], env=labd.env, cwd=CHECKOUT, **options)  # type: ignore[call-overload,no-any-return]
+def client(labd: Labd, *words: str, **options: Any) -> subprocess.Popen[bytes]:
+    """Our own client, in the background."""
+    return subprocess.Popen([sys.executable, "-m", "client.cli", *words], env=labd.env, cwd=CHECKOUT, **options)
 
 
 def descriptors(labd: Labd) -> int:
