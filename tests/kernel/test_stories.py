@@ -163,10 +163,7 @@ def test_a_socket_that_anybody_may_use_is_found_out(place: Path, journal: Journa
 
 def test_a_container_that_outlives_its_forker_is_found_out(place: Path, journal: Journal, daemon: Daemon) -> None:
     """Mutant: a runtime that does not ask for the parent-death signal."""
-    orphaning = (
-        "from lab import syscalls; syscalls.PR_SET_PDEATHSIG = 3;"
-        "from lab.forker.cli import main; raise SystemExit(main())"
-    )
+    orphaning = "from lab import syscalls; syscalls.PR_SET_PDEATHSIG = 3; from lab.forker import cli; exit(cli.main())"
     with stage(place, journal, daemon) as here:
         argv = [sys.executable, "-c", orphaning, *here.engines[FORK].argv[1:]]
         here.engines = {**here.engines, FORK: replace(here.engines[FORK], argv=argv)}
