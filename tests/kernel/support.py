@@ -22,6 +22,7 @@ class Podmanish:
         self.root = root
 
     def __call__(self, *arguments: str, **options: Any) -> subprocess.CompletedProcess[bytes]:
+        """Run the command to its end, whatever its exit code."""
         if "input" not in options:
             options.setdefault("stdin", subprocess.DEVNULL)
         return subprocess.run([*self.command, *arguments], capture_output=True, timeout=60, check=False, **options)

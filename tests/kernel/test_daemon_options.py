@@ -55,10 +55,12 @@ def output(labd: Labd, *command: str, **fields: Any) -> str:
 
 
 def inspected(labd: Labd, container: str, query: str = "") -> Any:
+    """What inspect answers."""
     return labd.request("GET", f"/containers/{container}/json{query}")[1]
 
 
 def refused(labd: Labd, **body: Any) -> tuple[int, str]:
+    """The status and the message of a create request with these fields."""
     status, answer = labd.request("POST", "/containers/create", {"Image": "host", "Cmd": ["true"], **body})
     return status, answer.get("message", "")
 
@@ -248,6 +250,7 @@ def start_exec(labd: Labd, exec_id: str, body: dict[str, Any]) -> socket.socket:
 
 
 def read_to_end(connection: socket.socket) -> bytes:
+    """All that comes until the daemon closes."""
     received = b""
     while data := connection.recv(65536):
         received += data

@@ -32,6 +32,7 @@ def resident(labd: Labd) -> int:
 
 
 def reset_peak(labd: Labd) -> None:
+    """Let the kernel count the peak from now on; clear_refs of proc_pid_clear_refs(5)."""
     Path(f"/proc/{labd.pid}/clear_refs").write_text("5")
 
 
@@ -41,6 +42,7 @@ def client(labd: Labd, *words: str, **options: Any) -> subprocess.Popen[bytes]:
 
 
 def descriptors(labd: Labd) -> int:
+    """How many descriptors the daemon has."""
     return len(list(Path(f"/proc/{labd.pid}/fd").iterdir()))
 
 
@@ -151,6 +153,7 @@ def terminal(labd: Labd, *words: str, rows: int = 33, columns: int = 77) -> tupl
 
 
 def read_until(master: int, wanted: bytes, seconds: float = 15) -> bytes:
+    """What the terminal shows until the wanted bytes have come."""
     received, deadline = b"", time.monotonic() + seconds
     while wanted not in received:
         assert select.select([master], [], [], max(0, deadline - time.monotonic()))[0], received

@@ -63,12 +63,14 @@ def place() -> Iterator[Path]:
 
 @pytest.fixture(scope="module")
 def journal(place: Path) -> Iterator[Journal]:
+    """A journal for the module's stages."""
     with Journal(place) as journal:
         yield journal
 
 
 @pytest.fixture(scope="module")
 def daemon(place: Path, journal: Journal) -> Iterator[Daemon]:
+    """A labd for the module's stages."""
     with Daemon(journal, str(place / "labd.sock"), str(place / "state")) as daemon:
         daemon.wait_ready()
         yield daemon
@@ -89,6 +91,7 @@ def stage(place: Path, journal: Journal, daemon: Daemon) -> Iterator[Stage]:
 
 
 def claims(report: Report, verdict: str) -> list[str]:
+    """The claims with this verdict."""
     return [claim["claim"] for claim in report.claims if claim["verdict"] == verdict]
 
 
@@ -276,7 +279,6 @@ def test_lost_evidence_is_inconclusive(
     place: Path, journal: Journal, daemon: Daemon, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A receive buffer that overflows makes the verdict inconclusive, never held."""
-
     target = str(place / "shadow")
 
     def opens() -> None:

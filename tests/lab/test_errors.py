@@ -11,6 +11,7 @@ from lab.errors import LabError, from_bytes
 
 
 def classes(base: type[LabError] = LabError) -> list[type[LabError]]:
+    """The class and all below it."""
     return [base, *(found for child in base.__subclasses__() for found in classes(child))]
 
 
