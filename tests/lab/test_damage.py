@@ -64,6 +64,7 @@ CONFIGS = {
 
 
 def two(root: str) -> tuple[Store, Container, Container]:
+    """A store with two containers, of which one is to be damaged."""
     store = Store(root)
     return store, store.create(new_id(), "good", CONFIG), store.create(new_id(), "bad", CONFIG)
 

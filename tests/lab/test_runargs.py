@@ -114,8 +114,8 @@ def test_what_docker_has_and_the_lab_has_not() -> None:
 
 def test_options_cannot_be_misspelt() -> None:
     """RunOptions takes the names it has, and no others."""
-    with pytest.raises(TypeError):
-        RunOptions("host", [], read_olny=True)  # type: ignore[call-arg]
+    with pytest.raises(TypeError, match="read_olny"):
+        RunOptions("host", [], read_olny=True)  # type: ignore[call-arg]  # the mistake is the test
 
 
 def test_exec_needs_two_words() -> None:

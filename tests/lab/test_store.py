@@ -20,6 +20,7 @@ CONFIG = {"rm": False, "image": "host", "spec": Spec(args=["true"]).to_dict()}
 
 @pytest.fixture
 def store(tmp_path: Path) -> Store:
+    """An empty store."""
     return Store(str(tmp_path / "store"))
 
 

@@ -42,6 +42,7 @@ class Page(HTMLParser):
         self.feed(path.read_text(encoding="utf-8"))
 
     def handle_starttag(self, tag: str, attributes: list[tuple[str, str | None]]) -> None:
+        """Note where the tag leads."""
         found = dict(attributes)
         if tag == "a":
             self.links.append(found.get("href") or "")
