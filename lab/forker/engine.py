@@ -19,10 +19,11 @@ from lab.files import close_state
 from lab.forker.monitor import Monitor, Stdio
 from lab.images import Images
 from lab.logs import LogWriter
+from lab.record import Record
 from lab.runtime import cgroup
 from lab.runtime.begun import has_begun
 from lab.signals import SIGKILL, SIGTERM
-from lab.store import Container, Store, new_id
+from lab.store import Store, new_id
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -83,7 +84,7 @@ class Forker:
             return self._detached(container, spec)
         return self._attended(container, spec, os.dup(0) if options.interactive else -1, 1, 2)
 
-    def _attended(self, container: Container, spec: Spec, stdin: int, output: int, error: int) -> int:
+    def _attended(self, container: Record, spec: Spec, stdin: int, output: int, error: int) -> int:
         """Fork the container and stand by it to the end."""
         try:
             monitor = self._start(container, spec, stdin, output, error)
@@ -94,7 +95,7 @@ class Forker:
             if container.config["rm"]:
                 self.store.remove(container)
 
-    def _start(self, container: Container, spec: Spec, stdin: int, output: int, error: int) -> Monitor:
+    def _start(self, container: Record, spec: Spec, stdin: int, output: int, error: int) -> Monitor:
         stdio = None if spec.tty else Stdio(stdin >= 0)
         try:
             listen_fds = self.handed.listen_fds if self.handed else 0
@@ -115,7 +116,7 @@ class Forker:
         monitor.attach(stdio)
         return monitor
 
-    def _detached(self, container: Container, spec: Spec) -> int:
+    def _detached(self, container: Record, spec: Spec) -> int:
         """`-d`: fork a monitor into a session of its own; return when the container runs, or raise why not."""
         report, reply = os.pipe2(os.O_CLOEXEC)
         if os.fork() == 0:
@@ -128,7 +129,7 @@ class Forker:
         print(container.id)
         return 0
 
-    def _monitor_in_background(self, container: Container, spec: Spec, reply: int) -> NoReturn:
+    def _monitor_in_background(self, container: Record, spec: Spec, reply: int) -> NoReturn:
         os.setsid()
         null = os.open("/dev/null", os.O_RDWR)
         for fd in (0, 1, 2):
@@ -147,12 +148,12 @@ class Forker:
             self.store.remove(container)
         os._exit(0)
 
-    def _record_start(self, container: Container, pid: int, path: str) -> None:
+    def _record_start(self, container: Record, pid: int, path: str) -> None:
         if not os.path.exists(container.path):
             self.store.add(container)
         container.started(pid, os.getpid(), path)
 
-    def _record_end(self, container: Container, code: int) -> None:
+    def _record_end(self, container: Record, code: int) -> None:
         oom_killed = cgroup.remove(container.state["cgroup"])
         try:
             self.store.end(container, code, oom_killed)
@@ -177,14 +178,14 @@ class Forker:
         monitor.attach(stdio)
         return stand_by(monitor, spec.tty and options.interactive)
 
-    def running(self, reference: str) -> Container:
+    def running(self, reference: str) -> Record:
         """Raises NoSuchContainer, NotRunning."""
         container = self.store.find(reference)
         if container.status != "running":
             raise NotRunning(f"container {container.name} is not running", "`podmanish ps` lists those that run")
         return container
 
-    def containers(self) -> list[Container]:
+    def containers(self) -> list[Record]:
         """All; first sweeping out what a killed `run --rm` left."""
         self.store.sweep()
         cgroup.sweep()
@@ -194,7 +195,7 @@ class Forker:
                 self.store.remove(container)
         return [container for container in found if os.path.exists(container.path)]
 
-    def stop(self, container: Container, seconds: float) -> None:
+    def stop(self, container: Record, seconds: float) -> None:
         """SIGTERM; SIGKILL after that many seconds. Returns when the container's end has been recorded."""
         process = container.open()
         pidfd.send_signal(process, SIGTERM)
@@ -202,7 +203,7 @@ class Forker:
             pidfd.send_signal(process, SIGKILL)
         self.wait(container)
 
-    def wait(self, container: Container) -> int:
+    def wait(self, container: Record) -> int:
         """The exit code, when the monitor has recorded it."""
         with container.kept():
             while container.reload().status == "running":
@@ -213,7 +214,7 @@ class Forker:
             code: int = container.state.get("exit_code") or 0
             return code
 
-    def remove(self, container: Container, force: bool) -> None:
+    def remove(self, container: Record, force: bool) -> None:
         """Raises StillRunning without force."""
         if container.status == "running":
             if not force:
@@ -235,7 +236,7 @@ def _hide_environment(spec: Spec, wanted: Sequence[str]) -> None:
         interpreter.restart({name: value for name, value in os.environ.items() if name in kept})
 
 
-def end_damaged(container: Container, force: bool) -> None:
+def end_damaged(container: Record, force: bool) -> None:
     """What a damaged record still tells of a process: end it, or raise StillRunning without force."""
     try:
         process = container.open()
