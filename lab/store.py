@@ -91,6 +91,10 @@ class Store:
                 hidden = self._hide(container.name, container.id)
             files.remove_tree(hidden)
 
+    def layer_path(self, container_id: str) -> str:
+        """The directory of its overlay."""
+        return f"{self.root}/containers/{container_id}/layer"
+
     def find(self, reference: str) -> Record:
         """By id, name or unambiguous beginning of an id; a name may look like an id. Raises NoSuchContainer."""
         container_id = self._by_id(reference) or self._by_name(reference) or self._by_prefix(reference)

@@ -17,7 +17,7 @@ from lab.userns import write_whole
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
     from typing import NoReturn
 
     from lab.runtime.link import Link
@@ -26,18 +26,18 @@ if TYPE_CHECKING:
 TIOCSCTTY, TIOCGWINSZ, TIOCSWINSZ = 0x540E, 0x5413, 0x5414  # ioctl_tty(2)
 
 
-def first(spec: Spec, stdio: Sequence[int], link: Link, preserve_fds: int, below: tuple[int, int] | None) -> NoReturn:
+def first(spec: Spec, stdio: Sequence[int], link: Link, preserve_fds: int, clone: Callable[[], int] | None) -> NoReturn:
     """Become the first process of a new container: pid 1 of its pid namespace.
 
-    below: the CLONE_NEW* for its namespaces and the cgroup to be born in, if the calling process is to be its lifeline.
+    clone makes that process, if the calling one is to be its lifeline; None if the calling process itself is the first.
     """
     _import_and_seal(spec)
     if spec.uid_mappings:
         link.await_go()
         os.setresuid(0, 0, 0)
         os.setresgid(0, 0, 0)
-    if below:
-        stand_between(lambda: syscalls.clone3(below[0], cgroup=below[1])[0], link.child_go)
+    if clone:
+        stand_between(clone, link.child_go)
     link.report_pid()
     if spec.cgroup:
         cgroup.join(spec, link.in_cgroup)
