@@ -1,7 +1,7 @@
 """One container's life: created -> running <-> paused -> exited -> removed.
 
 Every change of state happens in one of Container's methods, under its lock; what survives the daemon is in
-lab.store's record, the rest is here.
+lab.record's Record, the rest is here.
 """
 
 from __future__ import annotations
@@ -21,11 +21,11 @@ from daemon.stdio import Pulse
 from lab.damage import DAMAGED
 from lab.errors import Conflict, LabError, NoSpace, NoSuchContainer, NotRunning, StillRunning
 from lab.pidfd import is_alive
+from lab.record import UNKNOWN, Record
 from lab.runtime import cgroup
 from lab.signals import signal_number
 from lab.spec import Spec
-from lab.store import UNKNOWN, Store
-from lab.store import Container as Record
+from lab.store import Store
 
 log = logging.getLogger("labd")
 STOP_SECONDS = 10

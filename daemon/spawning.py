@@ -19,8 +19,8 @@ from daemon.programs.command import command
 from daemon.programs.spawner import LOST, Inbox, pack
 from lab import errors, interpreter, syscalls
 from lab.errors import CannotStart, LabError
+from lab.record import UNKNOWN
 from lab.spec import Spec
-from lab.store import UNKNOWN
 
 Ending = tuple[int, bool]
 
@@ -29,7 +29,7 @@ Ending = tuple[int, bool]
 class Spawned:
     """A process that runs or ran: its pid, a pidfd of our own, its terminal's master side or -1.
 
-    ended gives its exit code, lab.store.UNKNOWN if the spawner died, since nobody else can reap it; and whether the
+    ended gives its exit code, lab.record.UNKNOWN if the spawner died, since nobody else can reap it; and whether the
     container was killed at its memory limit.
     """
 

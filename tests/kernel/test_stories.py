@@ -166,9 +166,9 @@ def test_a_socket_that_anybody_may_use_is_found_out(place: Path, journal: Journa
 
 def test_a_container_that_outlives_its_forker_is_found_out(place: Path, journal: Journal, daemon: Daemon) -> None:
     """Mutant: a runtime that does not ask for the parent-death signal."""
-    orphaning = "from lab import syscalls; syscalls.PR_SET_PDEATHSIG = 3; from lab.forker import cli; exit(cli.main())"
+    code = "from lab import syscalls; from lab.forker.cli import main; syscalls.PR_SET_PDEATHSIG = 3; sys.exit(main())"
     with stage(place, journal, daemon) as here:
-        argv = [sys.executable, "-c", orphaning, *here.engines[FORK].argv[1:]]
+        argv = [sys.executable, "-c", f"import sys; {code}", *here.engines[FORK].argv[1:]]
         here.engines = {**here.engines, FORK: replace(here.engines[FORK], argv=argv)}
         report = here.tell(1, crash)
     assert "its container dies with it" in claims(report, FAILED), report.claims
