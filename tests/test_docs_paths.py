@@ -53,8 +53,8 @@ def names(module: Path) -> frozenset[str]:
         if isinstance(node, ast.ClassDef):
             methods = [item for item in node.body if isinstance(item, ast.FunctionDef | ast.AsyncFunctionDef)]
             found |= {f"{node.name}.{method.name}" for method in methods}
-        if isinstance(node, ast.Assign):
-            found |= {target.id for target in node.targets if isinstance(target, ast.Name)}
+        targets = node.targets if isinstance(node, ast.Assign) else [getattr(node, "target", None)]
+        found |= {target.id for target in targets if isinstance(target, ast.Name)}
     return frozenset(found)
 
 
@@ -115,6 +115,13 @@ def test_every_path_exists(page: Path) -> None:
 def test_every_name_is_in_the_code(page: Path) -> None:
     """`Forker.run` is a method of the code, and what is named behind a link to a module is in that module."""
     assert not list(missing_names(page))
+
+
+def test_a_storys_calls_exist() -> None:
+    """Each `stage.call(...)` in the developer's table is a method of Stage."""
+    calls = re.findall(r"^\| `(?:with )?stage\.(\w+)\(", prose(CHECKOUT / "docs/developer.md"), re.MULTILINE)
+    assert calls
+    assert {f"Stage.{call}" for call in calls} <= names(CHECKOUT / "scenarios/stage/stage.py")
 
 
 def test_what_is_wrong_is_found(tmp_path: Path) -> None:
