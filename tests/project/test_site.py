@@ -19,8 +19,8 @@ CHECKOUT = Path(__file__).parent.parent.parent
 
 
 def build(checkout: Path, target: Path) -> subprocess.CompletedProcess[str]:
-    """mkdocs build --strict."""
-    command = [sys.executable, "-m", "mkdocs", "build", "--strict", "--site-dir", str(target)]
+    """What `make docs` runs."""
+    command = ["tools/site", "--site-dir", str(target)]
     return subprocess.run(command, cwd=checkout, capture_output=True, text=True, check=False, timeout=120)
 
 
