@@ -126,16 +126,16 @@ def test_kill_9_of_an_ordinary_users_podmanish(rootless: Podmanish) -> None:
 WINDOW = """
 import os, sys, time
 from lab import runtime
-from lab.runtime import lifeline, process
+from lab.runtime import child, lifeline
 from lab.spec import Mount, Spec
-honest = process.die_with_parent
+honest = child.die_with_parent
 place = "/mnt" if sys.argv[3] == "container" else sys.argv[1]
 def late(pipe):
     open(place + "/window", "a").close()
     time.sleep(0.5)
     honest(pipe)
 if sys.argv[3] == "container":
-    process.die_with_parent = late
+    child.die_with_parent = late
 else:
     lifeline.die_with_parent = late
 spec = Spec(args=["touch", "/mnt/ran"], mounts=[Mount(sys.argv[1], "/mnt")], env={"PATH": "/usr/bin"})
