@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import errno
 
-from daemon.spawning import Spawned, SpawnerLink
+from daemon.spawning import RemoteProcess, SpawnerLink
 from daemon.stdio import Input, Output, Stdio, resize
 from lab.errors import CannotStart, Conflict
 from lab.logs import LogWriter
@@ -19,7 +19,7 @@ class Run:
     def __init__(self) -> None:
         self.output = Output()
         self.input: Input | None = None
-        self.process: Spawned | None = None
+        self.process: RemoteProcess | None = None
         self.oom_killed = False
         self.exit_code: int | None = None  # known before the output counts as finished
         self._begun = asyncio.Event()
@@ -34,7 +34,7 @@ class Run:
         log: str = "",
         into: str = "",
         loginuid: int | None = None,
-    ) -> Spawned:
+    ) -> RemoteProcess:
         """Spawn it and connect its streams. Raises what lab.runtime.spawn() raises; the output then ends."""
         try:
             stdio = Stdio(tty=spec.tty, stdin=stdin)
