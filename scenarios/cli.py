@@ -141,7 +141,7 @@ def _default_target(journal: Journal) -> str:
     """/etc/shadow in the lab's own machine, a decoy elsewhere."""
     if LAB_MACHINE.exists():
         return "/etc/shadow"
-    directory = journal.make_directory("decoy", mode=0o755)  # as open as /etc: the file's own mode must refuse
+    directory = journal.directory("decoy", mode=0o755)  # as open as /etc: the file's own mode must refuse
     decoy = directory / "shadow"
     decoy.write_text("root:*:19000:0:99999:7:::\n")
     decoy.chmod(0o640)

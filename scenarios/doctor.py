@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from lab import interpreter
+from lab.audit.netlink import in_initial_namespace
 from lab.audit.probe import probe
 from lab.identity import UNSET, loginuid, name_of
 from lab.paths import SOCKET
@@ -17,7 +18,6 @@ from lab.runtime import cgroup
 from scenarios.props.labd import peer_pid
 
 KERNEL = (5, 12)  # mount_setattr(2), the youngest call of lab.runtime
-INITIAL_USER_NAMESPACE = 0xEFFFFFFD  # PROC_USER_INIT_INO, include/linux/proc_ns.h
 
 
 @dataclass(frozen=True)
@@ -47,8 +47,7 @@ def _kernel() -> Finding:
 
 
 def _namespace() -> Finding:
-    inode = Path("/proc/self/ns/user").stat().st_ino
-    good = inode == INITIAL_USER_NAMESPACE
+    good = in_initial_namespace("user") is True
     return Finding("initial user namespace", good, "" if good else "audit is closed here: run on the host or in a VM")
 
 

@@ -80,7 +80,7 @@ def blamed(stage: Stage, watch: Watch) -> None:
 @contextmanager
 def daemon(stage: Stage, *options: str, loginuid: int = UNSET) -> Iterator[tuple[Engine, Path]]:
     """A labd of this story's own, and its directory: `socket`, `log`."""
-    home = stage.journal.make_directory("attribution")
+    home = stage.journal.directory("attribution")
     path, log = str(home / "socket"), str(home / "log")
     with Daemon(stage.journal, path, str(home / "state"), *options, log=log, loginuid=loginuid) as started:
         started.wait_ready()

@@ -20,7 +20,7 @@ WORKLOAD = ("sleep", "600")
 
 
 def play(stage: Stage) -> None:
-    home = stage.journal.make_directory("crash")
+    home = stage.journal.directory("crash")
     forks(stage, home)
     daemons(stage, home)
     for engine in stage.each(FORK):

@@ -49,14 +49,9 @@ def su(stage: Stage) -> Sequence[str]:
 def tmux(stage: Stage) -> Sequence[str]:
     if not shutil.which("tmux"):
         raise MissingFeature("tmux is not installed")
-    home = place(stage)
+    home = stage.journal.directory("gallery")
     server, inner = f"tmux -S {home}/tmux", f"({WORKLOAD[2]}) >{home}/out"
     return ["sh", "-c", f"{server} new -d '{inner}; {server} wait -S done' && {server} wait done; cat {home}/out"]
-
-
-def place(stage: Stage) -> Path:
-    """A directory for the length of the story."""
-    return stage.journal.make_directory("gallery")
 
 
 def under_systemd(*words: str) -> Callable[[Stage], Sequence[str]]:
@@ -89,7 +84,7 @@ def atd(stage: Stage) -> Sequence[str]:
     missing = _daemon("atd") if shutil.which("at") else "at is not installed"
     if missing or stage.user.isdecimal():
         raise MissingFeature(missing or f"at takes no jobs from {stage.user}, who has no name here")
-    home = place(stage)
+    home = stage.journal.directory("gallery")
     os.chown(home, stage.user_id, -1)
     job = f"echo '({WORKLOAD[2]}) >{home}/out' | at -M now 2>/dev/null"
     return ["sudo", "-u", f"#{stage.user_id}", "sh", "-c", f"mkfifo {home}/out && {job} && timeout 60 cat {home}/out"]

@@ -3,17 +3,22 @@
 import os
 from pathlib import Path
 
-from lab.identity import loginuid, name_of, sessionid
+from lab.identity import UNSET, loginuid, name_of, sessionid
+from scenarios.props.capabilities import capabilities
 from scenarios.stage.engines import DAEMON, FORK
 from scenarios.stage.stage import Stage
 
 NAME = "inherit"
 TITLE = "What else comes along"
-# Marks that a session may carry, put on with the tools of util-linux and coreutils.
+# Tools of util-linux and coreutils: each puts a mark on its own process, then executes the words after it.
 MARKS = (
-    *("nice", "-n", "5", "taskset", "-c", "0", "choom", "-n", "200", "--", "prlimit", "--nofile=777:", "--nproc=4242"),
-    *("setpriv", "--no-new-privs", "--bounding-set=-net_raw", "env", "LAB_MARK=1"),
-)
+    "nice", "-n", "5",
+    "taskset", "-c", "0",
+    "choom", "-n", "200", "--",
+    "prlimit", "--nofile=777:", "--nproc=4242",
+    "setpriv", "--no-new-privs", "--bounding-set=-net_raw",
+    "env", "LAB_MARK=1",
+)  # fmt: skip
 WORKLOAD = ("sh", "-c", "umask; exec cat")
 CARRIED = (
     "loginuid", "session id", "nice", "CPU affinity", "oom_score_adj", "open files", "processes", "no_new_privs",
@@ -21,7 +26,6 @@ CARRIED = (
 )  # fmt: skip
 # What podman's containers.conf(5) and its OCI specification set, whatever the session had; the affinity, crun.
 SET_ANEW = {"podman": ("CPU affinity", "oom_score_adj", "open files", "processes")}
-CAP_NET_RAW = 13
 
 
 def play(stage: Stage) -> None:
@@ -55,14 +59,14 @@ def measure(pid: int) -> dict[str, str]:
     limits = {line[:25].strip(): line[25:].split()[0] for line in _read(pid, "limits").splitlines()[1:]}
     return {
         "loginuid": name_of(loginuid(pid)),
-        "session id": name_of(sessionid(pid)) if sessionid(pid) + 1 == 2**32 else str(sessionid(pid)),
+        "session id": "unset" if sessionid(pid) == UNSET else str(sessionid(pid)),
         "nice": stat[16],
         "CPU affinity": status["Cpus_allowed_list"],
         "oom_score_adj": _read(pid, "oom_score_adj").strip(),
         "open files": limits["Max open files"],
         "processes": limits["Max processes"],
         "no_new_privs": status["NoNewPrivs"],
-        "CAP_NET_RAW": "yes" if int(status["CapBnd"], 16) >> CAP_NET_RAW & 1 else "no",
+        "CAP_NET_RAW": "yes" if "CAP_NET_RAW" in capabilities(pid, "CapBnd") else "no",
         "cgroup": _read(pid, "cgroup").splitlines()[-1].partition("::")[2] or "?",
         "seccomp mode": status["Seccomp"],
         "umask": status["Umask"],

@@ -1,9 +1,7 @@
 """The mark that login leaves: set once by PAM, inherited by fork and exec, untouched by sudo and setuid."""
 
-from pathlib import Path
-
 from lab.identity import UNSET
-from lab.runtime.credentials import CAPABILITIES
+from scenarios.props.capabilities import capabilities
 from scenarios.stage.stage import Stage
 
 NAME = "loginuid"
@@ -48,7 +46,7 @@ def only_once(stage: Stage) -> None:
     stage.expect(
         without.printed == stage.user_id, "without the capability, the kernel refuses a second write", without.printed
     )
-    if not _has_audit_control():
+    if "CAP_AUDIT_CONTROL" not in capabilities():
         stage.unknown("with the capability it can be set again", "this machine gives root no CAP_AUDIT_CONTROL")
         return
     again = stage.shell("sh", "-c", write)
@@ -60,8 +58,3 @@ def only_once(stage: Stage) -> None:
     claim = f"echo {UNSET} > /proc/self/loginuid; exec setpriv --reuid={NOBODY} sh -c '{write}'"
     first = stage.shell("sh", "-c", claim)
     stage.expect(first.printed == int(OTHER), "unset to set needs no privilege", first.printed)
-
-
-def _has_audit_control() -> bool:
-    fields = dict(line.split(":\t") for line in Path("/proc/self/status").read_text().splitlines())
-    return bool(int(fields["CapEff"], 16) >> CAPABILITIES.index("CAP_AUDIT_CONTROL") & 1)

@@ -5,13 +5,11 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from scenarios.props.systemd import Systemd
-from scenarios.safety.undo import DIRECTORY
 from scenarios.stage.engines import DAEMON, FORK, Engine, paste
 from scenarios.stage.stage import Outcome, Stage
 
 NAME = "notify"
 TITLE = "A service that says when it is ready"
-PLACE = DIRECTORY / "notify"
 SOCKET = "/run/systemd/notify"  # systemd's own, where READY=1 is to arrive
 READY = ("sh", "-c", "systemd-notify --ready; exec sleep infinity")
 SILENT = ("sleep", "infinity")
@@ -84,9 +82,9 @@ class Units:
 
     def __init__(self, stage: Stage, systemd: Systemd) -> None:
         self.stage, self.systemd = stage, systemd
-        stage.journal.note("directory", path=str(PLACE))
-        socket = PLACE / "labd.sock"
-        labd = [str(Path(sys.executable).parent / "labd"), "--state", str(PLACE / "state")]
+        self.place = stage.journal.directory("notify")
+        socket = self.place / "labd.sock"
+        labd = [str(Path(sys.executable).parent / "labd"), "--state", str(self.place / "state")]
         systemd.install({
             "lab-labd.socket": f"[Socket]\nListenStream={socket}\n",
             "lab-labd.service": f"[Service]\nExecStart={paste(labd)}\n",
@@ -103,7 +101,7 @@ class Units:
 
     def listening(self, name: str, engine: Sequence[str], workload: Sequence[str]) -> None:
         """Install and start a socket that has a service for each connection."""
-        socket = f"[Socket]\nListenStream={PLACE / name}.sock\nAccept=yes\n"
+        socket = f"[Socket]\nListenStream={self.place / name}.sock\nAccept=yes\n"
         service = f"[Service]\n{exec_start([*engine, 'run', '--rm', 'host', *workload])}\n"
         self.systemd.install({f"{name}.socket": socket, f"{name}@.service": service})
         self.systemd.run("systemctl", "start", f"{name}.socket")
@@ -117,7 +115,7 @@ class Units:
     def ask(self, name: str) -> Outcome:
         """Connect, and print what is answered until the end."""
         python = str(Path(sys.executable).resolve())
-        return self.stage.shell(*self.systemd.enter, python, "-c", ASK.format(f"{PLACE / name}.sock"))
+        return self.stage.shell(*self.systemd.enter, python, "-c", ASK.format(f"{self.place / name}.sock"))
 
     def log_of(self, name: str) -> Outcome:
         """What systemd itself has logged about this life of a unit."""

@@ -51,7 +51,7 @@ def become(stage: Stage, groups: str) -> list[str]:
 def rootless_forker(stage: Stage) -> list[str]:
     """podmanish as the user, with a state directory that is the user's."""
     program = stage.engine(FORK).argv[0]
-    home = stage.journal.make_directory("rootless", owner=stage.user_id)
+    home = stage.journal.directory("rootless", owner=stage.user_id)
     words = [*become(stage, "--clear-groups"), program, "--root", str(home)]
     if stage.quiet(*become(stage, "--clear-groups"), "test", "-x", program).exit_code:
         raise MissingFeature(f"{stage.user} may not read {Path(program).resolve()}", "put the checkout where all may")

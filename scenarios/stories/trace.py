@@ -88,7 +88,9 @@ def ties(command: Event | None, write: Event | None) -> list[str]:
     if write is None or command is None:
         return []
     shared = [f"{name}={write.field(name)}" for name in ("auid", "ses") if write.field(name) == command.field(name)]
-    return shared + [f"pid={command.pid}"] * (command.field("pid") in (write.field("pid"), write.field("ppid")))
+    if command.field("pid") in (write.field("pid"), write.field("ppid")):
+        shared.append(f"pid={command.pid}")
+    return shared
 
 
 def afterwards(stage: Stage, watch: Watch, remote: Remote, writes: dict[str, Event | None]) -> None:

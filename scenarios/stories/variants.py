@@ -54,7 +54,7 @@ def remote_podman(stage: Stage, real: Mapping[str, Engine]) -> Outcome:
     podman = chosen(real, "podman")
     if not shutil.which("systemd-socket-activate"):
         raise MissingFeature("systemd-socket-activate is not installed", "apt install systemd")
-    socket = place(stage, 0) / "podman.sock"
+    socket = stage.journal.directory("variants") / "podman.sock"
     words = ["systemd-socket-activate", "-l", str(socket), *podman.argv, "system", "service", "--time=60"]
     pid = start(stage.journal, words, log=str(socket.with_suffix(".log")))
     pidfd = os.pidfd_open(pid)
@@ -127,11 +127,6 @@ def chosen(real: Mapping[str, Engine], name: str) -> Engine:
     return real[name]
 
 
-def place(stage: Stage, owner: int) -> Path:
-    """A directory of that user's for the length of the story."""
-    return stage.journal.make_directory("variants", owner=owner)
-
-
 def become(stage: Stage, *groups: int) -> list[str]:
     extra = f"--groups={','.join(map(str, groups))}" if groups else "--clear-groups"
     return ["setpriv", f"--reuid={stage.user_id}", f"--regid={stage.user_id}", extra]
@@ -143,7 +138,7 @@ def rootless(stage: Stage, podman: Engine) -> Engine:
         pwd.getpwuid(stage.user_id)
     except KeyError:
         raise MissingFeature(f"uid {stage.user_id} has no name, which rootless podman needs", "use --as NAME") from None
-    home = place(stage, stage.user_id)
+    home = stage.journal.directory("variants", owner=stage.user_id)
     settings = podman.argv[1:-1] if podman.argv[0] == "env" else []
     argv = ["env", f"HOME={home}", f"XDG_RUNTIME_DIR={home}", *settings, "podman", "--root", f"{home}/root"]
     argv += ["--runroot", f"{home}/run", "--storage-driver", "vfs"]
