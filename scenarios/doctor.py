@@ -1,11 +1,13 @@
-"""What this machine can show, and why not: looked up without changing anything."""
+"""What this machine can and cannot show, and why: looked up without changing anything."""
 
 from __future__ import annotations
 
+import json
 import os
 import platform
 import shutil
-from collections.abc import Callable
+import sys
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,7 +24,12 @@ KERNEL = (5, 12)  # mount_setattr(2), the youngest call of lab.runtime
 
 @dataclass(frozen=True)
 class Finding:
-    """One thing looked at. needed: without it the demo cannot run at all."""
+    """One thing that was checked.
+
+    good     whether this machine has it
+    detail   what was found, or what to do
+    needed   whether the demo cannot run at all without it
+    """
 
     what: str
     good: bool
@@ -31,8 +38,19 @@ class Finding:
 
 
 def examine() -> list[Finding]:
-    """All findings, the ones that the demo needs first."""
+    """All findings; what the demo needs comes first."""
     return [check() for check in CHECKS]
+
+
+def show(findings: Sequence[Finding], *, as_json: bool) -> None:
+    """Print the findings: a line each, or all as JSON."""
+    if as_json:
+        json.dump([vars(finding) for finding in findings], sys.stdout, indent=2)
+        print()
+        return
+    for finding in findings:
+        mark = "ok" if finding.good else "MISSING" if finding.needed else "-"
+        print(f"{mark:8}{finding.what:24}{finding.detail}")
 
 
 def _root() -> Finding:
@@ -48,7 +66,11 @@ def _kernel() -> Finding:
 
 def _namespace() -> Finding:
     good = in_initial_namespace("user") is True
-    return Finding("initial user namespace", good, "" if good else "audit is closed here: run on the host or in a VM")
+    return Finding(
+        "initial user namespace",
+        good,
+        "" if good else "the kernel closes audit to other user namespaces: run the lab on the host or in a VM",
+    )
 
 
 def _audit() -> Finding:
@@ -57,7 +79,7 @@ def _audit() -> Finding:
 
 
 def _audit_state(auditd: int) -> str:
-    return f"records arrive; auditd is pid {auditd}" if auditd else "records arrive; no auditd runs, none is needed"
+    return f"records arrive; auditd is pid {auditd}" if auditd else "records arrive; no auditd runs, and none is needed"
 
 
 def _setpriv() -> Finding:
@@ -77,7 +99,7 @@ def _sudo() -> Finding:
 
 def _daemon() -> Finding:
     pid = peer_pid(SOCKET)
-    detail = f"pid {pid} on {SOCKET}" if pid else f"none on {SOCKET}: the lab starts one for the time of a run"
+    detail = f"pid {pid} on {SOCKET}" if pid else f"none on {SOCKET}: the lab starts one for each run"
     return Finding("labd", bool(pid), detail, needed=False)
 
 
@@ -91,7 +113,7 @@ def _interpreter() -> Finding:
 def _cgroups() -> Finding:
     found = cgroup.available()
     missing = ", ".join(sorted(set(cgroup.CONTROLLERS) - found))
-    detail = f"no controller for {missing}: run refuses that limit" if missing else "--memory, --cpus, --pids-limit"
+    detail = f"no controller for {missing}: `run` refuses such a limit" if missing else "--memory, --cpus, --pids-limit"
     return Finding("cgroups", not missing, detail, needed=False)
 
 

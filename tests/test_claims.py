@@ -8,13 +8,13 @@ import pytest
 
 from scenarios.audiences.terminal import FAILED, HELD
 from scenarios.claims import CLAIMS, Claim, markdown
-from scenarios.stage.stage import Report
+from scenarios.stage.report import Report, Verdict
 
 PAGE = Path(__file__).parent.parent / "docs" / "claims.md"
 
 
 def report_of(claim: Claim, verdict: str) -> Report:
-    claims = [{"claim": start, "verdict": verdict, "seen": f"saw {start}"} for start in claim.shown_by]
+    claims = [Verdict(words, verdict, f"saw {words}") for words in claim.shown_by]
     return Report(claim.story, "", claims)
 
 

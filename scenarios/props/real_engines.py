@@ -49,9 +49,12 @@ class Choice:
             if name not in LABS and name not in REAL:
                 raise InvalidArgument(f'there is no engine "{name}"', f"there are: {', '.join((*LABS, *REAL))}")
 
-    def find(self) -> list[Model | Engine]:
-        """In this order; one of the lab's own stands as its model. Raises MissingFeature if a real one is not here."""
-        return [LABS[name] if name in LABS else self._real(name) for name in dict.fromkeys(self.names)]
+    def find(self, labs: Mapping[Model, Engine]) -> list[Engine]:
+        """The engines in this order, each once; labs are the lab's own, by model.
+
+        Raises MissingFeature if a real engine is not here or does not answer.
+        """
+        return [labs[LABS[name]] if name in LABS else self._real(name) for name in dict.fromkeys(self.names)]
 
     def _real(self, name: str) -> Engine:
         engine = ADAPTERS[name](self.before.get(name, ()), self.after.get(name, ()))

@@ -1,4 +1,4 @@
-"""All else that a fork inherits and a socket loses: one table, measured on the container's first process."""
+"""What else a fork inherits and a socket loses: one table, measured on the container's first process."""
 
 import os
 from pathlib import Path
@@ -24,32 +24,36 @@ CARRIED = (
     "loginuid", "session id", "nice", "CPU affinity", "oom_score_adj", "open files", "processes", "no_new_privs",
     "CAP_NET_RAW",
 )  # fmt: skip
-# What podman's containers.conf(5) and its OCI specification set, whatever the session had; the affinity, crun.
+# podman's containers.conf(5) and its OCI specification set these whatever the session had; crun sets the affinity.
 SET_ANEW = {"podman": ("CPU affinity", "oom_score_adj", "open files", "processes")}
 
 
 def play(stage: Stage) -> None:
     stage.say(
         "Put marks on the session: lower priority, one CPU, first to be killed, fewer files, fewer rights.\n"
-        "What of it reaches the container? First, how a plain process carries them:"
+        "Which of these marks reach the container? First, a plain process with all of them:"
     )
     marked = stage.shell_watched(*MARKS, *WORKLOAD, look=measure).facts
     columns = {"the session": marked}
     for engine in [*stage.each(FORK), *stage.each(DAEMON)]:
-        stage.say("\nThrough a fork:" if engine.model == FORK else "\nThrough a socket:")
+        stage.then("Through a fork:" if engine.model == FORK else "\nThrough a socket:")
         columns[engine.name] = stage.run_watched(engine, WORKLOAD, wrapper=MARKS, look=measure).facts
     rows = [[name, *(column.get(name, "?") for column in columns.values())] for name in marked]
     stage.screen.table(["", *columns], rows, "the same marks, and what became of them")
     for engine in stage.each(FORK):
         names, found = [name for name in CARRIED if name not in SET_ANEW.get(engine.name, ())], columns[engine.name]
         lost = [name for name in names if found.get(name) != marked.get(name)]
-        stage.expect(bool(marked) and not lost, f"by {engine.name}'s fork all {len(names)} of these come along",
-                     f"lost: {lost or 'none'}")  # fmt: skip
+        claim = f"by {engine.name}'s fork all {len(names)} of these come along"
+        stage.expect(bool(marked) and not lost, claim, f"lost: {lost or 'none'}")
     for engine in stage.each(DAEMON):
         found = columns[engine.name]
         kept = [name for name in CARRIED if found.get(name, marked.get(name)) == marked.get(name)]
-        stage.expect(bool(marked) and not kept, f"through {engine.name}'s socket, none", f"kept: {kept or 'none'}")
-    stage.say("The rest (umask, environment, terminal) a runtime sets anew, whoever its parent is.")
+        stage.expect(
+            bool(marked) and not kept,
+            f"through {engine.name}'s socket none of these come along",
+            f"kept: {kept or 'none'}",
+        )
+    stage.say("A runtime sets the rest (umask, environment, terminal) anew, whatever its parent is.")
 
 
 def measure(pid: int) -> dict[str, str]:
