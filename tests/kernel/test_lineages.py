@@ -13,8 +13,9 @@ from xml.etree import ElementTree
 
 import pytest
 
-from lab.identity import UNSET
-from scenarios.audiences import picture
+from lab.identity import UNSET, Ancestor
+from scenarios import lineages as posing
+from scenarios.audiences.picture import draw
 from scenarios.audiences.terminal import Screen
 from scenarios.props.labd import Daemon
 from scenarios.safety.journal import Journal
@@ -51,18 +52,18 @@ def stage() -> Iterator[Stage]:
 def test_what_it_says_is_what_proc_says(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
     """ps(1), asked while each container runs, names the same pids, parents and loginuids as the picture's processes."""
     witness: list[dict[int, tuple[int, int]]] = []
-    look_up = picture.ancestry
+    look_up = posing.ancestry
 
-    def also_ps(pid: int) -> list[picture.Ancestor]:
+    def also_ps(pid: int) -> list[Ancestor]:
         witness.append(ps())
         return look_up(pid)
 
     monkeypatch.setattr("scenarios.stage.stage.ancestry", also_ps)
-    lineages = picture.take(stage)
+    lineages = posing.take(stage)
     for chain, table in ((lineages.forked, witness[0]), (lineages.client, witness[1]), (lineages.served, witness[1])):
         assert [(process.ppid, process.loginuid) for process in chain] == [table[process.pid] for process in chain]
         assert all(child.ppid == parent.pid for child, parent in pairwise(chain))
-    drawn = [element.text or "" for element in ElementTree.fromstring(picture.draw(lineages)).iter()]
+    drawn = [element.text or "" for element in ElementTree.fromstring(draw(lineages)).iter()]
     for process in (*lineages.forked, *lineages.client, *lineages.served):
         at = drawn.index(f"pid {process.pid}")
         assert (drawn[at - 1], drawn[at + 2]) == (process.comm, str(process.loginuid))
@@ -77,7 +78,7 @@ def ps() -> dict[int, tuple[int, int]]:
 
 def test_the_fork_keeps_it_and_the_socket_loses_it(stage: Stage) -> None:
     """From the login down every process of the fork has its loginuid; so has the client; the daemon's have none."""
-    lineages = picture.take(stage)
+    lineages = posing.take(stage)
     assert {process.loginuid for process in below(lineages.forked, stage.login.pid)} == {USER}
     assert {process.loginuid for process in below(lineages.client, stage.login.pid)} == {USER}
     assert lineages.client[0].comm == "dockerish"
@@ -85,5 +86,5 @@ def test_the_fork_keeps_it_and_the_socket_loses_it(stage: Stage) -> None:
     assert {process.loginuid for process in lineages.served} == {UNSET}
 
 
-def below(chain: list[picture.Ancestor], pid: int) -> list[picture.Ancestor]:
+def below(chain: list[Ancestor], pid: int) -> list[Ancestor]:
     return chain[: [process.pid for process in chain].index(pid) + 1]

@@ -12,6 +12,8 @@ import pytest
 from support import CHECKOUT, lab_python
 
 from lab.identity import UNSET
+from scenarios.props.systemd import Systemd
+from scenarios.safety.journal import Journal
 
 pytestmark = pytest.mark.needs("root", "audit", "sudo")
 
@@ -29,6 +31,9 @@ os.execvp(sys.argv[3], sys.argv[3:])
 """
 SHOW = "sudo python3 docs/zero.py cat /proc/self/loginuid"
 SERVE = "docs/zero.py --serve /run/zero"
+MAKE = "mkfifo -m 600 /run/zero"
+START = 'systemd-run --pipe --unit=zero python3 "$PWD/docs/zero.py" --serve /run/zero'
+END = "systemctl stop zero; sudo rm /run/zero"
 ASK = "echo cat /proc/self/loginuid | sudo tee /run/zero"
 
 
@@ -96,6 +101,26 @@ def start(words: Sequence[str], uid: int) -> subprocess.Popen[str]:
     return subprocess.Popen(
         [sys.executable, "-ISc", code, str(uid), str(CHECKOUT), *words], stdout=subprocess.PIPE, text=True
     )
+
+
+@pytest.mark.needs("systemd-nspawn")
+def test_experiment_2_as_systemd_plays_it(short_place: Path) -> None:
+    """Word for word on a real systemd, which forks the daemon: the container has no loginuid. The unit can end."""
+    for command in (MAKE, START, END):
+        assert f"sudo {command}" in STUDENT, command
+    with Journal(short_place) as journal, Systemd(journal) as systemd:
+
+        def words(command: str) -> list[str]:
+            return [*systemd.enter, "sh", "-c", f"cd '{CHECKOUT}'; {command}"]
+
+        subprocess.run(words(MAKE), check=True, timeout=20)
+        with subprocess.Popen(words(START), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True) as daemon:
+            assert daemon.stdout is not None
+            told = daemon.stdout.readline()
+            subprocess.run(words(ASK), check=True, timeout=20, stdout=subprocess.DEVNULL)
+            told += daemon.stdout.readline() + daemon.stdout.read(len(str(UNSET)))
+            subprocess.run(words(END), check=True, timeout=20)
+    assert seen(told) == [UNSET] * 3
 
 
 @pytest.mark.parametrize("starter", [USER, UNSET])
