@@ -87,4 +87,5 @@ def test_the_fork_keeps_it_and_the_socket_loses_it(stage: Stage) -> None:
 
 
 def below(chain: list[Ancestor], pid: int) -> list[Ancestor]:
+    """From the container up to the process of that pid."""
     return chain[: [process.pid for process in chain].index(pid) + 1]
