@@ -15,7 +15,8 @@ from scenarios.props.labd import Daemon
 from scenarios.safety.journal import Journal
 from scenarios.stage.engines import DAEMON, FORK, lab_engines
 from scenarios.stage.login import Login
-from scenarios.stage.stage import Outcome, Report, Stage
+from scenarios.stage.report import Outcome, Report
+from scenarios.stage.stage import Stage
 
 # It prints, and stays until its input ends: long enough to be looked at from outside.
 WORKLOAD = ("sh", "-c", "echo $(cat /proc/self/loginuid); exec cat")
@@ -29,8 +30,8 @@ def take(stage: Stage) -> Lineages:
         client[:] = ancestry(_youngest(stage.login.pid))
         return {}
 
-    forked = _seen(stage.run_watched(FORK, WORKLOAD))
-    served = _seen(stage.run_watched(DAEMON, WORKLOAD, look=look))
+    forked = _seen(stage.run_watched(stage.engine(FORK), WORKLOAD))
+    served = _seen(stage.run_watched(stage.engine(DAEMON), WORKLOAD, look=look))
     return Lineages(forked, client, served)
 
 
@@ -51,7 +52,7 @@ def main(uid: int) -> None:
     """Write the picture of a run on standard output; uid is who logs in for it. As root."""
     set_process_name("lab")
     with Journal() as journal, Login(uid) as login, Daemon(journal) as daemon:
-        stage = Stage(Screen(json=True), journal, login, daemon, lab_engines(), target="")
+        stage = Stage(Screen(json=True), journal, login, daemon, lab_engines(), target="", chosen=())
         stage.report = Report("picture", "")
         sys.stdout.write(draw(take(stage)))
 

@@ -6,14 +6,14 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from itertools import pairwise
 from pathlib import Path
 from xml.etree import ElementTree
 
 import pytest
 
-from lab.identity import UNSET, Ancestor
+from lab.identity import UNSET, Ancestor, ancestry
 from scenarios import lineages as posing
 from scenarios.audiences.picture import draw
 from scenarios.audiences.terminal import Screen
@@ -21,7 +21,8 @@ from scenarios.props.labd import Daemon
 from scenarios.safety.journal import Journal
 from scenarios.stage.engines import DAEMON, FORK, Engine
 from scenarios.stage.login import Login
-from scenarios.stage.stage import Report, Stage
+from scenarios.stage.report import Report
+from scenarios.stage.stage import Stage
 
 pytestmark = pytest.mark.needs("root", "audit", "sudo")
 
@@ -43,7 +44,7 @@ def stage() -> Iterator[Stage]:
             FORK: Engine("podmanish", FORK, [str(scripts / "podmanish"), "--root", str(place / "fork")]),
             DAEMON: Engine("dockerish", DAEMON, [str(scripts / "dockerish"), "--host", f"unix://{daemon.path}"]),
         }
-        here = Stage(Screen(json=True, color=False), journal, login, daemon, engines, target="")
+        here = Stage(Screen(json=True, color=False), journal, login, daemon, engines, target="", chosen=())
         here.report = Report("picture", "")
         yield here
     shutil.rmtree(place)
@@ -52,7 +53,7 @@ def stage() -> Iterator[Stage]:
 def test_what_it_says_is_what_proc_says(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
     """ps(1), asked while each container runs, names the same pids, parents and loginuids as the picture's processes."""
     witness: list[dict[int, tuple[int, int]]] = []
-    look_up = posing.ancestry
+    look_up = ancestry
 
     def also_ps(pid: int) -> list[Ancestor]:
         witness.append(ps())
@@ -86,6 +87,6 @@ def test_the_fork_keeps_it_and_the_socket_loses_it(stage: Stage) -> None:
     assert {process.loginuid for process in lineages.served} == {UNSET}
 
 
-def below(chain: list[Ancestor], pid: int) -> list[Ancestor]:
+def below(chain: Sequence[Ancestor], pid: int) -> Sequence[Ancestor]:
     """From the container up to the process of that pid."""
     return chain[: [process.pid for process in chain].index(pid) + 1]
