@@ -1,11 +1,11 @@
-"""What Docker has and the lab has not: said in a sentence, with the status that the docker command handles best."""
+"""What Docker has and the lab does not: each answer is a sentence, with a status that the docker command handles."""
 
 from __future__ import annotations
 
 from fastapi import APIRouter, Response
 
-from daemon.routes.deps import Filters, TheContainer, check_filters
-from daemon.routes.listing import flag
+from daemon.routes.deps import TheContainer
+from daemon.routes.filters import Filters, check_names, flag
 from daemon.wire.answers import Json
 from lab.errors import NotFound, NotImplementedHere
 
@@ -15,8 +15,8 @@ NO_BUILD = ("building images is not part of this lab", "make a root filesystem e
 NO_SWARM = ("swarms are not part of this lab", "one machine is enough to lose a login uid")
 ABSENT = {
     "volumes": ("named volumes are not part of this lab", "bind a directory of the host instead: -v /SRC:/DST"),
-    "networks": ("networks of one's own are not part of this lab", "use --network host or --network none"),
-    "plugins": ("plugins are not part of this lab", "there are none"),
+    "networks": ("user-defined networks are not part of this lab", "use --network host or --network none"),
+    "plugins": ("plugins are not part of this lab", "start the container without them"),
     "commit": ("committing a container is not part of this lab", "copy what you need out with `docker cp`"),
     **dict.fromkeys(("auth", "distribution"), NO_REGISTRY),
     **dict.fromkeys(("build", "session", "grpc"), NO_BUILD),
@@ -26,7 +26,7 @@ ABSENT = {
 ABSENT_OF_IMAGES = {
     "get": ("saving images is not part of this lab", "keep the tar that was imported"),
     "load": ("loading what `docker save` wrote is not part of this lab", "use `docker export` and `docker import`"),
-    "tag": ("tagging images is not part of this lab", "import the tar under the other name, too"),
+    "tag": ("tagging images is not part of this lab", "import the tar once more, under the other name"),
 }
 
 
@@ -64,7 +64,7 @@ async def plugins() -> Response:
 
 @router.get("/plugins/{name:path}/json")
 async def plugin(name: str) -> Response:
-    """docker inspect asks for a plugin last of all"""
+    """docker inspect: a plugin is the last thing that it asks for"""
     raise NotFound(f"plugin {name[:80]!a} not found", "plugins are not part of this lab")
 
 
@@ -72,8 +72,8 @@ async def plugin(name: str) -> Response:
 @router.post("/networks/prune")
 @router.post("/images/prune")
 async def prune(filters: Filters) -> Response:
-    """docker system prune's other parts: without a name there is nothing here"""
-    check_filters(filters, "dangling", "until", "label", "label!", "all")
+    """docker system prune, for everything but containers: the lab keeps nothing without a name"""
+    check_names(filters, "dangling", "until", "label", "label!", "all")
     if not all(flag("dangling", value) for value in filters.get("dangling", ())):
         raise NotImplementedHere(
             "filters: dangling=false (image prune --all) is not part of this lab", "remove images by name: docker rmi"
@@ -89,8 +89,8 @@ async def prune_builds() -> Response:
 
 @router.get("/containers/{reference}/attach/ws")
 async def attach_by_websocket(container: TheContainer) -> Response:
-    """What web consoles use"""
-    raise NotImplementedHere("attach by WebSocket is not part of this lab", "POST .../attach with Upgrade: tcp")
+    """The attach of web consoles"""
+    raise NotImplementedHere("attach by WebSocket is not part of this lab", "send POST .../attach with Upgrade: tcp")
 
 
 @router.api_route("/containers/{reference}/{action}", methods=["GET", "POST"], include_in_schema=False)
@@ -115,7 +115,7 @@ async def absent_image_action(action: str, name: str = "") -> Response:
 @router.api_route("/{thing}", methods=["GET", "POST", "PUT", "DELETE"], include_in_schema=False)
 @router.api_route("/{thing}/{rest:path}", methods=["GET", "POST", "PUT", "DELETE"], include_in_schema=False)
 async def absent(thing: str, rest: str = "") -> Response:
-    """Everything else."""
+    """All other paths: a part of Docker's API, or an unknown page."""
     if thing not in ABSENT:
         raise NotFound("page not found")
     raise NotImplementedHere(*ABSENT[thing])
