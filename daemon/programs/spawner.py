@@ -14,14 +14,14 @@ sends each Spec here, and this process is the parent of every container: it reap
 
     ===  the one socketpair(2) between the two; daemon.programs.messages has its form.  link: lab.runtime.link
 
-    request  {"id", "spec", "key"[, "into"][, "loginuid"]}    + stdin, stdout, stderr
-             {"kill": key}                            labd had no free descriptor numbers for the reply
+    request  {"id", "key", "spec", "into", "loginuid"}    + stdin, stdout, stderr
+             {"kill": key}                                labd had no free descriptor numbers for the reply
     reply    {"id", "pid"} + pidfd[, console]   or   {"id", "error"}   error: LabError.to_bytes() as text
     report   {"exit": key, "code", "oom_killed"}
 
     id       the request's number; its reply carries the same
     key      the process's name between the two: the container's id or the exec's id; its report carries the same
-    into     only for an exec: the key of the container in which the process starts
+    into     for an exec the key of the container in which the process starts; "" for a container
 
 If labd dies, the socket ends: then all containers are killed and reaped here, and each exit code goes into the
 container's state on disk, so that the next labd knows how the container ended. This process is the first of a pid
@@ -125,7 +125,7 @@ class Spawner:
             self._kill(request["kill"])
             return
         try:
-            self._go_on(request, self._steps(request, stdio), time.monotonic() + BEGIN_SECONDS)
+            self._go_on(request, self._spawn(request, stdio), time.monotonic() + BEGIN_SECONDS)
         finally:
             close_all(stdio)
 
@@ -150,18 +150,18 @@ class Spawner:
     def _refuse(self, request: dict[str, Any], error: LabError) -> None:
         self._send({"id": request["id"], "error": error.to_bytes().decode()})
 
-    def _steps(self, request: dict[str, Any], stdio: list[int]) -> Steps:
+    def _spawn(self, request: dict[str, Any], stdio: list[int]) -> Steps:
         if LOST in stdio:
             raise CannotStart("the daemon's spawner has no free descriptors", "raise LimitNOFILE of labd's service")
         spec, loginuid = Spec.from_dict(request["spec"]), request.get("loginuid")
-        if "into" in request:
+        if request["into"]:
             pidfd = self._container(request["into"])
             return (yield from runtime.starting_into(pidfd, spec, stdio, loginuid=loginuid))
         return (yield from runtime.starting(spec, stdio, loginuid=loginuid))
 
     def _started(self, request: dict[str, Any], process: Process) -> None:
         self.children[process.pidfd] = Child(
-            request["key"], None if "into" in request else request["spec"]["cgroup"], process
+            request["key"], None if request["into"] else request["spec"]["cgroup"], process
         )
         self.poll.register(process.pidfd, select.POLLIN)
         console = process.console

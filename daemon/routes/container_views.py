@@ -109,7 +109,7 @@ def sizes(engine: Engine, container: Container) -> dict[str, int]:
     layer = layers.size(container.spec)
     try:
         image = engine.images.find(container.record.config["image_id"])
-    except LabError:  # it is gone, or cannot be read
+    except LabError:  # the image has been removed or cannot be read
         return {"SizeRw": layer}
     return {"SizeRw": layer} if image.is_host else {"SizeRw": layer, "SizeRootFs": image.size + layer}
 

@@ -1,6 +1,6 @@
 """`docker diff`: what a container's overlay holds above its image; Documentation/filesystems/overlayfs.rst.
 
-The container may write there meanwhile: files come and go, and a directory may become a symlink to the host's files.
+The container may write there at the same time: files come and go, a directory may become a symlink to the host's.
 So each directory is opened from the top, and no symlink is followed. A file whose path is too long is left out.
 """
 
