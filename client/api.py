@@ -46,7 +46,7 @@ class Api:
         return response.json() if response.content else None
 
     def delete(self, *path: str, **query: Any) -> None:
-        """DELETE."""
+        """DELETE what is at the path."""
         self._request("DELETE", path, query)
 
     def upload(self, file: Any, *path: str, **query: Any) -> Any:

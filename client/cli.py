@@ -29,7 +29,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def dispatch(arguments: list[str]) -> int:
-    """Run the verb. `run` and `exec` are here at hand; client.verbs, with the others, is imported only for them."""
+    """Run the verb. client.verbs is imported only for verbs other than `run` and `exec`."""
     host = os.environ.get("LAB_HOST") or SOCKET
     while arguments and arguments[0].partition("=")[0] in ("--host", "-H"):
         _, given, host = arguments.pop(0).partition("=")

@@ -39,7 +39,7 @@ class Attribution:
             return None
         if peer.loginuid is None:
             raise NotAllowed(
-                "labd cannot identify the client: the process that connected has ended",
-                "send the request again, and stay connected",
+                "labd cannot tell who asks: the process that connected is gone",
+                "ask again, and stay until the answer",
             )
         return peer.loginuid if peer.loginuid != UNSET else None

@@ -1,4 +1,4 @@
-"""The helper process that makes the containers: labd execs it once; it has one thread and imports only lab.*.
+"""The helper process that makes the containers: labd execs it once; it has one thread, and no asyncio.
 
 A threaded server must not clone(2): the child would inherit locks held by threads that do not exist in it. So labd
 sends each Spec here, and this process is the parent of every container: it reaps them and reports their exit codes.

@@ -12,7 +12,7 @@ from lab.errors import NotFound, NotImplementedHere
 router = APIRouter()
 NO_REGISTRY = ("registries are not part of this lab", "images come from `docker import`")
 NO_BUILD = ("building images is not part of this lab", "make a root filesystem elsewhere and `docker import` its tar")
-NO_SWARM = ("swarms are not part of this lab", "one machine is enough to lose a login uid")
+NO_SWARM = ("swarms are not part of this lab", "run the container on this machine: docker run")
 ABSENT = {
     "volumes": ("named volumes are not part of this lab", "bind a directory of the host instead: -v /SRC:/DST"),
     "networks": ("user-defined networks are not part of this lab", "use --network host or --network none"),
@@ -25,7 +25,10 @@ ABSENT = {
 
 ABSENT_OF_IMAGES = {
     "get": ("saving images is not part of this lab", "keep the tar that was imported"),
-    "load": ("loading what `docker save` wrote is not part of this lab", "use `docker export` and `docker import`"),
+    "load": (
+        "loading what `docker save` wrote is not part of this lab",
+        "use `docker export` there and `docker import` here",
+    ),
     "tag": ("tagging images is not part of this lab", "import the tar once more, under the other name"),
 }
 
@@ -89,13 +92,13 @@ async def prune_builds() -> Response:
 
 @router.get("/containers/{reference}/attach/ws")
 async def attach_by_websocket(container: TheContainer) -> Response:
-    """The attach of web consoles"""
+    """attach as web consoles do"""
     raise NotImplementedHere("attach by WebSocket is not part of this lab", "send POST .../attach with Upgrade: tcp")
 
 
 @router.api_route("/containers/{reference}/{action}", methods=["GET", "POST"], include_in_schema=False)
 async def absent_action(container: TheContainer, action: str) -> Response:
-    """docker export, docker checkpoint and the like."""
+    """docker export, docker checkpoint, or an unknown page"""
     if action in ("export", "checkpoints"):
         raise NotImplementedHere(f"{action} is not part of this lab", "copy what you need out with `docker cp`")
     raise NotFound("page not found")
@@ -104,7 +107,7 @@ async def absent_action(container: TheContainer, action: str) -> Response:
 @router.api_route("/images/{action}", methods=["GET", "POST"], include_in_schema=False)
 @router.api_route("/images/{name:path}/{action}", methods=["GET", "POST"], include_in_schema=False)
 async def absent_image_action(action: str, name: str = "") -> Response:
-    """docker search, save, load, push, tag."""
+    """docker search, push, save, load, tag, or an unknown page"""
     if action in ("search", "push"):
         raise NotImplementedHere(*NO_REGISTRY)
     if action in ABSENT_OF_IMAGES:
@@ -115,7 +118,7 @@ async def absent_image_action(action: str, name: str = "") -> Response:
 @router.api_route("/{thing}", methods=["GET", "POST", "PUT", "DELETE"], include_in_schema=False)
 @router.api_route("/{thing}/{rest:path}", methods=["GET", "POST", "PUT", "DELETE"], include_in_schema=False)
 async def absent(thing: str, rest: str = "") -> Response:
-    """All other paths: a part of Docker's API, or an unknown page."""
+    """All other paths: other parts of Docker's API, or an unknown page"""
     if thing not in ABSENT:
         raise NotFound("page not found")
     raise NotImplementedHere(*ABSENT[thing])

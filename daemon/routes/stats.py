@@ -1,4 +1,4 @@
-"""`docker stats`: what a container's cgroup uses. Where a controller is missing, /proc is summed up."""
+"""`docker stats`: what a container's cgroup uses. Without a controller the processes' figures are added up."""
 
 from __future__ import annotations
 

@@ -52,7 +52,7 @@ def _logged(scope: Scope, send: Send) -> Send:
 
 
 def request_line(scope: Scope) -> str:
-    """Method and path as they came, percent signs and all: so no path can break a line of the log."""
+    """Method and path as they came, still percent-encoded: so no path can break a line of the log."""
     path: bytes = scope["raw_path"]
     return f"{scope['method']} {path.decode('ascii', 'backslashreplace')}"
 
@@ -83,7 +83,7 @@ def _dots(version: tuple[int, int]) -> str:
 def _limited(scope: Scope, receive: Receive) -> Receive:
     declared = dict(scope["headers"]).get(b"content-length", b"0")
     if declared.isdigit() and int(declared) > BODY_LIMIT:
-        raise HTTPException(413, f"the body is larger than {BODY_LIMIT} bytes, which is the limit")
+        raise HTTPException(413, f"the body is larger than the limit of {BODY_LIMIT} bytes")
     total = 0
 
     async def counted() -> Message:
@@ -91,7 +91,7 @@ def _limited(scope: Scope, receive: Receive) -> Receive:
         message = await receive()
         total += len(message.get("body", b""))
         if total > BODY_LIMIT:
-            raise HTTPException(413, f"the body is larger than {BODY_LIMIT} bytes, which is the limit")
+            raise HTTPException(413, f"the body is larger than the limit of {BODY_LIMIT} bytes")
         return message
 
     return counted

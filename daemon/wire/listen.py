@@ -51,7 +51,8 @@ def bind(path: Path, group: str) -> Listener:
         sock.bind(str(path))
     except OSError as error:
         raise InvalidArgument(
-            f"cannot bind {path}: {error.strerror or error}", "a UNIX path has at most 107 bytes"
+            f"cannot bind {path}: {error.strerror or error}",
+            "choose a --socket of at most 107 bytes; unix(7)",
         ) from None
     finally:
         os.umask(before)
