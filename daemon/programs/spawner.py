@@ -65,7 +65,7 @@ class Child:
 
     def remove_cgroup(self) -> bool:
         """For after the container's end; True if the kernel had killed a process at the memory limit."""
-        return bool(self.cgroup) and cgroup.remove(self.cgroup or "")
+        return cgroup.remove(self.cgroup) if self.cgroup else False
 
 
 class Spawner:
@@ -160,22 +160,18 @@ class Spawner:
         return (yield from runtime.starting(spec, stdio, loginuid=loginuid))
 
     def _started(self, request: dict[str, Any], process: Process) -> None:
-        self.children[process.pidfd] = Child(
-            request["key"], None if request["into"] else request["spec"]["cgroup"], process
-        )
+        its_cgroup = None if request["into"] else request["spec"]["cgroup"]
+        self.children[process.pidfd] = Child(request["key"], its_cgroup, process)
         self.poll.register(process.pidfd, select.POLLIN)
-        console = process.console
-        self._send(
-            {"id": request["id"], "pid": process.pid}, [process.pidfd] if console < 0 else [process.pidfd, console]
-        )
-        if console >= 0:
-            os.close(console)
+        console = [process.console] if process.console >= 0 else []
+        self._send({"id": request["id"], "pid": process.pid}, [process.pidfd, *console])
+        close_all(console)
 
     def _container(self, key: str) -> int:
         for pidfd, child in self.children.items():
             if child.key == key:
                 return pidfd
-        raise CannotStart("the container has just ended")
+        raise CannotStart("the container has just ended", "start it again")
 
     def _report_end(self, pidfd: int) -> bool:
         """Reap a child and tell labd. False while another process of its container traces it.
