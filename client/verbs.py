@@ -11,9 +11,10 @@ from typing import Any
 from client.api import Api, socket_path
 from client.run import carry, create_body
 from lab import runargs
+from lab.commandline import FLAG, Command, Option
 from lab.errors import InvalidArgument, LabError
 from lab.frames import FrameReader
-from lab.runargs import FLAG, Command, Option, RunOptions
+from lab.runargs import RunOptions
 from lab.shown import PS_COLUMNS, SECOND, SHORT_ID, image_row, parse_time, ps_row, show_table
 
 START = Command(

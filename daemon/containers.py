@@ -20,10 +20,10 @@ from daemon.spawning import SpawnerLink
 from daemon.stdio import Pulse
 from lab.damage import DAMAGED
 from lab.errors import Conflict, LabError, NoSuchContainer, NotRunning, StillRunning
+from lab.record import Record
 from lab.runtime import cgroup
 from lab.signals import signal_number
 from lab.spec import Spec
-from lab.store import Container as Record
 from lab.store import Store
 
 log = logging.getLogger("labd")

@@ -24,8 +24,8 @@ from lab.assemble import assemble
 from lab.errors import Conflict, InvalidArgument, NoSuchContainer, NoSuchExec, NotRunning
 from lab.images import Images
 from lab.pidfd import ended, send_signal
+from lab.record import Record
 from lab.runtime import cgroup
-from lab.store import Container as Record
 from lab.store import Store, new_id
 
 log = logging.getLogger("labd")

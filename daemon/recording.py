@@ -8,8 +8,7 @@ from typing import Any
 
 from lab.errors import LabError, NoSpace
 from lab.pidfd import is_alive
-from lab.store import UNKNOWN
-from lab.store import Container as Record
+from lab.record import UNKNOWN, Record
 
 log = logging.getLogger("labd")
 

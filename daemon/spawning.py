@@ -20,8 +20,8 @@ from daemon.programs.messages import LOST, Inbox, close_all, pack
 from lab import errors, interpreter, syscalls
 from lab.errors import CannotStart
 from lab.pidfd import send_signal
+from lab.record import UNKNOWN
 from lab.spec import Spec
-from lab.store import UNKNOWN
 
 Ending = tuple[int, bool]
 
@@ -33,7 +33,7 @@ class RemoteProcess:
     pid      as the host's /proc has it
     pidfd    labd's own copy, for signals; -1 after close()
     console  the master side of its terminal, or -1
-    ended    its exit code, or lab.store.UNKNOWN if the spawner died, since only the parent can reap it; and whether the
+    ended    its exit code, or lab.record.UNKNOWN if the spawner died, as only its parent can reap it; and whether the
              kernel killed a process of the container at the memory limit
     """
 

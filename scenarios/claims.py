@@ -1,4 +1,4 @@
-"""The article's claims, one by one, and what is to be said of each today.
+"""The article's claims, one by one, and whether each is true today.
 
 The article is Daniel Walsh, "Podman: A more secure way to run containers", opensource.com, October 2018. The claims
 are in the lab's words. `python -m scenarios.claims` prints docs/claims.md from the same data.
@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from scenarios.audiences.terminal import HELD
-from scenarios.stage.stage import Report
+from scenarios.stage.report import Report
 
 ARTICLE = "https://opensource.com/article/18/10/podman-more-secure-way-run-containers"
 
@@ -20,10 +20,12 @@ ARTICLE = "https://opensource.com/article/18/10/podman-more-secure-way-run-conta
 class Claim:
     """One claim of the article.
 
-    verdict    what is to be said of it today
-    because    why, in a sentence
-    story      where it is shown, and shown_by: words of that story's claims, all of which must have held
-    source     where else it can be looked up
+    text       the claim, in the lab's words
+    verdict    whether the claim is true today
+    because    the reason, in a sentence
+    story      the story that shows it
+    shown_by   substrings of that story's claims; every claim that contains one must hold
+    source     where else the reader can look it up
     """
 
     text: str
@@ -34,12 +36,12 @@ class Claim:
     source: str
 
     def evidence(self, reports: Sequence[Report]) -> str:
-        """What was seen of it in this run; "" unless all that shows it was shown, and held."""
-        said = [claim for report in reports if report.name == self.story for claim in report.claims]
-        found = [[claim for claim in said if words in claim["claim"]] for words in self.shown_by]
-        if not all(found) or any(claim["verdict"] != HELD for claims in found for claim in claims):
+        """What this run saw of the claim; "" unless every one of shown_by was shown, and held."""
+        told = [verdict for report in reports if report.name == self.story for verdict in report.claims]
+        found = [[verdict for verdict in told if words in verdict.claim] for words in self.shown_by]
+        if not all(found) or any(verdict.verdict != HELD for verdicts in found for verdict in verdicts):
             return ""
-        return "; ".join(claims[0]["seen"] or claims[0]["claim"] for claims in found)
+        return "; ".join(verdicts[0].seen or verdicts[0].claim for verdicts in found)
 
 
 CLAIMS = (
@@ -152,7 +154,7 @@ CLAIMS = (
 
 @dataclass(frozen=True)
 class Row:
-    """A claim as the table at the end of a demo has it; seen is "" if this run did not show it."""
+    """A claim as a row of the table at the end of a demo; seen is "" if this run did not show it."""
 
     claim: str
     today: str
@@ -163,7 +165,7 @@ class Row:
 
 
 def rows(reports: Sequence[Report]) -> list[Row]:
-    """All claims, each with what these reports saw of it."""
+    """All claims, each with what these reports saw of the claim."""
     return [
         Row(claim.text, claim.verdict, claim.because, claim.story, claim.evidence(reports), claim.source)
         for claim in CLAIMS
@@ -175,7 +177,8 @@ def markdown() -> Iterator[str]:
     yield "# The article's claims, today"
     yield ""
     yield f"The article: Daniel Walsh, [Podman: A more secure way to run containers]({ARTICLE}), opensource.com,"
-    yield "October 2018. The claims are in the lab's words. `lab demo` ends with them and what it saw in that very run."
+    yield "October 2018. Each claim is given in the lab's words. `lab demo` ends with this table and with what was"
+    yield "seen of each claim in that run. [The glossary](glossary.md#claim) explains the terms."
     yield ""
     yield "| claim | today | because | shown by | see also |"
     yield "|---|---|---|---|---|"

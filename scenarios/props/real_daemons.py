@@ -19,7 +19,7 @@ from lab.audit.watch import ENABLED
 from lab.errors import InvalidArgument, LabError, MissingFeature, NotAllowed
 from lab.paths import STATE
 from lab.pidfd import ended
-from lab.runtime.credentials import CAPABILITIES
+from scenarios.props.capabilities import capabilities
 from scenarios.props.labd import start
 from scenarios.safety.journal import Journal
 from scenarios.safety.undo import ENGINES
@@ -67,8 +67,7 @@ def settings() -> dict[str, str]:
 def up() -> int:
     """Start what is missing; what an earlier `up` started is ended first."""
     with Journal(DIRECTORY) as journal:
-        journal.note("directory", path=str(SETTINGS.parent))
-        SETTINGS.parent.mkdir(mode=0o755)
+        journal.make_directory(SETTINGS.parent, mode=0o755)
         found = {**_auditd(journal), **_docker(journal), **_podman()}
         SETTINGS.write_text("".join(f"{name}={value}\n" for name, value in found.items()), encoding="utf-8")
         journal.keep()
@@ -103,7 +102,7 @@ def start_dockerd(journal: Journal, home: Path) -> int:
     """
     log, data = home / "dockerd.log", Path(STATE) / f"dockerd-{home.name}"
     data.parent.mkdir(mode=0o700, exist_ok=True)
-    journal.note("directory", path=str(data))
+    journal.note("directory", path=str(data))  # dockerd makes it
     pid = start(journal, dockerd(home, data), log=str(log))
     await_ready(pid, lambda: _answers("docker", "--host", f"unix://{home}/docker.sock"), log)
     return pid
@@ -135,9 +134,7 @@ def _auditd(journal: Journal) -> Mapping[str, str]:
 
 
 def _podman() -> Mapping[str, str]:
-    bounding = int(Path("/proc/self/status").read_text(encoding="utf-8").partition("CapBnd:")[2].split()[0], 16)
-    restricted = not bounding >> CAPABILITIES.index("CAP_SYS_RESOURCE") & 1
-    if not restricted and Path("/sys/fs/cgroup/cgroup.controllers").exists():
+    if "CAP_SYS_RESOURCE" in capabilities(which="CapBnd") and Path("/sys/fs/cgroup/cgroup.controllers").exists():
         return {}
     path = SETTINGS.parent / "containers.conf"
     path.write_text(PODMAN, encoding="utf-8")

@@ -20,6 +20,7 @@ from typing import IO
 
 from lab.errors import InvalidArgument, MissingFeature
 from lab.runtime.credentials import CAPABILITIES
+from scenarios.props.capabilities import capabilities
 from scenarios.props.labd import peer_pid
 from scenarios.props.real_daemons import settings
 from scenarios.safety.journal import Journal
@@ -48,9 +49,12 @@ class Choice:
             if name not in LABS and name not in REAL:
                 raise InvalidArgument(f'there is no engine "{name}"', f"there are: {', '.join((*LABS, *REAL))}")
 
-    def find(self) -> list[Model | Engine]:
-        """In this order; one of the lab's own stands as its model. Raises MissingFeature if a real one is not here."""
-        return [LABS[name] if name in LABS else self._real(name) for name in dict.fromkeys(self.names)]
+    def find(self, labs: Mapping[Model, Engine]) -> list[Engine]:
+        """The engines in this order, each once; labs are the lab's own, by model.
+
+        Raises MissingFeature if a real engine is not here or does not answer.
+        """
+        return [labs[LABS[name]] if name in LABS else self._real(name) for name in dict.fromkeys(self.names)]
 
     def _real(self, name: str) -> Engine:
         engine = ADAPTERS[name](self.before.get(name, ()), self.after.get(name, ()))
@@ -138,12 +142,10 @@ def _dropped(pid: int) -> list[str]:
     """
     if not pid:
         return []
-    status = Path(f"/proc/{pid}/status").read_text(encoding="utf-8")
-    bounding = int(status.partition("CapBnd:")[2].split()[0], 16)
     last = int(Path("/proc/sys/kernel/cap_last_cap").read_text(encoding="utf-8"))
-    missing = [name for number, name in enumerate(CAPABILITIES[: last + 1]) if not bounding >> number & 1]
-    drops = [f"--cap-drop={name.removeprefix('CAP_')}" for name in missing]
-    return ["--cap-add=ALL", *drops] if missing else []
+    bounding = capabilities(pid, "CapBnd")
+    drops = [f"--cap-drop={name.removeprefix('CAP_')}" for name in CAPABILITIES[: last + 1] if name not in bounding]
+    return ["--cap-add=ALL", *drops] if drops else []
 
 
 def _last_line(text: str) -> str:

@@ -28,7 +28,7 @@ from lab.audit.netlink import AuditReader
 from lab.audit.records import EOE
 from lab.errors import MissingFeature
 from scenarios.safety.journal import Journal
-from scenarios.safety.undo import DIRECTORY, end_process, remove_network
+from scenarios.safety.undo import end_process, remove_network
 
 HERE, THERE, PORT = "198.18.60.1", "198.18.60.2", 60  # RFC 2544's block for tests; IANA's port of audisp-remote
 HEADER = struct.Struct("<BxxBHIHI")  # magic, type, length, sequence: audit-userspace, common/private.h
@@ -79,7 +79,7 @@ class Remote:
 
     def __init__(self, journal: Journal) -> None:
         self.journal = journal
-        self.directory = DIRECTORY / f"trace-{os.urandom(4).hex()}"
+        self.directory = journal.directory("trace")
         self.local, self.copy = self.directory / "here/audit.log", self.directory / "there/audit.log"
         self.name = f"lab-{os.urandom(3).hex()}"
         self.enter = ["ip", "netns", "exec", self.name]
@@ -89,13 +89,14 @@ class Remote:
     def __enter__(self) -> Self:
         """Raises MissingFeature where no second host can be made."""
         with ExitStack() as stack:
-            self._directories()
             stack.callback(shutil.rmtree, self.directory)
+            self._configure()
             self._network()
             stack.callback(remove_network, self.name)
             receiver = ["auditd"] if self.receiver == "auditd" else []
+            sender = ["audisp-remote"] if self.sender == "audisp-remote" else []
             self._start(stack, [*self.enter, *self._module("receive", *receiver)])
-            shipper = self._start(stack, self._module("ship", *(["audisp-remote"] * (self.sender == "audisp-remote"))))
+            shipper = self._start(stack, self._module("ship", *sender))
             assert shipper.stdout
             if not shipper.stdout.readline():
                 raise MissingFeature("nothing listens on the second host", "start `auditd -n` by hand and see")
@@ -114,14 +115,11 @@ class Remote:
             time.sleep(0.01)
         raise MissingFeature("the records did not reach the second host", f"see {self.copy}")
 
-    def _directories(self) -> None:
-        self.journal.note("directory", path=str(self.directory))
-        for part in ("here", "there/plugins.d"):
-            (self.directory / part).mkdir(parents=True, mode=0o700)
-        self.directory.chmod(0o700)
-        there = self.directory / "there"
+    def _configure(self) -> None:
+        here, there = self.directory / "here", self.directory / "there"
+        here.mkdir(mode=0o700)
+        (there / "plugins.d").mkdir(mode=0o700, parents=True)
         (there / "auditd.conf").write_text(AUDITD.format(port=PORT))
-        here = self.directory / "here"
         (here / "audisp-remote.conf").write_text(AUDISP_REMOTE.format(host=THERE, port=PORT, directory=here))
 
     def _network(self) -> None:

@@ -87,7 +87,7 @@ class Systemd:
         """Start nspawn, wait until it says READY=1; the pid of the container's systemd."""
         if not shutil.which("systemd-nspawn"):
             raise MissingFeature("pid 1 is not systemd here, and none can be booted", "apt install systemd-container")
-        self._directory = self.journal.make_directory("systemd")
+        self._directory = self.journal.directory("systemd")
         with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as ready:
             ready.bind(str(self._directory / "notify"))
             ready.settimeout(BOOT_SECONDS)

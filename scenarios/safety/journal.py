@@ -66,13 +66,20 @@ class Journal:
         """A process that must not outlive the run."""
         self.note("process", pid=pid, start_time=start_time(pid))
 
-    def make_directory(self, name: str, *, mode: int = 0o700, owner: int = 0) -> Path:
-        """A new directory below DIRECTORY for the length of the run, of this user's; taken back with the rest."""
-        path = DIRECTORY / f"{name}-{os.urandom(4).hex()}"
-        self.note("directory", path=str(path))
-        DIRECTORY.mkdir(mode=0o755, exist_ok=True)  # stays, as the journal's own directory does
-        path.mkdir(mode=mode)
+    def directory(self, name: str, *, mode: int = 0o700, owner: int = 0) -> Path:
+        """Make a directory below DIRECTORY, under this name and a random suffix, for the length of the run.
+
+        owner is the uid and the gid that the directory belongs to. It is noted before it is made.
+        """
+        DIRECTORY.mkdir(mode=0o755, exist_ok=True)  # it stays, as the journal's own directory does
+        path = self.make_directory(DIRECTORY / f"{name}-{os.urandom(4).hex()}", mode)
         os.chown(path, owner, owner)
+        return path
+
+    def make_directory(self, path: Path, mode: int = 0o700) -> Path:
+        """Make just this directory, noted before it is made. Raises FileExistsError if it is there already."""
+        self.note("directory", path=str(path))
+        path.mkdir(mode=mode)
         return path
 
     def _restore(self) -> list[str]:

@@ -19,10 +19,11 @@ from lab.runargs import parse_run
 CHECKOUT = Path(__file__).parent.parent.parent
 
 
-def dockerish(*words: str, **options: object) -> subprocess.CompletedProcess[str]:
+def dockerish(*words: str, env: dict[str, str] | None = None) -> subprocess.CompletedProcess[str]:
+    """Run our own client."""
     return subprocess.run(
-        [sys.executable, "-m", "client.cli", *words], cwd=CHECKOUT, capture_output=True, text=True, check=False,
-        timeout=30, **options,  # type: ignore[call-overload]
+        [sys.executable, "-m", "client.cli", *words],
+        cwd=CHECKOUT, capture_output=True, text=True, check=False, timeout=30, env=env,
     )  # fmt: skip
 
 

@@ -14,6 +14,7 @@ from lab.errors import InvalidArgument
 
 
 def fed(keys: str, *chunks: bytes) -> tuple[bytes, bool]:
+    """What passes through to the process, and whether the keys to detach were in it."""
     scanner, passed = DetachKeys(keys), b""
     for chunk in chunks:
         data, detach = scanner.feed(chunk)

@@ -24,7 +24,8 @@ from scenarios.props.second_host import Remote
 from scenarios.safety.journal import Journal
 from scenarios.stage.engines import DAEMON, FORK, Engine, Model
 from scenarios.stage.login import Login
-from scenarios.stage.stage import Report, Stage, Story
+from scenarios.stage.report import Report
+from scenarios.stage.stage import Stage, Story
 from scenarios.stories import (
     STORIES,
     attribution,
@@ -63,12 +64,14 @@ def place() -> Iterator[Path]:
 
 @pytest.fixture(scope="module")
 def journal(place: Path) -> Iterator[Journal]:
+    """A journal for the module's stages."""
     with Journal(place) as journal:
         yield journal
 
 
 @pytest.fixture(scope="module")
 def daemon(place: Path, journal: Journal) -> Iterator[Daemon]:
+    """A labd for the module's stages."""
     with Daemon(journal, str(place / "labd.sock"), str(place / "state")) as daemon:
         daemon.wait_ready()
         yield daemon
@@ -85,11 +88,20 @@ def stage(place: Path, journal: Journal, daemon: Daemon) -> Iterator[Stage]:
     target = place / "shadow"
     target.touch(mode=0o640)
     with Login(USER) as login:
-        yield Stage(Screen(json=True, color=False), journal, login, daemon, engines, str(target))
+        yield Stage(
+            Screen(json=True, color=False), journal, login, daemon, engines, str(target), list(engines.values())
+        )
+
+
+def present(here: Stage, fork: Engine, daemon: Engine) -> None:
+    """Show these two as the lab's own engines."""
+    here.engines = {FORK: fork, DAEMON: daemon}
+    here.chosen = [fork, daemon]
 
 
 def claims(report: Report, verdict: str) -> list[str]:
-    return [claim["claim"] for claim in report.claims if claim["verdict"] == verdict]
+    """The claims with this verdict."""
+    return [claim.claim for claim in report.claims if claim.verdict == verdict]
 
 
 @pytest.mark.parametrize("story", STORIES, ids=lambda story: story.NAME)
@@ -108,7 +120,7 @@ def test_a_forker_that_clears_the_loginuid_is_found_out(
     """Mutant: the engine forks, but hands nothing down."""
     with stage(place, journal, daemon) as here:
         good = here.engines[FORK]
-        here.engines = {**here.engines, FORK: replace(good, argv=[sys.executable, "-c", CLEAR, *good.argv])}
+        present(here, replace(good, argv=[sys.executable, "-c", CLEAR, *good.argv]), here.engines[DAEMON])
         report = here.tell(1, story)
     assert report.verdict == FAILED
     assert any("names" in claim or "inherits" in claim for claim in claims(report, FAILED)), report.claims
@@ -137,7 +149,7 @@ def test_engines_in_each_others_place_are_found_out(
 ) -> None:
     """Mutant: the daemon's client is presented as the forker, and the forker as the daemon's."""
     with stage(place, journal, daemon) as here:
-        here.engines = {FORK: here.engines[DAEMON], DAEMON: here.engines[FORK]}
+        present(here, replace(here.engines[DAEMON], model=FORK), replace(here.engines[FORK], model=DAEMON))
         report = here.tell(1, story)
     assert report.verdict == FAILED, report.claims
 
@@ -163,12 +175,13 @@ def test_a_socket_that_anybody_may_use_is_found_out(place: Path, journal: Journa
 
 def test_a_container_that_outlives_its_forker_is_found_out(place: Path, journal: Journal, daemon: Daemon) -> None:
     """Mutant: a runtime that does not ask for the parent-death signal."""
-    orphaning = "from lab import fork, syscalls; syscalls.PR_SET_PDEATHSIG = 3; raise SystemExit(fork.main())"
+    orphaning = "from lab import syscalls; syscalls.PR_SET_PDEATHSIG = 3; from lab.forker import cli; exit(cli.main())"
     with stage(place, journal, daemon) as here:
         argv = [sys.executable, "-c", orphaning, *here.engines[FORK].argv[1:]]
-        here.engines = {**here.engines, FORK: replace(here.engines[FORK], argv=argv)}
+        present(here, replace(here.engines[FORK], argv=argv), here.engines[DAEMON])
         report = here.tell(1, crash)
     assert "its container dies with it" in claims(report, FAILED), report.claims
+    assert "the other one does not notice" in claims(report, HELD), "the mutant ran no container at all"
 
 
 @pytest.mark.needs("systemd-nspawn")
@@ -179,10 +192,10 @@ def test_a_forker_that_drops_notify_socket_is_found_out(
     monkeypatch.setattr(notify, "PATIENT", 2)
     with stage(place, journal, daemon) as here:
         argv = ["env", "-u", "NOTIFY_SOCKET", "-u", "LISTEN_FDS", *here.engines[FORK].argv]
-        here.engines = {**here.engines, FORK: replace(here.engines[FORK], argv=argv)}
+        present(here, replace(here.engines[FORK], argv=argv), here.engines[DAEMON])
         report = here.tell(1, notify)
     assert claims(report, FAILED) == [
-        "forked, READY=1 arrives", "--sdnotify=conmon: the engine says it", "forked, the container answers on it"
+        "forked, READY=1 arrives", "--sdnotify=conmon: the engine sends READY=1", "forked, the container answers on it"
     ]  # fmt: skip
 
 
@@ -192,12 +205,12 @@ def test_a_client_that_forks_is_found_out(place: Path, journal: Journal, daemon:
     with stage(place, journal, daemon) as here:
         podmanish = here.engines[FORK].argv[0]
         argv = ["sh", "-c", f'shift 2; exec {podmanish} --root {place / "fork"} "$@"', "dockerish"]
-        here.engines = {**here.engines, DAEMON: replace(here.engines[DAEMON], argv=argv)}
+        present(here, here.engines[FORK], replace(here.engines[DAEMON], argv=argv))
         report = here.tell(1, notify)
     assert claims(report, FAILED) == [
-        "through the daemon it never arrives",
+        "through the daemon READY=1 never arrives",
         "not even with the socket passed and mounted",
-        "it was taken for the daemon's, whose child the container is",
+        "systemd took it for the daemon's message: the container is the daemon's child",
         "through the daemon it has no descriptor 3: no answer",
     ]
 
@@ -235,7 +248,7 @@ def test_a_forker_that_hides_its_user_is_found_out_in_the_copy(place: Path, jour
     """Mutant: the engine forks, but clears the loginuid; no copy of the log can put it back."""
     with stage(place, journal, daemon) as here:
         good = here.engines[FORK]
-        here.engines = {**here.engines, FORK: replace(good, argv=[sys.executable, "-c", CLEAR, *good.argv])}
+        present(here, replace(good, argv=[sys.executable, "-c", CLEAR, *good.argv]), here.engines[DAEMON])
         report = here.tell(1, trace)
     failed = claims(report, FAILED)
     assert any("the write itself names" in claim for claim in failed), report.claims
@@ -275,11 +288,16 @@ def test_lost_evidence_is_inconclusive(
     place: Path, journal: Journal, daemon: Daemon, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A receive buffer that overflows makes the verdict inconclusive, never held."""
+    target = str(place / "shadow")
+
+    def opens() -> None:
+        for _ in range(2000):
+            os.close(os.open(target, os.O_WRONLY))
 
     @contextmanager
     def small(self: Stage) -> Iterator[Watch]:
         with Watch(self.target, journal=self.journal, buffer=1 << 14) as watch:
-            in_child(lambda: [os.close(os.open(self.target, os.O_WRONLY)) for _ in range(2000)])
+            in_child(opens)
             yield watch
 
     monkeypatch.setattr(Stage, "watch", small)

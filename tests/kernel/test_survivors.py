@@ -67,7 +67,13 @@ def await_(condition: Callable[[], bool]) -> bool:
     return held
 
 
+def gone(mark: str) -> bool:
+    """Whether no process has the mark."""
+    return not processes(mark)
+
+
 def parent(pid: int) -> int:
+    """The pid of its parent; proc_pid_stat(5)."""
     return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
 
 
@@ -208,7 +214,7 @@ def test_two_hundred_kills(
         time.sleep(dice.uniform(0, 0.1))
         begin = time.monotonic()
         os.kill(victim, signal.SIGKILL)
-        assert await_(lambda mark=mark: not processes(mark)), (part, processes(mark))  # type: ignore[misc]
+        assert await_(partial(gone, mark)), (part, processes(mark))
         slowest = max(slowest, time.monotonic() - begin)
         if part == "spawner":
             daemon.stop()
