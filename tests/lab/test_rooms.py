@@ -25,7 +25,11 @@ FORBIDDEN = {
     "lab.runtime": ("lab.audit", "lab.assemble", "lab.images", "lab.record", "lab.runargs", "lab.store"),
     "lab.audit": ("lab.assemble", "lab.images", "lab.runargs", "lab.runtime", "lab.spec", "lab.store"),
     "daemon": ("client", "scenarios", "lab.forker"),
-    "daemon.programs": ("asyncio", "fastapi", "starlette", "uvicorn"),
+    **dict.fromkeys(
+        ("daemon.engine", "daemon.containers", "daemon.execs", "daemon.run", "daemon.stdio", "daemon.spawning"),
+        ("fastapi", "starlette", "uvicorn", "daemon.wire", "daemon.routes"),  # the engine knows no HTTP
+    ),
+    "daemon.programs": ("asyncio", "fastapi", "starlette", "uvicorn", "daemon.spawning", "daemon.archiving"),
     "daemon.wire": ("daemon.routes", "daemon.engine", "daemon.containers"),
     "client": ("daemon", "scenarios", "lab.forker"),
     "scenarios": ("daemon", "client", "lab.forker"),
