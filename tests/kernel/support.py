@@ -11,6 +11,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+from lab.identity import ancestry
+
 CHECKOUT = Path(__file__).parent.parent.parent
 
 
@@ -82,15 +84,15 @@ def own_mounts(path: Path) -> list[str]:
 
 
 def processes_with(text: str) -> list[int]:
-    """Pids whose command line holds the text, other than this process and its parents."""
-    found = []
+    """Pids whose command line holds the text, other than this process and those above it."""
+    found, own = [], {above.pid for above in ancestry(os.getpid())}
     for folder in Path("/proc").iterdir():
-        if folder.name.isdigit() and int(folder.name) not in (os.getpid(), os.getppid()):
+        if folder.name.isdigit() and int(folder.name) not in own:
             try:
                 words = (folder / "cmdline").read_bytes()
             except (FileNotFoundError, ProcessLookupError):
                 continue
-            if text.encode() in words and b"pytest" not in words:
+            if text.encode() in words:
                 found.append(int(folder.name))
     return found
 

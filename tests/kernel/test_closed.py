@@ -130,8 +130,12 @@ def test_a_symlink_does_not_lead_to_closing_another_directory(open_place: Path) 
 
 
 def test_directories_that_the_tar_does_not_list(tmp_path: Path) -> None:
-    """They get the mode 0755, whatever the umask of whoever imports; so has the root."""
-    import_hostile_image(tmp_path, b"")
+    """They get the mode 0755, whatever the umask of the process that imports; so does the root."""
+    umask = os.umask(0o077)
+    try:
+        import_hostile_image(tmp_path, b"")
+    finally:
+        os.umask(umask)
     rootfs = tmp_path / "images/hostile/rootfs"
     modes = {path.name: path.stat().st_mode & 0o7777 for path in (rootfs, *rootfs.rglob("*")) if path.is_dir()}
     assert modes == {"rootfs": 0o755, "bin": 0o755, "etc": 0o755, "deep": 0o755}

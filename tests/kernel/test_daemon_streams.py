@@ -249,6 +249,9 @@ def test_attach_with_logs_then_live(labd: Labd) -> None:
         received = b""
         while b"one" not in received:
             received += second.recv(100)
+        second.sendall(b"two\r")
+        while b"two" not in received:
+            received += second.recv(100)
         second.sendall(b"\x10\x11")
         while second.recv(100):
             pass

@@ -207,7 +207,7 @@ def test_a_terminal(labd: Labd) -> None:
 
 
 def test_create_start_attach(labd: Labd) -> None:
-    """docker create, start -a, start -ai."""
+    """docker create, then start -ai: input, output and the exit code go through."""
     out(labd, "create", "--name", "made", "-i", "host", "sh", "-c", "read line; echo got $line; exit 4")
     done = labd.docker("start", "-ai", "made", input=b"this\n")
     assert (done.returncode, done.stdout) == (4, b"got this\n")
@@ -236,7 +236,7 @@ def test_ps_filters(labd: Labd, box: str) -> None:
 
 
 def test_logs(labd: Labd) -> None:
-    """docker logs with --tail, -t and --since; both streams."""
+    """docker logs with --tail, -f, -t, --since and --until; both streams, each on its own descriptor."""
     out(labd, "run", "--name", "talk", "host", "sh", "-c", "echo one; echo two; echo three")
     assert out(labd, "logs", "--tail", "2", "talk") == "two\nthree\n"
     assert out(labd, "logs", "-f", "talk") == "one\ntwo\nthree\n"
@@ -244,10 +244,14 @@ def test_logs(labd: Labd) -> None:
     assert out(labd, "logs", "--since", "1h", "talk") == "one\ntwo\nthree\n"
     assert out(labd, "logs", "--until", "1h", "talk") == ""
     out(labd, "rm", "talk")
+    out(labd, "run", "--name", "both", "host", "sh", "-c", "echo out; echo err >&2")
+    done = labd.docker("logs", "both")
+    assert (done.stdout, done.stderr) == (b"out\n", b"err\n")
+    out(labd, "rm", "both")
 
 
 def test_wait_stop_kill_restart(labd: Labd, box: str) -> None:
-    """docker stop -t 0 is 137; kill -s USR1 passes the signal; restart brings it back."""
+    """docker stop -t 0 and kill -s KILL make the exit code 137; restart makes a new process; kill of none fails."""
     first = out(labd, "inspect", "-f", "{{.State.Pid}}", box)
     out(labd, "restart", "-t", "0", box)
     assert out(labd, "inspect", "-f", "{{.State.Pid}}", box) != first

@@ -86,6 +86,12 @@ def trapped(podmanish: Podmanish) -> list[Path]:
     return list(podmanish.root.glob("podmanish/containers/*/layer/upper/trapped"))
 
 
+def test_the_trap_is_where_one_would_see_it(podmanish: Podmanish, trap: str) -> None:
+    """A file that the container makes as /trapped is found: without this, the tests below could not fail."""
+    podmanish.output("run", "--name", "box", trap, "touch", "/trapped")
+    assert len(trapped(podmanish)) == 1
+
+
 @pytest.mark.parametrize("options", OPTIONS, ids=" ".join)
 def test_no_line_of_the_images_python_runs(podmanish: Podmanish, trap: str, options: list[str]) -> None:
     """What an engine needs, it has imported before the image becomes its root; after that it imports nothing."""

@@ -18,6 +18,7 @@ from private_labd import Labd
 
 from lab.runtime import cgroup
 
+pytestmark = pytest.mark.needs("root")
 HOST = [f"/{name}:/{name}:ro" for name in ("usr", "lib", "lib64", "bin") if Path(f"/{name}").exists()]
 FOLDERS = ("usr", "lib", "lib64", "bin", "tmp", "proc", "sys", "dev")
 

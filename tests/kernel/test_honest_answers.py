@@ -16,6 +16,7 @@ from private_labd import Labd
 
 from lab.runtime import cgroup
 
+pytestmark = pytest.mark.needs("root")
 LONG = (
     ("POST", "/containers/edge/wait"), ("GET", "/events"), ("GET", "/containers/edge/logs?follow=1&stdout=1"),
 )  # fmt: skip

@@ -111,7 +111,7 @@ def test_a_failed_start_leaves_no_cgroup(engine: Run) -> None:
 def test_pause_stats_and_top_go_by_it(labd: Labd) -> None:
     """They see what is in a pid namespace below the container's, and what came by exec."""
     labd.dockerish("run", "-d", "--name", "tree", "--privileged", "host", "unshare", "-pf", "sleep", "61")
-    labd.docker("exec", "-d", "tree", "sleep", "62")
+    labd.dockerish("exec", "-d", "tree", "sleep", "62")
     try:
         table = labd.request("GET", "/containers/tree/top?ps_args=-eo%20pid,args")[1]
         titles, rows = table["Titles"], table["Processes"]

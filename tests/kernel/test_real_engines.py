@@ -168,7 +168,7 @@ def test_a_killed_run_leaves_neither_image_nor_container(name: str, tmp_path: Pa
     with Journal(tmp_path) as journal:
         assert any(engine.image in line for line in journal.restored)
     for words in (("ps", "-aq", "--filter", f"ancestor={engine.image}"), ("images", "-q", engine.image)):
-        said = subprocess.run(engine.command(*words), capture_output=True, text=True, check=False)
+        said = subprocess.run(engine.command(*words), capture_output=True, text=True, check=True, timeout=60)
         assert said.stdout == ""
 
 

@@ -108,7 +108,7 @@ def test_state_of_ones_own(single: Podmanish, user: pwd.struct_passwd) -> None:
     assert (home / ".local/share/lab/podmanish/containers").stat().st_mode & 0o077 == 0
 
 
-def test_import_leaves_ids_that_cannot_be(tmp_path: Path, rootfs_tar: bytes) -> None:
+def test_roots_import_keeps_owners_and_modes(tmp_path: Path, rootfs_tar: bytes) -> None:
     """As root, an imported tree keeps its owners and modes."""
     image = Images(str(tmp_path)).import_tar("small", io.BytesIO(rootfs_tar))
     secret = (Path(image.rootfs) / "etc/secret").stat()

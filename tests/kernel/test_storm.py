@@ -99,6 +99,7 @@ def test_dockerish(labd: Labd) -> None:
     assert labd.dockerish("ps", "-aq").stdout == b""
 
 
+@pytest.mark.needs("docker-cli")
 def test_soak_of_labd(labd: Labd, capsys: pytest.CaptureFixture[str]) -> None:
     """10,000 runs, 8 at a time: labd's memory does not go on growing, and a run takes as long at the end."""
     marks, times = [], []

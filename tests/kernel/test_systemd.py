@@ -135,6 +135,9 @@ class TestSystemd:
             with Systemd(journal) as systemd:
                 assert systemd.run("cat", "/proc/1/comm") == "systemd"
                 noted = [json.loads(line) for line in journal.path.read_text().splitlines()]
+                assert not systemd.booted_here or {"process", "cgroup", "directory"} <= {
+                    entry["kind"] for entry in noted
+                }
             assert [entry["path"] for entry in noted if "path" in entry and Path(entry["path"]).exists()] == []
             assert not any(is_alive(entry["pid"], entry["start_time"]) for entry in noted if "pid" in entry)
             assert own_mounts(Path("/run/lab/systemd-")) == []

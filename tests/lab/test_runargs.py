@@ -152,7 +152,7 @@ def test_volumes(text: str, expected: str) -> None:
 @pytest.mark.parametrize("text", ["", "/a", "/a:", "/a:b", ":/b", "/a:/b:ro:rw", "/a:/b:wx", "/a:/b/../../c"])
 def test_volumes_that_are_none(text: str) -> None:
     """A target is absolute and has no `..`; an unknown option is named."""
-    with pytest.raises(LabError):
+    with pytest.raises(InvalidArgument, match='invalid option "wx"' if "wx" in text else "invalid"):
         parse_volume(text)
 
 
@@ -169,8 +169,11 @@ def test_environment_by_name(monkeypatch: pytest.MonkeyPatch) -> None:
     assert resolve_env(["GIVEN", "ABSENT", "B=", "C=d=e"]) == ["GIVEN=1", "B=", "C=d=e"]
 
 
-@given(st.lists(st.text(max_size=12), max_size=8))
+WORDS = st.sampled_from([name for option in RUN.options for name in option.names]) | st.text(max_size=12)
+
+
+@given(st.lists(WORDS, max_size=8))
 def test_any_line_is_parsed_or_refused(argv: list[str]) -> None:
-    """Whatever the words: options come out, or an InvalidArgument; never another exception."""
+    """Whatever the words, flags among them: options come out, or an error of the lab's; never another exception."""
     with suppress(LabError, HelpWanted):
-        parse_run(argv)
+        assert parse_run(argv).image in argv

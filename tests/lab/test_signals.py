@@ -11,10 +11,10 @@ from lab.signals import SIGRTMAX, SIGRTMIN, signal_number
 
 
 def test_every_name_of_this_system() -> None:
-    """Each name that this machine's C library has leads to its number, in either case, with or without SIG."""
-    for member in signal.Signals:
-        short = member.name.removeprefix("SIG")
-        assert {signal_number(text) for text in (member.name, short, short.lower())} == {member.value}
+    """Each name of the C library, aliases too, leads to its number, in either case, with or without SIG."""
+    for name, member in signal.Signals.__members__.items():
+        short = name.removeprefix("SIG")
+        assert {signal_number(text) for text in (name, short, short.lower())} == {member.value}, name
 
 
 def test_real_time_signals() -> None:
