@@ -47,7 +47,7 @@ class Checkout:
         path = f"{self.path}/bin:{os.environ['PATH']}"
         return subprocess.run(
             ["tools/where", *words], cwd=self.path, env={"PATH": path, "STATE": "running", **env}, user=user,
-            capture_output=True, text=True, check=False, stdin=subprocess.DEVNULL,
+            capture_output=True, text=True, check=False, stdin=subprocess.DEVNULL, timeout=60,
         )  # fmt: skip
 
 

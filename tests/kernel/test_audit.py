@@ -149,7 +149,7 @@ def test_the_printed_rule_pastes(decoy: Path) -> None:
         ours = sorted(control.rules())
         for rule in watched.rules:
             control.delete_rule(rule.pack())
-            subprocess.run(f"auditctl {rule.to_auditctl()}", shell=True, check=True, capture_output=True)
+            subprocess.run(f"auditctl {rule.to_auditctl()}", shell=True, check=True, capture_output=True, timeout=60)
         assert sorted(control.rules()) == ours
 
 

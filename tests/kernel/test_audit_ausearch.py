@@ -110,7 +110,7 @@ def run_workload(control: AuditControl, directory: Path) -> None:
     directory.mkdir()
     control.add_rule(rule)
     try:
-        subprocess.run([sys.executable, "-I", "-S", "-c", WORKLOAD, str(directory)], check=True)
+        subprocess.run([sys.executable, "-I", "-S", "-c", WORKLOAD, str(directory)], check=True, timeout=60)
         control.user_message('op=test acct="root" exe="/bin/x" hostname=? addr=? terminal=pts/0 res=success')
     finally:
         control.delete_rule(rule)

@@ -107,9 +107,11 @@ def test_binary_output_is_exact(podmanish: Podmanish, mebibytes: int) -> None:
         "key=$(printf %064d 7); head -c %d /dev/zero | openssl enc -aes-256-ctr -K $key -iv $(printf %032d 1)"
         .replace("%d", str(mebibytes << 20))
     )  # fmt: skip
-    straight = subprocess.run(["sh", "-c", f"{script} | sha256sum"], capture_output=True, check=True).stdout
+    straight = subprocess.run(
+        ["sh", "-c", f"{script} | sha256sum"], capture_output=True, check=True, timeout=600
+    ).stdout
     with podmanish.start("run", "--rm", "host", "sh", "-c", script) as run:
-        carried = subprocess.run(["sha256sum"], stdin=run.stdout, capture_output=True, check=True).stdout
+        carried = subprocess.run(["sha256sum"], stdin=run.stdout, capture_output=True, check=True, timeout=600).stdout
     assert run.returncode == 0
     assert carried == straight
 
@@ -310,7 +312,7 @@ def test_full_disk(scripts: Path, short_place: Path) -> None:
     try:
         engine = Podmanish(scripts / "podmanish", short_place / "state")
         filler = short_place / "filler"
-        subprocess.run(["dd", "if=/dev/zero", f"of={filler}", "bs=4096"], check=False, capture_output=True)
+        subprocess.run(["dd", "if=/dev/zero", f"of={filler}", "bs=4096"], check=False, capture_output=True, timeout=60)
         done = engine("run", "--rm", "host", "true")
         assert done.returncode == 125
         assert b"No space left" in done.stderr and b"Traceback" not in done.stderr

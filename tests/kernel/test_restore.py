@@ -72,7 +72,7 @@ def kill_once(delay: float, number: int, *target: str) -> None:
     ) as demo:
         if not ended(os.pidfd_open(demo.pid), delay):
             demo.send_signal(number)
-    subprocess.run([LAB, "restore"], check=True, stdout=subprocess.DEVNULL)
+    subprocess.run([LAB, "restore"], check=True, stdout=subprocess.DEVNULL, timeout=60)
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
@@ -98,7 +98,7 @@ def test_restore_takes_the_interpreters_mount_away() -> None:
     """What stays after a run by intent, the read-only mount and the compiled filter, goes with `lab restore`."""
     interpreter.executable()
     assert interpreter.ROOT in Path("/proc/self/mountinfo").read_text()
-    said = subprocess.run([LAB, "restore"], check=True, capture_output=True, text=True).stdout
+    said = subprocess.run([LAB, "restore"], check=True, capture_output=True, text=True, timeout=60).stdout
     assert f"unmounted: {interpreter.ROOT}/usr" in said
     assert interpreter.ROOT not in Path("/proc/self/mountinfo").read_text()
     assert not Path(interpreter.ROOT).exists() and not Path(compiled.DIRECTORY).exists()
@@ -107,7 +107,7 @@ def test_restore_takes_the_interpreters_mount_away() -> None:
 def test_restore_is_idempotent() -> None:
     """The second time there is nothing to do, and that is no error."""
     for _ in range(2):
-        done = subprocess.run([LAB, "restore"], check=True, capture_output=True, text=True)
+        done = subprocess.run([LAB, "restore"], check=True, capture_output=True, text=True, timeout=60)
     assert done.stdout == "nothing to restore\n"
 
 
@@ -122,7 +122,9 @@ def test_the_admins_rules_survive() -> None:
             control.add_rule(rule)
         try:
             before = control.rules()
-            subprocess.run([LAB, "run", "--auto", "--target", str(SHADOW), "shadow"], check=True, capture_output=True)
+            subprocess.run(
+                [LAB, "run", "--auto", "--target", str(SHADOW), "shadow"], check=True, capture_output=True, timeout=120
+            )
             assert control.rules() == before
         finally:
             for rule in packed:
@@ -135,7 +137,7 @@ def test_two_runs_cannot_overlap() -> None:
     with subprocess.Popen([LAB, "run", "--auto", "run"], stdout=subprocess.PIPE, text=True) as first:
         assert first.stdout
         first.stdout.readline()
-        second = subprocess.run([LAB, "run", "--auto", "run"], capture_output=True, text=True, check=False)
+        second = subprocess.run([LAB, "run", "--auto", "run"], capture_output=True, text=True, check=False, timeout=120)
         first.communicate()
     assert (first.returncode, second.returncode) == (0, 125)
     assert "another run of the lab is on" in second.stderr
@@ -143,7 +145,9 @@ def test_two_runs_cannot_overlap() -> None:
 
 def test_json_alone_on_standard_output() -> None:
     """--json: verdicts and evidence for a program, the narration on standard error."""
-    done = subprocess.run([LAB, "run", "--json", "loginuid", "shadow"], capture_output=True, text=True, check=True)
+    done = subprocess.run(
+        [LAB, "run", "--json", "loginuid", "shadow"], capture_output=True, text=True, check=True, timeout=120
+    )
     answer = json.loads(done.stdout)
     assert answer["exit_code"] == 0
     assert [story["name"] for story in answer["stories"]] == ["loginuid", "shadow"]
@@ -156,7 +160,7 @@ def test_eighty_columns_hold_everything() -> None:
     """But for commands, which must stay in one piece to be pasted, no line is wider than the terminal."""
     done = subprocess.run(
         [LAB, "run", "--auto", "--no-color", "run", "shadow"],
-        capture_output=True, text=True, check=True, env={**os.environ, "COLUMNS": "80"},
+        capture_output=True, text=True, check=True, env={**os.environ, "COLUMNS": "80"}, timeout=120,
     )  # fmt: skip
     wide = [line for line in done.stdout.splitlines() if len(line) > 80 and not line.startswith("  $ ")]
     assert not wide
@@ -177,7 +181,7 @@ def test_eighty_columns_hold_everything() -> None:
 def test_what_cannot_be_is_said_first(command: list[str], message: str) -> None:
     """One clear sentence, exit status 125, and nothing has been changed."""
     before = observe()
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
     assert done.returncode == 125, done.stderr
     assert message in done.stderr
     assert "Traceback" not in done.stderr

@@ -110,7 +110,8 @@ def test_listen_fds_reach_the_container(podmanish: Podmanish, options: tuple[str
     done = subprocess.run(
         ["sh", "-c", 'exec 3</etc/hostname 4</etc/hostname; LISTEN_PID=$$ exec "$@"', "sh",
          *podmanish.command, "run", "--rm", *options, "host", "sh", "-c", workload],
-        capture_output=True, text=True, check=True, env={**os.environ, "LISTEN_FDS": "2", "LISTEN_FDNAMES": "a:b"},
+        capture_output=True, text=True, check=True, timeout=60,
+        env={**os.environ, "LISTEN_FDS": "2", "LISTEN_FDNAMES": "a:b"},
     )  # fmt: skip
     name = Path("/etc/hostname").read_text()
     assert done.stdout == f"2 {pid} {pid} a:b\n{name}{name}6\n"
@@ -176,7 +177,7 @@ with Journal(Path({str(short_place)!r})) as journal, Systemd(journal) as systemd
     print(systemd.enter[-1], flush=True)
     os.kill(os.getpid(), 9)
 """
-        killed = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+        killed = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False, timeout=60)
         if not killed.stdout.strip().isdecimal():
             pytest.skip("the machine's own systemd was used: nothing was booted")
         with Journal(short_place) as journal:
