@@ -89,7 +89,7 @@ def scripts() -> Path:
 
 @pytest.fixture
 def state(tmp_path: Path) -> Iterator[Path]:
-    """A state directory of the test's own."""
+    """A state directory for this test alone."""
     path = tmp_path / "state"
     path.mkdir()
     yield path

@@ -26,7 +26,7 @@ def test_system_calls_have_the_numbers_that_ausyscall_knows(machine: str) -> Non
 
 
 def test_names_are_unique() -> None:
-    """A name that stood twice would shift every number behind it."""
+    """No name stands twice: a second one would shift every number behind it."""
     for machine, names in SYSCALLS.items():
         assert len(NUMBERS[machine]) == len(names)
     assert len(set(RECORD_TYPES.values())) == len(RECORD_TYPES)

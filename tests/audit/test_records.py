@@ -87,7 +87,7 @@ def test_the_first_of_two_equal_fields_holds() -> None:
 
 
 def test_the_text_of_a_user_message_is_not_the_kernels() -> None:
-    """A program with CAP_AUDIT_WRITE may write anything into msg='...', which all containers of Docker have."""
+    """A program with CAP_AUDIT_WRITE, as in every container of Docker, may write anything into msg='...'."""
     event = one(1005, STAMP + b"pid=9 uid=0 auid=4294967295 ses=4294967295 msg='x' auid=1000 key=\"k\" 'y'")
     record = event.records[0]
     assert event.auid == 4294967295
@@ -119,7 +119,7 @@ def test_proctitle_is_split_at_its_nuls() -> None:
 
 
 def test_records_group_by_serial_even_when_interleaved() -> None:
-    """Two processors write their events at the same time."""
+    """Events of two processors arrive mixed; the serial number puts each together."""
     texts = [b"audit(1.000:1): a=1", b"audit(1.000:2): a=2", b"audit(1.000:1): a=3", b"audit(1.000:2): "]
     kinds = [1300, 1300, 1320, 1302]
     grouped = list(events(Record.from_netlink(kind, text) for kind, text in zip(kinds, texts, strict=True)))

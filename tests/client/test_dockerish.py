@@ -58,7 +58,7 @@ def test_click_can_be_imported_afterwards() -> None:
 
 
 def test_no_socket(tmp_path: Path) -> None:
-    """No daemon: one sentence with the path and the way out, exit code 125."""
+    """Without a daemon, the error names the socket and the way to start labd; the exit code is 125."""
     done = dockerish("--host", f"unix://{tmp_path}/none.sock", "run", "host", "true")
     assert done.returncode == 125 and done.stdout == ""
     assert f"{tmp_path}/none.sock: there is no such socket" in done.stderr and "systemctl start labd" in done.stderr
@@ -66,7 +66,7 @@ def test_no_socket(tmp_path: Path) -> None:
 
 
 def test_a_socket_that_nobody_listens_on(tmp_path: Path) -> None:
-    """A stale socket: said as such."""
+    """For a stale socket the error says that nobody listens there."""
     path = tmp_path / "stale.sock"
     with socket.socket(socket.AF_UNIX) as sock:
         sock.bind(str(path))
@@ -76,7 +76,7 @@ def test_a_socket_that_nobody_listens_on(tmp_path: Path) -> None:
 
 @pytest.mark.needs("root", "setpriv")
 def test_a_socket_that_one_may_not_open(tmp_path: Path) -> None:
-    """Permission denied: use sudo or join the group."""
+    """Without permission for the socket, the error says so and names the group."""
     path = tmp_path / "labd.sock"
     for folder in (tmp_path, *tmp_path.parents[:2]):
         folder.chmod(0o755)
@@ -98,7 +98,7 @@ def test_a_socket_that_one_may_not_open(tmp_path: Path) -> None:
     "answer", [b"", b"HTTP/1.1 200 OK\r\nContent-Le", b"HTTP/1.1 201 Created\r\nContent-Length: 99\r\n\r\n{"]
 )
 def test_a_daemon_that_dies_in_the_middle(tmp_path: Path, answer: bytes) -> None:
-    """A connection that ends too early: one sentence, 125."""
+    """A connection that ends too early gives one sentence and exit code 125."""
     path = tmp_path / "dying.sock"
     with socket.socket(socket.AF_UNIX) as listening:
         listening.bind(str(path))
@@ -128,7 +128,7 @@ def test_wrong_words(tmp_path: Path, words: tuple[str, ...]) -> None:
 
 @pytest.mark.parametrize("host", ["tcp://localhost:2375", "http://x", "relative/path", ""])
 def test_only_unix_sockets(host: str) -> None:
-    """Nothing here speaks TCP."""
+    """A host that is no absolute path of a UNIX socket is refused: the client speaks no TCP."""
     with pytest.raises(InvalidArgument):
         socket_path(host)
 

@@ -147,14 +147,14 @@ def test_create(labd: Labd, name: str, kind: str) -> None:
      ("HostConfig.SecurityOpt", ["seccomp={"]), ("HostConfig.ConsoleSize", [1, 2, 3])],
 )  # fmt: skip
 def test_values_that_docker_does_not_know(labd: Labd, name: str, value: Any) -> None:
-    """A word or a number that Docker would not take either is a 400."""
+    """A word or a number that Docker does not take is a 400."""
     status, message = create(labd, request_of(name, value))
     assert status == 400 and message, message
 
 
 @pytest.mark.parametrize(("name", "kind"), api.UPDATE.items(), ids=api.UPDATE)
 def test_update(labd: Labd, walked: str, name: str, kind: str) -> None:
-    """docker update: a request that changes nothing passes, whatever changes something is refused by name."""
+    """docker update: a request that changes nothing passes, and every change is refused by name."""
     path = f"/containers/{walked}/update"
     zero, wish, malformed = api.TYPES[kind]
     for value in (None, *api.DEFAULTS.get(name, (zero,))):
@@ -253,7 +253,7 @@ PARAMETERS = [(route, name) for route, names in api.QUERIES.items() for name in 
 
 @pytest.mark.parametrize(("route", "name"), PARAMETERS, ids=[f"{route} {name}" for route, name in PARAMETERS])
 def test_query(labd: Labd, walked: str, route: str, name: str) -> None:
-    """A parameter of a query is one that the handler has, or 501: by its name, or the route's as a whole."""
+    """A parameter of a query is read by the handler, or refused with 501, as the whole route may be."""
     if name in QUERY_HONOURED.get(route, {}):
         _check_honoured(labd, walked, route, name)
         return

@@ -33,7 +33,7 @@ def second(*options: str) -> subprocess.CompletedProcess[str]:
 
 
 def test_a_stale_socket_is_replaced(new_labd: NewLabd) -> None:
-    """A socket that nobody listens on does not keep the daemon from starting; nor does a lock file with old content."""
+    """Neither a socket that nobody listens on nor an old pid in a lock file keeps the daemon from starting."""
     daemon = new_labd()
     daemon.stop(signal.SIGKILL)
     assert daemon.socket.is_socket()
@@ -59,7 +59,7 @@ def test_a_second_daemon_is_refused(new_labd: NewLabd, tmp_path: Path) -> None:
 
 
 def test_a_file_that_is_no_socket_is_left_alone(tmp_path: Path) -> None:
-    """The daemon does not replace a file of another kind."""
+    """The daemon refuses to replace a file that is no socket."""
     path = tmp_path / "labd.sock"
     path.write_text("precious")
     done = subprocess.run(
@@ -100,7 +100,7 @@ def test_a_signal_ends_open_streams_and_containers(new_labd: NewLabd, number: si
 
 
 def test_the_socket_is_never_wider_than_0660(tmp_path: Path) -> None:
-    """With umask 0 and nobody hammering at the path from before the bind on, no connection succeeds."""
+    """With umask 0, the user nobody tries to connect from before the bind on, and never succeeds."""
     path = tmp_path / "labd.sock"
     for folder in (tmp_path, *tmp_path.parents[:2]):
         folder.chmod(0o755)
@@ -141,7 +141,7 @@ def test_the_socket_is_never_wider_than_0660(tmp_path: Path) -> None:
 
 
 def test_after_kill_9_a_restart_tells_the_true_fate(new_labd: NewLabd) -> None:
-    """The spawner outlives a killed daemon for as long as it takes to end the containers and to write down how."""
+    """After a daemon was killed, its spawner ends the containers and records how: a restart shows that."""
     daemon = new_labd()
     finished = start_container(daemon, "finished", "sh", "-c", "exit 7")
     daemon.request("POST", f"/containers/{finished}/wait")
@@ -163,7 +163,7 @@ def test_after_kill_9_a_restart_tells_the_true_fate(new_labd: NewLabd) -> None:
 
 
 def test_a_killed_spawner_takes_its_containers_along(new_labd: NewLabd) -> None:
-    """Containers die with their parent; the daemon says 255, since nobody saw how, and starts a new spawner."""
+    """Containers die with their spawner; their exit code is 255, since nobody saw it; a new spawner starts."""
     daemon = new_labd()
     start_container(daemon, "orphan", "sleep", "1000")
     pid = daemon.request("GET", "/containers/orphan/json")[1]["State"]["Pid"]
@@ -178,7 +178,7 @@ def test_a_killed_spawner_takes_its_containers_along(new_labd: NewLabd) -> None:
 
 
 def test_both_killed_at_once_is_unknown(new_labd: NewLabd) -> None:
-    """With daemon and spawner killed together nobody could write: the exit code is 255, and none is invented."""
+    """With daemon and spawner killed together nobody could record the end: the exit code is 255."""
     daemon = new_labd()
     start_container(daemon, "lost", "sleep", "1000")
     spawner = daemon.spawner
@@ -245,7 +245,7 @@ def test_socket_activation(tmp_path: Path) -> None:
 
 
 def test_an_unknown_group_is_refused(tmp_path: Path) -> None:
-    """The group is checked before anything is made."""
+    """The group is checked before the socket is made."""
     done = subprocess.run(
         [
             sys.executable,

@@ -96,7 +96,7 @@ def test_a_slow_reader_loses_nothing(labd: Labd) -> None:
 
 
 def test_a_stalled_reader_stalls_the_container_and_a_vanished_one_does_not(labd: Labd) -> None:
-    """Who does not read holds the writer up; when the reader goes, the writer goes on to its end."""
+    """A client that does not read blocks the writer; when that client leaves, the writer goes on to its end."""
     body = {"Image": "host", "Cmd": ["sh", "-c", "head -c 4000000 /dev/zero; echo done >&2"]}
     _, made = labd.request("POST", "/containers/create?name=stalled", body)
     connection = attach(labd, "stalled", "stream=1&stdout=1&stderr=1")

@@ -94,7 +94,7 @@ def test_long_logs_cost_little_memory(podmanish: Podmanish, options: tuple[str, 
 
 
 def ended(process: subprocess.Popen[bytes]) -> bytes:
-    """The rest of its output, which must end in time."""
+    """The rest of the process's output, which must end within 20 seconds."""
     try:
         return process.communicate(timeout=20)[0]
     finally:

@@ -54,7 +54,7 @@ def test_descriptors_of_exec(podmanish: Podmanish) -> None:
 
 
 def status(podmanish: Podmanish, *flags: str, image: str = "host") -> dict[str, str]:
-    """/proc/self/status inside."""
+    """/proc/self/status of a container's process."""
     text = podmanish.output("run", "--rm", *flags, image, "cat", "/proc/self/status")
     return dict(line.split(":\t", 1) for line in text.splitlines())
 
@@ -127,7 +127,7 @@ def test_signals_inside_are_untouched(podmanish: Podmanish) -> None:
 
 
 def inherited(name: str) -> int:
-    """What the test's own caller ignores or blocks: a fork hands that on, and nobody resets it."""
+    """What pytest's own parent ignores or blocks: fork(2) and execve(2) hand that on."""
     parent = dict(line.split(":\t", 1) for line in Path(f"/proc/{os.getppid()}/status").read_text().splitlines())
     return int(parent[name], 16)
 
@@ -194,7 +194,7 @@ def test_the_first_process_is_pid_one(podmanish: Podmanish) -> None:
 
 
 def test_init_forwards(podmanish: Podmanish) -> None:
-    """--init hands SIGTERM to a command that, as pid 1, would not have been killed by it."""
+    """--init passes SIGTERM to the command, which SIGTERM would not kill if it were pid 1."""
     with podmanish.start("run", "--rm", "--init", "host", "sh", "-c", "echo up; exec sleep 60") as run:
         assert run.stdout is not None
         run.stdout.readline()
@@ -203,7 +203,7 @@ def test_init_forwards(podmanish: Podmanish) -> None:
 
 
 def test_mounts_stay_inside(podmanish: Podmanish) -> None:
-    """A privileged container's mounts do not propagate to the host, nor does its own root."""
+    """A privileged container's mounts do not propagate to the host."""
     before = Path("/proc/self/mountinfo").read_text()
     script = "mount -t tmpfs tmpfs /mnt && mount --bind /etc /srv && grep -c . /proc/self/mountinfo"
     assert int(podmanish.output("run", "--rm", "--privileged", "host", "sh", "-c", script)) > 10
@@ -211,7 +211,7 @@ def test_mounts_stay_inside(podmanish: Podmanish) -> None:
 
 
 def test_the_host_image_is_read_only(podmanish: Podmanish) -> None:
-    """The machine's own root cannot be written through the `host` image; /tmp and /run are its own."""
+    """The `host` image cannot write to the machine's root; the container's /tmp and /run are new."""
     host = Path("/etc/lab-test-file")
     for target in ("/etc/lab-test-file", "/lab-test-file", "/usr/lab-test-file", "/proc/sys/kernel/hostname"):
         done = podmanish("run", "--rm", "host", "sh", "-c", f"echo x > {target}")
@@ -311,7 +311,7 @@ def test_links_in_an_image_stay_in_it(podmanish: Podmanish, image: str, tmp_path
 
 @pytest.mark.parametrize("flags", [[], ["--privileged"]])
 def test_the_engines_own_program_is_safe(podmanish: Podmanish, flags: list[str]) -> None:
-    """CVE-2019-5736: neither /proc/self/exe nor the parent's opens for writing onto the host's interpreter."""
+    """CVE-2019-5736: a write to /proc/self/exe or /proc/1/exe does not reach the host's interpreter."""
     interpreter = Path(os.path.realpath("/usr/bin/python3"))
     before = hashlib.sha256(interpreter.read_bytes()).digest()
     script = "for pid in self 1; do (printf x >> /proc/$pid/exe) 2>/dev/null && echo open; done; :"
@@ -322,7 +322,7 @@ def test_the_engines_own_program_is_safe(podmanish: Podmanish, flags: list[str])
 
 
 def test_masked_paths(podmanish: Podmanish) -> None:
-    """What Docker masks is empty, what it protects is read-only; --privileged shows and opens both."""
+    """Docker's masked paths are empty and its protected ones read-only; with --privileged neither holds."""
     script = "wc -c </proc/interrupts; grep -c ' /proc/sys ro,' /proc/self/mountinfo"
     assert podmanish.output("run", "--rm", "host", "sh", "-c", "wc -c </proc/interrupts; ls /sys/firmware") == "0"
     assert podmanish.output("run", "--rm", "host", "sh", "-c", script).split() == ["0", "1"]
@@ -396,7 +396,7 @@ print("same")
 
 
 class Terminal:
-    """A pseudoterminal of the test's own, on which a command runs in the foreground."""
+    """A new pseudoterminal, on which a command runs in the foreground."""
 
     def __init__(self, rows: int, columns: int) -> None:
         self.master, self.slave = pty.openpty()
@@ -415,7 +415,7 @@ class Terminal:
         return run
 
     def read_until(self, word: bytes) -> bytes:
-        """What comes until this word has come, or until the end."""
+        """All output up to this word, or up to the end."""
         data = b""
         while word not in data:
             try:
@@ -479,6 +479,6 @@ print(len(os.listdir("/proc/self/fd")) - len(open_before))
 
 @pytest.mark.needs("root")
 def test_a_refused_clone_costs_no_descriptor() -> None:
-    """The kernel may refuse namespaces, as here to a user without privileges, or another process: time and again."""
+    """A clone3(2) that the kernel refuses, as here to a user without privileges, leaves no descriptor open."""
     answers = lab_python(FAILING, user=65534, group=65534, extra_groups=[]).splitlines()
     assert answers == ["the kernel refused namespaces: Operation not permitted"] * 3 + ["0"]

@@ -43,7 +43,7 @@ while True:
 
 
 def stubborn(mark: str) -> tuple[str, ...]:
-    """The command, to be told from others by its mark."""
+    """The command STUBBORN, which its mark tells from others."""
     return (*PYTHON, STUBBORN.replace("MARK", mark))
 
 
@@ -181,7 +181,7 @@ print(pid)
 
 
 def test_a_container_without_a_monitor_is_not_forgotten(podmanish: Podmanish) -> None:
-    """Where one has outlived its monitor nevertheless, ps shows it as running, rm refuses, and rm -f ends it."""
+    """A process that has outlived its monitor is shown as running by ps; rm refuses, and rm -f ends it."""
     pid = int(lab_python(ORPHAN, f"{podmanish.root}/podmanish"))
     assert "Up " in podmanish.output("ps")
     refused = podmanish("rm", "orphan")

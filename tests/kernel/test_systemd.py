@@ -1,4 +1,4 @@
-"""What the fork/exec engine hands on of what systemd handed to it; and the systemd that the stage boots."""
+"""What the fork/exec engine passes on from systemd to its container; and the systemd that the stage boots."""
 
 from __future__ import annotations
 
@@ -90,14 +90,14 @@ def test_conmon_mode_stays_silent_when_the_container_cannot_start(
 
 
 def test_ignore_mode_passes_nothing(podmanish: Podmanish, supervisor: socket.socket) -> None:
-    """--sdnotify=ignore."""
+    """--sdnotify=ignore: the engine sends nothing, and the container is not told of the socket."""
     environment = {**os.environ, "NOTIFY_SOCKET": supervisor.getsockname()}
     done = podmanish("run", "--rm", "--sdnotify=ignore", "host", PYTHON, "-c", SAY_READY, env=environment)
     assert (done.stdout, received(supervisor)) == (b"\n", [])
 
 
 def test_an_unknown_mode_is_refused(podmanish: Podmanish) -> None:
-    """The value is checked also where nobody listens."""
+    """An unknown --sdnotify is refused, even without a NOTIFY_SOCKET."""
     done = podmanish("run", "--rm", "--sdnotify=yes", "host", "true")
     assert done.returncode == 125
     assert b"container, conmon, ignore" in done.stderr
@@ -118,7 +118,7 @@ def test_listen_fds_reach_the_container(podmanish: Podmanish, options: tuple[str
 
 
 def test_listen_fds_of_another_process_are_left_out(podmanish: Podmanish) -> None:
-    """LISTEN_PID names whom they are for; inherited by anybody else they mean nothing, and no descriptor leaks."""
+    """Descriptors for another LISTEN_PID are not passed on: neither the variables nor the descriptors."""
     environment = {**os.environ, "LISTEN_FDS": "1", "LISTEN_PID": "1"}
     with Path("/etc/hostname").open() as file:
         done = podmanish("run", "--rm", "host", "sh", "-c", "echo ${LISTEN_FDS-none}; ls /proc/self/fd | wc -l",
@@ -144,7 +144,7 @@ class TestSystemd:
             assert own_mounts(Path("/run/lab/systemd-")) == []
 
     def test_has_no_loginuid(self, short_place: Path) -> None:
-        """Even if the stage was started from a login: a real init has none."""
+        """The booted systemd has no loginuid, even if the stage was started from a login."""
         with Journal(short_place) as journal, Systemd(journal) as systemd:
             assert systemd.run("cat", "/proc/1/loginuid") == "4294967295"
 

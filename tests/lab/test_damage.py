@@ -89,7 +89,7 @@ def expect_damage(store: Store, good: Container, bad: Container) -> None:
 @pytest.mark.parametrize("file", ["state", "config"])
 @pytest.mark.parametrize("data", GARBAGE.values(), ids=GARBAGE.keys())
 def test_garbage(tmp_path: Path, file: str, data: bytes) -> None:
-    """Empty, cut short, no literal, or one that would exhaust the parser."""
+    """A file that is empty, cut short, no literal or too much for the parser damages one container."""
     store, good, bad = two(str(tmp_path))
     Path(bad.path, file).write_bytes(data)
     expect_damage(store, good, bad)
@@ -97,7 +97,7 @@ def test_garbage(tmp_path: Path, file: str, data: bytes) -> None:
 
 @pytest.mark.parametrize("file", ["state", "config"])
 def test_what_cannot_be_read(tmp_path: Path, file: str) -> None:
-    """A file that is missing, or a directory in its place."""
+    """A missing file, or a directory in its place, damages one container."""
     store, good, bad = two(str(tmp_path / "missing"))
     Path(bad.path, file).unlink()
     expect_damage(store, good, bad)
@@ -109,7 +109,7 @@ def test_what_cannot_be_read(tmp_path: Path, file: str) -> None:
 
 @pytest.mark.parametrize("state", STATES.values(), ids=STATES.keys())
 def test_states_of_the_wrong_shape(tmp_path: Path, state: object) -> None:
-    """A key that is missing, or of another type than the engine writes."""
+    """A state with a key that is missing or has a wrong value damages one container."""
     store, good, bad = two(str(tmp_path))
     Path(bad.path, "state").write_text(repr(state))
     expect_damage(store, good, bad)
@@ -117,7 +117,7 @@ def test_states_of_the_wrong_shape(tmp_path: Path, state: object) -> None:
 
 @pytest.mark.parametrize("config", CONFIGS.values(), ids=CONFIGS.keys())
 def test_configs_of_the_wrong_shape(tmp_path: Path, config: object) -> None:
-    """As above, down to the Spec."""
+    """A config with a key that is missing or has a wrong value, down to the Spec, damages one container."""
     store, good, bad = two(str(tmp_path))
     Path(bad.path, "config").write_text(repr(config))
     expect_damage(store, good, bad)
@@ -170,7 +170,7 @@ RECORDS = {
 
 @pytest.mark.parametrize("record", RECORDS.values(), ids=RECORDS.keys())
 def test_a_damaged_image(tmp_path: Path, record: bytes | None) -> None:
-    """It is listed with what is wrong with it, nothing runs from it, and it can be removed by name or id."""
+    """A damaged image is listed with the reason, nothing runs from it, and it can be removed by name or id."""
     for by_id in (False, True):
         folder = tmp_path / "team+bad=1"
         folder.mkdir()

@@ -91,7 +91,7 @@ def test_no_import_runs_upwards(room: str) -> None:
 
 @pytest.mark.parametrize("room", DOORS)
 def test_a_room_has_one_door(room: str) -> None:
-    """What is behind a door is imported by those only that the door is for."""
+    """A room with a door is imported only by the modules that DOORS names."""
     assert any(inside(name, room) for name in MODULES)
     wrong = {
         f"{name} imports {found}"

@@ -35,7 +35,7 @@ def test_numbers(number: int) -> None:
     ["", "0", "65", "-9", "SIGNONSENSE", "9" * 5000, "\u0669", "SIGRTMIN+99", "SIG", "00099999", "SIGRTMIN+\xb2"],
 )
 def test_no_signals(name: str) -> None:
-    """All else is the caller's mistake, and the error says what is expected."""
+    """Any other text is refused, and the error says what is expected."""
     with pytest.raises(InvalidArgument, match="Invalid signal") as raised:
         signal_number(name)
     assert "signal(7)" in raised.value.hint
