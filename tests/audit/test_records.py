@@ -26,7 +26,7 @@ def kernel_writes(text: bytes) -> bytes:
 
 
 def test_a_syscall_record_gives_its_fields() -> None:
-    """SYSCALL holds who, what and how it ended."""
+    """A SYSCALL record holds the caller, the call and the result."""
     event = one(1300, SYSCALL)
     assert (event.auid, event.ses, event.uid, event.pid) == (4294967295, 4294967295, 0, 11)
     assert (event.syscall, event.success, event.exit, event.tty) == ("openat", True, 3, "(none)")
@@ -59,7 +59,7 @@ def test_the_flags_of_the_other_machine_have_other_numbers() -> None:
 
 
 def test_a_failed_call_prints_its_error() -> None:
-    """exit=-13 is EACCES."""
+    """A failed call prints the name of its error: exit=-13 is EACCES."""
     event = one(1300, SYSCALL.replace(b"success=yes exit=3", b"success=no exit=-13"))
     assert (event.success, event.exit) == (False, -13)
     assert "exit=EACCES(Permission denied)" in event.render()[0]

@@ -84,7 +84,7 @@ def test_a_socket_that_one_may_not_open(tmp_path: Path) -> None:
         sock.bind(str(path))
         path.chmod(0o660)
         sock.listen()
-        script = (  # all imports come first: nobody may not read every Python's library
+        script = (  # all imports come first: the user nobody may be unable to read Python's library
             "import os, sys, client.verbs, client.api; from client.cli import main; client.api.Api('/x');"
             f"os.setgid(65534); os.setuid(65534); os.stat('{tmp_path}/.'); sys.exit(main(['-H', '{path}', 'ps']))"
         )

@@ -53,13 +53,13 @@ def python(code: str, *wrapper: str) -> subprocess.CompletedProcess[str]:
 
 
 def opens(path: Path, count: int = 1) -> None:
-    """Open the file for writing, so many times."""
+    """Open the file for writing, `count` times."""
     for _ in range(count):
         os.close(os.open(path, os.O_WRONLY))
 
 
 def writes(path: Path, count: int = 1) -> int:
-    """Open it for writing, so many times, in a child that audit knows; the child's pid."""
+    """Open the file for writing, `count` times, in a child that has an audit context; the child's pid."""
     return in_child(lambda: opens(path, count))
 
 
@@ -117,6 +117,7 @@ def test_events_without_the_key_are_there_too(decoy: Path) -> None:
         in_child(log_in)
         assert watched.collect() == []
         (event,) = watched.matching(lambda event: bool(event.of_type(LOGIN)))
+    assert {"old-auid", "auid"} <= event.of_type(LOGIN)[0].fields.keys()
     assert event.of_type(LOGIN)[0].fields["auid"] == "3267"
     assert event.success
 

@@ -20,7 +20,7 @@ CLI, RUN, STREAMS, LIFE = "test_docker_cli.py", "test_daemon_run.py", "test_daem
 OPTIONS, PY, HTTP = "test_daemon_options.py", "test_docker_py.py", "test_daemon_http.py"
 PROFILE = 'seccomp={"defaultAction": "SCMP_ACT_ALLOW"}'
 
-# field: (a wish, the test that shows what comes of it)
+# field: (a value that asks for something, the test that shows the effect)
 HONOURED: dict[str, tuple[Any, str]] = {
     "Hostname": ("h1", f"{CLI}::test_run"),
     "User": ("1:2", f"{CLI}::test_run"),
@@ -73,7 +73,7 @@ HONOURED: dict[str, tuple[Any, str]] = {
     "HostConfig.Devices.CgroupPermissions": ("rwm", f"{OPTIONS}::test_a_device"),
 }
 LIMITS = {"HostConfig.Memory": "memory", "HostConfig.NanoCpus": "cpu", "HostConfig.PidsLimit": "pids"}
-# Fields of which nothing, "" or [] is a mistake of its own, not a default.
+# Fields in which null, "" or [] is a mistake, not a default.
 NO_EMPTY = (
     "Cmd", "Image", "HostConfig.Mounts.Type", "HostConfig.Mounts.Source", "HostConfig.Mounts.Target",
     "HostConfig.Devices.PathOnHost",
@@ -263,12 +263,12 @@ def test_query(labd: Labd, walked: str, route: str, name: str) -> None:
     if route in QUERY_HONOURED:
         assert name in answer["message"]
         for default in ("0", "") if api.QUERIES[route][name] == "boolean" else ("",):
-            probe = path.replace(walked, "nobody")  # a request of which nothing comes
+            probe = path.replace(walked, "nobody")  # a request that changes nothing
             assert name not in labd.request(method, f"{probe}?{name}={default}")[1]["message"]
 
 
 def _check_honoured(labd: Labd, walked: str, route: str, name: str) -> None:
-    """What the handler reads is not called a thing that the lab has not got; what has a form is checked for it."""
+    """A parameter that the handler reads is not refused; a malformed number or filter is a 400."""
     method, path = _path(route, "nobody")
     more = "&until=1" if path == "/events" and name != "until" else ""
     status, answer = labd.request(method, f"{path.replace('/host', '/nobody')}?{name}=1{more}")
@@ -284,7 +284,7 @@ def _path(route: str, walked: str) -> tuple[str, str]:
 
 def _check_malformed(labd: Labd, walked: str, route: str, name: str) -> None:
     method, path = _path(route, walked)
-    if "build/prune" in path:  # where there is nothing to choose from
+    if "build/prune" in path:  # it has nothing to filter
         return
     wrong = "%7B%22nonsense%22%3A%5B%22x%22%5D%7D" if name == "filters" else "abc"
     query = f"{name}={wrong}" + ("&stdout=1" if path.endswith("/logs") else "")

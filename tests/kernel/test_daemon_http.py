@@ -26,7 +26,7 @@ def send_raw(labd: Labd, data: bytes, timeout: float = 15) -> bytes:
             connection.sendall(data)
             while chunk := connection.recv(65536):
                 received += chunk
-        except (ConnectionError, TimeoutError):  # it may keep the connection for the next request
+        except (ConnectionError, TimeoutError):  # labd may keep the connection for the next request
             pass
     return received
 

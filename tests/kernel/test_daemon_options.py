@@ -78,7 +78,9 @@ def test_network_disabled(labd: Labd) -> None:
 def test_masked_paths(labd: Labd) -> None:
     """MaskedPaths are empty inside; [] hides nothing, nor does --privileged, but named paths stay hidden."""
     both = ("sh", "-c", "ls -A /etc /sys/firmware | wc -l")
-    assert output(labd, *both, host={"MaskedPaths": ["/etc", "/sys/firmware"]}).strip() == "3"  # two names, a blank
+    assert (
+        output(labd, *both, host={"MaskedPaths": ["/etc", "/sys/firmware"]}).strip() == "3"
+    )  # two names and an empty line
     hidden = ("sh", "-c", "grep -c ' /sys/firmware ' /proc/self/mounts")
     assert output(labd, *hidden).strip() == "1"
     for host in UNMASKED:
@@ -125,7 +127,7 @@ def test_inspect_shows_limits(labd: Labd) -> None:
 
 @pytest.mark.needs("cgroups")
 def test_a_limit_of_processes(labd: Labd) -> None:
-    """With PidsLimit 10, fifteen processes at once are more than fork(2) gives."""
+    """With PidsLimit 10, fork(2) fails before there are fifteen processes."""
     script = "for n in 0 1 2 3 4 5 6 7 8 9 10 11 12 13 14; do sleep 1 & done; wait"
     assert "fork" in output(labd, "sh", "-c", script, host={"PidsLimit": 10}).lower()
     assert output(labd, "sh", "-c", script.replace("sleep 1", "true")) == ""
@@ -195,7 +197,7 @@ def test_mounts(labd: Labd, tmp_path: Path) -> None:
     writing = ("sh", "-c", "touch /mnt/new 2>/dev/null && echo yes || echo no")
     readonly = {**mount, "ReadOnly": True, "BindOptions": {"ReadOnlyForceRecursive": True}}
     assert output(labd, *writing, host={"Mounts": [readonly]}) == "no\n"
-    below = {**readonly, "Source": "/dev"}  # where /dev/shm is a mount of its own
+    below = {**readonly, "Source": "/dev"}  # where /dev/shm is another mount
     assert output(
         labd, "sh", "-c", "touch /mnt/shm/x 2>/dev/null && echo yes || echo no", host={"Mounts": [below]}
     ) == ("no\n")
@@ -222,7 +224,7 @@ def test_no_healthcheck_is_no_change(labd: Labd) -> None:
 
 
 def test_stop_signal_and_timeout(labd: Labd) -> None:
-    """StopSignal is what stop and restart send unless told otherwise; StopTimeout is how long they wait."""
+    """stop sends StopSignal, or the signal that it is told, and waits for the exit; with t=0 it kills at once."""
     script = "trap 'exit 5' INT; trap 'exit 6' USR1; echo ready; while :; do sleep 0.02; done"
     for query, code in (("", 5), ("?signal=USR1", 6), ("?signal=HUP&t=0", 129)):
         container = made(labd, Cmd=["sh", "-c", script], StopSignal="INT", StopTimeout=20)
@@ -341,7 +343,7 @@ def test_sizes_are_real(labd: Labd, small: str) -> None:
     pruned = labd.request("POST", "/containers/prune")[1]
     assert container in pruned["ContainersDeleted"] and pruned["SpaceReclaimed"] == 100_000
     on_host = made(labd)
-    assert "SizeRootFs" not in inspected(labd, on_host, "?size=1")  # nobody has counted the machine's root
+    assert "SizeRootFs" not in inspected(labd, on_host, "?size=1")  # the size of the machine's root is not known
     labd.request("DELETE", f"/containers/{on_host}")
 
 

@@ -122,7 +122,7 @@ def test_dockerish_ps_escapes(labd: Labd) -> None:
 
 
 def test_podmanish_ps_escapes(podmanish: Podmanish) -> None:
-    """The same table, the same escapes."""
+    """podmanish ps shows the same escapes."""
     podmanish("run", "host", "sh", "-c", ":", HOSTILE)
     table = podmanish.output("ps", "-a", "--no-trunc")
     assert "a\\x9b31m\\u202eb" in table and table.replace("\n", "").isprintable()

@@ -102,7 +102,7 @@ def test_a_stalled_reader_stalls_the_container_and_a_vanished_one_does_not(labd:
     connection = attach(labd, "stalled", "stream=1&stdout=1&stderr=1")
     labd.request("POST", "/containers/stalled/start")
     assert connection.recv(1000)
-    for _ in range(20):  # it does not end by itself
+    for _ in range(20):  # the container does not end by itself
         assert labd.request("GET", "/containers/stalled/json")[1]["State"]["Running"]
     connection.close()
     assert labd.request("POST", "/containers/stalled/wait")[1] == {"StatusCode": 0}

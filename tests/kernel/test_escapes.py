@@ -1,7 +1,7 @@
-"""How containers are escaped, and what stops it: one section an attack, as it became known in other engines.
+"""How containers are escaped, and what stops it: one section for each attack that became known in other engines.
 
-Each test attacks for real, with the flags that anybody may give. Files and imports of images have chapters of their
-own (test_closed.py, test_import_bombs.py), and so have processes that outlive their engine (test_survivors.py).
+Each test attacks for real, with flags that any user may give. Other files attack the engine's own files
+(test_closed.py), its imports (test_import_bombs.py), and its hold on its containers (test_survivors.py).
 """
 
 from __future__ import annotations
@@ -192,7 +192,7 @@ def test_of_sys_only_the_cgroups_are_mounted(podmanish: Podmanish) -> None:
 
 
 # --- The engine's own program -----------------------------------------------------------------------------------------
-# CVE-2019-5736: runc's file was overwritten through /proc/self/exe, by an image whose command was just that.
+# CVE-2019-5736: runc's file was overwritten through /proc/self/exe, by an image that had it as its command.
 
 ATTACK = """
 import os
@@ -381,7 +381,7 @@ def test_init_shows_nothing_of_the_engines_command_line(podmanish: Podmanish) ->
 
 
 # --- Keys -------------------------------------------------------------------------------------------------------------
-# Keyrings have no namespace: a container of root's found the keys of root's session (CVE-2014-9922 is of the kind).
+# Keyrings have no namespace: a container run by root would find the keys of root's session.
 
 KEYS = """
 import ctypes, sys

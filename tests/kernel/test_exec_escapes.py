@@ -65,7 +65,7 @@ while True:
         except (OSError, ValueError):
             pass
 """
-# PTRACE_SEIZE of whatever appears, and no wait(2) for it ever.
+# PTRACE_SEIZE of each process that appears, without ever a wait(2) for it.
 TRACE = """
 import ctypes, os, time
 known, seized = set(os.listdir("/proc")), set()
@@ -93,7 +93,7 @@ def test_a_container_holds_up_its_own_execs_only(new_labd: Callable[..., Labd], 
             assert held.poll() is None
             assert labd.dockerish("run", "--rm", "host", "echo", "on", timeout=10).stdout == b"on\n"
             assert labd.dockerish("rm", "-f", "box", timeout=20).returncode == 0
-            held.wait(10)  # the command of a tracer's victim may have ended well
+            held.wait(10)  # a traced command may have ended by itself
         finally:
             held.kill()
 

@@ -271,7 +271,7 @@ print(Images(sys.argv[1]).import_tar(sys.argv[2], sys.stdin.buffer).name)
 
 
 def partial(place: Path, count: int) -> None:
-    """Return when so many imports have unpacked their first file."""
+    """Return when `count` imports have unpacked their first file."""
     deadline = time.monotonic() + 20
     while len(list(place.glob(".*/rootfs/file0"))) != count:
         assert time.monotonic() < deadline
@@ -296,7 +296,7 @@ def test_a_killed_import_is_swept_and_a_running_one_is_not(tmp_path: Path) -> No
         killed.wait()
         deadline = time.monotonic() + 20
         while len([path for path in place.iterdir() if path.name.startswith(".")]) > 1:
-            assert time.monotonic() < deadline  # its unpacker sees the end of its input, and ends
+            assert time.monotonic() < deadline  # the killed import's unpacker ends at the end of its input
             Images(str(place)).import_tar("quick", io.BytesIO(data))
             Images(str(place)).remove("quick")
         partial(place, 1)

@@ -41,7 +41,7 @@ def test_every_fatal_signal_is_128_plus_n(podmanish: Podmanish) -> None:
 
 
 def test_sigkill_of_pid_one_is_137(podmanish: Podmanish) -> None:
-    """Without --init, too, a container that is killed from outside exits with 128+9."""
+    """A container without --init that is killed from outside exits with 128+9."""
     with podmanish.start("run", "--name", "victim", "host", "sh", "-c", "echo up; exec sleep 60") as run:
         assert run.stdout is not None
         assert run.stdout.readline() == b"up\n"

@@ -51,7 +51,7 @@ def ours() -> Iterator[str]:
             comm, namespace = (folder / "comm").read_text().strip(), (folder / "ns/pid").readlink()
         except OSError:
             continue
-        if not start_time(int(folder.name)):  # a zombie, which init will reap when it gets to it
+        if not start_time(int(folder.name)):  # a zombie, which init has yet to reap
             continue
         if comm in ("labd", "labd-spawner", "login-session", "podmanish", "lifeline", "dockerish") or namespace != own:
             yield f"{folder.name} {comm}"

@@ -56,7 +56,7 @@ def left(*daemons: int) -> dict[str, Any]:
 
 def _mounts() -> list[str]:
     rows = Path("/proc/self/mountinfo").read_text().splitlines()
-    return [row for row in rows if interpreter.ROOT not in row]  # made once, and meant to stay
+    return [row for row in rows if interpreter.ROOT not in row]  # made once, and left on purpose
 
 
 def is_zombie(stat: Path) -> bool:
@@ -91,7 +91,7 @@ def test_podmanish(podmanish: Podmanish) -> None:
 
 def test_dockerish(labd: Labd) -> None:
     """1,000 runs through one labd return their exit codes; it keeps no descriptor, and grows by less than 5 MiB."""
-    assert codes(labd.dockerish, 2 * AT_ONCE) == wanted(2 * AT_ONCE)  # after which its pools have their size
+    assert codes(labd.dockerish, 2 * AT_ONCE) == wanted(2 * AT_ONCE)  # afterwards labd's pools have their final size
     before, resident = left(labd.pid, labd.spawner), resident_kib(labd.pid)
     assert codes(labd.dockerish, RUNS) == wanted(RUNS)
     assert settled(before, labd.pid, labd.spawner) == before

@@ -131,7 +131,7 @@ class TestSystemd:
     """The stage's system manager."""
 
     def test_leaves_nothing_behind(self, short_place: Path) -> None:
-        """Its mounts are in a namespace of its own, its cgroups and its directory are removed, its processes end."""
+        """The booted systemd has a new mount namespace; afterwards its cgroups, directory and processes are gone."""
         with Journal(short_place) as journal:
             with Systemd(journal) as systemd:
                 assert systemd.run("cat", "/proc/1/comm") == "systemd"

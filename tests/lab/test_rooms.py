@@ -18,7 +18,7 @@ HEAVY = (
     "pydantic", "re", "rich", "scenarios", "shutil", "signal", "socket", "subprocess", "tempfile", "threading",
     "typing", "uvicorn",
 )  # fmt: skip
-# Room or module: what it may not import, for types neither. A name stands for all below it.
+# Room or module: what it may not import, not even for types. A name stands for everything below it.
 FORBIDDEN = {
     "lab": ("daemon", "client", "scenarios"),
     "lab.forker": ("lab.audit",),
@@ -34,7 +34,7 @@ FORBIDDEN = {
     "scenarios.safety": ("scenarios.stories", "scenarios.stage", "scenarios.props", "scenarios.audiences"),
     "scenarios.props": ("scenarios.stories", "scenarios.audiences", "scenarios.cli"),
 }
-# Rooms with one door: who else may import from them.
+# Rooms with one door: the modules that may import from them.
 DOORS = {
     "lab.forker": ("lab.forker",),
     "daemon.routes": ("daemon.routes", "daemon.app"),
