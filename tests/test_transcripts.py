@@ -81,10 +81,9 @@ def test_a_page_quotes_its_transcript(story: Story) -> None:
     assert not list(not_in_transcript(story.NAME, lines))
 
 
-def test_the_readme_quotes_transcripts() -> None:
-    """Its two examples are of `run` and of `shadow`."""
-    run, shadow = quoted(README, "## What you will see")
-    assert run and not list(not_in_transcript("run", run))
+def test_the_readme_quotes_a_transcript() -> None:
+    """Its example is of `shadow`."""
+    (shadow,) = quoted(README, "## What you will see")
     assert shadow and not list(not_in_transcript("shadow", shadow))
 
 

@@ -64,12 +64,14 @@ def place() -> Iterator[Path]:
 
 @pytest.fixture(scope="module")
 def journal(place: Path) -> Iterator[Journal]:
+    """A journal for the module's stages."""
     with Journal(place) as journal:
         yield journal
 
 
 @pytest.fixture(scope="module")
 def daemon(place: Path, journal: Journal) -> Iterator[Daemon]:
+    """A labd for the module's stages."""
     with Daemon(journal, str(place / "labd.sock"), str(place / "state")) as daemon:
         daemon.wait_ready()
         yield daemon
@@ -86,9 +88,7 @@ def stage(place: Path, journal: Journal, daemon: Daemon) -> Iterator[Stage]:
     target = place / "shadow"
     target.touch(mode=0o640)
     with Login(USER) as login:
-        yield Stage(
-            Screen(json=True, color=False), journal, login, daemon, engines, str(target), list(engines.values())
-        )
+        yield Stage(Screen(json=True, color=False), journal, login, daemon, engines, str(target))
 
 
 def present(here: Stage, fork: Engine, daemon: Engine) -> None:
@@ -98,6 +98,7 @@ def present(here: Stage, fork: Engine, daemon: Engine) -> None:
 
 
 def claims(report: Report, verdict: str) -> list[str]:
+    """The claims with this verdict."""
     return [claim.claim for claim in report.claims if claim.verdict == verdict]
 
 
@@ -178,6 +179,7 @@ def test_a_container_that_outlives_its_forker_is_found_out(place: Path, journal:
         present(here, replace(here.engines[FORK], argv=argv), here.engines[DAEMON])
         report = here.tell(1, crash)
     assert "its container dies with it" in claims(report, FAILED), report.claims
+    assert "the other one does not notice" in claims(report, HELD), "the mutant ran no container at all"
 
 
 @pytest.mark.needs("systemd-nspawn")
@@ -284,11 +286,16 @@ def test_lost_evidence_is_inconclusive(
     place: Path, journal: Journal, daemon: Daemon, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A receive buffer that overflows makes the verdict inconclusive, never held."""
+    target = str(place / "shadow")
+
+    def opens() -> None:
+        for _ in range(2000):
+            os.close(os.open(target, os.O_WRONLY))
 
     @contextmanager
     def small(self: Stage) -> Iterator[Watch]:
         with Watch(self.target, journal=self.journal, buffer=1 << 14) as watch:
-            in_child(lambda: [os.close(os.open(self.target, os.O_WRONLY)) for _ in range(2000)])
+            in_child(opens)
             yield watch
 
     monkeypatch.setattr(Stage, "watch", small)
