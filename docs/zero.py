@@ -18,11 +18,13 @@ MS_REC, MS_PRIVATE = 0x4000, 0x40000  # linux/mount.h
 
 
 def main(words):
+    """Run the command, or be a daemon."""
     tell("outside")
     return serve(words[1]) if words[:1] == ["--serve"] else run(words or ["sh"])
 
 
 def serve(fifo):
+    """The daemon: it runs what anybody writes into the FIFO."""
     while True:
         with Path(fifo).open() as requests:  # waits until somebody opens the other end; fifo(7)
             for line in requests:
@@ -50,15 +52,18 @@ def become(command):
 
 
 def tell(where):
+    """Say who we are."""
     number = Path("/proc/self/loginuid").read_text()
     print(f"{where:8} {os.uname().nodename:12} pid {os.getpid():<8} loginuid {number}", flush=True)
 
 
 def wait(pid):
+    """The exit code of a child."""
     return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
 
 
 def call(function, *arguments):
+    """A call of the C library, or the end."""
     if function(*arguments) < 0:
         sys.exit(f"zero.py: {function.__name__}: {os.strerror(ctypes.get_errno())} (are you root?)")
 

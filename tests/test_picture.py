@@ -25,6 +25,7 @@ COMMITTED = Path(__file__).parent.parent / "docs/picture.svg"
 
 
 def texts(svg: str) -> list[ElementTree.Element]:
+    """All texts of a picture."""
     return list(ElementTree.fromstring(svg).iter(f"{SVG}text"))
 
 

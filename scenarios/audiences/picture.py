@@ -1,30 +1,18 @@
 """One container through each engine, drawn as SVG: every process with its pid and its loginuid, and who forked whom.
 
-tools/picture plays both and writes docs/picture.svg. A loginuid that is set has a round label, one that is unset has a
-label with cut corners: shape and number say the same as the colour. A fork is a solid line, the socket a dotted one.
+scenarios.lineages looks at a real run, and tools/picture writes it to docs/picture.svg. A loginuid that is set has a
+round label, one that is unset has a label with cut corners: shape and number say the same as the colour. A fork is a
+solid line, the socket a dotted one.
 """
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack
 from dataclasses import dataclass
 from html import escape
-from pathlib import Path
 
 from lab.errors import LabError
-from lab.identity import UNSET, Ancestor, ancestry
-from lab.syscalls import set_process_name
-from scenarios.audiences.terminal import Screen
-from scenarios.props.labd import Daemon
-from scenarios.safety.journal import Journal
-from scenarios.stage.engines import DAEMON, FORK, lab_engines
-from scenarios.stage.login import Login
-from scenarios.stage.stage import Outcome, Report, Stage
-
-# It prints, and stays until its input ends: long enough to be looked at from outside.
-WORKLOAD = ("sh", "-c", "echo $(cat /proc/self/loginuid); exec cat")
+from lab.identity import UNSET, Ancestor
 
 MARGIN, HEAD, FOOT = 14, 62, 102
 BOX_WIDTH, BOX_HEIGHT, GAP, SOCKET_GAP = 286, 40, 16, 54
@@ -60,32 +48,6 @@ class Lineages:
     forked: Sequence[Ancestor]
     client: Sequence[Ancestor]
     served: Sequence[Ancestor]
-
-
-def take(stage: Stage) -> Lineages:
-    """One container through each engine. Raises LabError if one was not seen."""
-    client: list[Ancestor] = []
-
-    def look(pid: int) -> dict[str, str]:
-        client[:] = ancestry(_youngest(stage.login.pid))
-        return {}
-
-    forked = _seen(stage.run_watched(FORK, WORKLOAD))
-    served = _seen(stage.run_watched(DAEMON, WORKLOAD, look=look))
-    return Lineages(forked, client, served)
-
-
-def _seen(outcome: Outcome) -> Sequence[Ancestor]:
-    if not outcome.ancestry:
-        raise LabError(f"no container was seen: {outcome.stderr.strip()}", "run the command by hand and read its words")
-    return outcome.ancestry
-
-
-def _youngest(pid: int) -> int:
-    """The last child's last child, and so on; proc_pid_task(5)."""
-    while children := Path(f"/proc/{pid}/task/{pid}/children").read_text(encoding="ascii").split():
-        pid = int(children[-1])
-    return pid
 
 
 def draw(lineages: Lineages) -> str:
@@ -198,19 +160,3 @@ def _legend(y: int, user: int) -> Iterator[str]:
 def kind(process: Ancestor) -> str:
     """The class of what belongs to a process: set or unset."""
     return "unset" if process.loginuid == UNSET else "set"
-
-
-def main(uid: int) -> None:
-    """Write the picture of a run on standard output; uid is who logs in for it. As root."""
-    set_process_name("lab")
-    with ExitStack() as stack:
-        journal = stack.enter_context(Journal())
-        login = stack.enter_context(Login(uid))
-        daemon = stack.enter_context(Daemon(journal))
-        stage = Stage(Screen(json=True), journal, login, daemon, lab_engines(), target="")
-        stage.report = Report("picture", "")
-        sys.stdout.write(draw(take(stage)))
-
-
-if __name__ == "__main__":
-    main(int(sys.argv[1]))
