@@ -45,7 +45,7 @@ class Stage:
 
     engines     the lab's own, by model
     target      the file to watch
-    chosen      the engines to compare, the lab's own or real ones; by default all of engines
+    chosen      the engines to compare, the lab's own or real ones; if none is given, all of engines
     user_id     who is logged in
     auditd      the audit daemon as a second witness; None if none runs
     keys        those of the audit rules so far
@@ -59,7 +59,7 @@ class Stage:
         daemon: Daemon,
         engines: Mapping[Model, Engine],
         target: str,
-        chosen: Sequence[Engine] | None = None,
+        chosen: Sequence[Engine] = (),
     ) -> None:
         self.screen, self.journal, self.login, self.daemon = screen, journal, login, daemon
         self.engines, self.target, self.chosen = engines, target, list(chosen or engines.values())
