@@ -36,7 +36,7 @@ def play(stage: Stage) -> None:
     marked = stage.shell_watched(*MARKS, *WORKLOAD, look=measure).facts
     columns = {"the session": marked}
     for engine in [*stage.each(FORK), *stage.each(DAEMON)]:
-        stage.then("Through a fork:" if engine.model == FORK else "\nThrough a socket:")
+        stage.then("Through a fork:" if engine.model == FORK else "Through a socket:")
         columns[engine.name] = stage.run_watched(engine, WORKLOAD, wrapper=MARKS, look=measure).facts
     rows = [[name, *(column.get(name, "?") for column in columns.values())] for name in marked]
     stage.screen.table(["", *columns], rows, "the same marks, and what became of them")
