@@ -36,7 +36,7 @@ RUN = ("run", "--rm", "host", "true")
 BWRAP = (
     "bwrap --ro-bind / / --dev /dev --proc /proc --tmpfs /tmp --tmpfs /run "
     "--unshare-pid --unshare-ipc --unshare-uts --die-with-parent true"
-)  # fmt: skip
+)
 BWRAP_MASKS = ("/proc/sysrq-trigger",)  # its --proc covers it already
 ACTIVATED = """
 import os, sys
@@ -231,8 +231,11 @@ def daemon(command: Sequence[str], path: Path, place: Path) -> Iterator[subproce
         listening.listen(128)
         process = subprocess.Popen(
             [sys.executable, "-ISc", ACTIVATED, str(listening.fileno()), *command],
-            stdin=subprocess.DEVNULL, stdout=log, stderr=log, pass_fds=[listening.fileno()],
-        )  # fmt: skip
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+            pass_fds=[listening.fileno()],
+        )
     try:
         yield process
     finally:

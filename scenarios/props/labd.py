@@ -100,8 +100,10 @@ def start(journal: Journal, argv: Sequence[str], loginuid: int = UNSET, log: str
     """Start a daemon as a child of init; returns its pid. Raises MissingFeature if it cannot have that loginuid."""
     starter = subprocess.Popen(
         [sys.executable, "-m", "scenarios.props.labd", str(loginuid), log, *argv],
-        stdin=subprocess.PIPE, stdout=subprocess.PIPE, cwd=Path(__file__).parent.parent.parent,
-    )  # fmt: skip
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        cwd=Path(__file__).parent.parent.parent,
+    )
     assert starter.stdin
     assert starter.stdout
     with starter.stdin, starter.stdout:

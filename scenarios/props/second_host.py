@@ -148,9 +148,13 @@ class Remote:
     def _start(self, stack: ExitStack, argv: list[str]) -> subprocess.Popen[bytes]:
         """Start a process that waits until it is journalled, and ends with the story."""
         process = subprocess.Popen(
-            argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
-            cwd=Path(__file__).parent.parent.parent, start_new_session=True,
-        )  # fmt: skip
+            argv,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            cwd=Path(__file__).parent.parent.parent,
+            start_new_session=True,
+        )
         stack.enter_context(process)
         stack.callback(_end, os.pidfd_open(process.pid))
         self.journal.note_process(process.pid)

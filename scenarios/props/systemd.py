@@ -110,9 +110,12 @@ class Systemd:
         with (self._directory / "console").open("wb") as console:
             self._nspawn = subprocess.Popen(
                 ["unshare", "--mount", "sh", "-c", BOOT, "sh", *words],
-                stdin=subprocess.PIPE, stdout=console, stderr=console, start_new_session=True,
+                stdin=subprocess.PIPE,
+                stdout=console,
+                stderr=console,
+                start_new_session=True,
                 env={"PATH": os.environ["PATH"], "NOTIFY_SOCKET": str(self._directory / "notify")},
-            )  # fmt: skip
+            )
         self._pidfd = os.pidfd_open(self._nspawn.pid)
         self.journal.note_process(self._nspawn.pid)
         assert self._nspawn.stdin
