@@ -3,7 +3,8 @@
     /run/lab/stage.lock   held by the one run that may be active
     /run/lab/journal      one JSON object a line, synced to disk before the change that it describes
 
-A reboot empties /run, and it also ends everything that is journalled: audit rules, processes, files in /run.
+A reboot empties /run and ends what is journalled: audit rules, processes, files in /run. Only the images of a story's
+dockerd would stay: scenarios/props/real_daemons.py keeps them below /var/lib/lab.
 """
 
 from __future__ import annotations
