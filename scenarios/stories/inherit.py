@@ -41,7 +41,8 @@ def play(stage: Stage) -> None:
     rows = [[name, *(column.get(name, "?") for column in columns.values())] for name in marked]
     stage.screen.table(["", *columns], rows, "the same marks, and what became of them")
     for engine in stage.each(FORK):
-        names, found = [name for name in CARRIED if name not in SET_ANEW.get(engine.name, ())], columns[engine.name]
+        found = columns[engine.name]
+        names = [name for name in CARRIED if name not in SET_ANEW.get(engine.name, ())]
         lost = [name for name in names if found.get(name) != marked.get(name)]
         claim = f"by {engine.name}'s fork all {len(names)} of these come along"
         stage.expect(bool(marked) and not lost, claim, f"lost: {lost or 'none'}")
