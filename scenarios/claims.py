@@ -48,7 +48,7 @@ CLAIMS = (
     Claim(
         "sudo changes the uid but keeps the loginuid",
         "true",
-        "it is copied by fork and kept by exec and setuid",
+        "fork copies it; exec and setuid keep it",
         "loginuid",
         ("sudo changes the uid",),
         "kernel/auditsc.c; pam_loginuid(8) is not in sudo's PAM stack",
@@ -72,7 +72,7 @@ CLAIMS = (
     Claim(
         "a container that Podman forks has the user's loginuid",
         "true",
-        "its every ancestor up to the login is a fork",
+        "every step from the login to the container is a fork",
         "run",
         ("podmanish inherits", "the host's /proc says the same"),
         "podman-run(1)",
@@ -88,7 +88,7 @@ CLAIMS = (
     Claim(
         "the audit record of a forked container's write to /etc/shadow names the user",
         "true",
-        "auid and ses come along like the rest",
+        "a fork copies auid and ses with everything else",
         "shadow",
         ("from podmanish's container, the record names",),
         "auditctl(8)",
@@ -96,7 +96,7 @@ CLAIMS = (
     Claim(
         "through the daemon the record says auid=unset, ses=unset",
         "true",
-        "the kernel never knew whom it was for",
+        "the kernel never knew who had asked",
         "shadow",
         ("the record names nobody", "and no session"),
         "auditctl(8)",
@@ -120,7 +120,7 @@ CLAIMS = (
     Claim(
         "a user of the daemon is root on the host; without it, the kernel decides",
         "true",
-        "the socket's mode is all that stands between",
+        "only the socket's mode protects the host from its users",
         "rootless",
         ("the HOST's kernel refuses the write", "is root on the host"),
         "user_namespaces(7)",
@@ -136,7 +136,7 @@ CLAIMS = (
     Claim(
         "remove the container, and no trace is left",
         "overstated",
-        "sudo's own record stays, with no link to the write; a member of the socket's group leaves not even that",
+        "sudo's own record stays, with no link to the write; a member of the socket's group does not leave even that",
         "trace",
         ("nothing ties it to the write", "no record of"),
         "sudo's USER_CMD record",
@@ -144,7 +144,7 @@ CLAIMS = (
     Claim(
         "an audit log kept on another machine protects",
         "true",
-        "what was shipped stays; it cannot name whom the kernel never knew",
+        "a copy keeps what was recorded; it cannot name whom the kernel never knew",
         "trace",
         ("the second host has them all", "a copy keeps what was recorded"),
         "audisp-remote(8)",

@@ -123,5 +123,14 @@ def _program(name: str, otherwise: str, needed: bool) -> Finding:
 
 
 CHECKS: tuple[Callable[[], Finding], ...] = (
-    _root, _kernel, _namespace, _audit, _setpriv, _login, _sudo, _daemon, _interpreter, _cgroups,
-)  # fmt: skip
+    _root,
+    _kernel,
+    _namespace,
+    _audit,
+    _setpriv,
+    _login,
+    _sudo,
+    _daemon,
+    _interpreter,
+    _cgroups,
+)

@@ -1,8 +1,9 @@
 """The real dockerd and auditd where the machine runs none: python -m scenarios.props.real_daemons up|down.
 
-For CI and for developers without systemd. `up` starts what is missing, each as a child of init without a loginuid, in
-places of its own below /run/lab-engines; `down` ends exactly that and removes the places. What runs already is used as
-it is. On a machine with restrictions (no CAP_SYS_RESOURCE, no unified cgroups) podman also gets a containers.conf.
+For CI and for developers without systemd. `up` starts each daemon that is missing, as a child of init without a
+loginuid, with all its files below /run/lab-engines; `down` ends exactly these daemons and removes the files. A daemon
+that runs already is used as it is. On a machine with restrictions (no CAP_SYS_RESOURCE, no unified cgroups) podman also
+gets a containers.conf.
 """
 
 from __future__ import annotations
@@ -57,7 +58,7 @@ runtime = "runc"
 
 
 def settings() -> dict[str, str]:
-    """Environment variables that lead docker and podman to what `up` made; empty if it made nothing."""
+    """The environment variables by which docker and podman find what `up` made; empty if `up` made nothing."""
     if not SETTINGS.exists():
         return {}
     lines = SETTINGS.read_text(encoding="utf-8").splitlines()
@@ -65,13 +66,13 @@ def settings() -> dict[str, str]:
 
 
 def up() -> int:
-    """Start what is missing; what an earlier `up` started is ended first."""
+    """End what an earlier `up` started, then start what is missing."""
     with Journal(DIRECTORY) as journal:
         journal.make_directory(SETTINGS.parent, mode=0o755)
         found = {**_auditd(journal), **_docker(journal), **_podman()}
         SETTINGS.write_text("".join(f"{name}={value}\n" for name, value in found.items()), encoding="utf-8")
         journal.keep()
-    print(f"{SETTINGS}: `lab` reads it; for a shell: export {' '.join(SETTINGS.read_text().split())}")
+    print(f"{SETTINGS}: `lab` reads these settings; for a shell: export {' '.join(SETTINGS.read_text().split())}")
     return 0
 
 
@@ -85,9 +86,9 @@ def down() -> int:
 
 
 def dockerd(home: Path, data: Path) -> list[str]:
-    """The words of a dockerd that keeps its sockets below home, its images below data, and the network to itself.
+    """The words of a dockerd with its sockets below home, its images below data, and a private network.
 
-    It has a network namespace of its own, since `--bridge=none` would delete the docker0 of a dockerd that runs.
+    It gets a private network namespace, since `--bridge=none` would delete the docker0 of a dockerd that runs.
     """
     places = [f"--host=unix://{home}/docker.sock", f"--data-root={data}", f"--exec-root={home}/exec"]
     network = ["--bridge=none", "--iptables=false", "--ip6tables=false"]
@@ -96,9 +97,9 @@ def dockerd(home: Path, data: Path) -> list[str]:
 
 
 def start_dockerd(journal: Journal, home: Path) -> int:
-    """Start one and wait until it answers; its pid. Raises MissingFeature if it does not.
+    """Start a dockerd and wait until it answers; returns its pid. Raises MissingFeature if it does not answer.
 
-    Its images are not below home, which is in /run: nothing may be executed there where systemd mounted it (noexec).
+    Its images are not below home, which is in /run: systemd mounts /run noexec, so no container could execute there.
     """
     log, data = home / "dockerd.log", Path(STATE) / f"dockerd-{home.name}"
     data.parent.mkdir(mode=0o700, exist_ok=True)
@@ -158,16 +159,18 @@ def await_ready(pid: int, ready: Callable[[], bool], log: Path) -> None:
     finally:
         os.close(pidfd)
     said = log.read_text(errors="replace").splitlines()[-3:]
-    raise MissingFeature(f"process {pid} did not become ready: {' '.join(said)}", f"see all it said in {log}")
+    raise MissingFeature(f"process {pid} did not become ready: {' '.join(said)}", f"read all its messages in {log}")
 
 
 def main() -> int:
     verbs = {"up": up, "down": down}
     try:
         if os.geteuid() != 0:
-            raise NotAllowed("daemons are root's", "sudo make engines-up")
+            raise NotAllowed(
+                "only root can start and end these daemons", "run `sudo make engines-up` or `sudo make engines-down`"
+            )
         if len(sys.argv) != 2 or sys.argv[1] not in verbs:
-            raise InvalidArgument("give `up` or `down`")
+            raise InvalidArgument("one word is expected: `up` or `down`")
         return verbs[sys.argv[1]]()
     except LabError as error:
         print(f"{error.message}; {error.hint}", file=sys.stderr)

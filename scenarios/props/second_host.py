@@ -3,10 +3,10 @@
     kernel -> shipper (the lab's) -> sender -> TCP -> receiver -> its audit.log
                       \\-> the local audit.log
 
-The sender is auditd's audisp-remote(8) where that is installed, the receiver is auditd(8) itself, as an aggregator
-(`local_events = no`: it never registers with this machine's kernel). Where one is missing the lab's own stands in for
-it, with audisp-remote's protocol. The shipper stands for the dispatcher of a local auditd, whose configuration is the
-administrator's, and stays as it is.
+The sender is auditd's audisp-remote(8), and the receiver is auditd(8) as an aggregator (`local_events = no`: it never
+registers with this machine's kernel). Where one of them is not installed, the lab's replacement speaks audisp-remote's
+protocol. The shipper replaces the dispatcher of a local auditd, because the administrator's configuration of auditd
+must stay as it is.
 """
 
 from __future__ import annotations
@@ -72,9 +72,9 @@ RUN_AUDISP_REMOTE = 'mount --bind "$1" /etc/audit && exec setpriv --pdeathsig KI
 class Remote:
     """The second host and what ships to it; a context manager.
 
-    local, copy        the two logs; both are the lab's own files
+    local, copy        the paths of the two logs
     sender, receiver   the programs in use
-    enter              the words before a command that is to run over there
+    enter              the words before a command that runs on the second host
     """
 
     def __init__(self, journal: Journal) -> None:
@@ -87,7 +87,7 @@ class Remote:
         self.receiver = "auditd" if shutil.which("auditd") else "the lab's own receiver"
 
     def __enter__(self) -> Self:
-        """Raises MissingFeature where no second host can be made."""
+        """Raises MissingFeature if no second host can be made here."""
         with ExitStack() as stack:
             stack.callback(shutil.rmtree, self.directory)
             self._configure()
@@ -99,7 +99,9 @@ class Remote:
             shipper = self._start(stack, self._module("ship", *sender))
             assert shipper.stdout
             if not shipper.stdout.readline():
-                raise MissingFeature("nothing listens on the second host", "start `auditd -n` by hand and see")
+                raise MissingFeature(
+                    "nothing listens on the second host", "start `auditd -n` by hand and read its messages"
+                )
             self._stack = stack.pop_all()
         return self
 
@@ -107,13 +109,13 @@ class Remote:
         self._stack.close()
 
     def wait_for(self, word: str) -> str:
-        """The copy, once it holds that word; MissingFeature if it does not get there."""
+        """The copy, once it holds that word. Raises MissingFeature after WAIT_SECONDS."""
         for _ in range(WAIT_SECONDS * 100):
             text = self.copy.read_text(errors="surrogateescape") if self.copy.exists() else ""
             if word in text:
                 return text
             time.sleep(0.01)
-        raise MissingFeature("the records did not reach the second host", f"see {self.copy}")
+        raise MissingFeature("the records did not reach the second host", f"see which records {self.copy} has")
 
     def _configure(self) -> None:
         here, there = self.directory / "here", self.directory / "there"
@@ -136,17 +138,23 @@ class Remote:
             made = subprocess.run(["ip", *words], capture_output=True, text=True, check=False)
             if made.returncode:
                 remove_network(self.name)
-                raise MissingFeature(f"ip {' '.join(words)}: {made.stderr.strip()}", "ip(8) and veth are needed")
+                raise MissingFeature(
+                    f"ip {' '.join(words)}: {made.stderr.strip()}", "this needs ip(8) and the kernel's veth"
+                )
 
     def _module(self, *words: str) -> list[str]:
         return [sys.executable, "-m", "scenarios.props.second_host", words[0], str(self.directory), *words[1:]]
 
     def _start(self, stack: ExitStack, argv: list[str]) -> subprocess.Popen[bytes]:
-        """A process that is journalled before it does anything, and ends with the story."""
+        """Start a process that waits until it is journalled, and ends with the story."""
         process = subprocess.Popen(
-            argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
-            cwd=Path(__file__).parent.parent.parent, start_new_session=True,
-        )  # fmt: skip
+            argv,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            cwd=Path(__file__).parent.parent.parent,
+            start_new_session=True,
+        )
         stack.enter_context(process)
         stack.callback(_end, os.pidfd_open(process.pid))
         self.journal.note_process(process.pid)
@@ -162,7 +170,7 @@ def _end(pidfd: int) -> None:
 
 
 def receive(directory: Path, *auditd: str) -> None:
-    """The second host's process. auditd: become that; else append what comes to there/audit.log and acknowledge it."""
+    """The second host's process: execute auditd if it is named; else log and acknowledge each record."""
     there = directory / "there"
     if auditd:
         os.execvp("unshare", ["unshare", "--mount", "sh", "-c", RUN_AUDITD, "sh", str(there)])
@@ -177,7 +185,7 @@ def receive(directory: Path, *auditd: str) -> None:
 
 
 def ship(directory: Path, *audisp_remote: str) -> None:
-    """Every record from now on, as auditd writes it, to the local log and to the sender; says `ready` first."""
+    """Write every record from now on to the local log and to the sender, as auditd would; print `ready` first."""
     here = directory / "here"
     with ExitStack() as stack:
         connection, reader = stack.enter_context(_connect()), stack.enter_context(AuditReader())
@@ -186,7 +194,7 @@ def ship(directory: Path, *audisp_remote: str) -> None:
         print("ready", flush=True)
         while not reader.overrun:
             for kind, text in reader.records(3600):
-                if kind == EOE:  # which audit.log never holds
+                if kind == EOE:  # auditd does not log these
                     continue
                 line = log_line(kind, text)
                 log.write(line)
@@ -196,8 +204,8 @@ def ship(directory: Path, *audisp_remote: str) -> None:
 def log_line(kind: int, text: bytes) -> bytes:
     """A record as a line of audit.log.
 
-    A user's message comes from the kernel as it was written (AUDIT_USER, CAP_AUDIT_WRITE): a newline in it would begin
-    a record of its own, and auditd's separator \\x1d a field that auditd has interpreted. Both are escaped.
+    The kernel passes a user's message on as it was written (AUDIT_USER, CAP_AUDIT_WRITE). A newline in it would begin
+    a new record, and auditd's separator \\x1d a field that auditd has interpreted, so both are escaped.
     """
     name = RECORD_TYPES.get(kind, f"UNKNOWN[{kind}]")
     written = CONTROL.sub(lambda found: b"\\x%02x" % found[0][0], text.rstrip(b"\0\n"))
@@ -205,7 +213,7 @@ def log_line(kind: int, text: bytes) -> bytes:
 
 
 class Sender:
-    """audisp-remote's part: a header, a record, and the wait for its acknowledgement."""
+    """What audisp-remote does: send a header and a record, then wait for the acknowledgement."""
 
     def __init__(self, connection: socket.socket) -> None:
         self.connection, self.sequence = connection, 0

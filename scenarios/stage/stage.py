@@ -45,7 +45,7 @@ class Stage:
 
     engines     the lab's own, by model
     target      the file to watch
-    chosen      the engines to compare, the lab's own or real ones
+    chosen      the engines to compare, the lab's own or real ones; if none is given, all of engines
     user_id     who is logged in
     auditd      the audit daemon as a second witness; None if none runs
     keys        those of the audit rules so far
@@ -59,10 +59,10 @@ class Stage:
         daemon: Daemon,
         engines: Mapping[Model, Engine],
         target: str,
-        chosen: Sequence[Engine],
+        chosen: Sequence[Engine] = (),
     ) -> None:
         self.screen, self.journal, self.login, self.daemon = screen, journal, login, daemon
-        self.engines, self.target, self.chosen = engines, target, chosen
+        self.engines, self.target, self.chosen = engines, target, list(chosen or engines.values())
         self.user_id = login.loginuid
         self.user = name_of(login.loginuid)
         self.sudo = sudo()
@@ -70,7 +70,7 @@ class Stage:
         self.keys: set[str] = set()
 
     def tell(self, number: int, story: Story) -> Report:
-        """Play one story; what it cannot show or could not see makes it inconclusive, with the reason."""
+        """Play one story. A missing feature or lost evidence makes the story inconclusive, with the reason."""
         self.report = Report(story.NAME, story.TITLE)
         self.screen.heading(number, story.NAME, story.TITLE)
         try:
@@ -121,7 +121,7 @@ class Stage:
         """As run(), and look at the container's first process from the host's /proc meanwhile.
 
         The workload must print a line and then wait for its standard input to end. wrapper stands before the engine's
-        command, in the place of sudo.
+        command instead of sudo.
         """
         name = f"lab-{os.urandom(4).hex()}"
         command = engine.run(workload, "-i", "--name", name, *options)
@@ -130,7 +130,7 @@ class Stage:
         return self._watched(command, lambda started: _container_pid(engine, name), look)
 
     def shell_watched(self, *argv: str, look: Look | None = None) -> Outcome:
-        """As shell(), and look at the process meanwhile; the same is asked of it as of a workload."""
+        """As shell(), and look at the process meanwhile; it must print and wait as in run_watched()."""
         return self._watched(argv, lambda started: started, look)
 
     def quiet(self, *argv: str) -> Outcome:
@@ -139,7 +139,7 @@ class Stage:
 
     @contextmanager
     def watch(self, rules: Sequence[Rule] | None = None) -> Iterator[Watch]:
-        """The kernel's records about the target, from marker to marker; under these rules instead of the usual ones."""
+        """The kernel's records about the target, from marker to marker; rules replace the usual rules, if given."""
         with Watch(self.target, journal=self.journal, rules=rules) as watch:
             self.keys.add(watch.key)
             for rule in watch.rules:
@@ -148,9 +148,9 @@ class Stage:
             self._ask_auditd(watch)
 
     def witness(self, watch: Watch, *, successful: bool | None = True) -> Event | None:
-        """The event that the last command left about the target, shown; None if there is none.
+        """Show and return the event that the last command left about the target; None if there is none.
 
-        successful=False: one of a refused call; None: of either.
+        successful: True for a call that succeeded, False for one that was refused, None for either.
         """
         events = [event for event in watch.collect() if successful in (None, event.success)]
         for event in events[:1]:
@@ -158,7 +158,7 @@ class Stage:
         return events[0] if events else None
 
     def show_records(self, event: Event) -> None:
-        """An event, as `ausearch -i` prints it; it is evidence."""
+        """Show an event as `ausearch -i` prints it, and keep it as evidence."""
         self.screen.records(event)
         self.report.evidence.append({"records": event.render()})
 
@@ -177,11 +177,11 @@ class Stage:
         return self.expect(event is not None and event.ses == session, claim, seen)
 
     def unknown(self, claim: str, reason: str) -> None:
-        """A claim that could not be tested, and why."""
+        """A verdict for a claim that could not be tested, with the reason."""
         self._judge(UNKNOWN, claim, reason)
 
     def pause(self) -> None:
-        """Between two thoughts."""
+        """Wait for Enter here, if this run waits at each step."""
         self.screen.step("step")
 
     def _ready(self, engine: Engine) -> Engine:
@@ -192,7 +192,7 @@ class Stage:
         return engine
 
     def _ask_auditd(self, watch: Watch) -> None:
-        """The second witness, where there is one: every event of this watch must be in its log, too, and no other."""
+        """Where auditd runs: its log must have every event of this watch with its key, and no other."""
         if not self.auditd:
             return
         watch.collect()
@@ -243,7 +243,7 @@ class Stage:
 
 
 def _container_pid(engine: Engine, name: str) -> int:
-    """By the engine's own `inspect`, from outside the session; 0 if there is no such container."""
+    """The pid that the engine's own `inspect` tells, asked outside the session; 0 if there is no such container."""
     answer = subprocess.run(engine.inspect(name), capture_output=True, check=False).stdout
     found = json.loads(answer) if answer.startswith(b"[") else []
     return int(found[0]["State"]["Pid"]) if found else 0

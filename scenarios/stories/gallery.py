@@ -122,8 +122,8 @@ def run(engine: Engine) -> Callable[[Stage], Sequence[str]]:
 LAUNCHERS = (
     Launcher("sh", True, plain("env"), "you: a fork"),
     Launcher("sudo", True, plain("sudo"), "you: pam_loginuid is not in sudo's stack"),
-    Launcher("su", True, su, "you: nor in su's"),
-    Launcher("setsid", True, plain("setsid", "-w"), "you: a session of setsid(2) is none of audit's"),
+    Launcher("su", True, su, "you: nor is it in su's stack"),
+    Launcher("setsid", True, plain("setsid", "-w"), "you: setsid(2) makes no audit session"),
     Launcher("nohup", True, plain("nohup"), "you"),
     Launcher("tmux", True, tmux, "you: your client forked the server, also for users who attach later"),
     Launcher("ssh localhost", True, ssh, "you, in a new session: sshd's stack has pam_loginuid"),

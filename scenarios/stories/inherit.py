@@ -36,12 +36,13 @@ def play(stage: Stage) -> None:
     marked = stage.shell_watched(*MARKS, *WORKLOAD, look=measure).facts
     columns = {"the session": marked}
     for engine in [*stage.each(FORK), *stage.each(DAEMON)]:
-        stage.then("Through a fork:" if engine.model == FORK else "\nThrough a socket:")
+        stage.then("Through a fork:" if engine.model == FORK else "Through a socket:")
         columns[engine.name] = stage.run_watched(engine, WORKLOAD, wrapper=MARKS, look=measure).facts
     rows = [[name, *(column.get(name, "?") for column in columns.values())] for name in marked]
     stage.screen.table(["", *columns], rows, "the same marks, and what became of them")
     for engine in stage.each(FORK):
-        names, found = [name for name in CARRIED if name not in SET_ANEW.get(engine.name, ())], columns[engine.name]
+        found = columns[engine.name]
+        names = [name for name in CARRIED if name not in SET_ANEW.get(engine.name, ())]
         lost = [name for name in names if found.get(name) != marked.get(name)]
         claim = f"by {engine.name}'s fork all {len(names)} of these come along"
         stage.expect(bool(marked) and not lost, claim, f"lost: {lost or 'none'}")

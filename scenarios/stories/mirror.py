@@ -34,7 +34,7 @@ def look(stage: Stage, watch: Watch, where: str, launcher: Sequence[str], expect
     both = f"cat /proc/self/loginuid; echo; exec 3>>{stage.target}"
     outcome = stage.shell(*launcher, "sh", "-c", both)
     if outcome.printed is None:
-        raise MissingFeature("this kernel gives no user namespaces", "see sysctl user.max_user_namespaces")
+        raise MissingFeature("this kernel gives no user namespaces", "see whether sysctl user.max_user_namespaces is 0")
     judge(stage, watch, where, outcome, expected)
 
 

@@ -145,11 +145,11 @@ class Units:
 
 
 def absolute(engine: Engine) -> list[str]:
-    """The engine's words as a unit file needs them: it has no working directory to start from."""
+    """The engine's words with an absolute path, since a unit file has no working directory."""
     first = engine.argv[0]
     return [str(Path(first).absolute()) if "/" in first else first, *engine.argv[1:]]
 
 
 def exec_start(argv: Sequence[str]) -> str:
-    """systemd.service(5): quotes as a shell's, but % and $ are doubled."""
+    """An ExecStart= line: systemd quotes as a shell does, but % and $ must be doubled; systemd.service(5)."""
     return "ExecStart=" + paste(argv).replace("%", "%%").replace("$", "$$")

@@ -1,4 +1,4 @@
-"""The real engines in their other shapes: rootless, remote, through a group, exec. Whom does each hand down?"""
+"""The real engines in their other shapes: rootless, remote, through a group, exec. Which keep the user's loginuid?"""
 
 import os
 import pwd
@@ -45,8 +45,8 @@ def play(stage: Stage) -> None:
 def rootless_podman(stage: Stage, real: Mapping[str, Engine]) -> Outcome:
     engine = rootless(stage, chosen(real, "podman"))
     outcome = stage.run_watched(engine, WORKLOAD)
-    stage.expect(outcome.loginuid == stage.user_id, f"rootless podman hands on {stage.user}", outcome.loginuid)
-    stage.expect(outcome.printed == 0, "which its own user namespace shows as 0", outcome.printed)
+    stage.expect(outcome.loginuid == stage.user_id, f"rootless podman keeps {stage.user}'s loginuid", outcome.loginuid)
+    stage.expect(outcome.printed == 0, "and its user namespace shows that as 0", outcome.printed)
     return outcome
 
 
@@ -62,7 +62,7 @@ def remote_podman(stage: Stage, real: Mapping[str, Engine]) -> Outcome:
     try:
         await_ready(pid, lambda: listening(socket), socket.with_suffix(".log"))
         engine = replace(podman, model=DAEMON, argv=["podman", "--remote", "--url", f"unix://{socket}"])
-        return nobody(stage, "podman --remote", stage.run_watched(engine, WORKLOAD))
+        return unset(stage, "podman --remote", stage.run_watched(engine, WORKLOAD))
     finally:
         end_process(pidfd)
         os.close(pidfd)
@@ -79,7 +79,7 @@ def group_member(stage: Stage, real: Mapping[str, Engine]) -> Outcome:
     group = Path(docker_socket()).stat().st_gid
     if group == 0:
         raise MissingFeature("docker's socket belongs to root's own group", "run `groupadd docker` and restart docker")
-    return nobody(stage, "docker, without sudo", stage.run_watched(engine, WORKLOAD, wrapper=stage.as_user(group)))
+    return unset(stage, "docker without sudo", stage.run_watched(engine, WORKLOAD, wrapper=stage.as_user(group)))
 
 
 def docker_exec(stage: Stage, real: Mapping[str, Engine]) -> Outcome:
@@ -88,7 +88,7 @@ def docker_exec(stage: Stage, real: Mapping[str, Engine]) -> Outcome:
     stage.shell(*engine.command("run", "-d", "--name", name, *engine.run_options, engine.image, "sleep", "600"))
     outcome = stage.shell(*engine.command("exec", name, "cat", "/proc/self/loginuid"))
     stage.quiet(*engine.command("rm", "--force", name))
-    stage.expect(outcome.printed == UNSET, "docker exec hands on nobody", outcome.printed)
+    stage.expect(outcome.printed == UNSET, "docker exec leaves the loginuid unset", outcome.printed)
     return outcome
 
 
@@ -103,9 +103,8 @@ def rootless_docker(stage: Stage, real: Mapping[str, Engine]) -> Outcome:
         )
     own = replace(chosen(real, "docker"), sudo=stage.as_user(), argv=["docker", "--host", f"unix://{socket}"])
     outcome = stage.run_watched(with_image(own, stage.journal), WORKLOAD)
-    stage.expect(
-        outcome.loginuid == stage.user_id, f"{stage.user}'s own daemon hands on {stage.user}", outcome.loginuid
-    )
+    kept = outcome.loginuid == stage.user_id
+    stage.expect(kept, f"{stage.user}'s own dockerd keeps {stage.user}'s loginuid", outcome.loginuid)
     return outcome
 
 
@@ -118,8 +117,10 @@ SHOWN: Mapping[str, Callable[[Stage, Mapping[str, Engine]], Outcome]] = {
 }
 
 
-def nobody(stage: Stage, what: str, outcome: Outcome) -> Outcome:
-    stage.expect(outcome.printed == UNSET and outcome.loginuid == UNSET, f"{what} hands on nobody", outcome.printed)
+def unset(stage: Stage, what: str, outcome: Outcome) -> Outcome:
+    """Expect an unset loginuid, both inside the container and in the host's /proc."""
+    both = outcome.printed == UNSET and outcome.loginuid == UNSET
+    stage.expect(both, f"{what} leaves the loginuid unset", outcome.printed)
     return outcome
 
 

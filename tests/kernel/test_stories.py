@@ -88,9 +88,7 @@ def stage(place: Path, journal: Journal, daemon: Daemon) -> Iterator[Stage]:
     target = place / "shadow"
     target.touch(mode=0o640)
     with Login(USER) as login:
-        yield Stage(
-            Screen(json=True, color=False), journal, login, daemon, engines, str(target), list(engines.values())
-        )
+        yield Stage(Screen(json=True, color=False), journal, login, daemon, engines, str(target))
 
 
 def present(here: Stage, fork: Engine, daemon: Engine) -> None:
