@@ -26,6 +26,12 @@ Exit codes are those of docker-run(1) and podman-run(1): 125 the engine itself, 
 invoked, 127 it cannot be found, 128+n it died of signal n.
 """
 
+from __future__ import annotations
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
 
 class LabError(Exception):
     """An error that is shown to the user as one sentence, with a hint of what to do."""
@@ -42,9 +48,13 @@ class LabError(Exception):
         """For standard error: what happened, and what to do about it."""
         return f"{program}: {self.message}" + (f"\n  {self.hint}" if self.hint else "")
 
+    def to_dict(self) -> dict[str, str]:
+        """As plain values, for JSON between two programs of the lab; from_dict() is the reverse."""
+        return {"kind": type(self).__name__, "message": self.message, "hint": self.hint}
+
     def to_bytes(self) -> bytes:
-        """For a pipe to another process of the lab; from_bytes() is the reverse."""
-        fields = (type(self).__name__, self.message.replace("\0", "\\0"), self.hint.replace("\0", "\\0"))
+        """The same for a pipe; from_bytes() is the reverse."""
+        fields = [field.replace("\0", "\\0") for field in self.to_dict().values()]
         return "\0".join(fields).encode(errors="replace")
 
 
@@ -128,11 +138,17 @@ class DaemonUnreachable(LabError):
     http_status = 503
 
 
-def from_bytes(report: bytes) -> LabError:
-    """The error that to_bytes() described, or what can be made of another text: its writer may be a container's."""
-    kind, _, rest = report.decode(errors="replace").partition("\0")
-    message, _, hint = rest.partition("\0")
+def from_dict(fields: Mapping[str, str]) -> LabError:
+    """The error that to_dict() described; CannotStart if its kind is no class of this module."""
+    kind = fields["kind"]
     found = globals().get(kind)
     if isinstance(found, type) and issubclass(found, LabError):
-        return found(message, hint)
+        return found(fields["message"], fields["hint"])
     return CannotStart(f"cannot start the command: {kind!a:.200}")
+
+
+def from_bytes(report: bytes) -> LabError:
+    """The error that to_bytes() described. Any other text becomes a CannotStart: a container may have written it."""
+    kind, _, rest = report.decode(errors="replace").partition("\0")
+    message, _, hint = rest.partition("\0")
+    return from_dict({"kind": kind, "message": message, "hint": hint})

@@ -89,11 +89,27 @@ def ancestry(pid: int) -> list[Ancestor]:
 
 
 def _ancestor(pid: int) -> Ancestor:
-    with open(f"/proc/{pid}/status", encoding="utf-8", errors="replace") as file:
-        fields = dict(line.split(":\t", 1) for line in file if ":\t" in line)
+    fields = status(pid)
     return Ancestor(
-        pid, int(fields["PPid"]), fields["Name"].strip(), int(fields["Uid"].split()[1]), loginuid(pid), sessionid(pid)
+        pid, int(fields["PPid"]), fields["Name"], int(fields["Uid"].split()[1]), loginuid(pid), sessionid(pid)
     )
+
+
+def status(pid: int | str = "self") -> dict[str, str]:
+    """The fields of /proc/PID/status, such as "Uid" and "CapEff"; proc_pid_status(5).
+
+    Raises ProcessLookupError or FileNotFoundError when there is no such process.
+    """
+    with open(f"/proc/{pid}/status", encoding="utf-8", errors="replace") as file:
+        return {name: value.strip() for name, _, value in (line.partition(":") for line in file)}
+
+
+def capabilities(pid: int | str = "self", which: str = "CapEff") -> int:
+    """One of a process's capability sets, as a bit mask: CapEff, CapPrm, CapInh, CapBnd or CapAmb; capabilities(7).
+
+    lab.runtime.credentials.mask() makes the same mask from names. Raises what status() raises.
+    """
+    return int(status(pid)[which], 16)
 
 
 def name_of(uid: int) -> str:

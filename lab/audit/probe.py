@@ -11,22 +11,16 @@ from lab.errors import AuditUnavailable
 class AuditProbe:
     """What `probe` found.
 
-    in_kernel       the kernel has the audit subsystem
     status          what AUDIT_GET said; None if this process may not control audit
     can_read        the multicast group may be joined
     marker          a record comes back to this reader; None if that cannot be known while audit is off
     reasons         a sentence for each thing that is wrong, the way out included
     """
 
-    in_kernel: bool
     status: Status | None
     can_read: bool
     marker: bool | None
     reasons: tuple[str, ...]
-
-    @property
-    def can_control(self) -> bool:
-        return self.status is not None
 
     @property
     def locked(self) -> bool:
@@ -51,11 +45,11 @@ def probe() -> AuditProbe:
     reasons: list[str] = []
     status = _status(reasons)
     if reasons and "no audit subsystem" in reasons[0]:
-        return AuditProbe(False, None, False, None, tuple(reasons))
+        return AuditProbe(None, False, None, tuple(reasons))
     if status and status.locked:
         reasons.append("the audit configuration is locked (enabled 2); only a reboot unlocks it")
     can_read, marker = _reading(status, reasons)
-    return AuditProbe(True, status, can_read, marker, tuple(reasons))
+    return AuditProbe(status, can_read, marker, tuple(reasons))
 
 
 def _status(reasons: list[str]) -> Status | None:

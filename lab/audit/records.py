@@ -15,9 +15,8 @@ from typing import Self
 
 from lab.audit.interpret import WORD, decode, interpreted
 from lab.audit.names import RECORD_TYPES, TYPE_NUMBERS
-from lab.syscall_table import ARCHES, SYSCALLS
 
-SYSCALL, PATH, CWD, EXECVE, EOE, PROCTITLE = 1300, 1302, 1307, 1309, 1320, 1327
+SYSCALL, PATH, EOE = 1300, 1302, 1320
 USER, LOGIN, URINGOP = 1005, 1006, 1336
 _CLOSED_BY_EOE = (SYSCALL, URINGOP)
 
@@ -91,11 +90,6 @@ class Record:
         """The fields, decoded; bytes that are not UTF-8 become surrogates (os.fsencode gives them back)."""
         return {name: decode(self.type, name, value) for name, value in self.words.items()}
 
-    @cached_property
-    def message_fields(self) -> dict[str, str]:
-        """The words that a PROGRAM wrote into its message, decoded: a claim, not evidence."""
-        return {name: decode(self.type, name, value) for name, value in _words(self.message).items()}
-
     def render(self) -> str:
         """One line as `ausearch -i` prints it, control characters as octal escapes; times in the local zone."""
         message = f"{_MESSAGE}{self.message}'" if _from_a_program(self.type) else ""
@@ -142,12 +136,12 @@ class Event:
 
     @property
     def auid(self) -> int:
-        """The login uid; 4294967295 is unset."""
+        """The login uid; lab.identity.UNSET if nobody logged in."""
         return self.number("auid")
 
     @property
     def ses(self) -> int:
-        """The session id; 4294967295 is unset."""
+        """The session id; lab.identity.UNSET if nobody logged in."""
         return self.number("ses")
 
     @property
@@ -172,18 +166,8 @@ class Event:
         return self.field("res") in ("1", "success", "yes")
 
     @property
-    def syscall(self) -> str:
-        """The system call's name, or its number if the machine's table lacks it."""
-        machine = ARCHES.get(_integer(self.field("arch"), 16), "")
-        return SYSCALLS.get(machine, {}).get(self.number("syscall"), self.field("syscall"))
-
-    @property
     def comm(self) -> str:
         return self.field("comm")
-
-    @property
-    def exe(self) -> str:
-        return self.field("exe")
 
     @property
     def tty(self) -> str:
@@ -207,24 +191,6 @@ class Event:
         """The names in the PATH records, as the caller gave them: possibly relative, inside its own root."""
         return [record.fields["name"] for record in self.of_type(PATH) if "name" in record.fields]
 
-    @property
-    def proctitle(self) -> list[str]:
-        """The command line, as the process presents it (it can change that); the kernel keeps 128 bytes."""
-        for record in self.of_type(PROCTITLE):
-            return record.fields.get("proctitle", "").split("\0")
-        return []
-
-    @property
-    def argv(self) -> list[str]:
-        """The arguments of an execve(2), put together from the EXECVE records."""
-        parts: dict[int, str] = {}
-        for record in self.of_type(EXECVE):
-            for name, value in record.fields.items():
-                position = re.fullmatch(r"a(\d{1,9})(?:\[\d+\])?", name)
-                if position:
-                    parts[int(position[1])] = parts.get(int(position[1]), "") + value
-        return [parts[position] for position in sorted(parts)]
-
     def render(self) -> list[str]:
         """The lines of `ausearch -i`: the last record first, without EOE, which audit.log never holds."""
         return [record.render() for record in reversed(self.records) if record.type != EOE]
@@ -247,10 +213,3 @@ def _words(text: str) -> dict[str, str]:
     for name, value in WORD.findall(text):
         words.setdefault(name, value)
     return words
-
-
-def _integer(text: str, base: int) -> int:
-    try:
-        return int(text, base)
-    except ValueError:
-        return -1
