@@ -11,7 +11,7 @@
     |   +-- NameInUse
     |   +-- NotRunning
     |   +-- StillRunning
-    +-- NotImplementedHere          125  501   Docker can, the lab does not
+    +-- NotImplementedHere          125  501   Docker has it, this lab does not
     +-- CannotStart                 125  400   the container's first process could not be made
     |   +-- CommandNotFound         127  400
     |   +-- CommandNotExecutable    126  400
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
 
 class LabError(Exception):
-    """An error that is shown to the user as one sentence, with a hint of what to do."""
+    """An error that is shown to the user as one sentence, with a hint that says what to do."""
 
     exit_code = 125
     http_status = 500
@@ -45,7 +45,7 @@ class LabError(Exception):
         self.hint = hint
 
     def told_by(self, program: str) -> str:
-        """For standard error: what happened, and what to do about it."""
+        """The text for standard error: what happened, and what to do."""
         return f"{program}: {self.message}" + (f"\n  {self.hint}" if self.hint else "")
 
     def to_dict(self) -> dict[str, str]:
