@@ -1,9 +1,9 @@
-"""The values of audit records in words, in the form of `ausearch -i` (auparse, audit 3.0: an oracle, not a source).
+"""Audit records in words, in the form of `ausearch -i`; tests compare with ausearch 3.0, no code is taken from it.
 
-What is not in these tables prints as ausearch prints an unclassified field: as it came. System call arguments that are
-neither flags, modes, ids nor signals print as 0xHEX, as ausearch does with those; ausearch alone also knows the
-commands of ioctl, fcntl, bpf, ptrace and the socket options. The text of a user message is shown whole; ausearch drops
-it where it has no `name=value` word.
+A field that is not in these tables prints as the kernel wrote it, as with ausearch. Arguments of system calls that are
+neither flags, modes, ids nor signals print as 0xHEX, as with ausearch. Other than ausearch, this module does not know
+the commands of ioctl, fcntl, bpf, ptrace and the socket options, and it shows the text of a user message that has no
+`name=value` word.
 """
 
 import os
@@ -45,7 +45,7 @@ class _Call:
 
 
 def decode(kind: int, name: str, value: str) -> str:
-    """A field's value without the kernel's quotes or hexadecimal digits; others come back as they are."""
+    """A field's value, decoded if the kernel wrote it "quoted" or in hexadecimal."""
     if len(value) >= 2 and value[0] == value[-1] == '"':
         return value[1:-1]
     if _is_encoded(kind, name) and _HEXADECIMAL.fullmatch(value):
@@ -104,7 +104,7 @@ def _is_encoded(kind: int, name: str) -> bool:
 
 
 def _printable(text: str) -> str:
-    """Control, direction and stray bytes as \\ooo, so that no record can move the reader's cursor or turn its line."""
+    """The text with control and format characters and stray bytes as \\ooo: no record can move the reader's cursor."""
     if text.isprintable():
         return text
     return "".join(character if character.isprintable() else _octal(character) for character in text)
@@ -132,7 +132,7 @@ def _protocol(value: str, call: _Call) -> str:
     return known.get(int(value, 16), "")
 
 
-# Each takes the hexadecimal argument and the call, and gives "" where it has no better word than the number.
+# Takes an argument in hexadecimal and the call; returns "" if there is no word for the number.
 _Meaning = Callable[[str, _Call], str]
 _KINDS: dict[str, tuple[_Meaning, str]] = {
     "directory": (

@@ -1,10 +1,10 @@
-"""Audit records: read them without being fooled, and print them as `ausearch -i` does.
+"""Audit records: parse them so that no user can forge a field, and print them as `ausearch -i` does.
 
-A record is one line of `name=value` words. The kernel writes whatever a user can choose (comm, exe, paths, arguments,
-keys) either as "text", when it holds neither quotes, spaces nor control characters, or as bare hexadecimal digits
-(audit_log_untrustedstring() in kernel/audit.c). So no user-chosen value can form a second word, if it is split as here:
-quotes first, then blanks, the first of two equal names wins, and nothing is decoded before it is split. The text of
-a user message (`msg='...'`, always last) is chosen by a program: its words are kept apart from the kernel's fields.
+A record is one line of `name=value` words. The kernel writes each value that a user can choose (comm, exe, paths,
+arguments, keys) as "text" if it contains no quotes, spaces and control characters, and else as hexadecimal digits;
+audit_log_untrustedstring() in kernel/audit.c. So such a value cannot form a second word if the line is split as here:
+at quotes first, then at blanks; the first of two equal names wins; values are decoded after that. A program chooses the
+text of a user message (`msg='...'`, always last), so its words are kept apart from the kernel's fields.
 """
 
 import re
@@ -23,7 +23,7 @@ _CLOSED_BY_EOE = (SYSCALL, URINGOP)
 _STAMP = re.compile(r"audit\((\d{1,12})\.(\d{3}):(\d{1,20})\): ?(.*)", re.DOTALL | re.ASCII)
 _LINE = re.compile(r"(?:node=\S+ )?type=(?:UNKNOWN\[(\d{1,9})\]|(\w+)) msg=(.*)", re.DOTALL | re.ASCII)
 _MESSAGE = " msg='"
-_ENRICHED = "\x1d"  # auditd's log_format=ENRICHED appends the names it found behind this character
+_ENRICHED = "\x1d"  # auditd with log_format=ENRICHED appends names behind this character
 
 
 class RecordError(ValueError):
@@ -37,7 +37,7 @@ class Record:
     type        number, 1300 is SYSCALL (linux/audit.h)
     time        (seconds, milliseconds) since 1970
     serial      the event's number; the records of one event share it and the time
-    body        the words after the stamp, as they came
+    body        the words after the stamp, as the kernel wrote them
     message     the text of a user message, else ""
     """
 
@@ -49,14 +49,14 @@ class Record:
 
     @classmethod
     def from_netlink(cls, kind: int, text: bytes) -> Self:
-        """From what AuditReader gives; raises RecordError."""
+        """The record that AuditReader gave as (type, text). Raises RecordError."""
         return cls._stamped(kind, text.rstrip(b"\0\n").decode("utf-8", "surrogateescape"))
 
     @classmethod
     def from_line(cls, line: str) -> Self:
-        """From a line of audit.log or `ausearch --raw`; raises RecordError.
+        """The record in a line of audit.log or `ausearch --raw`. Raises RecordError.
 
-        Whoever can write the file can write any line: it proves less than a netlink record.
+        A process that can write the file can write any line, so a line proves less than a netlink record.
         """
         parts = _LINE.match(line.rstrip("\n"))
         kind = (int(parts[1]) if parts[1] else TYPE_NUMBERS.get(parts[2])) if parts else None
@@ -112,7 +112,7 @@ class Event:
 
     @property
     def complete(self) -> bool:
-        """Whether nothing is missing at its end: a SYSCALL record announces an EOE one, other events are single."""
+        """Whether the last record is there: EOE for an event with a SYSCALL record; others have one record only."""
         kinds = {record.type for record in self.records}
         return EOE in kinds or kinds.isdisjoint(_CLOSED_BY_EOE)
 
@@ -120,7 +120,7 @@ class Event:
         return [record for record in self.records if record.type == kind]
 
     def field(self, name: str) -> str:
-        """The decoded field of the SYSCALL record, else of the first that has it; raises RecordError."""
+        """The decoded field of the SYSCALL record, else of the first record that has it. Raises RecordError."""
         for record in sorted(self.records, key=lambda record: record.type != SYSCALL):
             if name in record.fields:
                 return record.fields[name]
@@ -154,7 +154,7 @@ class Event:
 
     @property
     def exit(self) -> int:
-        """What the system call returned; an error is negative."""
+        """What the system call returned; an error is a negative errno."""
         return self.number("exit")
 
     @property
@@ -188,7 +188,7 @@ class Event:
 
     @property
     def paths(self) -> list[str]:
-        """The names in the PATH records, as the caller gave them: possibly relative, inside its own root."""
+        """The names in the PATH records, as the caller gave them: possibly relative, and inside the caller's root."""
         return [record.fields["name"] for record in self.of_type(PATH) if "name" in record.fields]
 
     def render(self) -> list[str]:

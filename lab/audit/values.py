@@ -32,7 +32,7 @@ def user(uid: int) -> str:
 
 @lru_cache(maxsize=256)
 def group(gid: int) -> str:
-    """The group's name, likewise."""
+    """The group's name as ausearch prints it, likewise."""
     if gid == UNSET:
         return "unset"
     try:
