@@ -130,8 +130,8 @@ def clone3(flags: int, *, set_tid: int = 0, cgroup: int = -1) -> tuple[int, int]
     """Like fork(2), into new namespaces: (pid, pidfd) in the parent, (0, -1) in the child; clone(2).
 
     os.fork() takes no flags, and after unshare(CLONE_NEWPID) the caller could fork only once. The caller must have one
-    thread only: other threads, and so the locks that they hold, would not be released in the child. The child must end
-    by exec or os._exit().
+    thread only: the child has no other, so a lock that another thread holds would stay locked there for ever. The child
+    must end by exec or os._exit().
 
     set_tid   the pid that the child gets (Linux 5.5); EEXIST if that is in use
     cgroup    descriptor of a directory of cgroup version 2, in which the child is born (Linux 5.7)

@@ -264,7 +264,7 @@ def _numbers_of(names: Iterable[str], machine: str) -> frozenset[int] | None:
 
 
 def _syscalls_in(listed: str, mask: tuple[int, ...]) -> frozenset[int] | None:
-    """The numbers in a mask; None for every system call. The last word holds the kernel's class bits: it does not count."""
+    """The numbers in a mask; None for every system call, whatever the last word is: it has the kernel's class bits."""
     if listed != "exit" or mask[:-1] == _EVERY_SYSCALL[:-1]:
         return None
     return frozenset(word * 32 + bit for word, bits in enumerate(mask) for bit in range(32) if bits >> bit & 1)

@@ -77,9 +77,8 @@ class Monitor:
         self._carry(self.process.console, 1)
         self._resize()
         if self.stdin >= 0:
-            self._feed(
-                os.dup(self.process.console)
-            )  # poll(2) has one entry for each descriptor, and the console is polled for output already
+            # A copy: poll(2) has one entry for each descriptor, and the console is polled for output already.
+            self._feed(os.dup(self.process.console))
 
     def run(self) -> int:
         """Carry until the process has ended; returns its exit code. Its background children are not waited for."""

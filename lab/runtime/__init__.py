@@ -42,7 +42,7 @@ def spawn(
 ) -> Process:
     """Start a container; returns when its command has been exec'ed.
 
-        stdio         three descriptors that become 0, 1 and 2; with spec.tty they are not used
+    stdio         three descriptors that become 0, 1 and 2; with spec.tty they are not used
     preserve_fds  how many descriptors, from 3 up, the container inherits; runc has the same option
     loginuid      written to the container's process; only a daemon needs that, since a fork copies its parent's
     lifeline      put a process above the container that ends it when the caller ends; lab.runtime.lifeline

@@ -162,9 +162,8 @@ class Link:
         return pid
 
     def _await_exec(self) -> None:
-        if report := os.read(
-            self.status, MAX_REPORT
-        ):  # one read, not up to end of file: the writer may have been stopped since
+        # One read, not up to end of file: the writer may have been stopped since.
+        if report := os.read(self.status, MAX_REPORT):
             raise errors.from_bytes(report)
 
     def _receive_console(self) -> int:

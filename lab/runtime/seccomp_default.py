@@ -92,4 +92,4 @@ DEFAULT_PROFILE: dict[str, object] = {
             "excludes": {"caps": ["CAP_SYS_ADMIN"]},
         },
     ],
-}  # fmt: skip
+}
