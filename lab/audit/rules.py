@@ -16,14 +16,14 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import Self
 
+from lab.audit.values import LOWER_32_BITS
 from lab.errors import InvalidArgument
 from lab.identity import UNSET
 from lab.syscall_table import ARCHES, NUMBERS, SYSCALLS
 
 _MAX_FIELDS, _MASK_WORDS = 64, 64
 _RULE = struct.Struct(f"=3I{_MASK_WORDS}I{3 * _MAX_FIELDS}II")
-_LOWER_32_BITS = 0xFFFFFFFF
-_EVERY_SYSCALL = (_LOWER_32_BITS,) * _MASK_WORDS
+_EVERY_SYSCALL = (LOWER_32_BITS,) * _MASK_WORDS
 
 _LISTS = {"user": 0, "task": 1, "exit": 4, "exclude": 5, "filesystem": 6, "io_uring": 7}
 _ACTIONS = {"never": 0, "possible": 1, "always": 2}
@@ -239,7 +239,7 @@ def _number(name: str, text: str) -> int | str:
         return UNSET
     number = getattr(errno, text.lstrip("-"), text.lstrip("-"))
     try:
-        return (-int(number) if text.startswith("-") else int(number)) & _LOWER_32_BITS
+        return (-int(number) if text.startswith("-") else int(number)) & LOWER_32_BITS
     except ValueError:
         raise InvalidArgument(f"not a value for the audit field {name}: {text!r}", "write a number") from None
 
