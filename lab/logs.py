@@ -19,7 +19,7 @@ import time
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Generator, Iterator, Sequence
+    from collections.abc import Generator, Iterable, Iterator, Sequence
 
     Record = tuple[int, int, int, bytes]  # offset, time in ns, stream, data
     Line = tuple[int, int, bytes, bool]  # time in ns, stream, data, whether a line begins here
@@ -151,43 +151,67 @@ class Lines:
         return moment >= self.since and (not self.until or moment <= self.until)
 
     def _find_tail(self, count: int) -> Generator[list[Line] | None, None, int]:
-        """Find the last `count` lines: set the offset where each stream begins, and return the first of these.
-
-        Lines count in the order in which they end; an unfinished one counts, too. Yields empty batches meanwhile.
-        """
-        end = whole_end(self.fd)
-        self._begins = dict.fromkeys(self._begins, end)
-        met: set[int] = set()
-        open_lines: set[int] = set()  # streams of whose last shown line only the end has been met
-        found = end
-        for walked, (offset, _, stream, data) in enumerate(backward(self.fd, end)):
-            if not count and not open_lines:
-                return found
+        """Find the last `count` lines; returns the offset to read from. Yields empty batches meanwhile."""
+        tail = _Tail(self._begins, count, whole_end(self.fd))
+        for walked, (offset, _, stream, data) in enumerate(backward(self.fd, tail.offset)):
+            if tail.is_found():
+                break
             if walked % 256 == 255:
                 yield []
-            if stream not in self._begins:
-                continue
-            if stream not in met and count and not data.endswith(b"\n"):
-                count -= 1
-                open_lines.add(stream)
-            met.add(stream)
-            newlines = data.count(b"\n")
-            if newlines < count:  # each of them ends a line that is shown
-                count -= newlines
-                if newlines:
-                    open_lines.add(stream)
-                continue
-            at = len(data)
-            while (count or stream in open_lines) and (at := data.rfind(b"\n", 0, at)) >= 0:
-                if stream in open_lines:
-                    self._begins[stream], found = offset + HEADER.size + at + 1, offset
-                    open_lines.discard(stream)
-                if count:
-                    count -= 1
-                    open_lines.add(stream)
-        for stream in open_lines:
-            self._begins[stream], found = 0, 0
-        return found
+            if stream in self._begins:
+                tail.take(offset, stream, data)
+        else:
+            tail.reach_start()
+        self._begins = tail.begins
+        return tail.offset
+
+
+class _Tail:
+    """Finds where the last lines of a log begin. It takes the records from the last one backwards.
+
+    Lines count in the order in which they end; an unfinished one counts, too.
+
+    count     lines whose end has not been met yet
+    open      streams of whose first shown line the end has been met, but not the beginning
+    begins    by stream: the offset in the file of the first byte to be shown
+    offset    of the first record that contains such a byte
+    """
+
+    def __init__(self, streams: Iterable[int], count: int, end: int) -> None:
+        self.count, self.offset, self.begins = count, end, dict.fromkeys(streams, end)
+        self.open: set[int] = set()
+        self._met: set[int] = set()
+
+    def is_found(self) -> bool:
+        return not self.count and not self.open
+
+    def take(self, offset: int, stream: int, data: bytes) -> None:
+        """The record before the last one taken."""
+        if stream not in self._met and self.count and not data.endswith(b"\n"):
+            self._meet_end(stream)
+        self._met.add(stream)
+        newlines = data.count(b"\n")
+        if newlines < self.count:  # each of them ends a line that is shown
+            self.count -= newlines
+            if newlines:
+                self.open.add(stream)
+            return
+        at = len(data)
+        while (self.count or stream in self.open) and (at := data.rfind(b"\n", 0, at)) >= 0:
+            if stream in self.open:
+                self.begins[stream], self.offset = offset + HEADER.size + at + 1, offset
+                self.open.discard(stream)
+            if self.count:
+                self._meet_end(stream)
+
+    def reach_start(self) -> None:
+        """There are no more records: the open lines begin with the file."""
+        for stream in self.open:
+            self.begins[stream] = self.offset = 0
+
+    def _meet_end(self, stream: int) -> None:
+        self.count -= 1
+        self.open.add(stream)
 
 
 def forward(fd: int, offset: int) -> Iterator[Record]:
