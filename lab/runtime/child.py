@@ -47,12 +47,7 @@ def first(spec: Spec, stdio: Sequence[int], link: Link, preserve_fds: int, clone
         cgroup.join(spec, link.in_cgroup)
     os.setsid()
     _leave_keys_behind()
-    syscalls.sethostname(spec.hostname or os.uname().nodename)
-    os.umask(0)
-    rootfs.enter(spec)
-    os.umask(0o022)
-    if spec.network == "none":
-        _loopback_up()
+    _build_world(spec)
     _connect_stdio(spec, stdio, link)
     if spec.tty:
         _take_terminal()
@@ -77,15 +72,7 @@ def join(pidfd: int, spec: Spec, stdio: Sequence[int], link: Link, reply: int, p
     _import_and_seal(spec)
     if spec.cgroup:
         cgroup.join(spec, link.in_cgroup)
-    namespaces = syscalls.CLONE_NEWNS | syscalls.CLONE_NEWPID | syscalls.CLONE_NEWUTS | syscalls.CLONE_NEWIPC
-    if spec.uid_mappings:
-        namespaces |= syscalls.CLONE_NEWUSER
-    if spec.network != "host":  # the host's is the caller's already, and a user namespace may not join it
-        namespaces |= syscalls.CLONE_NEWNET
-    syscalls.setns(pidfd, namespaces)
-    if spec.uid_mappings:
-        os.setresuid(0, 0, 0)
-        os.setresgid(0, 0, 0)
+    _join_namespaces(pidfd, spec)
     _leave_keys_behind()
     os.umask(0o022)
     home = _take_identity(spec, program, () if spec.tty else stdio)
@@ -102,6 +89,28 @@ def join(pidfd: int, spec: Spec, stdio: Sequence[int], link: Link, reply: int, p
     link.await_go()
     die_with_parent(link.child_go)
     execute(spec, home)
+
+
+def _build_world(spec: Spec) -> None:
+    """Fill the new namespaces: the host name, the root and, without the host's network, a loopback interface."""
+    syscalls.sethostname(spec.hostname or os.uname().nodename)
+    os.umask(0)
+    rootfs.enter(spec)
+    os.umask(0o022)
+    if spec.network == "none":
+        _loopback_up()
+
+
+def _join_namespaces(pidfd: int, spec: Spec) -> None:
+    namespaces = syscalls.CLONE_NEWNS | syscalls.CLONE_NEWPID | syscalls.CLONE_NEWUTS | syscalls.CLONE_NEWIPC
+    if spec.uid_mappings:
+        namespaces |= syscalls.CLONE_NEWUSER
+    if spec.network != "host":  # the host's is the caller's already, and a user namespace may not join it
+        namespaces |= syscalls.CLONE_NEWNET
+    syscalls.setns(pidfd, namespaces)
+    if spec.uid_mappings:
+        os.setresuid(0, 0, 0)
+        os.setresgid(0, 0, 0)
 
 
 def _import_and_seal(spec: Spec) -> None:
