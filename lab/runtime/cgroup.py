@@ -185,11 +185,13 @@ def sweep() -> None:
     roots = {f"{version_2()}{_own()}", version_2(), *(f"{MOUNT}/{name}" for name in (*CONTROLLERS, "freezer"))}
     for root in filter(os.path.isdir, roots):
         for entry in os.scandir(root):
-            if entry.name.startswith(NAME) and time.time() - entry.stat().st_ctime > SWEEP_SECONDS:
-                try:
+            if not entry.name.startswith(NAME):
+                continue
+            try:
+                if time.time() - entry.stat().st_ctime > SWEEP_SECONDS:
                     os.rmdir(entry.path)
-                except OSError:
-                    pass  # a container is in it
+            except OSError:
+                pass  # a container is in it, or another process has removed it
 
 
 def out_of_memory(path: str) -> bool:
