@@ -1,4 +1,4 @@
-"""From what was asked for to the Spec: used by both engines, so that equal requests give equal containers."""
+"""Make the Spec of a request. Both engines use this, so equal requests give equal containers."""
 
 from __future__ import annotations
 
@@ -17,28 +17,22 @@ if TYPE_CHECKING:
     from lab.runargs import ExecOptions, RunOptions
 
 NETWORKS = ("host", "none")
-ABSENT_SECURITY = (("apparmor", "unconfined"), ("label", "disable"))  # to switch off what is not there is no change
-LEAST_MEMORY = 6 << 20
+ABSENT_SECURITY = (
+    ("apparmor", "unconfined"),
+    ("label", "disable"),
+)  # the lab has neither, so switching them off is no change
+LEAST_MEMORY = 6 << 20  # bytes, as in Docker
+LONGEST_HOSTNAME = 64  # bytes; sethostname(2)
 
 
 def assemble(options: RunOptions, image: Image, container_id: str, layer: str = "", *, state: str) -> Spec:
     """The Spec for a new container; layer is its directory for an overlay, "" for a read-only root.
 
-    state is the engine's own directory, which no container of the `host` image sees, not even a privileged one.
-    Raises InvalidArgument, NotAllowed, MissingFeature or NotImplementedHere for what cannot be, before anything has
-    been changed.
+    state is the engine's directory; it is hidden from all containers of the `host` image, privileged ones included.
+    Raises InvalidArgument, NotAllowed, MissingFeature or NotImplementedHere; nothing has been changed then.
     """
-    for mount in options.volumes:
-        if not os.path.lexists(mount.source):
-            raise InvalidArgument(
-                f"bind source path does not exist: {mount.source}",
-                "create it first: the lab, like podman and unlike docker -v, makes no directories on the host",
-            )
-    if options.network not in NETWORKS:
-        raise NotImplementedHere(f'network "{options.network}" is not part of this lab', "use host or none")
     hostname = options.hostname or container_id[:12]
-    if len(os.fsencode(hostname)) > 64 or "\0" in hostname:
-        raise InvalidArgument(f'invalid hostname "{hostname}"', "at most 64 bytes; sethostname(2)")
+    _check(options, hostname)
     security = _Security(options.security_opt, options.privileged)
     masked, readonly = _system_paths(options, security.paths_open)
     if image.is_host:
@@ -69,6 +63,19 @@ def assemble(options: RunOptions, image: Image, container_id: str, layer: str = 
     return spec
 
 
+def _check(options: RunOptions, hostname: str) -> None:
+    for mount in options.volumes:
+        if not os.path.lexists(mount.source):
+            raise InvalidArgument(
+                f"bind source path does not exist: {mount.source}",
+                "create it first: like podman, and unlike docker -v, the lab makes no directories on the host",
+            )
+    if options.network not in NETWORKS:
+        raise NotImplementedHere(f'network "{options.network}" is not part of this lab', "use host or none")
+    if len(os.fsencode(hostname)) > LONGEST_HOSTNAME or "\0" in hostname:
+        raise InvalidArgument(f'invalid hostname "{hostname}"', f"use at most {LONGEST_HOSTNAME} bytes; sethostname(2)")
+
+
 def assemble_exec(options: ExecOptions, container: Spec) -> Spec:
     """The Spec for one more process in a container that was made from `container`."""
     spec = Spec.from_dict(container.to_dict())
@@ -93,9 +100,9 @@ def _arguments(options: RunOptions, image: Image) -> list[str]:
     else:
         entrypoint, command = image.entrypoint, options.command or image.command
     if not entrypoint + command:
-        raise InvalidArgument("no command specified", f"name one: run {image.name} COMMAND")
+        raise InvalidArgument("no command specified", f"write the command behind the image: run {image.name} COMMAND")
     if any("\0" in word for word in command):
-        raise InvalidArgument("an argument holds a NUL byte", "execve(2) ends an argument there")
+        raise InvalidArgument("an argument holds a NUL byte", "take the NUL byte out: execve(2) ends an argument there")
     return entrypoint + command
 
 
@@ -109,7 +116,7 @@ def _environment(hostname: str, tty: bool, items: Sequence[str]) -> dict[str, st
             raise InvalidArgument(f'invalid environment variable "{item}"', "write NAME=VALUE")
         if given:
             env[name] = value
-        else:  # Docker's way to be without one that the image or the engine sets
+        else:  # NAME without = removes a variable of the image or the engine, as in Docker
             env.pop(name, None)
     return env
 
@@ -119,13 +126,13 @@ def _base(privileged: bool) -> Sequence[str]:
 
 
 class _Security:
-    """What the `--security-opt`s come to. Raises NotImplementedHere, InvalidArgument."""
+    """The meaning of all `--security-opt`s together. Raises NotImplementedHere, InvalidArgument."""
 
     __slots__ = ("no_new_privileges", "paths_open", "seccomp")
 
     def __init__(self, options: Sequence[str], privileged: bool) -> None:
         self.no_new_privileges = self.paths_open = False
-        self.seccomp = "" if privileged else "default"  # a profile that is named holds for both, as in Docker
+        self.seccomp = "" if privileged else "default"  # a profile that is named replaces either, as in Docker
         for option in options:
             self._take(option)
 
@@ -149,7 +156,7 @@ class _Security:
 def _profile(value: str) -> str:
     if value == "unconfined":
         return ""
-    if value in ("default", "builtin"):  # docker's word for it is the latter
+    if value in ("default", "builtin"):  # docker says builtin
         return "default"
     from lab.runtime import seccomp
 
@@ -158,16 +165,21 @@ def _profile(value: str) -> str:
 
 
 def _system_paths(options: RunOptions, paths_open: bool) -> tuple[Sequence[str], Sequence[str]]:
-    """masked_paths and readonly_paths: those named win over --privileged, as in Docker."""
-    nothing = options.privileged or paths_open
-    found = []
-    for given, usual in ((options.masked_paths, MASKED_PATHS), (options.readonly_paths, READONLY_PATHS)):
-        paths = given if given is not None else () if nothing else usual
-        for path in paths:
-            if not path.startswith("/") or "\0" in path:
-                raise InvalidArgument(f"invalid path {path[:80]!a} in MaskedPaths or ReadonlyPaths", "it is absolute")
-        found.append(paths)
-    return found[0], found[1]
+    """masked_paths and readonly_paths. Paths that the request names win over --privileged, as in Docker."""
+    masked: Sequence[str] = MASKED_PATHS
+    readonly: Sequence[str] = READONLY_PATHS
+    if options.privileged or paths_open:
+        masked = readonly = ()
+    if options.masked_paths is not None:
+        masked = options.masked_paths
+    if options.readonly_paths is not None:
+        readonly = options.readonly_paths
+    for path in (*masked, *readonly):
+        if not path.startswith("/") or "\0" in path:
+            raise InvalidArgument(
+                f"invalid path {path[:80]!a} in MaskedPaths or ReadonlyPaths", "write an absolute path"
+            )
+    return masked, readonly
 
 
 def _real_device(device: Device) -> Device:
@@ -181,17 +193,17 @@ def _real_device(device: Device) -> Device:
     if wrong:
         raise InvalidArgument(
             f'error gathering device information while adding custom device "{device.source}": {wrong}',
-            "name a device of this machine, such as /dev/fuse",
+            "name a device node of this machine, such as /dev/fuse",
         )
     return Device(os.path.realpath(device.source), device.target)
 
 
 def _limits(options: RunOptions) -> tuple[int, int, int]:
-    """What the container may use at most: memory, nano_cpus, pids_limit."""
+    """The checked limits: memory in bytes, nano_cpus, pids_limit; 0 is no limit."""
     memory, cpus, pids = options.memory, options.nano_cpus, max(options.pids_limit, 0)
     if os.geteuid() != 0 and (memory or cpus or pids):
         raise NotAllowed(
-            "limits need a cgroup, and an ordinary user may not make one here",
+            "limits need a cgroup, which an ordinary user may not make here",
             "run it as root, or leave --memory, --cpus and --pids-limit out",
         )
     if memory and memory < LEAST_MEMORY:
@@ -199,6 +211,7 @@ def _limits(options: RunOptions) -> tuple[int, int, int]:
     most = len(os.sched_getaffinity(0))
     if cpus and not 10**7 <= cpus <= most * 10**9:
         raise InvalidArgument(
-            f"range of CPUs is from 0.01 to {most}.00, as there are only {most} CPUs available", "see --cpus"
+            f"range of CPUs is from 0.01 to {most}.00, as there are only {most} CPUs available",
+            f"give --cpus a number from 0.01 to {most}",
         )
     return memory, cpus, pids

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from typing import Any
 
-FLAG, VALUE, LIST, OPTIONAL = "flag", "value", "list", "optional"  # the last tells an empty value from none
+FLAG, VALUE, LIST, OPTIONAL = "flag", "value", "list", "optional"  # OPTIONAL: None if the option is not given
 DEFAULTS = {FLAG: bool, VALUE: str, LIST: list, OPTIONAL: type(None)}
 
 
@@ -36,7 +36,7 @@ class Command:
         self.interspersed = interspersed
 
     def parse(self, argv: Sequence[str]) -> tuple[dict[str, Any], list[str]]:
-        """(option values by attribute, plain arguments). Raises InvalidArgument, or HelpWanted for --help."""
+        """The values of the options by attribute, and the plain arguments. Raises InvalidArgument, HelpWanted."""
         values: dict[str, Any] = {o.attribute: DEFAULTS[o.kind]() for o in self.options}
         plain: list[str] = []
         words = list(argv)
@@ -58,7 +58,7 @@ class Command:
         return values, plain
 
     def _take_short(self, values: dict[str, Any], word: str, words: list[str]) -> None:
-        """-it, -eA=1 and -e A=1."""
+        """Short options: -it, -eA=1 and -e A=1."""
         for position in range(1, len(word)):
             name, rest = f"-{word[position]}", word[position + 1 :]
             if self._find(name).kind != FLAG:
@@ -70,7 +70,9 @@ class Command:
         option = self._find(name)
         if option.kind == FLAG:
             if value not in (None, "true", "false"):
-                raise InvalidArgument(f'invalid value "{value}" for {name}: expected true or false')
+                raise InvalidArgument(
+                    f'invalid value "{value}" for {name}', f"write {name}, {name}=true or {name}=false"
+                )
             values[option.attribute] = value != "false"
             return
         if value is None:
@@ -103,7 +105,7 @@ class Command:
 
 
 class HelpWanted(Exception):
-    """--help was given."""
+    """The words contain --help: the caller prints command.help() instead."""
 
     def __init__(self, command: Command) -> None:
         super().__init__(command.name)

@@ -1,7 +1,7 @@
-"""What is read from a container's directory, and what stands in for it when that cannot be read.
+"""Read a container's directory, and replace what cannot be read.
 
-A file may be missing, empty or cut short after a cut of power, or hold anything after a fault of the disk. That costs
-the one container: it is shown as damaged, with the reason, and can be removed. Nothing else is done with it.
+After a cut of power a file may be missing, empty or cut short; after a fault of the disk it may contain anything. Only
+that one container is affected: it is shown as damaged, with the reason, and it can be removed but not started.
 """
 
 from __future__ import annotations
@@ -17,12 +17,12 @@ if TYPE_CHECKING:
     from typing import Any
 
 DAMAGED = "damaged"
-LARGEST = 32 << 20  # bytes; what a client may ask for is bounded well below
+LARGEST = 32 << 20  # bytes; a request may be much smaller than that
 REFERENCE = Spec(args=["true"])
 
 
 class Damage(Exception):
-    """The file cannot be what the lab wrote; says why."""
+    """The file cannot be what the lab wrote; the message says why."""
 
 
 def _is_number(value: object) -> bool:
@@ -71,9 +71,9 @@ CONFIG: Mapping[str, Callable[[object], bool]] = {
     "rm": lambda value: isinstance(value, bool),
     "spec": _is_spec,
 }
-CONFIG_MAY: Mapping[str, Callable[[object], bool]] = {"image_id": _is_text, "label": _is_words}
+CONFIG_OPTIONAL: Mapping[str, Callable[[object], bool]] = {"image_id": _is_text, "label": _is_words}
 STATE: Mapping[str, Callable[[object], bool]] = {"status": lambda value: value in ("created", "running", "exited")}
-STATE_MAY: Mapping[str, Callable[[object], bool]] = {
+STATE_OPTIONAL: Mapping[str, Callable[[object], bool]] = {
     "pid": _is_pid,
     "start_time": _is_number,
     "monitor": _is_pid,
@@ -90,13 +90,17 @@ RUNNING = ("pid", "start_time", "monitor", "monitor_start_time", "started")
 
 def read_config(path: str) -> dict[str, Any]:
     """The config of the container in that directory. Raises Damage; FileNotFoundError if it is missing."""
-    return _checked(f"{path}/config", CONFIG, CONFIG_MAY)
+    return _checked(f"{path}/config", CONFIG, CONFIG_OPTIONAL)
 
 
 def read_state(path: str) -> dict[str, Any]:
-    """Its state. Raises Damage; FileNotFoundError if it is missing."""
-    state = _checked(f"{path}/state", STATE, STATE_MAY)
-    needed = RUNNING if state["status"] == "running" else ("monitor_start_time",) if state.get("monitor") else ()
+    """The state of the container in that directory. Raises Damage; FileNotFoundError if it is missing."""
+    state = _checked(f"{path}/state", STATE, STATE_OPTIONAL)
+    needed: tuple[str, ...] = ()
+    if state["status"] == "running":
+        needed = RUNNING
+    elif state.get("monitor"):
+        needed = ("monitor_start_time",)
     for name in needed:
         if name not in state:
             raise Damage(f"{path}/state: no {name}")
@@ -104,18 +108,18 @@ def read_state(path: str) -> dict[str, Any]:
 
 
 def _checked(
-    path: str, needed: Mapping[str, Callable[[object], bool]], more: Mapping[str, Callable[[object], bool]]
+    path: str, needed: Mapping[str, Callable[[object], bool]], optional: Mapping[str, Callable[[object], bool]]
 ) -> dict[str, Any]:
     values = _literal(path)
     for name in needed:
         if name not in values:
             raise Damage(f"{path}: no {name}")
-    for name, good in (*needed.items(), *more.items()):
+    for name, good in (*needed.items(), *optional.items()):
         try:
             if name in values and not good(values[name]):
-                raise Damage(f"{path}: {name} is not what it should be")
+                raise Damage(f"{path}: {name} has a wrong type or value")
         except (TypeError, ValueError, KeyError, AttributeError):
-            raise Damage(f"{path}: {name} is not what it should be") from None
+            raise Damage(f"{path}: {name} has a wrong type or value") from None
     return values
 
 
@@ -140,13 +144,13 @@ def _literal(path: str) -> dict[str, Any]:
 
 
 def config_instead(path: str, name: str) -> dict[str, Any]:
-    """What is shown of a container whose config is lost; its Spec leads nowhere."""
+    """The config that is shown for a container whose config is lost; its Spec cannot be run."""
     created = os.stat(path).st_mtime_ns
     spec = Spec(rootfs="", args=["?"]).to_dict()
     return {"name": name, "created": created, "image": "?", "image_id": "", "spec": spec, "rm": False, "label": []}
 
 
 def state_instead(reason: str, known: Mapping[str, Any]) -> dict[str, Any]:
-    """The state of a damaged container: the reason, and what is known of a process that may still live."""
+    """The state of a damaged container: the reason, and the process that may still run, if the record names it."""
     process = {name: known[name] for name in ("pid", "start_time") if name in known}
     return {**process, "status": DAMAGED, "error": reason, "exit_code": None, "finished": 0}

@@ -11,7 +11,7 @@
     |   +-- NameInUse
     |   +-- NotRunning
     |   +-- StillRunning
-    +-- NotImplementedHere          125  501   Docker can, the lab does not
+    +-- NotImplementedHere          125  501   Docker has it, this lab does not
     +-- CannotStart                 125  400   the container's first process could not be made
     |   +-- CommandNotFound         127  400
     |   +-- CommandNotExecutable    126  400
@@ -26,9 +26,15 @@ Exit codes are those of docker-run(1) and podman-run(1): 125 the engine itself, 
 invoked, 127 it cannot be found, 128+n it died of signal n.
 """
 
+from __future__ import annotations
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
 
 class LabError(Exception):
-    """An error that is shown to the user as one sentence, with a hint of what to do."""
+    """An error that is shown to the user as one sentence, with a hint that says what to do."""
 
     exit_code = 125
     http_status = 500
@@ -39,12 +45,16 @@ class LabError(Exception):
         self.hint = hint
 
     def told_by(self, program: str) -> str:
-        """For standard error: what happened, and what to do about it."""
+        """The text for standard error: what happened, and what to do."""
         return f"{program}: {self.message}" + (f"\n  {self.hint}" if self.hint else "")
 
+    def to_dict(self) -> dict[str, str]:
+        """As plain values, for JSON between two programs of the lab; from_dict() is the reverse."""
+        return {"kind": type(self).__name__, "message": self.message, "hint": self.hint}
+
     def to_bytes(self) -> bytes:
-        """For a pipe to another process of the lab; from_bytes() is the reverse."""
-        fields = (type(self).__name__, self.message.replace("\0", "\\0"), self.hint.replace("\0", "\\0"))
+        """The same for a pipe; from_bytes() is the reverse."""
+        fields = [field.replace("\0", "\\0") for field in self.to_dict().values()]
         return "\0".join(fields).encode(errors="replace")
 
 
@@ -128,11 +138,17 @@ class DaemonUnreachable(LabError):
     http_status = 503
 
 
-def from_bytes(report: bytes) -> LabError:
-    """The error that to_bytes() described, or what can be made of another text: its writer may be a container's."""
-    kind, _, rest = report.decode(errors="replace").partition("\0")
-    message, _, hint = rest.partition("\0")
+def from_dict(fields: Mapping[str, str]) -> LabError:
+    """The error that to_dict() described; CannotStart if its kind is no class of this module."""
+    kind = fields["kind"]
     found = globals().get(kind)
     if isinstance(found, type) and issubclass(found, LabError):
-        return found(message, hint)
+        return found(fields["message"], fields["hint"])
     return CannotStart(f"cannot start the command: {kind!a:.200}")
+
+
+def from_bytes(report: bytes) -> LabError:
+    """The error that to_bytes() described. Any other text becomes a CannotStart: a container may have written it."""
+    kind, _, rest = report.decode(errors="replace").partition("\0")
+    message, _, hint = rest.partition("\0")
+    return from_dict({"kind": kind, "message": message, "hint": hint})

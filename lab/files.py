@@ -1,4 +1,4 @@
-"""Files that survive what happens to them: other users, a sudden death, a cut of power, trees of any depth."""
+"""Files that are safe from other users, from a process that is killed, and from a cut of power; and deep trees."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ OPEN_DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
 
 
 class Lock:
-    """flock(2) on a file or directory for the length of a `with`; given up by the kernel when the process dies."""
+    """Holds a flock(2) on a file or directory during a `with`; the kernel frees it when the process dies."""
 
     def __init__(self, path: str, operation: int = fcntl.LOCK_EX) -> None:
         self.path, self.operation = path, operation
@@ -36,10 +36,10 @@ class Lock:
 
 
 def make_private(path: str) -> None:
-    """Make this directory, or close the one that there is, so that no other user can look into it or through it.
+    """Make this directory, or close an existing one, so that no other user can enter it.
 
-    Images and layers hold set-user-ID programs and whatever a container wrote (CVE-2021-41103). Raises NotAllowed for
-    a directory that is another user's: that user could change all that is kept in it.
+    Images and layers contain set-user-ID programs and all that containers wrote (CVE-2021-41103). Raises NotAllowed for
+    a directory of another user, who could change everything in it.
     """
     try:
         found = os.stat(path)
@@ -48,30 +48,32 @@ def make_private(path: str) -> None:
         return
     if found.st_uid != os.geteuid():
         raise NotAllowed(
-            f"{path} belongs to uid {found.st_uid}, and this is uid {os.geteuid()}",
-            "run as that user, or keep containers in a directory of your own: --root",
+            f"{path} belongs to uid {found.st_uid}, but the engine runs as uid {os.geteuid()}",
+            "run as that user, or keep containers in another directory: --root DIRECTORY",
         )
-    if stat.S_IMODE(found.st_mode) & 0o077:  # as earlier versions made it
+    if stat.S_IMODE(found.st_mode) & 0o077:  # earlier versions made it so
         if os.path.islink(path):
-            raise NotAllowed(f"{path} leads to a directory that is open to others", "close that: chmod 700")
+            raise NotAllowed(
+                f"{path} is a symlink to a directory that others may enter", "close that directory: chmod 700"
+            )
         os.chmod(path, 0o700)
 
 
 def _make_missing(path: str) -> None:
     parent = os.path.dirname(path)
     if parent and not os.path.exists(parent):
-        _make_missing(parent)  # os.makedirs() would leave what it makes on the way open to all
+        _make_missing(parent)  # os.makedirs() would make the parents open to all
     try:
         os.mkdir(path, 0o700)
     except FileExistsError:
-        pass  # by another command of the same user's
+        pass  # another command of the same user has made it
 
 
 def make_public(path: str) -> None:
-    """Make this directory and those above it, so that all may look into them and only their owner change them.
+    """Make this directory and those above it, so that everybody may enter them and only their owner may change them.
 
-    Whatever the umask. Raises NotAllowed for one that is there already, and that another user may change: an engine is
-    about to run programs from it.
+    The umask does not count. Raises NotAllowed for an existing one that another user may change: an engine is about to
+    run programs from it.
     """
     parent = os.path.dirname(path)
     if parent != path:
@@ -85,15 +87,15 @@ def make_public(path: str) -> None:
     others_write = stat.S_IMODE(found.st_mode) & 0o022 and not found.st_mode & stat.S_ISVTX
     if found.st_uid not in (0, os.geteuid()) or others_write:
         raise NotAllowed(
-            f"{path} can be changed by others: it is uid {found.st_uid}'s, mode {stat.S_IMODE(found.st_mode):o}",
-            "look what is in it, then make it root's alone: chown root, chmod 755",
+            f"{path} can be changed by others: owner {found.st_uid}, mode {stat.S_IMODE(found.st_mode):o}",
+            "check what is in it, then give it to root: chown root, chmod 755",
         )
 
 
 def close_state(root: str) -> None:
-    """What an earlier version left open below an engine's state directory is closed; for the engine's start.
+    """Close the directories below an engine's state directory that an earlier version left open; called at the start.
 
-    The directory itself may be one that was there before, such as /tmp: it is left alone unless it is the usual one.
+    The state directory itself is closed only if it is the default one: another may be a shared one, such as /tmp.
     """
     paths = [f"{root}/{part}" for part in ("images", "labd", "podmanish")]
     for path in (root, *paths) if root == state_directory() else paths:
@@ -102,9 +104,9 @@ def close_state(root: str) -> None:
 
 
 def write(path: str, values: dict[str, Any], *, durable: bool) -> None:
-    """Replace the file by these values, as a Python literal: whoever reads sees the old ones or the new.
+    """Replace the file by these values, as a Python literal: a reader sees the old ones or the new ones.
 
-    durable: after a cut of power, too, which without it may leave an empty file; costs two fsync(2).
+    durable: after a cut of power, too, for the price of two fsync(2); without it the file may then be empty.
     """
     write_new(f"{path}.new", values, durable=durable)
     os.rename(f"{path}.new", path)
@@ -113,7 +115,7 @@ def write(path: str, values: dict[str, Any], *, durable: bool) -> None:
 
 
 def write_new(path: str, values: dict[str, Any], *, durable: bool) -> None:
-    """Write the file; for one that nobody reads yet."""
+    """Write a file that no process reads yet."""
     fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
     data = repr(values).encode(errors="surrogateescape")
     try:
@@ -126,7 +128,7 @@ def write_new(path: str, values: dict[str, Any], *, durable: bool) -> None:
 
 
 def sync_directory(path: str) -> None:
-    """What was made, renamed or removed in it is on disk when this returns."""
+    """Return when everything that was made, renamed or removed in the directory is on disk."""
     fd = os.open(path, OPEN_DIRECTORY)
     try:
         os.fsync(fd)
@@ -135,9 +137,10 @@ def sync_directory(path: str) -> None:
 
 
 def remove_tree(path: str) -> None:
-    """Delete a directory with all below it; nothing if there is none.
+    """Delete a directory with all below it; do nothing if it is missing.
 
-    What an ordinary user's container has written as another of its users, only root of such a namespace may delete.
+    An ordinary user may not delete what the user's container has written under a subordinate id: a child does that, as
+    root in a user namespace with the same ids.
     """
     try:
         _remove_tree(path)
@@ -150,9 +153,9 @@ def remove_tree(path: str) -> None:
 
 
 def _remove_tree(path: str) -> None:
-    """Each directory is moved up to the top before it is emptied.
+    """Move each directory up to the top before emptying it.
 
-    So neither Python's stack nor PATH_MAX sets a limit: a container may nest directories as deep as it likes.
+    So neither Python's stack nor PATH_MAX limits the depth, which a container may choose.
     """
     try:
         top = os.open(path, OPEN_DIRECTORY | os.O_NOFOLLOW)
@@ -181,7 +184,7 @@ def _remove_tree(path: str) -> None:
 
 
 def _unlink_files(directory: int) -> list[str]:
-    """Delete all in it that is no directory; returns the names of those."""
+    """Delete everything in a directory but its subdirectories; returns the names of those."""
     directories = []
     with os.scandir(directory) as entries:
         for entry in entries:

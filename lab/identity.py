@@ -11,7 +11,7 @@ import pwd
 
 from lab.errors import NotAllowed
 
-UNSET = 2**32 - 1  # (uid_t)-1: no login on the way to this process
+UNSET = 2**32 - 1  # (uid_t)-1: no ancestor of this process logged in
 
 
 class Ancestor:
@@ -29,7 +29,7 @@ class Ancestor:
 
 
 def loginuid(pid: int | str = "self") -> int:
-    """/proc/PID/loginuid, translated through the caller's user namespace; UNSET if nobody logged in.
+    """/proc/PID/loginuid, translated through the caller's user namespace; UNSET if no ancestor logged in.
 
     Raises ProcessLookupError or FileNotFoundError when there is no such process.
     """
@@ -49,10 +49,10 @@ def _number(path: str) -> int:
 def set_loginuid(uid: int) -> None:
     """Set the caller's own loginuid, or clear it with UNSET. Raises PermissionError where the kernel refuses.
 
-    Unset to set needs no privilege; anything else needs CAP_AUDIT_CONTROL in the initial user namespace. For a
-    throw-away child: there is no way back without privilege. Written with os.write(): open().write() would swallow
-    the error. By /proc/thread-self, since a thread may write only its own.
+    A process whose loginuid is unset may set it without privilege. Every other change needs CAP_AUDIT_CONTROL in the
+    initial user namespace, so only a child that soon ends should call this without privilege.
     """
+    # thread-self, since a thread may write its own loginuid only; os.write(), since open().write() hides the error.
     fd = os.open("/proc/thread-self/loginuid", os.O_WRONLY | os.O_CLOEXEC)
     try:
         os.write(fd, str(uid).encode())
@@ -61,9 +61,9 @@ def set_loginuid(uid: int) -> None:
 
 
 def open_session(uid: int) -> None:
-    """What pam_loginuid does at login, for a child that is about to become the user's session.
+    """Do what pam_loginuid does at login, in a child that is about to become the user's session.
 
-    A loginuid that is set already is kept if it is that user's. Raises NotAllowed if it cannot be made so.
+    Nothing is changed if the loginuid is that user's already. Raises NotAllowed if the kernel refuses the change.
     """
     if loginuid() == uid:
         return
@@ -77,7 +77,7 @@ def open_session(uid: int) -> None:
 
 
 def ancestry(pid: int) -> list[Ancestor]:
-    """From pid up to pid 1 (or to the top of this pid namespace); empty if it is gone already."""
+    """The processes from pid up to pid 1, or to the top of this pid namespace; empty if pid has ended."""
     found: list[Ancestor] = []
     while pid:
         try:
@@ -89,11 +89,27 @@ def ancestry(pid: int) -> list[Ancestor]:
 
 
 def _ancestor(pid: int) -> Ancestor:
-    with open(f"/proc/{pid}/status", encoding="utf-8", errors="replace") as file:
-        fields = dict(line.split(":\t", 1) for line in file if ":\t" in line)
+    fields = status(pid)
     return Ancestor(
-        pid, int(fields["PPid"]), fields["Name"].strip(), int(fields["Uid"].split()[1]), loginuid(pid), sessionid(pid)
+        pid, int(fields["PPid"]), fields["Name"], int(fields["Uid"].split()[1]), loginuid(pid), sessionid(pid)
     )
+
+
+def status(pid: int | str = "self") -> dict[str, str]:
+    """The fields of /proc/PID/status, such as "Uid" and "CapEff"; proc_pid_status(5).
+
+    Raises ProcessLookupError or FileNotFoundError when there is no such process.
+    """
+    with open(f"/proc/{pid}/status", encoding="utf-8", errors="replace") as file:
+        return {name: value.strip() for name, _, value in (line.partition(":") for line in file)}
+
+
+def capabilities(pid: int | str = "self", which: str = "CapEff") -> int:
+    """One of a process's capability sets, as a bit mask: CapEff, CapPrm, CapInh, CapBnd or CapAmb; capabilities(7).
+
+    lab.runtime.credentials.mask() makes the same mask from names. Raises what status() raises.
+    """
+    return int(status(pid)[which], 16)
 
 
 def name_of(uid: int) -> str:

@@ -1,8 +1,8 @@
-"""Root filesystems by name: `host` is built in, others are imported from a tar; nothing is ever downloaded.
+"""Root filesystems by name: `host` is built in, others are imported from a tar. Nothing is ever downloaded.
 
 ROOT/NAME/rootfs   the tree; "/" and ":" in NAME stand as "+" and "="
 ROOT/NAME/image    id, time and defaults, as JSON
-ROOT/.DIGITS       one that is being imported, locked by whoever is at it, or removed
+ROOT/.DIGITS       an image that is being imported, locked by the process that does it, or being removed
 """
 
 from __future__ import annotations
@@ -16,22 +16,22 @@ from lab.spec import DEFAULT_PATH
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
     from typing import IO, Any
 
 HOST = "host"
 LOWER_CASE = frozenset("abcdefghijklmnopqrstuvwxyz0123456789._-/:")
 NAME_CHARACTERS = LOWER_CASE | frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZ")  # capitals only in the tag
-LARGEST_RECORD = 1 << 20
-# What an image may say of its containers, and whether it is a list of words.
+LARGEST_RECORD = 1 << 20  # bytes
+# The defaults that an image may have for its containers, and whether each is a list of words.
 DEFAULTS = {"entrypoint": True, "command": True, "env": True, "user": False, "workdir": False}
 
 
 class Image:
-    """A rootfs and what a container of it does if not told otherwise.
+    """A root filesystem, and the defaults for its containers.
 
-    id is "sha256:" and 64 digits, created is in ns since 1970, size in bytes. damage says what is wrong with its
-    record; "" if nothing is.
+    id is "sha256:" and 64 digits, created is in ns since 1970, size in bytes. damage says what is wrong with the
+    image's record; "" if nothing is.
     """
 
     __slots__ = ("command", "created", "damage", "entrypoint", "env", "id", "name", "rootfs", "size", "user", "workdir")
@@ -58,13 +58,16 @@ class Images:
         self.root = root
 
     def find(self, reference: str, *, damaged: bool = False) -> Image:
-        """By name (":latest" may be left out) or by id. Raises NoSuchImage with the names there are.
+        """The image with this name (":latest" may be left out) or id. Raises NoSuchImage.
 
-        A damaged one only if so asked, to look at or to remove; else CannotStart.
+        damaged: return a damaged image, too, which can be looked at or removed; else it raises CannotStart.
         """
         image = self._find(reference)
         if image.damage and not damaged:
-            raise CannotStart(f"image {image.name} is damaged: {image.damage}", "remove it, and import it again")
+            raise CannotStart(
+                f"image {image.name} is damaged: {image.damage}",
+                "remove it and import it again: `lab image rm`, `lab image import`",
+            )
         return image
 
     def _find(self, reference: str) -> Image:
@@ -82,11 +85,11 @@ class Images:
         names = ", ".join(image.name for image in found)
         raise NoSuchImage(
             f"No such image: {reference[:200]}",
-            f"there is: {names}; `lab image import NAME rootfs.tar` adds one, for example from `docker export`",
+            f"there are: {names}; `lab image import NAME rootfs.tar` adds one, for example from `docker export`",
         )
 
     def list(self) -> list[Image]:
-        """All, `host` first."""
+        """All images, `host` first."""
         try:
             with os.scandir(self.root) as entries:
                 folders = sorted(entry.name for entry in entries if entry.is_dir() and not entry.name.startswith("."))
@@ -98,20 +101,16 @@ class Images:
     def import_tar(self, name: str, tar: IO[bytes], **defaults: Sequence[str] | str) -> Image:
         """Unpack a root filesystem's tar (plain, gzip, bzip2 or xz) as an image of this name.
 
-        It is unpacked by a process of its own that has changed its root to the image's directory: no path and no
-        symlink in the tar leads out of there. Raises InvalidArgument for a name or a tar that will not do, Conflict
-        for a name in use.
+        A separate process unpacks it, whose root is the image's directory: no path and no symlink in the tar leads out
+        of there. Raises InvalidArgument for a bad name or a bad tar, Conflict for a name in use.
         """
-        import json
-        import time
-
         name = check_name(name)
         folder = f"{self.root}/{_folder(name)}"
         if os.path.exists(folder):
             raise Conflict(f"image {name} exists", f"`lab image rm {name}` removes it")
         files.make_private(self.root)
         self.sweep()
-        with files.Lock(self.root):  # against a sweep between the next two steps
+        with files.Lock(self.root):  # so that no sweep comes between mkdir and the lock
             partial = f"{self.root}/.{os.urandom(8).hex()}"
             os.mkdir(partial, 0o700)
             in_use = files.Lock(partial)
@@ -120,11 +119,7 @@ class Images:
             os.mkdir(f"{partial}/rootfs")
             os.chmod(f"{partial}/rootfs", 0o755)
             digest, size = _unpack(f"{partial}/rootfs", tar, fd)
-            record = {"id": f"sha256:{digest}", "created": time.time_ns(), "size": size, "defaults": defaults}
-            with open(f"{partial}/image", "w", encoding="utf-8") as file:
-                json.dump(record, file)
-                file.flush()
-                os.fsync(file.fileno())
+            _write_record(f"{partial}/image", digest, size, defaults)
             files.sync_directory(partial)
             try:
                 os.rename(partial, folder)
@@ -139,7 +134,7 @@ class Images:
         return _load(folder, name)
 
     def sweep(self) -> None:
-        """Delete what imports and removals left that were killed in the middle; not one that is at it right now."""
+        """Delete what killed imports and removals have left; those that still run hold a lock and are not touched."""
         try:
             with files.Lock(self.root), os.scandir(self.root) as entries:
                 for partial in [entry.path for entry in entries if entry.name.startswith(".")]:
@@ -147,23 +142,38 @@ class Images:
                         with files.Lock(partial, fcntl.LOCK_EX | fcntl.LOCK_NB):
                             files.remove_tree(partial)
                     except (OSError, NotAllowed):
-                        pass  # in use; or the next sweep tries again
+                        pass  # it is in use, or the next sweep tries again
         except FileNotFoundError:
             pass
 
     def remove(self, reference: str) -> Image:
-        """Raises NoSuchImage; Conflict for `host`."""
+        """Delete an image and return what it was. Raises NoSuchImage; Conflict for `host`."""
         image = self._find(reference)
         if image.is_host:
-            raise Conflict("image host is built in: it is this machine's own root", "there is nothing to remove")
+            raise Conflict(
+                "image host cannot be removed: it is this machine's root", "remove an imported image instead"
+            )
         going = f"{self.root}/.{os.urandom(8).hex()}"
-        os.rename(os.path.dirname(image.rootfs), going)  # at once: a kill in the middle must not leave half of it
+        os.rename(
+            os.path.dirname(image.rootfs), going
+        )  # first: a kill in the middle must not leave half an image under the name
         files.remove_tree(going)
         return image
 
 
+def _write_record(path: str, digest: str, size: int, defaults: Mapping[str, Sequence[str] | str]) -> None:
+    import json
+    import time
+
+    record = {"id": f"sha256:{digest}", "created": time.time_ns(), "size": size, "defaults": defaults}
+    with open(path, "w", encoding="utf-8") as file:
+        json.dump(record, file)
+        file.flush()
+        os.fsync(file.fileno())
+
+
 def normalize(reference: str) -> str:
-    """Without what Docker's client adds of its own accord."""
+    """The name without the prefix and the tag that Docker's client adds."""
     return reference.removeprefix("docker.io/library/").removesuffix(":latest")
 
 
@@ -178,13 +188,14 @@ def check_name(reference: str) -> str:
         good = good and host and slash and port.isdecimal() and ":" not in rest
     if not good or not name[0].isalnum() or "//" in name or ".." in name or name.endswith((":", "/")) or name == HOST:
         raise InvalidArgument(
-            f"invalid image name {reference[:80]!r}", "lower-case letters, digits, ._-/ and one :tag; `host` is taken"
+            f"invalid image name {reference[:80]!r}",
+            "use lower-case letters, digits, ._-/ and one :tag; `host` is built in",
         )
     return name
 
 
 def split_tag(name: str) -> tuple[str, str]:
-    """Repository and tag, which is behind the last colon if no slash follows; "" if there is none."""
+    """Repository and tag. The tag is behind the last colon, if no slash follows; "" if there is none."""
     repository, _, tag = name.rpartition(":")
     return (repository, tag) if repository and "/" not in tag else (name, "")
 
@@ -206,30 +217,30 @@ def _load(folder: str, name: str) -> Image:
             record = json.loads(file.read(LARGEST_RECORD))
         _check_record(record)
         if not os.path.isdir(rootfs):
-            raise ValueError("its root filesystem is missing")
+            raise ValueError("the root filesystem is missing")
     except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
         return _damaged(folder, name, str(error) or type(error).__name__)
     return Image(name, rootfs, record["id"], record["created"], record["size"], **record["defaults"])
 
 
 def _check_record(record: Any) -> None:
-    """Raises ValueError, KeyError or TypeError for one that import_tar() would not write."""
+    """Raises ValueError, KeyError or TypeError for a record that import_tar() would not write."""
     digits = record["id"].removeprefix("sha256:") if isinstance(record["id"], str) else ""
     if len(digits) != 64 or not frozenset("0123456789abcdef").issuperset(digits):
-        raise ValueError("its id is no SHA-256")
+        raise ValueError("the id is not a SHA-256")
     for field in ("created", "size"):
         if not isinstance(record[field], int) or not 0 <= record[field] < 2**63:
-            raise ValueError(f"its {field} is no number")
+            raise ValueError(f"{field} is not a number")
     for field, value in record["defaults"].items():
         words = value if isinstance(value, list) else [value]
         if field not in DEFAULTS or not all(isinstance(word, str) for word in words):
-            raise ValueError(f"its {field[:40]} is not what it should be")
+            raise ValueError(f"{field[:40]} has a wrong name or type")
         if value and isinstance(value, list) != DEFAULTS[field]:
-            raise ValueError(f"its {field} is not what it should be")
+            raise ValueError(f"{field} has a wrong type")
 
 
 def _damaged(folder: str, name: str, reason: str) -> Image:
-    """What is shown of it; its id is made of its name, so that it stays the same."""
+    """The image that is shown for a damaged one; the id is made from the name, so that it does not change."""
     import hashlib
 
     digest = hashlib.sha256(os.fsencode(name)).hexdigest()
@@ -239,7 +250,7 @@ def _damaged(folder: str, name: str, reason: str) -> Image:
 
 
 def _unpack(rootfs: str, tar: IO[bytes], lock: int) -> tuple[str, int]:
-    """lock is inherited: what the unpacker of a killed import is still writing is in use, too."""
+    """(digest, size) of the tar. The unpacker inherits lock, so the directory stays locked if the caller is killed."""
     import shutil
     import subprocess
     import sys
@@ -253,7 +264,7 @@ def _unpack(rootfs: str, tar: IO[bytes], lock: int) -> tuple[str, int]:
         try:
             shutil.copyfileobj(tar, process.stdin, 1 << 20)
         except BrokenPipeError:
-            pass  # it says why, below
+            pass  # the unpacker has ended; its reason is read below
         output, errors = process.communicate()
     if process.returncode:
         reason = errors.decode(errors="replace").strip().rpartition("\n")[2]

@@ -1,11 +1,11 @@
-"""The engine's own executable, out of a container's reach.
+"""The engine's executable, protected from the containers.
 
 Until its command has been exec'ed, a container's process is a copy of the engine, and its /proc/self/exe is the
-host's Python. A container may name just that as its command, or as the interpreter of a script (`#!/proc/self/exe`),
-and has then got hold of the host's file as root: CVE-2019-5736. So the engines run from a mount of that file's
-directory that is read-only: chmod(2), setxattr(2), open(2) for writing through it give EROFS.
+host's Python. A container can name that path as its command, or as the interpreter of a script (`#!/proc/self/exe`),
+and can then open the host's file as root: CVE-2019-5736. So the engines run from a read-only mount of that file's
+directory: chmod(2), setxattr(2) and open(2) for writing fail there with EROFS.
 
-    /run/lab/interpreter/usr   a bind mount of /usr for /usr/bin/python3: made once, kept until reboot or `lab restore`
+    /run/lab/interpreter/usr   a bind mount of /usr, for /usr/bin/python3; stays until reboot or `lab restore`
 """
 
 from __future__ import annotations
@@ -28,22 +28,22 @@ F_ADD_SEALS = 1033
 
 
 def guarded() -> bool:
-    """Whether no container can reach a file that it may change through this process's /proc/self/exe."""
+    """Whether this process's /proc/self/exe leads to a file that no container may change."""
     if _is_readonly("/proc/self/exe") or os.readlink("/proc/self/exe").startswith("/memfd:"):
         return True
-    # An ordinary user's containers have no more rights to the file than the user, and no user may change another's.
+    # An ordinary user's containers have the rights of the user, who may not change the file of another.
     return os.geteuid() != 0 and os.stat("/proc/self/exe").st_uid != os.geteuid()
 
 
 def guard() -> None:
-    """Return if guarded(), else start this program anew where it is. Raises MissingFeature."""
+    """Return if guarded(), else restart this program from the read-only mount. Raises MissingFeature."""
     if not guarded():
         restart(os.environ)
 
 
 def restart(environment: Mapping[str, str]) -> NoReturn:
-    """Replace this process by the same program with the same arguments, guarded, with this environment."""
-    # By the first argument Python finds its libraries, in a virtual environment, too.
+    """Replace this process by the same program, guarded, with the same arguments and this environment."""
+    # Python finds its libraries, those of a virtual environment included, by the first argument.
     arguments = [sys.executable, *sys.orig_argv[1:]]
     program: str | int = "/proc/self/exe"
     if not guarded():
@@ -52,30 +52,30 @@ def restart(environment: Mapping[str, str]) -> NoReturn:
 
 
 def place(interpreter: str = sys.executable) -> str:
-    """Where this interpreter is to be found on the read-only mount, once that has been made."""
+    """The path of this interpreter on the read-only mount, whether or not that has been made."""
     return ROOT + os.path.realpath(interpreter).removeprefix(ROOT)
 
 
 def executable() -> str:
-    """place(), with the mount made if it is not there. Raises MissingFeature."""
-    real = place().removeprefix(ROOT)
-    directory = os.path.dirname(os.path.dirname(real))
+    """Make the read-only mount if it is missing, and return place(). Raises MissingFeature."""
+    original = place().removeprefix(ROOT)
+    directory = os.path.dirname(os.path.dirname(original))
     try:
         make_public(ROOT)
         with Lock(ROOT):
-            if not _is_readonly(ROOT + real):  # there may be a directory that nothing is mounted on
+            if not _is_readonly(ROOT + original):  # a directory may be left from before
                 make_public(ROOT + directory)
                 _bind(directory, ROOT + directory)
     except OSError as error:
         raise MissingFeature(
             f"cannot mount {directory} read-only on {ROOT}{directory}: {error.strerror}",
-            "the engine needs that, so that no container can change its interpreter",
+            "check that root may mount there: without it a container could change the engine's interpreter",
         ) from None
-    return ROOT + real
+    return ROOT + original
 
 
 def release() -> list[str]:
-    """Unmount all; returns the mount points. What still runs from there goes on."""
+    """Unmount all read-only mounts; returns the mount points. Processes that run from there are not affected."""
     with open("/proc/self/mountinfo", encoding="utf-8", errors="surrogateescape") as file:
         points = [line.split()[4].encode().decode("unicode_escape") for line in file]
     found = [point for point in points if point.startswith(f"{ROOT}/")]
@@ -84,7 +84,7 @@ def release() -> list[str]:
         try:
             os.removedirs(point)
         except OSError:
-            pass  # another is mounted below, or /run/lab is in use
+            pass  # another mount is below it, or /run/lab is in use
     return found
 
 
@@ -107,7 +107,7 @@ def _bind(directory: str, target: str) -> None:
 
 
 def _sealed_copy() -> int:
-    """For the user whose own file the interpreter is, and who may not mount: a copy in memory; memfd_create(2)."""
+    """A copy of the interpreter in memory, for an ordinary user who owns it and may not mount; memfd_create(2)."""
     import fcntl
 
     with open("/proc/self/exe", "rb") as original:

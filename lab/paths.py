@@ -1,4 +1,4 @@
-"""Where things are kept: one place a user. The daemon's defaults are root's."""
+"""Where the engines keep their files: one directory for each user. labd's defaults are those of root."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
-"""Processes by descriptor: a pidfd never leads to a later process that was given the same pid; pidfd_open(2).
+"""Processes by descriptor: a pidfd never leads to a later process with the same pid; pidfd_open(2).
 
-A pid that was written down earlier is opened together with its start time: the two together name one process.
+A pid that was written to disk is opened together with its start time: the two together name one process.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from lab import syscalls
 
 
 def start_time(pid: int) -> int:
-    """Field 22 of /proc/PID/stat, clock ticks since boot; 0 if there is no such process, or only its zombie.
+    """Field 22 of /proc/PID/stat, clock ticks since boot; 0 if there is no such process or if it is a zombie.
 
     proc_pid_stat(5).
     """
@@ -25,12 +25,12 @@ def start_time(pid: int) -> int:
 
 
 def is_alive(pid: int, started: int) -> bool:
-    """Whether pid is still the process that started then, and not a later one of the same number."""
+    """Whether pid is still the process that started then, and not a later process with the same pid."""
     return started != 0 and start_time(pid) == started
 
 
 def open_process(pid: int, started: int) -> int:
-    """A pidfd of pid if it is still the process that started then, else -1."""
+    """A pidfd of pid, or -1 if pid is no longer the process that started then."""
     try:
         pidfd = os.pidfd_open(pid)
     except ProcessLookupError:
@@ -60,7 +60,7 @@ def send_signal(pidfd: int, number: int) -> bool:
 
 
 def ended(pidfd: int, seconds: float | None) -> bool:
-    """Wait until the process has ended; False when the time is up. None waits without limit."""
+    """Wait until the process has ended; False if it still runs after that many seconds. None waits without limit."""
     poll = select.poll()
     poll.register(pidfd, select.POLLIN)
     return bool(poll.poll(None if seconds is None else seconds * 1000))

@@ -24,20 +24,20 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-UNKNOWN = 255  # the exit code of a container whose end nobody saw
+UNKNOWN = 255  # the exit code of a container whose parent ended first, so that no process could read the code
 
 
 class Record:
-    """One container's directory. config and state are read once; reload() reads them again.
+    """One container's directory, with its config and state as they were read; reload() reads the state again.
 
-    state has "status" ("created", "running", "exited"; "damaged": lab.damage) and, in time, "pid", "start_time"
+    state has "status" ("created", "running", "exited"; "damaged": lab.damage) and, once started, "pid", "start_time"
     (clock ticks since boot), "monitor" and "monitor_start_time" (the process that waits for it), "cgroup" (its path),
     "started" and "finished" (ns since 1970), "exit_code", "oom_killed", "error".
     """
 
     def __init__(self, path: str, config: dict[str, Any], state: dict[str, Any]) -> None:
         self.path, self.config, self.state = path, config, state
-        self.damage = ""  # what is wrong with its config
+        self.damage = ""  # what is wrong with the config; "" if nothing is
 
     @property
     def id(self) -> str:
@@ -54,7 +54,7 @@ class Record:
 
     @property
     def spec(self) -> Spec:
-        """What was asked for, and the cgroup of its last start."""
+        """What was asked for, with the cgroup of the last start."""
         spec = Spec.from_dict(self.config["spec"])
         spec.cgroup = self.state.get("cgroup", "")
         return spec
@@ -76,51 +76,51 @@ class Record:
 
     @property
     def is_durable(self) -> bool:
-        """Whether it is to be found after a cut of power."""
+        """Whether the container survives a cut of power; one of `--rm` does not."""
         return not self.config.get("rm")
 
     @property
     def is_left_over(self) -> bool:
-        """Whether it is of `--rm`, has ended, and whoever was to remove it has died."""
+        """Whether this is a container of `--rm` that has ended, and its monitor died before removing it."""
         monitor: int = self.state.get("monitor", 0)
         orphaned = not is_alive(monitor, self.state.get("monitor_start_time", 0))
         return bool(self.config.get("rm")) and self.status == "exited" and orphaned
 
     def open(self) -> int:
-        """A pidfd of its first process. Raises NotRunning."""
+        """A pidfd of the container's first process. Raises NotRunning."""
         known = {"pid", "start_time"} <= self.state.keys()
         pidfd = open_process(self.state["pid"], self.state["start_time"]) if known else -1
         if pidfd < 0:
             raise NotRunning(f"container {self.name} is not running", "`ps` lists the containers that run")
         return pidfd
 
-    def kept(self) -> Lock:
-        """For the length of a `with`, nobody removes this container: a shared flock(2) on its directory."""
+    def held(self) -> Lock:
+        """No process removes this container during a `with`: a shared flock(2) on its directory."""
         return Lock(self.path, fcntl.LOCK_SH)
 
     def started(self, pid: int, monitor: int, cgroup: str = "") -> None:
-        """It runs as pid; monitor is the process that will record its end."""
+        """Record that the container runs as pid; the process monitor will record its end."""
         self.save_state(
             status="running", pid=pid, start_time=start_time(pid), monitor=monitor, cgroup=cgroup,
             monitor_start_time=start_time(monitor), started=time.time_ns(), finished=0, exit_code=None,
         )  # fmt: skip
 
     def exited(self, code: int, oom_killed: bool = False) -> None:
-        """It has ended with this exit code; oom_killed: the kernel had killed a process at its memory limit."""
+        """Record the exit code; oom_killed: the kernel has killed a process of it at the memory limit."""
         self.save_state(status="exited", exit_code=code, oom_killed=oom_killed, finished=time.time_ns())
 
     def reload(self) -> Record:
-        """Read the state again; a container whose monitor died without a word ended in a way nobody knows."""
+        """Read the state again. A container that has lost its monitor and its process is recorded as ended: UNKNOWN."""
         self.state = self._read_state()
         if self._is_abandoned():
-            self.state = self._read_state()  # the monitor may have written it between the two reads
+            self.state = self._read_state()  # the monitor may have written the end between the two reads
             if self._is_abandoned():
                 _remove_cgroup(self.state.get("cgroup", ""))
                 self.save_state(status="exited", exit_code=UNKNOWN, error="its monitor was killed", finished=0)
         return self
 
     def _read_state(self) -> dict[str, Any]:
-        from lab import damage  # not for `run`, which only writes
+        from lab import damage  # a `run` only writes, and so need not import this
 
         state: dict[str, Any] = {}
         try:
@@ -130,12 +130,12 @@ class Record:
             reason = str(error)
         except FileNotFoundError:
             if not os.path.isdir(self.path):
-                raise  # somebody has removed it
+                raise  # another process has removed the container
             reason = f"{self.path}/state: missing"
         return damage.state_instead(reason, state) if reason else state
 
     def _is_abandoned(self) -> bool:
-        """Whether neither it nor its monitor lives. One that has lost only its monitor is still running."""
+        """Whether container and monitor have both died. A container that has lost only its monitor still runs."""
         monitor: int = self.state.get("monitor", 0)
         if self.status == "exited" or not monitor or is_alive(monitor, self.state["monitor_start_time"]):
             return False
@@ -144,6 +144,6 @@ class Record:
 
 def _remove_cgroup(path: str) -> None:
     if path:
-        from lab.runtime import cgroup  # rarely needed: its engine removes it
+        from lab.runtime import cgroup  # rarely needed: the engine removes it at the end
 
         cgroup.remove(path)

@@ -22,9 +22,9 @@ PROCESS_OPTIONS = (
     Option("--interactive -i", FLAG, "keep standard input open"),
     Option("--tty -t", FLAG, "allocate a pseudoterminal"),
     Option("--detach -d", FLAG, "run in the background"),
-    Option("--env -e", LIST, "set NAME=VALUE, or pass NAME on from here"),
+    Option("--env -e", LIST, "set NAME=VALUE, or pass on the caller's NAME"),
     Option("--workdir -w", VALUE, "working directory inside"),
-    Option("--user -u", VALUE, "user[:group], names or numbers"),
+    Option("--user -u", VALUE, "user[:group] inside, by name or number"),
     Option("--privileged", FLAG, "all capabilities, all devices, nothing masked"),
 )
 RUN = Command(
@@ -40,14 +40,14 @@ RUN = Command(
     Option("--network --net", VALUE, "host (default) or none"),
     Option("--hostname -h", VALUE, "host name inside"),
     Option("--entrypoint", OPTIONAL, "command to put before the arguments"),
-    Option("--init", FLAG, "a pid 1 that forwards signals and reaps"),
-    Option("--read-only", FLAG, "nothing below / can be written, but for volumes"),
-    Option("--memory -m", VALUE, "limit of memory: a number and b, k, m or g"),
-    Option("--cpus", VALUE, "limit of processor time: 1.5 is one and a half"),
-    Option("--pids-limit", VALUE, "limit of processes; -1 is none"),
-    Option("--device", LIST, "a device of the host: SOURCE[:TARGET]"),
+    Option("--init", FLAG, "run a pid 1 that forwards signals and reaps processes"),
+    Option("--read-only", FLAG, "make / read-only; volumes are not affected"),
+    Option("--memory -m", VALUE, "memory limit: a number and b, k, m or g"),
+    Option("--cpus", VALUE, "limit of processor time, in processors: 1.5"),
+    Option("--pids-limit", VALUE, "limit of processes; -1 is no limit"),
+    Option("--device", LIST, "add a device of the host: SOURCE[:TARGET]"),
     Option("--security-opt", LIST, "no-new-privileges, seccomp=unconfined|FILE, systempaths=unconfined"),
-    Option("--label -l", LIST, "NAME=VALUE to remember"),
+    Option("--label -l", LIST, "keep NAME=VALUE with the container"),
     interspersed=False,
 )
 RUN_FORKED = Command(
@@ -55,13 +55,13 @@ RUN_FORKED = Command(
     RUN.usage,
     RUN.summary,
     *RUN.options,
-    Option("--sdnotify", VALUE, "who tells systemd READY=1: container (default), conmon, ignore"),
+    Option("--sdnotify", VALUE, "who sends READY=1 to systemd: container (default), conmon or ignore"),
     interspersed=False,
 )
 CREATE = Command(
     "create",
     "create [OPTIONS] IMAGE [COMMAND] [ARG...]",
-    "Make a container, to be started later.",
+    "Make a container without starting it.",
     *RUN.options,
     interspersed=False,
 )
@@ -76,48 +76,48 @@ PS = Command(
     "ps",
     "ps [OPTIONS]",
     "List containers.",
-    Option("--all -a", FLAG, "also those that do not run"),
-    Option("--quiet -q", FLAG, "only the ids"),
-    Option("--no-trunc", FLAG, "whole ids and commands"),
+    Option("--all -a", FLAG, "show stopped containers, too"),
+    Option("--quiet -q", FLAG, "show the ids only"),
+    Option("--no-trunc", FLAG, "do not shorten ids and commands"),
 )
 LOGS = Command(
     "logs",
     "logs [OPTIONS] CONTAINER",
     "Show what a container wrote.",
-    Option("--follow -f", FLAG, "go on until it exits"),
-    Option("--tail -n", VALUE, "only the last lines: a number, or all"),
-    Option("--since", VALUE, "only what came later: seconds since 1970, or 10m, 2h ago"),
-    Option("--timestamps -t", FLAG, "with the time of each line"),
+    Option("--follow -f", FLAG, "go on until the container exits"),
+    Option("--tail -n", VALUE, "show the last lines only: a number, or all"),
+    Option("--since", VALUE, "show later lines only: seconds since 1970, a date, or 10m for ten minutes ago"),
+    Option("--timestamps -t", FLAG, "show the time of each line"),
 )
 STOP = Command(
     "stop",
     "stop [OPTIONS] CONTAINER...",
-    "SIGTERM, and SIGKILL after a while.",
+    "Stop containers: SIGTERM, then SIGKILL.",
     Option("--time -t", VALUE, "seconds to wait before SIGKILL (10)"),
 )
 KILL = Command(
     "kill",
     "kill [OPTIONS] CONTAINER...",
-    "Send a signal.",
-    Option("--signal -s", VALUE, "name or number (KILL)"),
+    "Send a signal to containers.",
+    Option("--signal -s", VALUE, "name or number of the signal (KILL)"),
 )
 RM = Command(
     "rm",
     "rm [OPTIONS] CONTAINER...",
     "Remove containers.",
-    Option("--force -f", FLAG, "kill those that run"),
+    Option("--force -f", FLAG, "kill running containers first"),
 )
-WAIT = Command("wait", "wait CONTAINER...", "Wait until they exit; print their exit codes.")
-INSPECT = Command("inspect", "inspect CONTAINER...", "Show all that is known, as JSON.")
+WAIT = Command("wait", "wait CONTAINER...", "Wait until containers exit; print their exit codes.")
+INSPECT = Command("inspect", "inspect CONTAINER...", "Show everything about containers, as JSON.")
 
 IMAGES = Command("images", "images", "List images.")
 
 
 class RunOptions:
-    """What `run` asks for, whichever command asked; the daemon makes the same from Docker's JSON.
+    """What `run` asks for. Both commands make it from their arguments, labd makes it from Docker's JSON.
 
-    memory is in bytes, nano_cpus in 10**9 a processor; 0 is no limit.
-    masked_paths and readonly_paths are None for Docker's own.
+    memory is in bytes, nano_cpus in 10**-9 of a processor; 0 is no limit.
+    masked_paths and readonly_paths are None for Docker's defaults.
     """
 
     __slots__ = (
@@ -149,7 +149,7 @@ class RunOptions:
 
 
 def parse_run(argv: Sequence[str], command: Command = RUN) -> RunOptions:
-    """The arguments behind `run` (or `create`). Raises InvalidArgument, NotImplementedHere, HelpWanted."""
+    """The arguments of `run` or `create`. Raises InvalidArgument, NotImplementedHere, HelpWanted."""
     values, plain = command.parse(argv)
     if not plain:
         raise InvalidArgument(f'"{command.name}" requires at least 1 argument', f"usage: {command.usage}")
@@ -160,7 +160,7 @@ def parse_run(argv: Sequence[str], command: Command = RUN) -> RunOptions:
 
 
 def _parse_rare(values: dict[str, Any]) -> None:
-    """What most runs do without, and so need not import."""
+    """Parse the options that most runs do not use, and whose module they need not import."""
     memory, cpus, pids, devices = (values.pop(name) for name in ("memory", "cpus", "pids_limit", "device"))
     if not (memory or cpus or pids or devices or values["security_opt"]):
         return
@@ -189,7 +189,7 @@ class ExecOptions:
 
 
 def parse_exec(argv: Sequence[str]) -> ExecOptions:
-    """The arguments behind `exec`. Raises InvalidArgument, HelpWanted."""
+    """The arguments of `exec`. Raises InvalidArgument, HelpWanted."""
     values, plain = EXEC.parse(argv)
     if len(plain) < 2:
         raise InvalidArgument('"exec" requires a container and a command', f"usage: {EXEC.usage}")
@@ -198,7 +198,7 @@ def parse_exec(argv: Sequence[str]) -> ExecOptions:
 
 
 def parse_containers(command: Command, argv: Sequence[str]) -> tuple[dict[str, Any], list[str]]:
-    """The arguments behind a verb that takes at least one container."""
+    """The arguments of a verb that takes at least one container. Raises InvalidArgument, HelpWanted."""
     values, plain = command.parse(argv)
     if not plain:
         raise InvalidArgument(f'"{command.name}" requires at least 1 argument', f"usage: {command.usage}")
@@ -206,7 +206,10 @@ def parse_containers(command: Command, argv: Sequence[str]) -> tuple[dict[str, A
 
 
 def resolve_env(items: Sequence[str]) -> list[str]:
-    """`-e NAME` takes the value from the caller's own environment; unset, it is left out, as docker does."""
+    """Fill in the value of each `-e NAME` from the caller's environment; docker, too, leaves out a NAME that is unset.
+
+    Raises InvalidArgument for a word without a name.
+    """
     resolved = []
     for item in items:
         name, given, _ = item.partition("=")
@@ -220,7 +223,10 @@ def resolve_env(items: Sequence[str]) -> list[str]:
 
 
 def parse_volume(text: str) -> Mount:
-    """SOURCE:TARGET[:OPTIONS], both paths absolute after ./ is resolved here. Raises InvalidArgument."""
+    """The bind mount of SOURCE:TARGET[:OPTIONS]; a SOURCE that begins with a dot is relative to the working directory.
+
+    Raises InvalidArgument, and NotImplementedHere for a named volume.
+    """
     source, _, rest = text.partition(":")
     target, _, options = rest.partition(":")
     if not target.startswith("/") or ".." in target.split("/") or not source or "\0" in text:
@@ -229,9 +235,9 @@ def parse_volume(text: str) -> Mount:
         source = os.path.abspath(source)
     if not source.startswith("/"):
         raise NotImplementedHere(
-            f'named volumes such as "{source}" are not part of this lab', "bind a directory: /SRC:/DST"
+            f'named volumes such as "{source}" are not part of this lab', "bind a directory instead: -v /SRC:/DST"
         )
     unknown = set(options.split(",")) - {"", "ro", "rw", "z", "Z", "rprivate", "private"}
     if unknown:
-        raise InvalidArgument(f'invalid option "{unknown.pop()}" in volume "{text}"', "the lab knows ro and rw")
+        raise InvalidArgument(f'invalid option "{unknown.pop()}" in volume "{text}"', "write ro or rw")
     return Mount(source, os.path.normpath(target), "ro" in options.split(","))

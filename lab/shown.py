@@ -19,9 +19,9 @@ UNITS = {"h": 3600, "m": 60, "s": 1}
 
 
 def printable(text: str) -> str:
-    """The text with control and format characters as escapes, so that a container's owner cannot move the cursor.
+    """The text with control and format characters as escapes: what a container is named cannot move the cursor.
 
-    Format characters such as U+202E would turn the reader's text around.
+    A format character such as U+202E would reverse the text behind it.
     """
     if text.isprintable():
         return text
@@ -47,7 +47,7 @@ def ps_row(
 
 
 def image_row(name: str, image_id: str, size: int, damage: str = "") -> str:
-    """A row of `images`. size is in bytes; damage says why the image cannot be used, "" if it can."""
+    """A row of `images`. size is in bytes; damage says why the image cannot be used, "" if nothing is wrong."""
     about = f"damaged: {damage}" if damage else f"{size / 1e6:8.1f} MB"
     return f"{printable(name):30} {image_id.removeprefix('sha256:')[:SHORT_ID]}  {printable(about)}"
 
@@ -68,7 +68,7 @@ def _counted(number: int, unit: str) -> str:
 def rfc3339(moment: int) -> str:
     """2018-02-06T12:00:00.000000000Z for ns since 1970; year 1 for 0, as Go prints its zero time.
 
-    RFC 3339 has the years from 0 to 9999; a file's time may lie anywhere.
+    RFC 3339 knows the years 0 to 9999; the time of a file may lie outside of them.
     """
     if not moment or moment < FIRST:
         return "0001-01-01T00:00:00Z"

@@ -1,4 +1,6 @@
-"""Signals by name and number, for both engines: signal(7). Python's own `signal` module costs a command 4 ms.
+"""Signals by name and number, for both engines: signal(7).
+
+Python's `signal` module is costly to import on the way to a container; see docs/developer.md.
 
 The numbers are those of x86-64 and arm64; other architectures differ.
 """
@@ -9,7 +11,7 @@ from lab.errors import InvalidArgument
 
 SIGHUP, SIGINT, SIGQUIT, SIGKILL, SIGUSR1, SIGUSR2, SIGPIPE, SIGTERM = 1, 2, 3, 9, 10, 12, 13, 15
 SIGCONT, SIGXFSZ, SIGWINCH = 18, 25, 28
-SIGRTMIN, SIGRTMAX = 34, 64  # as the C library counts them: it keeps 32 and 33 for itself
+SIGRTMIN, SIGRTMAX = 34, 64  # as the C library counts them: it uses 32 and 33 itself
 NAMES = (
     "HUP INT QUIT ILL TRAP ABRT BUS FPE KILL USR1 SEGV USR2 PIPE ALRM TERM STKFLT CHLD CONT STOP TSTP TTIN TTOU URG "
     "XCPU XFSZ VTALRM PROF WINCH IO PWR SYS"
@@ -27,12 +29,12 @@ def signal_number(text: str) -> int:
     if 1 <= number <= SIGRTMAX:
         return number
     raise InvalidArgument(
-        f"Invalid signal: {text[:40]}", "write a name such as TERM, or a number from 1 to 64; signal(7)"
+        f"Invalid signal: {text[:40]}", "write a name such as TERM or a number from 1 to 64; signal(7) lists them"
     )
 
 
 def _by_name(name: str) -> int:
-    """The number, or 0."""
+    """The number of a name in capitals without SIG; 0 if there is no such signal."""
     name = ALIASES.get(name, name)
     if name in NAMES.split():
         return NAMES.split().index(name) + 1

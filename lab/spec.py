@@ -1,7 +1,7 @@
 """What to run: the one description that both engines hand to the one runtime.
 
-Plain classes on purpose: `dataclasses` and `typing` cost a short-lived command more time than all of its
-container's mounts together. Field names are those of the OCI runtime specification where it has one.
+These are plain classes, since importing `dataclasses` and `typing` is costly for a short-lived command; see
+docs/developer.md. Field names are those of the OCI runtime specification where it has one.
 """
 
 from __future__ import annotations
@@ -18,7 +18,6 @@ DEFAULT_CAPABILITIES = (
     "CAP_SYS_CHROOT",
 )  # fmt: skip
 DEFAULT_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
-
 
 # moby, oci/defaults.go: what an unprivileged container may not see, and what it may not write.
 MASKED_PATHS = (
@@ -41,7 +40,7 @@ class Mount:
 
 
 class Device:
-    """A device node of the host's, as `--device SOURCE[:TARGET]` asks for it. Both paths are absolute."""
+    """A device node of the host, as `--device SOURCE[:TARGET]` asks for it. Both paths are absolute."""
 
     __slots__ = ("source", "target")
 
@@ -55,17 +54,17 @@ class Spec:
     rootfs            directory that becomes `/`; "/" itself is the `host` image: the machine's own root, read-only
     layer             directory with `upper/` and `work/` for an overlay over rootfs; "" leaves the root read-only
     args              the command, at least one word
-    env               the whole environment; nothing of the engine's own is added
+    env               the whole environment; nothing of the engine's environment is added
     user              "", "UID", "NAME", or either with ":GROUP"
     capabilities      the names that stay in the bounding set
     privileged        unmasked /proc and /sys, all devices (the capabilities are listed apart)
     network           "host" or "none"
-    devices           device nodes of the host's that the container gets besides the usual six
-    masked_paths      paths that are hidden behind an empty file or directory; readonly_paths: that cannot be written
-    readonly          the root cannot be written, even where it is a layer of the container's own
+    devices           device nodes of the host that the container gets besides the usual six
+    masked_paths      paths hidden behind an empty file or directory; readonly_paths: paths that cannot be written
+    readonly          the root cannot be written, even if the container has a layer
     seccomp           "" for no filter, "default" for Docker's policy, or the JSON text of a profile in Docker's format
-    cgroup            the name of the container's own cgroup; "" leaves it in the engine's
-    pids_limit, memory, nano_cpus   limits: processes, bytes, 10**9 a processor; 0: none. They need a cgroup
+    cgroup            path of the container's cgroup; "" leaves the container in the engine's cgroup
+    pids_limit, memory, nano_cpus   limits: processes, bytes, 10**9 a processor; 0: no limit. Limits need a cgroup
     uid_mappings      (inside, outside, count) triples of a user namespace; empty: no user namespace
     """
 

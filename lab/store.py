@@ -1,12 +1,12 @@
 """Containers on disk: a directory each, a symlink for each name, changes under flock(2).
 
-ROOT/names                locked while a name is taken or given up
+ROOT/names                locked while a name is taken or freed
 ROOT/names/NAME           -> the id
 ROOT/containers/ID/config what was asked for; lab.record
 ROOT/containers/ID/state  what became of it; lab.record
-ROOT/containers/ID/log    what it wrote; lab.logs
-ROOT/containers/ID/layer  upper/ and work/ of its overlay
-ROOT/containers/.ID       one that is being made or removed
+ROOT/containers/ID/log    what the container wrote; lab.logs
+ROOT/containers/ID/layer  upper/ and work/ of its overlay, if it has one
+ROOT/containers/.ID       a container that is being made or removed
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ class Store:
         self.root = root
 
     def create(self, container_id: str, name: str, config: dict[str, Any], monitor: int = 0) -> Record:
-        """plan() and add()."""
+        """plan() a container and add() it to the disk. Raises InvalidArgument, NameInUse."""
         container = self.plan(container_id, name, config, monitor)
         self.add(container)
         return container
@@ -45,7 +45,8 @@ class Store:
     def plan(self, container_id: str, name: str, config: dict[str, Any], monitor: int = 0) -> Record:
         """A container that is not on disk yet. Raises InvalidArgument for a name that Docker would not take.
 
-        monitor is the process that is about to start it, if there is one: should it die first, that is the end.
+        monitor is the pid of the process that is about to start it, 0 if there is none yet: a planned container whose
+        monitor has died counts as ended.
         """
         check_name(name)
         state = {"status": "created", "monitor": monitor, "monitor_start_time": monitor and start_time(monitor)}
@@ -53,7 +54,7 @@ class Store:
         return Record(f"{self.root}/containers/{container_id}", config, state)
 
     def add(self, container: Record) -> None:
-        """Reserve its id and name, write it to disk. Raises NameInUse."""
+        """Reserve the id and the name, and write the container to disk. Raises NameInUse."""
         with self._lock():
             self._take_name(container.name, container.id)
             making = self._unfinished(container.id)
@@ -72,12 +73,12 @@ class Store:
                 raise
 
     def end(self, container: Record, code: int, oom_killed: bool = False) -> None:
-        """Record that it ended with this exit code, or remove it at once if it is `--rm` and nobody waits to hear."""
-        if container.config["rm"] and self._remove_unless_kept(container):
+        """Record the exit code; remove a container of `--rm` instead, unless a process holds it to read the code."""
+        if container.config["rm"] and self._remove_unless_held(container):
             return
         container.exited(code, oom_killed)
 
-    def _remove_unless_kept(self, container: Record) -> bool:
+    def _remove_unless_held(self, container: Record) -> bool:
         try:
             self._remove(container, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except (BlockingIOError, FileNotFoundError):
@@ -85,31 +86,31 @@ class Store:
         return True
 
     def _remove(self, container: Record, operation: int = fcntl.LOCK_EX) -> None:
-        """The store's lock is held for a moment only: it may take long to delete the files."""
+        """Free the name under the store's lock; then delete the files, which may take long, without it."""
         with Lock(container.path, operation):
             with self._lock():
                 hidden = self._hide(container.name, container.id)
             files.remove_tree(hidden)
 
     def layer_path(self, container_id: str) -> str:
-        """The directory of its overlay."""
+        """The directory of the container's overlay."""
         return f"{self.root}/containers/{container_id}/layer"
 
     def find(self, reference: str) -> Record:
-        """By id, name or unambiguous beginning of an id; a name may look like an id. Raises NoSuchContainer."""
+        """The container with this id, name or beginning of an id. Raises NoSuchContainer, InvalidArgument."""
         container_id = self._by_id(reference) or self._by_name(reference) or self._by_prefix(reference)
         container = self._load(container_id) if container_id else None
         if container is None:
-            raise NoSuchContainer(f"No such container: {reference}", "`ps -a` lists those that there are")
+            raise NoSuchContainer(f"No such container: {reference}", "`ps -a` lists all containers")
         return container
 
     def list(self) -> list[Record]:
-        """All, the youngest first."""
+        """All containers, the youngest first."""
         found = [container for container in map(self._load, self._ids()) if container]
         return sorted(found, key=lambda container: -container.config["created"])
 
     def rename(self, container: Record, name: str) -> None:
-        """Raises NameInUse, InvalidArgument."""
+        """Give the container another name. Raises NameInUse, InvalidArgument."""
         check_name(name)
         with self._lock():
             self._take_name(name, container.id)
@@ -123,14 +124,14 @@ class Store:
             os.unlink(f"{self.root}/names/{old}")
 
     def remove(self, container: Record) -> None:
-        """Delete all that the container has on disk, once nobody keeps it; nothing if that has been done."""
+        """Delete the container from disk as soon as no process holds it; do nothing if it is gone."""
         try:
             self._remove(container)
         except FileNotFoundError:
-            pass  # somebody else has removed it, or is at it
+            pass  # another process has removed it or is removing it
 
     def hide(self, container: Record) -> str:
-        """The first, quick part of remove(): its name is free. Returns the directory to delete, "" if it is gone."""
+        """The first, quick part of remove(): free the name. Returns the directory to delete; "" if there is none."""
         try:
             with Lock(container.path), self._lock():
                 return self._hide(container.name, container.id)
@@ -138,16 +139,16 @@ class Store:
             return ""
 
     def sweep(self) -> None:
-        """Delete what a process left that was killed while it made or removed a container."""
+        """Delete what a process that was killed while it made or removed a container has left."""
         with self._lock():
-            for name in os.listdir(f"{self.root}/containers"):  # nobody makes one right now: that needs the lock
+            for name in os.listdir(f"{self.root}/containers"):  # none is being made right now: that needs the lock
                 path = f"{self.root}/containers/{name}"
                 if name.startswith(".") or not (os.path.exists(f"{path}/config") or os.path.exists(f"{path}/state")):
                     try:
-                        with Lock(path, fcntl.LOCK_EX | fcntl.LOCK_NB):  # else somebody is at it
+                        with Lock(path, fcntl.LOCK_EX | fcntl.LOCK_NB):  # a process that holds it is using it
                             files.remove_tree(path)
                     except (OSError, NotAllowed):
-                        pass  # it hides behind its dot, and the next sweep tries again
+                        pass  # the next sweep tries again
             ids = self._ids()
             for name in os.listdir(f"{self.root}/names"):
                 if self._by_name(name) not in ids:
@@ -157,13 +158,13 @@ class Store:
         files.remove_tree(self._hide(name, container_id))
 
     def _hide(self, name: str, container_id: str) -> str:
-        """Give up its name and its place; returns where it is now, to be deleted."""
+        """Free the name and rename the directory; returns the directory, which the caller deletes."""
         if self._by_name(name) == container_id:
             os.unlink(f"{self.root}/names/{name}")
         try:
             os.rename(f"{self.root}/containers/{container_id}", self._unfinished(container_id))
         except FileNotFoundError:
-            pass  # it never had its own name
+            pass  # it was never renamed from .ID to ID
         return self._unfinished(container_id)
 
     def _unfinished(self, container_id: str) -> str:
@@ -190,7 +191,7 @@ class Store:
                     f'the name "{name}" is already in use by container {owner[:12]}',
                     "remove or rename that container, or choose another name",
                 )
-            self._drop(name, owner)  # `--rm` of a monitor that was killed
+            self._drop(name, owner)  # a `--rm` container whose monitor was killed
         os.symlink(container_id, link)
 
     def _by_name(self, name: str) -> str:
@@ -210,11 +211,13 @@ class Store:
             return ""
         ids = [name for name in self._ids() if name.startswith(prefix)]
         if len(ids) > 1:
-            raise InvalidArgument(f"{prefix} is the beginning of {len(ids)} containers' ids", "write more of it")
+            raise InvalidArgument(
+                f"{len(ids)} containers have an id that begins with {prefix}", "write more digits of the id"
+            )
         return ids[0] if ids else ""
 
     def _load(self, container_id: str) -> Record | None:
-        from lab import damage  # not for `run`
+        from lab import damage  # a `run` need not import this
 
         path = f"{self.root}/containers/{container_id}"
         reason = ""
@@ -225,7 +228,7 @@ class Store:
                 reason = str(error)
             except FileNotFoundError:
                 if not os.path.exists(f"{path}/state"):
-                    return None  # being removed right now, or half-made by one that was killed
+                    return None  # it is being removed, or its maker was killed
                 reason = f"{path}/config: missing"
             if reason:
                 config = damage.config_instead(path, self._name_of(container_id))
@@ -236,13 +239,13 @@ class Store:
             return None  # removed meanwhile
 
     def _name_of(self, container_id: str) -> str:
-        """The name that leads to it, for one that cannot tell it; else the beginning of its id."""
+        """The name whose symlink leads to a container without a config; else the beginning of its id."""
         names = [name for name in os.listdir(f"{self.root}/names") if self._by_name(name) == container_id]
         return names[0] if names else container_id[:12]
 
 
 def _make_layer(path: str) -> None:
-    """upper/ and work/ of an overlay; upper/'s mode is that of the container's `/`, whatever the umask."""
+    """Make upper/ and work/ of an overlay. The mode of upper/ is that of the container's `/`, whatever the umask."""
     os.mkdir(path, 0o700)
     for part in ("upper", "work"):
         os.mkdir(f"{path}/{part}")
@@ -250,7 +253,7 @@ def _make_layer(path: str) -> None:
 
 
 def new_id() -> str:
-    """64 hexadecimal digits, as Docker's and Podman's ids are."""
+    """64 hexadecimal digits, as in Docker and Podman."""
     return os.urandom(32).hex()
 
 
@@ -258,5 +261,6 @@ def check_name(name: str) -> None:
     """Docker's rule: [a-zA-Z0-9][a-zA-Z0-9_.-]+. Raises InvalidArgument."""
     if len(name) < 2 or len(name) > 200 or not NAME_CHARACTERS.issuperset(name) or name[0] in "_.-":
         raise InvalidArgument(
-            f"invalid container name {name[:80]!r}", "letters, digits and _.- only, beginning with a letter or digit"
+            f"invalid container name {name[:80]!r}",
+            "use 2 to 200 letters, digits and _.-, and begin with a letter or a digit",
         )

@@ -1,6 +1,6 @@
-"""The system calls that Python lacks: one function each, under its man page's name; errno becomes OSError.
+"""The system calls that Python lacks, one function each with the name of its man page; errno becomes OSError.
 
-Numbers are listed only for calls that the C library has no wrapper for. Those from 424 up are the same on every
+Numbers are listed only for calls without a wrapper in the C library. Those from 424 up are the same on every
 architecture (Documentation/process/adding-syscalls.rst); clone(2), keyctl(2) and pivot_root(2) are older.
 """
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
     from typing import Any
 
-# PyDLL keeps the interpreter's lock during a call, so that the child of clone3(2) owns it as its parent did.
+# PyDLL holds the interpreter's lock during a call, so the child of clone3(2) holds it as its parent did.
 libc = ctypes.PyDLL(None, use_errno=True)
 libc.mount.argtypes = (ctypes.c_char_p, ctypes.c_char_p, ctypes.c_char_p, ctypes.c_ulong, ctypes.c_char_p)
 libc.umount2.argtypes = (ctypes.c_char_p, ctypes.c_int)
@@ -25,7 +25,7 @@ libc.capset.argtypes = (ctypes.c_void_p, ctypes.c_void_p)
 
 
 def _prototype(*argtypes: type[ctypes._SimpleCData[Any]]) -> ctypes._FuncPointer:
-    """syscall(2) for one call's argument types. Variadic: untyped, an int's upper half would be undefined."""
+    """syscall(2) for one call's argument types. It is variadic: the upper half of an untyped int would be undefined."""
     function = libc["syscall"]
     function.restype, function.argtypes = ctypes.c_long, (ctypes.c_long, *argtypes)
     return function
@@ -129,10 +129,12 @@ class SockFprog(ctypes.Structure):
 def clone3(flags: int, *, set_tid: int = 0, cgroup: int = -1) -> tuple[int, int]:
     """Like fork(2), into new namespaces: (pid, pidfd) in the parent, (0, -1) in the child; clone(2).
 
-    os.fork() cannot take the flags, and unshare(CLONE_NEWPID) in its place would leave the caller unable to fork
-    a second time. Only a process with one thread may call this: the child has no other. It must leave by exec or
-    os._exit(). set_tid asks for that very pid (Linux 5.5): EEXIST if it is taken. cgroup is the descriptor of a
-    directory of cgroup version 2, in which the child is born (Linux 5.7).
+    os.fork() takes no flags, and after unshare(CLONE_NEWPID) the caller could fork only once. The caller must have one
+    thread only: the child has no other, so a lock that another thread holds would stay locked there for ever. The child
+    must end by exec or os._exit().
+
+    set_tid   the pid that the child gets (Linux 5.5); EEXIST if that is in use
+    cgroup    descriptor of a directory of cgroup version 2, in which the child is born (Linux 5.7)
     """
     pidfd, tid = ctypes.c_int(-1), ctypes.c_int(set_tid)
     arguments = CloneArgs(flags=flags | CLONE_PIDFD, pidfd=ctypes.addressof(pidfd), exit_signal=SIGCHLD)
@@ -146,16 +148,16 @@ def clone3(flags: int, *, set_tid: int = 0, cgroup: int = -1) -> tuple[int, int]
 
 
 def fork_sibling() -> int:
-    """As fork(2), but the child is one of the caller's parent: CLONE_PARENT of clone(2).
+    """As fork(2), but the child becomes a child of the caller's parent: CLONE_PARENT of clone(2).
 
-    By clone(2), since Docker's seccomp policy, which the caller may already be under, refuses clone3(2). The
+    This uses clone(2), since the caller may be under Docker's seccomp policy already, which refuses clone3(2). The
     conditions of clone3() hold here, too.
     """
     return _check(_clone(SYS_clone, CLONE_PARENT, 0, 0, 0, 0))
 
 
 def join_session_keyring() -> None:
-    """Leave the inherited keys behind, in a new and empty session keyring; keyctl(2), keyrings(7)."""
+    """Leave the inherited keys: the caller gets a new and empty session keyring; keyctl(2), keyrings(7)."""
     _check(_keyctl(SYS_keyctl, KEYCTL_JOIN_SESSION_KEYRING, None))
 
 
@@ -165,7 +167,7 @@ def setns(fd: int, flags: int) -> None:
 
 
 def unshare(flags: int) -> None:
-    """Move the caller itself into new namespaces; unshare(2)."""
+    """Move the caller into new namespaces; unshare(2)."""
     _check(libc.unshare(flags))
 
 
@@ -180,7 +182,7 @@ def umount2(target: str, flags: int) -> None:
 
 
 def pivot_root(new_root: str, put_old: str) -> None:
-    """pivot_root(2); both may be "." as the man page's NOTES explain."""
+    """pivot_root(2); both arguments may be ".", as NOTES of the man page explain."""
     _check(_pivot_root(SYS_pivot_root, os.fsencode(new_root), os.fsencode(put_old)), new_root)
 
 
@@ -273,10 +275,10 @@ def signalfd(signals: Iterable[int]) -> int:
 
 
 def pidfd_send_signal(pidfd: int, number: int) -> None:
-    """Signal the process behind a pidfd, never a later one of the same pid; pidfd_send_signal(2), Linux 5.1."""
+    """Signal the process behind a pidfd, never a later one with the same pid; pidfd_send_signal(2), Linux 5.1."""
     _check(_pidfd_send_signal(SYS_pidfd_send_signal, pidfd, number, None, 0))
 
 
 def signal_default(number: int) -> None:
-    """Undo SIG_IGN, which execve(2) would pass on; signal(2). The `signal` module costs 4 ms to import."""
+    """Undo SIG_IGN, which execve(2) would hand on; signal(2). Importing `signal` is costly; see docs/developer.md."""
     libc.signal(number, None)

@@ -1,11 +1,11 @@
-"""Tars from strangers: read in bounded memory, and unpacked only while there is room, in a process of its own.
+"""Read tars that are not trusted: in bounded memory, and only while the disk has room; used in a separate process.
 
-The process has made the image or the container its root by then. So from that moment on it must import nothing: what
-it would find is the image's own (CVE-2019-14271).
+That process has made the image or the container its root. So it must import nothing any more: an import would find
+the image's files (CVE-2019-14271).
 """
 
 import bz2
-import encodings.unicode_escape  # noqa: F401 (a codec that reason() looks up when imports have ended)
+import encodings.unicode_escape  # noqa: F401 (a codec that reason() looks up after seal())
 import gzip
 import lzma
 import os
@@ -24,11 +24,13 @@ if TYPE_CHECKING:
         def read(self, size: int, /) -> bytes: ...
 
 
-ADDRESS_SPACE = 512 << 20  # an ordinary tar.xz takes 100 MiB of it, one packed with `xz -9` 160
-LONGEST_HEADER = 256 << 10  # tarfile reads it whole. Linux has names below 4 KiB, a file's attributes below 64 KiB
+ADDRESS_SPACE = 512 << 20  # bytes; an ordinary tar.xz needs 100 MiB, one of `xz -9` 160 MiB
+LONGEST_HEADER = (
+    256 << 10
+)  # bytes; tarfile reads a header whole. Linux has names below 4 KiB and attributes below 64 KiB
 LONGEST_REASON = 1000
 MOST_MEMBERS = 500_000
-ROOM = 1 << 30  # bytes that stay free; on a small filesystem a twentieth of it, and so of its inodes
+ROOM = 1 << 30  # bytes that stay free, or a twentieth of a small filesystem; and a twentieth of the inodes
 LONG_HEADERS = (
     tarfile.GNUTYPE_LONGNAME, tarfile.GNUTYPE_LONGLINK, tarfile.XHDTYPE, tarfile.XGLTYPE, tarfile.SOLARIS_XHDTYPE,
 )  # fmt: skip
@@ -40,19 +42,19 @@ MAGIC: "tuple[tuple[bytes, Callable[[Any], Readable]], ...]" = (
 
 
 def confine() -> None:
-    """Before the root is changed: this process gets no more memory than an honest tar needs."""
+    """Limit the memory of this process to what an ordinary tar needs; call this before the root is changed."""
     resource.setrlimit(resource.RLIMIT_AS, (ADDRESS_SPACE, ADDRESS_SPACE))
 
 
 def seal() -> None:
-    """lab.sealed.seal(), and what tarfile does beside imports."""
+    """Call lab.sealed.seal(), and stop tarfile from asking the C library for names."""
     sealed.seal()
-    # tarfile would ask the C library for names, and that would load the container's NSS modules.
+    # The C library would load NSS modules from the container.
     tarfile.pwd = tarfile.grp = None  # type: ignore[attr-defined]
 
 
 class Member(tarfile.TarInfo):
-    """A header, refused where tarfile would take it for the end of the archive, or read it whole into memory."""
+    """A header. It is refused where tarfile would take it for the end of the archive, or read too much into memory."""
 
     @classmethod
     def frombuf(cls, buf: "Any", encoding: str, errors: str) -> "Member":
@@ -61,9 +63,9 @@ class Member(tarfile.TarInfo):
         except tarfile.EOFHeaderError:  # type: ignore[attr-defined]
             raise
         except tarfile.HeaderError as error:
-            raise tarfile.ReadError("it ends too early" if len(buf) < tarfile.BLOCKSIZE else str(error)) from None
+            raise tarfile.ReadError("the tar ends too early" if len(buf) < tarfile.BLOCKSIZE else str(error)) from None
         if member.size < 0 or (member.type in LONG_HEADERS and member.size > LONGEST_HEADER):
-            raise tarfile.ReadError(f"a header of {member.size} bytes; at most {LONGEST_HEADER} are taken")
+            raise tarfile.ReadError(f"a header has {member.size} bytes; at most {LONGEST_HEADER} are allowed")
         return member
 
 
@@ -71,7 +73,7 @@ class Tar(tarfile.TarFile):
     tarinfo = Member
 
     def makelink(self, tarinfo: tarfile.TarInfo, targetpath: "Any") -> None:
-        """A hard link to what is not there is an error; tarfile would read on to the end in search of it."""
+        """A hard link to a missing file is an error; tarfile would read to the end of the archive to find the file."""
         if tarinfo.issym():
             super().makelink(tarinfo, targetpath)
         else:
@@ -79,7 +81,7 @@ class Tar(tarfile.TarFile):
 
 
 class Rest:
-    """A stream of which the first bytes have been read."""
+    """A stream whose first bytes have been read already; read() gives these first."""
 
     def __init__(self, head: bytes, stream: "Readable") -> None:
         self.head, self.stream = head, stream
@@ -92,27 +94,27 @@ class Rest:
 
 
 def unpack(stream: "Readable", wanted: "Callable[[tarfile.TarInfo], bool]") -> int:
-    """Unpack a tar, plain or compressed, in the working directory; the sum of the files' sizes.
+    """Unpack a tar, plain or compressed, in the working directory; returns the sum of the files' sizes in bytes.
 
-    Raises what tarfile and the decompressors raise, and ReadError for what is too large.
+    Raises what tarfile and the decompressors raise, and ReadError for a tar that is too large.
     """
     size, data = 0, _decompressed(stream)
     with Tar.open(fileobj=data, mode="r|") as tar:  # type: ignore[call-overload]
-        tar.extraction_filter = lambda member, path: member  # the root is the filter; older Pythons have no other
+        tar.extraction_filter = lambda member, path: member  # the changed root is the filter
         for number, member in enumerate(iter(tar.next, None)):
-            tar.members.clear()  # a kilobyte each
+            tar.members.clear()  # tarfile would keep a kilobyte for each member
             if number >= MOST_MEMBERS:
-                raise tarfile.ReadError(f"it has more than {MOST_MEMBERS} members")
+                raise tarfile.ReadError(f"the tar has more than {MOST_MEMBERS} members")
             if wanted(member):
                 _require_room(member.size)
                 tar.extract(member, numeric_owner=True)
                 size += member.size
-    data.read(1 << 20)  # to the end of what compresses it, where the checksum is
+    data.read(1 << 20)  # the checksum is at the end of the compressed data
     return size
 
 
 def _decompressed(stream: "Readable") -> "Readable":
-    """By Python's file classes: tarfile's own reader would unpack 10 KiB of bzip2 into gigabytes at once."""
+    """Decompress with Python's file classes: tarfile's reader would unpack 10 KiB of bzip2 into gigabytes at once."""
     head = stream.read(6)
     rest = Rest(head, stream)
     for magic, opened in MAGIC:
@@ -131,15 +133,15 @@ def _require_room(size: int) -> None:
 
 
 def reason(error: BaseException) -> str:
-    """Why a tar could not be unpacked, in a line of bounded length; what the tar has chosen cannot steer a terminal."""
+    """Why a tar could not be unpacked, in one line of bounded length without control characters."""
     return printable(_reason(error)[:LONGEST_REASON])
 
 
 def _reason(error: BaseException) -> str:
     if isinstance(error, MemoryError):
-        return f"it takes more than {ADDRESS_SPACE >> 20} MiB of memory to read"
+        return f"reading the tar takes more than {ADDRESS_SPACE >> 20} MiB of memory"
     if isinstance(error, RecursionError):
-        return "its headers or directories are nested too deep"
+        return "the headers or directories of the tar are nested too deep"
     if isinstance(error, OSError) and error.strerror:
         return f"{error.filename}: {error.strerror}" if error.filename else error.strerror
     return " ".join(str(error).split()) or type(error).__name__

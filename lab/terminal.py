@@ -8,7 +8,7 @@ import tty
 
 
 class RawTerminal:
-    """The caller's terminal in raw mode for the length of a `with`, where it has one; termios(3)."""
+    """Keeps the caller's terminal in raw mode during a `with`; termios(3). Does nothing if stdin is no terminal."""
 
     def __init__(self, wanted: bool) -> None:
         self.active = wanted and os.isatty(0)
@@ -16,7 +16,7 @@ class RawTerminal:
     def __enter__(self) -> None:
         if self.active:
             self.before = termios.tcgetattr(0)
-            tty.setraw(0, termios.TCSANOW)  # the default would throw typed-ahead keys away
+            tty.setraw(0, termios.TCSANOW)  # the default, TCSAFLUSH, drops keys that were typed ahead
 
     def __exit__(self, *error: object) -> None:
         if self.active:

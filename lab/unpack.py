@@ -1,8 +1,8 @@
-"""Unpack a tar from standard input into a directory, as a process of its own: python -IS unpack.py DIRECTORY.
+"""A program that unpacks a tar from standard input into a directory: python -IS unpack.py DIRECTORY.
 
-The process makes the directory its root first, so that what the tar says of paths and symlinks cannot reach the host;
-Docker does the same (moby, chrootarchive). An ordinary user gets the right to chroot(2) from a user namespace.
-Prints the SHA-256 of the bytes read and the sum of the files' sizes; or, on standard error, why not.
+The process makes the directory its root first, so that no path and no symlink in the tar leads to the host; Docker does
+the same (moby, chrootarchive). An ordinary user gets the right to chroot(2) from a user namespace. The program prints
+the SHA-256 of the bytes read and the sum of the files' sizes, or the reason for its failure on standard error.
 """
 
 import hashlib
@@ -15,7 +15,7 @@ from lab import syscalls, tars
 
 
 class HashingReader:
-    """Standard input, with a SHA-256 of all that went through."""
+    """Standard input, and the SHA-256 of all bytes that were read from it."""
 
     def __init__(self) -> None:
         self.digest = hashlib.sha256()
@@ -27,7 +27,7 @@ class HashingReader:
 
 
 def main(directory: str) -> int:
-    """Exit status 0, or 1."""
+    """Unpack into the directory; returns the exit code, 0 or 1."""
     tars.confine()
     if os.geteuid() != 0:
         _become_root_of_a_namespace()
@@ -37,10 +37,10 @@ def main(directory: str) -> int:
     os.umask(0o022)
     reader = HashingReader()
     try:
-        size = tars.unpack(reader, lambda member: not member.isdev())  # the runtime makes its own /dev
+        size = tars.unpack(reader, lambda member: not member.isdev())  # the runtime makes /dev
         while reader.read(1 << 20):
             pass
-    except Exception as error:  # a traceback would look for source files, and for their encodings, in the image
+    except Exception as error:  # not a traceback, which would open source files in the image
         print(tars.reason(error), file=sys.stderr)
         return 1
     print(reader.digest.hexdigest(), size)

@@ -1,4 +1,4 @@
-"""Which ids an ordinary user may have in a user namespace; user_namespaces(7), subuid(5)."""
+"""The ids that an ordinary user may map in a user namespace; user_namespaces(7), subuid(5)."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 def mappings() -> tuple[Mappings, Mappings]:
     """(uid_mappings, gid_mappings): root inside is the caller outside.
 
-    With newuidmap(1) and a range of subordinate ids the others are mapped, too; without, root is the only user.
+    With newuidmap(1) and a range of subordinate ids other ids are mapped, too; else root is the only user inside.
     """
     import shutil
 
@@ -30,7 +30,7 @@ def mappings() -> tuple[Mappings, Mappings]:
 
 
 def as_root(action: Callable[[], None]) -> None:
-    """Do it in a child that is root in a user namespace with these ids; podman-unshare(1). Raises NotAllowed."""
+    """Run action in a child that is root in a user namespace with mappings(); podman-unshare(1). Raises NotAllowed."""
     uids, gids = mappings()
     mapped, go = os.pipe2(os.O_CLOEXEC)
     pid, pidfd = syscalls.clone3(syscalls.CLONE_NEWUSER)
@@ -53,13 +53,16 @@ def as_root(action: Callable[[], None]) -> None:
         os.close(pidfd)
         _, status = os.waitpid(pid, 0)
     if status:
-        raise NotAllowed("some of the container's files cannot be deleted", "delete them as root")
+        raise NotAllowed("some files of the container cannot be deleted", "delete the container as root")
 
 
 def write_id_mappings(pid: int, uids: Mappings, gids: Mappings) -> None:
-    """The caller's part of a user namespace; user_namespaces(7). newuidmap(1) writes what a user alone may not."""
+    """Map the ids of the user namespace of pid; user_namespaces(7). newuidmap(1) maps more ids than a user alone may.
+
+    Raises CannotStart.
+    """
     if len(uids) > 1:
-        import subprocess  # 10 ms
+        import subprocess  # costly, and only subordinate ids need it
 
         for program, rows in (("newuidmap", uids), ("newgidmap", gids)):
             numbers = [str(number) for row in rows for number in row]
@@ -74,7 +77,7 @@ def write_id_mappings(pid: int, uids: Mappings, gids: Mappings) -> None:
 
 def write_whole(path: str, text: str) -> None:
     """Write a file of /proc in one write(2). Raises CannotStart with the kernel's reason."""
-    # Not open().write(): its error would come at the close, and be swallowed by a destructor.
+    # Not open().write(), whose error comes at the close and may be lost in a destructor.
     fd = os.open(path, os.O_WRONLY | os.O_CLOEXEC)
     try:
         os.write(fd, text.encode())
@@ -85,7 +88,7 @@ def write_whole(path: str, text: str) -> None:
 
 
 def _range(path: str, uid: int) -> tuple[int, int]:
-    """(first id, count) that the file gives this user, by name or number; (0, 0) for none."""
+    """(first id, count) of the range that the file gives to this user, by name or number; (0, 0) if there is none."""
     import pwd
 
     try:

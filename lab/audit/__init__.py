@@ -1,1 +1,1 @@
-"""The kernel's audit records: asked for, read, parsed and printed, with nothing but the standard library."""
+"""The kernel's audit records: rules ask for them, a reader receives them, and they are parsed and printed."""

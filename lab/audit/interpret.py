@@ -1,27 +1,23 @@
-"""The values of audit records in words, in the form of `ausearch -i` (auparse, audit 3.0: an oracle, not a source).
+"""Audit records in words, in the form of `ausearch -i`; tests compare with ausearch 3.0, no code is taken from it.
 
-What is not in these tables prints as ausearch prints an unclassified field: as it came. System call arguments that are
-neither flags, modes, ids nor signals print as 0xHEX, as ausearch does with those; ausearch alone also knows the
-commands of ioctl, fcntl, bpf, ptrace and the socket options. The text of a user message is shown whole; ausearch drops
-it where it has no `name=value` word.
+A field that is not in these tables prints as the kernel wrote it, as with ausearch. Arguments of system calls that are
+neither flags, modes, ids nor signals print as 0xHEX, as with ausearch. Other than ausearch, this module does not know
+the commands of ioctl, fcntl, bpf, ptrace and the socket options, and it shows the text of a user message that has no
+`name=value` word.
 """
 
-import grp
 import os
-import pwd
 import re
-import signal
 import socket
 import time as clock
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from errno import errorcode
-from functools import lru_cache
 
-from lab.audit import names
+from lab.audit import names, values
+from lab.audit.values import LOWER_32_BITS
+from lab.identity import UNSET
 from lab.syscall_table import ARCHES, SYSCALLS
 
-UNSET = 0xFFFFFFFF
 _EXECVE = 1309
 _AT_FDCWD = 0xFFFFFF9C
 
@@ -49,7 +45,7 @@ class _Call:
 
 
 def decode(kind: int, name: str, value: str) -> str:
-    """A field's value without the kernel's quotes or hexadecimal digits; others come back as they are."""
+    """A field's value, decoded if the kernel wrote it "quoted" or in hexadecimal."""
     if len(value) >= 2 and value[0] == value[-1] == '"':
         return value[1:-1]
     if _is_encoded(kind, name) and _HEXADECIMAL.fullmatch(value):
@@ -108,7 +104,7 @@ def _is_encoded(kind: int, name: str) -> bool:
 
 
 def _printable(text: str) -> str:
-    """Control, direction and stray bytes as \\ooo, so that no record can move the reader's cursor or turn its line."""
+    """The text with control and format characters and stray bytes as \\ooo: no record can move the reader's cursor."""
     if text.isprintable():
         return text
     return "".join(character if character.isprintable() else _octal(character) for character in text)
@@ -118,103 +114,16 @@ def _octal(character: str) -> str:
     return "".join(f"\\{byte:03o}" for byte in character.encode("utf-8", "surrogateescape"))
 
 
-@lru_cache(maxsize=256)
-def user(uid: int) -> str:
-    """The user's name as ausearch prints it: `unset` for (uid_t)-1, `unknown(UID)` for one without a name."""
-    if uid == UNSET:
-        return "unset"
-    try:
-        return pwd.getpwuid(uid).pw_name
-    except (KeyError, OverflowError):
-        return f"unknown({uid})"
-
-
-@lru_cache(maxsize=256)
-def group(gid: int) -> str:
-    """The group's name, likewise."""
-    if gid == UNSET:
-        return "unset"
-    try:
-        return grp.getgrgid(gid).gr_name
-    except (KeyError, OverflowError):
-        return f"unknown({gid})"
-
-
-def _exit(value: str) -> str:
-    code = int(value)
-    return f"{errorcode.get(-code, 'unknown')}({os.strerror(-code)})" if -4096 < code < 0 else value
-
-
-def _mode(value: str, base: int = 8) -> str:
-    bits = int(value, base)
-    kind = names.FILE_TYPES.get(bits & 0o170000, f"{(bits & 0o170000) >> 12:03o}")
-    return ",".join([kind, *_special(bits), f"{bits & 0o777:03o}"])
-
-
-def _permissions(value: str, base: int = 16) -> str:
-    bits = int(value, base)
-    return ",".join([*_special(bits), f"0{bits & 0o777:03o}"])
-
-
-def _special(bits: int) -> list[str]:
-    return [name for bit, name in ((0o4000, "suid"), (0o2000, "sgid"), (0o1000, "sticky")) if bits & bit]
-
-
-def _capabilities(value: str) -> str:
-    bits = int(value, 16)
-    return ",".join(name for number, name in names.CAPABILITIES.items() if bits >> number & 1) or "none"
-
-
-def _success(value: str) -> str:
-    return {"0": "no", "1": "yes"}.get(value, "unset") if value.isdigit() else value
-
-
-def _signal(number: int, value: str) -> str:
-    try:
-        return signal.Signals(number).name if number < 32 else f"unknown-signal({value})"
-    except ValueError:
-        return "SIG0" if number == 0 else f"unknown-signal({value})"
-
-
-def _address(value: str) -> str:
-    """A struct sockaddr in hexadecimal; the families that containers use."""
-    packed = bytes.fromhex(value)
-    number = int.from_bytes(packed[:2], "little")
-    family = names.SOCKET_FAMILIES.get(number, f"unknown-family({number})")
-    if number == socket.AF_UNIX and len(packed) >= 4:
-        path = packed[3:] if packed[2] == 0 else packed[2:]
-        return f"{{ saddr_fam={family} path={path[:108].partition(bytes(1))[0].decode('utf-8', 'surrogateescape')} }}"
-    port = int.from_bytes(packed[2:4], "big")
-    if number == socket.AF_INET and len(packed) >= 16:
-        return f"{{ saddr_fam={family} laddr={socket.inet_ntop(number, packed[4:8])} lport={port} }}"
-    if number == socket.AF_INET6 and len(packed) >= 28:
-        return f"{{ saddr_fam={family} laddr={socket.inet_ntop(number, packed[8:24])} lport={port} }}"
-    if number == socket.AF_NETLINK and len(packed) >= 12:
-        port = int.from_bytes(packed[4:8], "little")
-        return f"{{ saddr_fam={family} nlnk-fam={number} nlnk-pid={port} }}"
-    return f"{{ saddr_fam={family} }}"
-
-
-def _flags(value: str, table: Mapping[int, str], zero: str = "") -> str:
-    bits = int(value, 16) & UNSET
-    words = [zero] if zero else []
-    return "|".join(words + [name for bit, name in table.items() if bits & bit]) or f"0x{value}"
-
-
-def _map_flags(value: str) -> str:
-    return _flags(value, names.MAP_FLAGS, "" if int(value, 16) & 15 else "MAP_FILE")
-
-
 def _open_flags(value: str, call: _Call) -> str:
     table = names.OPEN_FLAGS_AARCH64 if call.machine == "aarch64" else names.OPEN_FLAGS
-    return _flags(value, table, "O_RDONLY" if int(value, 16) & 3 == 0 else "")
+    return values.flags(value, table, "O_RDONLY" if int(value, 16) & 3 == 0 else "")
 
 
 def _clone_flags(value: str, call: _Call) -> str:
-    bits = int(value, 16) & UNSET
+    bits = int(value, 16) & LOWER_32_BITS
     words = [name for bit, name in names.CLONE_FLAGS.items() if bits & bit]
     if 0 < bits & 0xFF < 32:
-        words.append(_signal(bits & 0xFF, value))
+        words.append(values.signal_name(bits & 0xFF, value))
     return "|".join(words) or f"0x{bits:x}"
 
 
@@ -223,38 +132,44 @@ def _protocol(value: str, call: _Call) -> str:
     return known.get(int(value, 16), "")
 
 
-# Each takes the hexadecimal argument and the call, and gives "" where it has no better word than the number.
+# Takes an argument in hexadecimal and the call; returns "" if there is no word for the number.
 _Meaning = Callable[[str, _Call], str]
 _KINDS: dict[str, tuple[_Meaning, str]] = {
     "directory": (
-        lambda value, call: "AT_FDCWD" if int(value, 16) & UNSET == _AT_FDCWD else "",
+        lambda value, call: "AT_FDCWD" if int(value, 16) & LOWER_32_BITS == _AT_FDCWD else "",
         "renameat:0,2 renameat2:0,2 readlinkat:0 mkdirat:0 mknodat:0 fchownat:0 futimesat:0 fchmodat:0 faccessat:0 "
         "faccessat2:0 unlinkat:0 utimensat:0 linkat:0,2 newfstatat:0 openat:0 openat2:0 name_to_handle_at:0",
     ),
     "open": (_open_flags, "open:1 openat:2 open_by_handle_at:2 mq_open:1"),
     "permissions": (
-        lambda value, call: _permissions(value),
+        lambda value, call: values.permissions(value),
         "chmod:1 fchmod:1 creat:1 mkdir:1 fchmodat:2 mkdirat:2 mknodat:2",
     ),
-    "mode": (lambda value, call: _mode(value, 16), "mknod:1"),
+    "mode": (lambda value, call: values.mode(value, 16), "mknod:1"),
     "access": (
-        lambda value, call: _flags(value, names.ACCESS_MODES) if int(value, 16) & 15 else "F_OK",
+        lambda value, call: values.flags(value, names.ACCESS_MODES) if int(value, 16) & 15 else "F_OK",
         "access:1 faccessat:2 faccessat2:2",
     ),
     "user": (
-        lambda value, call: user(int(value, 16) & UNSET),
+        lambda value, call: values.user(int(value, 16) & LOWER_32_BITS),
         "setuid:0 setreuid:0,1 setresuid:0,1,2 setfsuid:0 chown:1",
     ),
-    "group": (lambda value, call: group(int(value, 16) & UNSET), "setgid:0 setregid:0,1 setresgid:0,1,2 setfsgid:0"),
-    "signal": (lambda value, call: _signal(int(value, 16), f"0x{value}"), "rt_sigaction:0 kill:1 tkill:1 tgkill:2"),
+    "group": (
+        lambda value, call: values.group(int(value, 16) & LOWER_32_BITS),
+        "setgid:0 setregid:0,1 setresgid:0,1,2 setfsgid:0",
+    ),
+    "signal": (
+        lambda value, call: values.signal_name(int(value, 16), f"0x{value}"),
+        "rt_sigaction:0 kill:1 tkill:1 tgkill:2",
+    ),
     "clone": (_clone_flags, "unshare:0 setns:1 clone:2"),
-    "mount": (lambda value, call: _flags(value, names.MOUNT_FLAGS), "mount:3"),
-    "umount": (lambda value, call: _flags(value, names.UMOUNT_FLAGS), "umount2:1"),
+    "mount": (lambda value, call: values.flags(value, names.MOUNT_FLAGS), "mount:3"),
+    "umount": (lambda value, call: values.flags(value, names.UMOUNT_FLAGS), "umount2:1"),
     "protection": (
-        lambda value, call: _flags(value, names.PROTECTIONS) if int(value, 16) & 7 else "PROT_NONE",
+        lambda value, call: values.flags(value, names.PROTECTIONS) if int(value, 16) & 7 else "PROT_NONE",
         "mmap:2 mprotect:2",
     ),
-    "map": (lambda value, call: _map_flags(value), "mmap:3"),
+    "map": (lambda value, call: values.map_flags(value), "mmap:3"),
     "prctl": (lambda value, call: names.PRCTL_OPTIONS.get(int(value, 16), ""), "prctl:0"),
     "family": (lambda value, call: names.SOCKET_FAMILIES.get(int(value, 16), ""), "socket:0"),
     "socket": (lambda value, call: names.SOCKET_TYPES.get(int(value, 16) & 0xFF, ""), "socket:1"),
@@ -275,31 +190,31 @@ _MEANINGS: dict[str, _Meaning] = {
 def _prctl_argument(value: str, call: _Call) -> str:
     option = names.PRCTL_OPTIONS.get(call.a0, "")
     if option == "PR_SET_PDEATHSIG":
-        return _signal(int(value, 16), f"0x{value}")
+        return values.signal_name(int(value, 16), f"0x{value}")
     return names.CAPABILITIES.get(int(value, 16), "") if option.startswith("PR_CAPBSET") else ""
 
 
 _MEANINGS["prctl a1"] = _prctl_argument
-_MEANINGS["open a2"] = lambda value, call: _permissions(value) if call.a1 & os.O_CREAT else ""
+_MEANINGS["open a2"] = lambda value, call: values.permissions(value) if call.a1 & os.O_CREAT else ""
 _MEANINGS["mq_open a2"] = _MEANINGS["open a2"]
 
 _USERS = "auid uid euid suid fsuid ouid oauid old-auid iuid id inode_uid sauid obj_uid"
 _GROUPS = "gid egid sgid fsgid ogid igid inode_gid new_gid obj_gid"
 _BITMAPS = "cap_pi cap_pe cap_pp cap_pa cap_fi cap_fp fp fi old_pp old_pi old_pe old_pa new_pp new_pi new_pe"
 _FIELDS: dict[str, Callable[[str], str]] = {
-    **dict.fromkeys(_USERS.split(), lambda value: user(int(value) & UNSET)),
-    **dict.fromkeys(_GROUPS.split(), lambda value: group(int(value) & UNSET)),
-    **dict.fromkeys([*_BITMAPS.split(), "pp", "pi", "pe", "pa"], _capabilities),
+    **dict.fromkeys(_USERS.split(), lambda value: values.user(int(value) & LOWER_32_BITS)),
+    **dict.fromkeys(_GROUPS.split(), lambda value: values.group(int(value) & LOWER_32_BITS)),
+    **dict.fromkeys([*_BITMAPS.split(), "pp", "pi", "pe", "pa"], values.capabilities),
     "arch": lambda value: ARCHES.get(int(value, 16), f"unknown-elf-type({value})"),
-    "exit": _exit,
-    "mode": _mode,
+    "exit": values.exit_value,
+    "mode": values.mode,
     "ses": lambda value: "unset" if value == str(UNSET) else value,
-    "res": _success,
-    "result": _success,
-    "sig": lambda value: _signal(int(value), value),
+    "res": values.success,
+    "result": values.success,
+    "sig": lambda value: values.signal_name(int(value), value),
     "list": lambda value: _LISTS.get(int(value), f"unknown-list({value})"),
-    "saddr": _address,
-    "flags": _map_flags,
+    "saddr": values.address,
+    "flags": values.map_flags,
     "capability": lambda value: names.CAPABILITIES.get(int(value), f"unknown-capability({value})"),
     "code": lambda value: names.SECCOMP_ACTIONS.get(int(value, 16) & 0xFFFF0000, f"unknown-seccomp-code({value})"),
     "nl-mcgrp": lambda value: "audit-netlink-multicast" if value == "1" else "audit-none",

@@ -1,8 +1,8 @@
 """The kernel's audit socket: NETLINK_AUDIT, family 9 (netlink(7), linux/audit.h, kernel/audit.c).
 
-Two sockets, because the kernel keeps them apart. AuditControl asks and is answered, one request at a time; it needs
+There are two kinds of sockets. AuditControl sends one request at a time and reads the answer; it needs
 CAP_AUDIT_CONTROL in the initial user and pid namespaces. AuditReader joins the multicast group AUDIT_NLGRP_READLOG
-and sees every record beside auditd; it needs CAP_AUDIT_READ. The lab never registers as THE audit daemon.
+and gets every record that auditd gets; it needs CAP_AUDIT_READ. The lab never registers as the audit daemon.
 """
 
 import errno
@@ -36,8 +36,8 @@ _ERROR = struct.Struct("=i")  # struct nlmsgerr: a negative errno, then the requ
 
 # MAX_AUDIT_MESSAGE_LENGTH is 8970 bytes; a listed rule is 1,040 bytes and its strings.
 _LONGEST = 16384
-# The default (208 KiB) loses events from 1,000 a second on; this holds about 12,000 file events that nobody reads yet,
-# a second's worth at 10,000/s. The kernel takes the memory only while they wait.
+# Bytes. The default, 208 KiB, loses events from 1,000 a second on. This buffer holds about 12,000 file events that wait
+# to be read. The kernel uses the memory only while they wait.
 RECEIVE_BUFFER = 32 * 1024 * 1024
 ANSWER_SECONDS = 5.0
 
@@ -73,8 +73,8 @@ class Status:
 class AuditControl:
     """Ask the kernel about audit and change it. A context manager.
 
-    Every method raises AuditUnavailable where this process may not (no audit in the kernel, no CAP_AUDIT_CONTROL,
-    a user namespace, a pid namespace), and OSError for what the kernel says about the request itself.
+    Every method raises AuditUnavailable if this process cannot control audit (no audit in the kernel, no
+    CAP_AUDIT_CONTROL, a user namespace, a pid namespace), and OSError if the kernel refuses the request.
     """
 
     def __init__(self) -> None:
@@ -83,25 +83,25 @@ class AuditControl:
         self._sequence = 0
 
     def status(self) -> Status:
-        """AUDIT_GET."""
+        """The kernel's audit status: AUDIT_GET."""
         for payload in self._ask(AUDIT_GET, b"", 0):
             return Status.unpack(payload)
-        raise AuditUnavailable("the kernel gave no audit status")
+        raise AuditUnavailable("the kernel gave no audit status", "look at the kernel's log: dmesg")
 
     def set_enabled(self, enabled: bool) -> None:
-        """AUDIT_SET of the enabled flag, 0 or 1; never 2, which cannot be taken back."""
+        """Turn audit on or off: AUDIT_SET. Never 2, which locks audit until the next boot."""
         self._tell(AUDIT_SET, _STATUS.pack(_STATUS_ENABLED, int(enabled), *[0] * 9))
 
     def rules(self) -> list[bytes]:
-        """AUDIT_LIST_RULES: each rule as the kernel packs it (struct audit_rule_data), in its own order."""
+        """All rules: AUDIT_LIST_RULES; each as struct audit_rule_data, in the kernel's order."""
         return list(self._ask(AUDIT_LIST_RULES, b"", 0))
 
     def add_rule(self, packed: bytes) -> None:
-        """AUDIT_ADD_RULE; raises FileExistsError if the kernel has this very rule."""
+        """Add a rule: AUDIT_ADD_RULE. Raises FileExistsError if the kernel has the same rule already."""
         self._tell(AUDIT_ADD_RULE, packed)
 
     def delete_rule(self, packed: bytes) -> None:
-        """AUDIT_DEL_RULE; raises FileNotFoundError if the kernel does not have it."""
+        """Delete a rule: AUDIT_DEL_RULE. Raises FileNotFoundError if the kernel does not have it."""
         self._tell(AUDIT_DEL_RULE, packed)
 
     def user_message(self, text: str) -> None:
@@ -124,7 +124,7 @@ class AuditControl:
             raise AuditUnavailable(f"the kernel answered audit request {kind} with data instead of yes or no")
 
     def _ask(self, kind: int, payload: bytes, flags: int) -> Iterator[bytes]:
-        """Send one request, yield the payloads of its answers; raises what the kernel refuses."""
+        """Send one request and yield the payloads of its answers. Raises as the class says."""
         self._sequence += 1
         header = _HEADER.pack(_HEADER.size + len(payload), kind, _NLM_F_REQUEST | flags, self._sequence, 0)
         try:
@@ -151,9 +151,9 @@ class AuditControl:
 class AuditReader:
     """Every audit record of the machine from now on, without auditd. A context manager.
 
-    `overrun` becomes True when the kernel had to drop records because nobody read them in time (ENOBUFS).
-    Binding itself makes the kernel write one record of type 1335 (EVENT_LISTENER).
-    In a net namespace other than the initial one nothing ever arrives, and the kernel does not say so.
+    `overrun` becomes True when the kernel has dropped records because they were not read in time (ENOBUFS).
+    bind(2) makes the kernel write one record of type 1335 (EVENT_LISTENER).
+    In a net namespace other than the initial one no record arrives, and the kernel reports no error.
 
     buffer      bytes the kernel may queue; it doubles the figure for its own bookkeeping (socket(7))
     """
@@ -178,7 +178,7 @@ class AuditReader:
         return self._socket.fileno()
 
     def pending(self) -> Iterator[tuple[int, bytes]]:
-        """The (type, text) of each record that is queued now; returns when the queue is empty, without waiting."""
+        """The (type, text) of each record that is queued now. Never waits: ends when the queue is empty."""
         receive, kind_at = self._socket.recv, _HEADER.unpack_from
         while True:
             try:
@@ -190,7 +190,7 @@ class AuditReader:
                     raise
                 self.overrun = True
                 continue
-            # The length word does not count the header in some kernels: the datagram's own length is what holds.
+            # In some kernels the length word does not count the header, so the length of the datagram is used.
             yield kind_at(message)[1], message[_HEADER.size :]
 
     def records(self, seconds: float) -> Iterator[tuple[int, bytes]]:
@@ -215,10 +215,10 @@ class AuditReader:
 
 
 def in_initial_namespace(kind: str) -> bool | None:
-    """Whether this process is in the machine's first `user`, `pid` or `net` namespace; None if it cannot be told.
+    """Whether this process is in the initial `user`, `pid` or `net` namespace of the machine; None if that is unknown.
 
-    The net namespace has no fixed number before Linux 6.18 and its link asks for CAP_SYS_PTRACE. But each has inodes
-    of its own under /proc/PID/net, and kthreadd, pid 2 of the initial pid namespace, never leaves the initial one.
+    The net namespace has no fixed inode number before Linux 6.18, and reading its link needs CAP_SYS_PTRACE. But the
+    files of /proc/PID/net have other inodes in each net namespace, and kthreadd, pid 2, is always in the initial one.
     """
     try:
         if kind in _INITIAL_NAMESPACES:
@@ -243,11 +243,11 @@ def _raise_for(number: int) -> None:
 
 
 def _translated(error: OSError, action: str, capability: str) -> Exception:
-    """AuditUnavailable with the reason where the whole subsystem is out of reach; else the error itself."""
+    """AuditUnavailable with the reason if all of audit is out of reach; else the error itself."""
     if error.errno in (errno.EPROTONOSUPPORT, errno.EAFNOSUPPORT):
         return AuditUnavailable(
             "this kernel has no audit subsystem",
-            "it needs CONFIG_AUDIT, no audit=0 on its command line, and no seccomp filter on netlink sockets",
+            "use a kernel with CONFIG_AUDIT, without audit=0 on its command line or a seccomp filter on netlink",
         )
     if error.errno not in (errno.EPERM, errno.EACCES, errno.ECONNREFUSED):
         return error

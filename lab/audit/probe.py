@@ -1,4 +1,4 @@
-"""What this process can do with the kernel's audit, found out without changing anything."""
+"""What this process can do with the kernel's audit; the probe changes nothing."""
 
 import secrets
 from dataclasses import dataclass
@@ -9,24 +9,18 @@ from lab.errors import AuditUnavailable
 
 @dataclass(frozen=True, slots=True)
 class AuditProbe:
-    """What `probe` found.
+    """What probe() found.
 
-    in_kernel       the kernel has the audit subsystem
-    status          what AUDIT_GET said; None if this process may not control audit
+    status          the answer to AUDIT_GET; None if this process may not control audit
     can_read        the multicast group may be joined
-    marker          a record comes back to this reader; None if that cannot be known while audit is off
-    reasons         a sentence for each thing that is wrong, the way out included
+    marker          whether a record comes back to this reader; None while audit is off, since then no record is written
+    reasons         a sentence for each thing that is wrong, with what to do
     """
 
-    in_kernel: bool
     status: Status | None
     can_read: bool
     marker: bool | None
     reasons: tuple[str, ...]
-
-    @property
-    def can_control(self) -> bool:
-        return self.status is not None
 
     @property
     def locked(self) -> bool:
@@ -34,7 +28,7 @@ class AuditProbe:
 
     @property
     def auditd(self) -> int:
-        """The pid of the registered audit daemon, 0 if there is none or it cannot be told."""
+        """The pid of the registered audit daemon; 0 if there is none or if that is unknown."""
         return self.status.pid if self.status else 0
 
     @property
@@ -44,18 +38,18 @@ class AuditProbe:
 
 
 def probe() -> AuditProbe:
-    """Look at the kernel's audit; never raises for what is missing.
+    """Look at the kernel's audit; never raises if something is missing.
 
-    Where audit is on, one AUDIT_USER record is written to see whether it comes back: a harmless line in the log.
+    If audit is on, this writes one AUDIT_USER record to see whether it comes back: a harmless line in the log.
     """
     reasons: list[str] = []
     status = _status(reasons)
     if reasons and "no audit subsystem" in reasons[0]:
-        return AuditProbe(False, None, False, None, tuple(reasons))
+        return AuditProbe(None, False, None, tuple(reasons))
     if status and status.locked:
         reasons.append("the audit configuration is locked (enabled 2); only a reboot unlocks it")
     can_read, marker = _reading(status, reasons)
-    return AuditProbe(True, status, can_read, marker, tuple(reasons))
+    return AuditProbe(status, can_read, marker, tuple(reasons))
 
 
 def _status(reasons: list[str]) -> Status | None:
@@ -74,8 +68,8 @@ def _reading(status: Status | None, reasons: list[str]) -> tuple[bool, bool | No
             if marker is False or in_initial_namespace("net") is False:
                 marker = False
                 reasons.append(
-                    "audit records do not arrive here: this is another network namespace than the initial one, "
-                    "or a rule excludes msgtype=USER"
+                    "audit records do not arrive here: run this in the initial network namespace, "
+                    "and remove a rule that excludes msgtype=USER (auditctl -l)"
                 )
             return True, marker
     except AuditUnavailable as error:

@@ -1,10 +1,10 @@
-"""Audit records: read them without being fooled, and print them as `ausearch -i` does.
+"""Audit records: parse them so that no user can forge a field, and print them as `ausearch -i` does.
 
-A record is one line of `name=value` words. The kernel writes whatever a user can choose (comm, exe, paths, arguments,
-keys) either as "text", when it holds neither quotes, spaces nor control characters, or as bare hexadecimal digits
-(audit_log_untrustedstring() in kernel/audit.c). So no user-chosen value can form a second word, if it is split as here:
-quotes first, then blanks, the first of two equal names wins, and nothing is decoded before it is split. The text of
-a user message (`msg='...'`, always last) is chosen by a program: its words are kept apart from the kernel's fields.
+A record is one line of `name=value` words. The kernel writes each value that a user can choose (comm, exe, paths,
+arguments, keys) as "text" if it contains no quotes, spaces and control characters, and else as hexadecimal digits;
+audit_log_untrustedstring() in kernel/audit.c. So such a value cannot form a second word if the line is split as here:
+at quotes first, then at blanks; the first of two equal names wins; values are decoded after that. A program chooses the
+text of a user message (`msg='...'`, always last), so its words are kept apart from the kernel's fields.
 """
 
 import re
@@ -15,16 +15,15 @@ from typing import Self
 
 from lab.audit.interpret import WORD, decode, interpreted
 from lab.audit.names import RECORD_TYPES, TYPE_NUMBERS
-from lab.syscall_table import ARCHES, SYSCALLS
 
-SYSCALL, PATH, CWD, EXECVE, EOE, PROCTITLE = 1300, 1302, 1307, 1309, 1320, 1327
+SYSCALL, PATH, EOE = 1300, 1302, 1320
 USER, LOGIN, URINGOP = 1005, 1006, 1336
 _CLOSED_BY_EOE = (SYSCALL, URINGOP)
 
 _STAMP = re.compile(r"audit\((\d{1,12})\.(\d{3}):(\d{1,20})\): ?(.*)", re.DOTALL | re.ASCII)
 _LINE = re.compile(r"(?:node=\S+ )?type=(?:UNKNOWN\[(\d{1,9})\]|(\w+)) msg=(.*)", re.DOTALL | re.ASCII)
 _MESSAGE = " msg='"
-_ENRICHED = "\x1d"  # auditd's log_format=ENRICHED appends the names it found behind this character
+_ENRICHED = "\x1d"  # auditd with log_format=ENRICHED appends names behind this character
 
 
 class RecordError(ValueError):
@@ -38,7 +37,7 @@ class Record:
     type        number, 1300 is SYSCALL (linux/audit.h)
     time        (seconds, milliseconds) since 1970
     serial      the event's number; the records of one event share it and the time
-    body        the words after the stamp, as they came
+    body        the words after the stamp, as the kernel wrote them
     message     the text of a user message, else ""
     """
 
@@ -50,14 +49,14 @@ class Record:
 
     @classmethod
     def from_netlink(cls, kind: int, text: bytes) -> Self:
-        """From what AuditReader gives; raises RecordError."""
+        """The record that AuditReader gave as (type, text). Raises RecordError."""
         return cls._stamped(kind, text.rstrip(b"\0\n").decode("utf-8", "surrogateescape"))
 
     @classmethod
     def from_line(cls, line: str) -> Self:
-        """From a line of audit.log or `ausearch --raw`; raises RecordError.
+        """The record in a line of audit.log or `ausearch --raw`. Raises RecordError.
 
-        Whoever can write the file can write any line: it proves less than a netlink record.
+        A process that can write the file can write any line, so a line proves less than a netlink record.
         """
         parts = _LINE.match(line.rstrip("\n"))
         kind = (int(parts[1]) if parts[1] else TYPE_NUMBERS.get(parts[2])) if parts else None
@@ -91,11 +90,6 @@ class Record:
         """The fields, decoded; bytes that are not UTF-8 become surrogates (os.fsencode gives them back)."""
         return {name: decode(self.type, name, value) for name, value in self.words.items()}
 
-    @cached_property
-    def message_fields(self) -> dict[str, str]:
-        """The words that a PROGRAM wrote into its message, decoded: a claim, not evidence."""
-        return {name: decode(self.type, name, value) for name, value in _words(self.message).items()}
-
     def render(self) -> str:
         """One line as `ausearch -i` prints it, control characters as octal escapes; times in the local zone."""
         message = f"{_MESSAGE}{self.message}'" if _from_a_program(self.type) else ""
@@ -118,7 +112,7 @@ class Event:
 
     @property
     def complete(self) -> bool:
-        """Whether nothing is missing at its end: a SYSCALL record announces an EOE one, other events are single."""
+        """Whether the last record is there: EOE for an event with a SYSCALL record; others have one record only."""
         kinds = {record.type for record in self.records}
         return EOE in kinds or kinds.isdisjoint(_CLOSED_BY_EOE)
 
@@ -126,7 +120,7 @@ class Event:
         return [record for record in self.records if record.type == kind]
 
     def field(self, name: str) -> str:
-        """The decoded field of the SYSCALL record, else of the first that has it; raises RecordError."""
+        """The decoded field of the SYSCALL record, else of the first record that has it. Raises RecordError."""
         for record in sorted(self.records, key=lambda record: record.type != SYSCALL):
             if name in record.fields:
                 return record.fields[name]
@@ -142,12 +136,12 @@ class Event:
 
     @property
     def auid(self) -> int:
-        """The login uid; 4294967295 is unset."""
+        """The login uid; lab.identity.UNSET if nobody logged in."""
         return self.number("auid")
 
     @property
     def ses(self) -> int:
-        """The session id; 4294967295 is unset."""
+        """The session id; lab.identity.UNSET if nobody logged in."""
         return self.number("ses")
 
     @property
@@ -160,7 +154,7 @@ class Event:
 
     @property
     def exit(self) -> int:
-        """What the system call returned; an error is negative."""
+        """What the system call returned; an error is a negative errno."""
         return self.number("exit")
 
     @property
@@ -172,18 +166,8 @@ class Event:
         return self.field("res") in ("1", "success", "yes")
 
     @property
-    def syscall(self) -> str:
-        """The system call's name, or its number if the machine's table lacks it."""
-        machine = ARCHES.get(_integer(self.field("arch"), 16), "")
-        return SYSCALLS.get(machine, {}).get(self.number("syscall"), self.field("syscall"))
-
-    @property
     def comm(self) -> str:
         return self.field("comm")
-
-    @property
-    def exe(self) -> str:
-        return self.field("exe")
 
     @property
     def tty(self) -> str:
@@ -204,26 +188,8 @@ class Event:
 
     @property
     def paths(self) -> list[str]:
-        """The names in the PATH records, as the caller gave them: possibly relative, inside its own root."""
+        """The names in the PATH records, as the caller gave them: possibly relative, and inside the caller's root."""
         return [record.fields["name"] for record in self.of_type(PATH) if "name" in record.fields]
-
-    @property
-    def proctitle(self) -> list[str]:
-        """The command line, as the process presents it (it can change that); the kernel keeps 128 bytes."""
-        for record in self.of_type(PROCTITLE):
-            return record.fields.get("proctitle", "").split("\0")
-        return []
-
-    @property
-    def argv(self) -> list[str]:
-        """The arguments of an execve(2), put together from the EXECVE records."""
-        parts: dict[int, str] = {}
-        for record in self.of_type(EXECVE):
-            for name, value in record.fields.items():
-                position = re.fullmatch(r"a(\d{1,9})(?:\[\d+\])?", name)
-                if position:
-                    parts[int(position[1])] = parts.get(int(position[1]), "") + value
-        return [parts[position] for position in sorted(parts)]
 
     def render(self) -> list[str]:
         """The lines of `ausearch -i`: the last record first, without EOE, which audit.log never holds."""
@@ -247,10 +213,3 @@ def _words(text: str) -> dict[str, str]:
     for name, value in WORD.findall(text):
         words.setdefault(name, value)
     return words
-
-
-def _integer(text: str, base: int) -> int:
-    try:
-        return int(text, base)
-    except ValueError:
-        return -1

@@ -16,14 +16,14 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import Self
 
+from lab.audit.values import LOWER_32_BITS
 from lab.errors import InvalidArgument
+from lab.identity import UNSET
 from lab.syscall_table import ARCHES, NUMBERS, SYSCALLS
-
-UNSET = 0xFFFFFFFF
 
 _MAX_FIELDS, _MASK_WORDS = 64, 64
 _RULE = struct.Struct(f"=3I{_MASK_WORDS}I{3 * _MAX_FIELDS}II")
-_EVERY_SYSCALL = (0xFFFFFFFF,) * _MASK_WORDS
+_EVERY_SYSCALL = (LOWER_32_BITS,) * _MASK_WORDS
 
 _LISTS = {"user": 0, "task": 1, "exit": 4, "exclude": 5, "filesystem": 6, "io_uring": 7}
 _ACTIONS = {"never": 0, "possible": 1, "always": 2}
@@ -47,15 +47,15 @@ _TEXT_FIELDS = {
     "obj_user", "obj_role", "obj_type", "obj_lev_low", "obj_lev_high",
 }  # fmt: skip
 _UNSETTABLE = {"auid", "sessionid", "uid", "euid", "suid", "fsuid", "gid", "egid", "sgid", "fsgid"}
-_PERMISSIONS = {"r": 4, "w": 2, "x": 1, "a": 8}  # in the order in which auditctl prints them
+_PERMISSIONS = {"r": 4, "w": 2, "x": 1, "a": 8}  # in auditctl's order
 
-# What touch(1) and its kin call when they do not open the file for writing; `perm=wa` matches none of these.
+# touch(1) calls one of these if it does not open the file for writing; `perm=wa` matches none of them.
 TOUCH_CALLS = ("utime", "utimes", "futimesat", "utimensat")
 
 
 @dataclass(frozen=True, slots=True)
 class Field:
-    """One `-F NAME OP VALUE`; text for paths and keys, an unsigned 32-bit number for the rest."""
+    """One `-F NAME OP VALUE`. value is text for paths and keys, and else an unsigned 32-bit number."""
 
     name: str
     op: str
@@ -77,16 +77,16 @@ class Field:
 
     @classmethod
     def parse(cls, text: str) -> Self:
-        """From "auid>=1000", "auid!=unset", "path=/etc/shadow", ...; raises InvalidArgument."""
+        """The field in "auid>=1000", "auid!=unset", "path=/etc/shadow", ... Raises InvalidArgument."""
         parts = _FILTER.fullmatch(text)
         if not parts or parts["name"] not in _FIELDS:
-            raise InvalidArgument(f"not an audit filter: {text!r}", "expected NAME=VALUE, for example auid>=1000")
+            raise InvalidArgument(f"not an audit filter: {text!r}", "write NAME=VALUE, for example auid>=1000")
         return cls(parts["name"], parts["op"], _number(parts["name"], parts["value"]))
 
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """One rule. `syscalls` None means every system call; other filter lists than `exit` take only that."""
+    """One rule. syscalls None means every system call; only the filter list `exit` takes others."""
 
     fields: tuple[Field, ...]
     syscalls: frozenset[int] | None = None
@@ -98,20 +98,20 @@ class Rule:
         return next((str(field.value) for field in self.fields if field.name == "key"), "")
 
     def with_key(self, key: str) -> Self:
-        """The same rule with one more key, the word by which its events are found again."""
+        """The same rule with one more key; its events carry the key."""
         return replace(self, fields=(*self.fields, Field("key", "=", key)))
 
     @property
     def machine(self) -> str:
-        """The machine whose numbers `syscalls` are: from the arch field, else this one."""
+        """The machine whose numbers `syscalls` are: that of the arch field, else this machine."""
         arch = next((field.value for field in self.fields if field.name == "arch"), None)
         return ARCHES.get(arch, "") if isinstance(arch, int) else platform.machine()
 
     def pack(self, *, first: bool = False) -> bytes:
-        """As AUDIT_ADD_RULE and AUDIT_DEL_RULE take it; `first` adds it ahead of all others, as `auditctl -A` does.
+        """The bytes for AUDIT_ADD_RULE and AUDIT_DEL_RULE; first: before all other rules, as with `auditctl -A`.
 
-        Of several rules that match an event only the foremost gives its key. The kernel forgets `first` once the rule
-        is in its place, so it is listed and deleted without.
+        If several rules match an event, only the first gives its key. The kernel does not keep `first`: such a rule is
+        listed and deleted without it.
         """
         kinds, values, flags, strings = [], [], [], b""
         for field in self.fields:
@@ -157,7 +157,10 @@ class Rule:
         for option in words:
             value = next(words, "")
             if not value:
-                raise InvalidArgument(f"the option {option!r} of an audit rule lacks its value", "see auditctl(8)")
+                raise InvalidArgument(
+                    f"the option {option!r} of an audit rule lacks its value",
+                    "write a line as auditctl(8) takes it, such as -w /etc/shadow -p wa -k KEY",
+                )
             if option == "-a":
                 action, listed = sorted(value.split(","), key=lambda word: word in _LISTS)[:2]
             elif option == "-S":
@@ -167,9 +170,12 @@ class Rule:
             elif option in ("-F", "-p", "-k"):
                 fields.append(Field.parse({"-F": "", "-p": "perm=", "-k": "key="}[option] + value))
             else:
-                raise InvalidArgument(f"not an option of an audit rule: {option!r}", "-a, -F, -S, -k, -w, -p are")
+                raise InvalidArgument(f"not an option of an audit rule: {option!r}", "write -a, -F, -S, -k, -w or -p")
         if not fields or listed not in _LISTS or action not in _ACTIONS:
-            raise InvalidArgument(f"not an audit rule: {line!r}", "see auditctl(8)")
+            raise InvalidArgument(
+                f"not an audit rule: {line!r}",
+                "write a line as auditctl(8) takes it, such as -w /etc/shadow -p wa -k KEY",
+            )
         return cls(tuple(fields), _numbers_of(names, cls(tuple(fields)).machine), listed, action)
 
     def to_auditctl(self) -> str:
@@ -199,10 +205,10 @@ class Rule:
 def watch(path: str, *, perm: str = "wa") -> Rule:
     """The rule of `auditctl -w PATH -p PERM`: calls that open or change the file in one of these ways.
 
-    A directory is watched with all that lies below it. Raises InvalidArgument if the path is not absolute.
+    A directory is watched with everything below it. Raises InvalidArgument if the path is not absolute.
     """
     if not path.startswith("/"):
-        raise InvalidArgument(f"audit watches absolute paths, not {path!r}")
+        raise InvalidArgument(f"audit cannot watch {path!r}", "write an absolute path")
     kind = "dir" if os.path.isdir(path) else "path"
     return Rule((Field(kind, "=", path), Field.parse(f"perm={perm}")))
 
@@ -210,13 +216,15 @@ def watch(path: str, *, perm: str = "wa") -> Rule:
 def syscalls(names: Iterable[str], *, filters: Iterable[str] = ()) -> Rule:
     """The rule of `auditctl -a always,exit -F arch=b64 -S NAMES -F FILTER...` for this machine.
 
-    Names which this machine's kernel lacks are left out (aarch64 has utimensat but no utime); raises InvalidArgument
-    if none is left, since a rule without a system call would match every one.
+    Names that this machine does not have are left out: aarch64 has utimensat but no utime. Raises InvalidArgument if
+    none is left, since a rule without a system call would match each of them.
     """
     machine = platform.machine()
     known = [name for name in names if name in NUMBERS.get(machine, {})]
     if not known:
-        raise InvalidArgument(f"none of these is a system call of {machine}: {', '.join(names)}")
+        raise InvalidArgument(
+            f"none of these is a system call of {machine}: {', '.join(names)}", "ausyscall --dump lists the names"
+        )
     return Rule((Field.parse("arch=b64"), *map(Field.parse, filters)), _numbers_of(known, machine))
 
 
@@ -231,9 +239,9 @@ def _number(name: str, text: str) -> int | str:
         return UNSET
     number = getattr(errno, text.lstrip("-"), text.lstrip("-"))
     try:
-        return (-int(number) if text.startswith("-") else int(number)) & UNSET
+        return (-int(number) if text.startswith("-") else int(number)) & LOWER_32_BITS
     except ValueError:
-        raise InvalidArgument(f"not a value for the audit field {name}: {text!r}", "a number is expected") from None
+        raise InvalidArgument(f"not a value for the audit field {name}: {text!r}", "write a number") from None
 
 
 def _arch(text: str) -> int:
@@ -241,7 +249,7 @@ def _arch(text: str) -> int:
     for word, name in ARCHES.items():
         if name == machine:
             return word
-    raise InvalidArgument(f"unknown machine for an audit rule: {text!r}", "b64, b32, x86_64 and aarch64 are known")
+    raise InvalidArgument(f"unknown machine for an audit rule: {text!r}", "write b64, b32, x86_64 or aarch64")
 
 
 def _numbers_of(names: Iterable[str], machine: str) -> frozenset[int] | None:
@@ -251,12 +259,12 @@ def _numbers_of(names: Iterable[str], machine: str) -> frozenset[int] | None:
     known = NUMBERS.get(machine, {})
     for name in names:
         if name not in known and not name.isdigit():
-            raise InvalidArgument(f"{machine} has no system call {name!r}")
+            raise InvalidArgument(f"{machine} has no system call {name!r}", "ausyscall --dump lists the names")
     return frozenset(known.get(name, int(name) if name.isdigit() else 0) for name in names)
 
 
 def _syscalls_in(listed: str, mask: tuple[int, ...]) -> frozenset[int] | None:
-    """The last word is left out of "every one": the kernel keeps its own class bits there."""
+    """The numbers in a mask; None for every system call, whatever the last word is: it has the kernel's class bits."""
     if listed != "exit" or mask[:-1] == _EVERY_SYSCALL[:-1]:
         return None
     return frozenset(word * 32 + bit for word, bits in enumerate(mask) for bit in range(32) if bits >> bit & 1)

@@ -1,12 +1,13 @@
-"""Watch one file from marker to marker: what the kernel recorded about it in between, and whether anything is missing.
+"""Watch one file from marker to marker: collect what the kernel recorded about it, and check that nothing is missing.
 
     with Watch("/etc/shadow", journal=journal) as watch:
         run_a_container()
         for event in watch.collect():
             print(event.auid, *event.render(), sep="\\n")
 
-Nothing sleeps. A marker is a user message with a random word; once it comes back through the reader, so has every
-record that the kernel queued before it. A run's rules carry one random key, so an earlier run is never shown again.
+A marker is a user message with a random word. When it comes back through the reader, every record that the kernel
+queued before it has come back, too; so there is no need to sleep. The rules of one run carry one random key, so events
+of an earlier run are never shown.
 """
 
 import secrets
@@ -29,12 +30,12 @@ from lab.audit.rules import TOUCH_CALLS, Rule, syscalls, watch
 from lab.errors import AuditLocked, AuditUnavailable, EvidenceLost
 
 RULE, ENABLED = "audit-rule", "audit-enabled"
-# Seconds to wait for the rest of an event that another process is still writing when the marker is back; each longer.
+# Seconds to wait, one after the other, for the rest of an event that another processor still writes at the marker.
 _PATIENCE = (0.005, 0.05, 0.2, 1.0)
 
 
 class Journal(Protocol):
-    """Where a change is written down, and safe on disk, before it is made."""
+    """Where each change is written to disk before it is made."""
 
     def note(self, kind: str, **facts: object) -> None: ...
 
@@ -44,15 +45,15 @@ class Watch:
 
     path            absolute; a directory is watched with what lies below
     perm            of `auditctl -p`: r, w, x, a
-    journal         told of every change before it is made; `undo` takes back what it was told
-    touch_calls     also watch utimensat(2) and its kin, which busybox's touch calls and `perm` does not match
-    rules           these rules instead, without a key: the run's own is added
+    journal         gets a note of every change before it is made; undo() takes back what a note says
+    touch_calls     also watch utimensat(2) and older calls for the same: busybox's touch uses it, no `perm` matches it
+    rules           watch by these rules instead; the key of the run is added to them
     buffer          bytes the kernel may queue for the reader until `pump` or `collect` is called
 
     key             the key of this run's rules
-    events          every complete event so far between the markers, also those without the key (LOGIN, USER, ...)
+    events          every event between the markers so far, those without the key included (LOGIN, USER, ...)
 
-    Entering raises AuditLocked or AuditUnavailable, then nothing is changed that is not taken back at once.
+    Entering raises AuditLocked or AuditUnavailable; all changes have been taken back then.
     """
 
     def __init__(
@@ -105,7 +106,7 @@ class Watch:
 
     @property
     def lost(self) -> str:
-        """What is known to be missing, as a sentence; "" if nothing is."""
+        """What is missing, as a sentence; "" if nothing is known to be missing."""
         if self._reader.overrun:
             return "the kernel dropped audit records because they were not read in time (ENOBUFS)"
         dropped = self._control.status().lost - self._lost_before
@@ -118,13 +119,13 @@ class Watch:
         return self._reader.fileno()
 
     def pump(self) -> None:
-        """Take in what is queued now, without waiting: for a workload of more than 10,000 file events."""
+        """Read what is queued now, without waiting. Call this during a workload of more than 10,000 file events."""
         self._queue += self._reader.pending()
 
     def collect(self) -> list[Event]:
-        """The complete events since the last call (first: since the start) whose rule carries this run's key.
+        """The events with this run's key since the last call, or since the start.
 
-        All others are added to `events` with them. Raises EvidenceLost if any record of that time is missing.
+        They and all other events of that time are added to `events`. Raises EvidenceLost if a record is missing.
         """
         self.pump()
         end = self._marker()
@@ -136,14 +137,16 @@ class Watch:
             found = self._until(end)
         self._lost = _incomplete(found, self._since, end) if end else "a marker record did not come back"
         if self.lost:
-            raise EvidenceLost(f"audit evidence is incomplete: {self.lost}", "run it again on a quieter machine")
+            raise EvidenceLost(
+                f"audit evidence is incomplete: {self.lost}", "run this again while less happens on the machine"
+            )
         self._queue = [(kind, text) for kind, text in self._queue if _serial(text) > end]
         self._since = end
         self.events += found
         return [event for event in found if self.key in event.keys]
 
     def matching(self, wanted: Callable[[Event], bool]) -> list[Event]:
-        """Those of `events` for which the predicate holds, with or without this run's key."""
+        """The `events` for which the predicate holds, with or without this run's key."""
         return [event for event in self.events if wanted(event)]
 
     def _enable(self, status: Status, stack: ExitStack) -> None:
@@ -156,7 +159,7 @@ class Watch:
         packed = rule.pack()
         self._note(RULE, packed=packed.hex(), line=rule.to_auditctl())
         stack.callback(_remove_rule, self._control, packed)
-        # First, or an administrator's own rule on the same file would put its key on the event instead of this one.
+        # First, since only the first rule that matches gives its key, and an administrator may watch the same file.
         self._control.add_rule(rule.pack(first=True))
 
     def _note(self, kind: str, **facts: object) -> None:
@@ -170,7 +173,7 @@ class Watch:
         return serial
 
     def _marker(self) -> int:
-        """Write a marker, read until it is back; its serial, or 0 if it never came."""
+        """Write a marker and read until it is back. Returns its serial, or 0 if it has not come back in time."""
         word = f"{self.key}-{secrets.token_hex(6)}"
         self._control.user_message(f"lab marker {word}")
         wanted = word.encode()
@@ -186,7 +189,7 @@ class Watch:
 
 
 def undo(kind: str, facts: Mapping[str, object]) -> None:
-    """Take back a change that was journalled as (kind, facts); may be called twice, and for what was never done."""
+    """Take back a change that was noted as (kind, facts). It does not matter if it was never made or is taken back."""
     with AuditControl() as control:
         if kind == RULE:
             _remove_rule(control, bytes.fromhex(str(facts["packed"])))
@@ -200,7 +203,7 @@ def _remove_rule(control: AuditControl, packed: bytes) -> None:
 
 
 def _restore_enabled(control: AuditControl, facts: Mapping[str, object]) -> None:
-    """Not if an audit daemon has registered since: it turned audit on for itself."""
+    """Restore the enabled flag, unless an audit daemon has registered since: that needs audit to be on."""
     if control.status().pid == facts["auditd"]:
         control.set_enabled(bool(facts["was"]))
 
@@ -217,20 +220,20 @@ def _blind() -> AuditUnavailable:
             "run this on the host or in a virtual machine, not in a container",
         )
     return AuditUnavailable(
-        f"an audit marker did not come back in {ANSWER_SECONDS:g} s: this reader is blind",
-        "look for a network namespace, or a rule that excludes msgtype=USER (auditctl -l)",
+        f"an audit marker did not come back in {ANSWER_SECONDS:g} s: no record reaches this reader",
+        "run this in the initial network namespace, and remove a rule that excludes msgtype=USER (auditctl -l)",
     )
 
 
 def _serial(text: bytes) -> int:
-    """From `audit(SECONDS.MS:SERIAL): ...`, without parsing the rest; 0 if it is no record."""
+    """The serial in `audit(SECONDS.MS:SERIAL): ...`; 0 if the text is not a record."""
     start = text.find(b":") + 1
     digits = text[start : text.find(b")", start)]
     return int(digits) if digits.isdigit() else 0
 
 
 def _incomplete(found: Iterable[Event], since: int, end: int) -> str:
-    """Serials count every event of the machine: one that is missing between two markers was dropped on the way."""
+    """What is missing, as a sentence. Serials count all events of the machine: a gap between two markers is a loss."""
     seen = set()
     for event in found:
         if not event.complete:

@@ -1,1 +1,1 @@
-"""FORK/EXEC: the engine `podmanish`. The ground below never imports it; nobody else does, either."""
+"""FORK/EXEC: the engine `podmanish`. No other module imports it: users and stories run the command."""

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """The command `podmanish`; exit codes as podman-run(1) has them."""
-    syscalls.set_process_name("podmanish")  # the launcher's exec has left the interpreter's
+    syscalls.set_process_name("podmanish")  # else it is that of the interpreter
     arguments = sys.argv[1:] if argv is None else list(argv)
     root = state_directory()
     while arguments[:1] == ["--root"] and len(arguments) > 1:
@@ -37,7 +37,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def dispatch(engine: Forker, arguments: Sequence[str]) -> int:
-    """`run` and `exec` at once; the other verbs live in lab.forker.verbs, which `run` need not import."""
+    """Run one verb. All but `run` and `exec` are in lab.forker.verbs, which a `run` need not import."""
     verb = arguments[0] if arguments else "--help"
     rest = arguments[1:]
     if verb == "run":

@@ -1,9 +1,13 @@
 """FORK/EXEC: a whole Podman-style engine, `podmanish`.
 
-    login -- shell -- podmanish -- container       every edge is fork(2): loginuid comes along
+    login -- shell -- podmanish -- container       each edge is fork(2), which copies loginuid
 
-There is no daemon and nothing to connect to. `run` forks the container itself and stands by it (conmon's part);
-`-d` forks a monitor first. The other verbs read the containers' directories and signal pidfds.
+There is no daemon and no socket. `run` forks the container and stays as its parent, as conmon does for podman; `-d`
+forks a monitor first. The other verbs read the containers' directories and send signals by pidfd.
+
+    run()      options and image become a Spec; a Record of it is written to disk
+    _start()   runtime.spawn() forks the container from this very process
+    _stand_by()   carry its bytes until it has ended, then write how it ended
 """
 
 from __future__ import annotations
@@ -35,7 +39,8 @@ if TYPE_CHECKING:
     from lab.runargs import RunOptions
     from lab.spec import Spec
 
-# What the engine itself reads of its environment; and LC_CTYPE, which Python sets for itself (PEP 538).
+POLL_SECONDS = 0.002  # between two looks at /proc or at a record, for what no descriptor tells
+# The variables that the engine reads, and LC_CTYPE, which Python sets for itself (PEP 538).
 OWN_VARIABLES = (
     "HOME",
     "LC_CTYPE",
@@ -49,7 +54,7 @@ OWN_VARIABLES = (
 
 
 class Forker:
-    """The engine: its images and containers below one directory."""
+    """The engine, with its images and containers below one directory."""
 
     def __init__(self, root: str) -> None:
         close_state(root)
@@ -131,7 +136,7 @@ class Forker:
         oom_killed = cgroup.remove(record.state["cgroup"])
         try:
             self.store.end(record, code, oom_killed)
-        except OSError as error:  # a full disk must not cost the caller the exit code, too
+        except OSError as error:  # a full disk must not change the exit code that the caller gets
             print(f"podmanish: cannot record the end of {record.name}: {error.strerror}", file=sys.stderr)
 
     def _detached(self, record: Record, spec: Spec, handed: Handed | None) -> int:
@@ -173,7 +178,7 @@ class Forker:
         spec = assemble_exec(options, container.spec)
         _hide_environment(container.spec, options.env)
         process = container.open()
-        while not has_begun(container.state["pid"]) and not pidfd.ended(process, 0.002):
+        while not has_begun(container.state["pid"]) and not pidfd.ended(process, POLL_SECONDS):
             pass
         stdio = None if spec.tty else Stdio(options.interactive)
         started = runtime.spawn_into(process, spec, stdio.child if stdio else ())
@@ -185,11 +190,11 @@ class Forker:
         """Raises NoSuchContainer, NotRunning."""
         container = self.store.find(reference)
         if container.status != "running":
-            raise NotRunning(f"container {container.name} is not running", "`podmanish ps` lists those that run")
+            raise NotRunning(f"container {container.name} is not running", "`podmanish ps` lists the running ones")
         return container
 
     def containers(self) -> list[Record]:
-        """All; first sweeping out what a killed `run --rm` left."""
+        """All containers, the youngest first. What a killed `run --rm` has left is removed before."""
         self.store.sweep()
         cgroup.sweep()
         found = self.store.list()
@@ -199,7 +204,7 @@ class Forker:
         return [container for container in found if os.path.exists(container.path)]
 
     def stop(self, container: Record, seconds: float) -> None:
-        """SIGTERM; SIGKILL after that many seconds. Returns when the container's end has been recorded."""
+        """Send SIGTERM, and SIGKILL after that many seconds. Returns when the container's end has been recorded."""
         process = container.open()
         pidfd.send_signal(process, SIGTERM)
         if not pidfd.ended(process, seconds):
@@ -207,18 +212,18 @@ class Forker:
         self.wait(container)
 
     def wait(self, container: Record) -> int:
-        """The exit code, when the monitor has recorded it."""
-        with container.kept():
+        """Wait until the monitor has recorded the exit code, and return it."""
+        with container.held():
             while container.reload().status == "running":
                 try:
                     pidfd.ended(container.open(), None)
                 except NotRunning:
-                    time.sleep(0.002)  # it has ended; its monitor is about to write how
+                    time.sleep(POLL_SECONDS)  # the process has ended, and its monitor is about to write the exit code
             code: int = container.state.get("exit_code") or 0
             return code
 
     def remove(self, container: Record, force: bool) -> None:
-        """Raises StillRunning without force."""
+        """Remove a container; force kills a running one first. Raises StillRunning for a running one without force."""
         if container.status == "running":
             if not force:
                 raise StillRunning(f"container {container.name} is running", "stop it first, or use --force")
@@ -241,29 +246,32 @@ def _handed(mode: str, spec: Spec) -> Handed | None:
 
 
 def _hide_environment(spec: Spec, wanted: Sequence[str]) -> None:
-    """Start anew without the variables that are not for the container, if the container may read the engine's memory.
+    """Restart the engine without the variables that are not for the container, if the container may read its memory.
 
-    With CAP_SYS_PTRACE it can, for as long as a copy of the engine runs in it: until exec, and as pid 1 of `--init`.
+    With CAP_SYS_PTRACE a container can read the memory of each process in it. A copy of the engine is such a process
+    until exec, and for ever as pid 1 of `--init`.
     """
-    kept = {*OWN_VARIABLES, *(item.partition("=")[0] for item in wanted)}
-    if "CAP_SYS_PTRACE" in spec.capabilities and not kept.issuperset(os.environ):
-        interpreter.restart({name: value for name, value in os.environ.items() if name in kept})
+    wanted_names = {*OWN_VARIABLES, *(item.partition("=")[0] for item in wanted)}
+    if "CAP_SYS_PTRACE" in spec.capabilities and not wanted_names.issuperset(os.environ):
+        interpreter.restart({name: value for name, value in os.environ.items() if name in wanted_names})
 
 
 def end_damaged(container: Record, force: bool) -> None:
-    """What a damaged record still tells of a process: end it, or raise StillRunning without force."""
+    """Kill the process that a damaged record names, if it runs. Raises StillRunning without force."""
     try:
         process = container.open()
     except NotRunning:
         return
     if not force:
-        raise StillRunning(f"container {container.name} is damaged, but runs", "use --force to kill it")
+        raise StillRunning(
+            f"the record of container {container.name} is damaged, but its process runs", "use --force to kill it"
+        )
     pidfd.send_signal(process, SIGKILL)
     pidfd.ended(process, None)
 
 
 def stand_by(monitor: Monitor, raw: bool) -> int:
-    """Run the monitor to the end, with the caller's terminal in raw mode if so asked and if it has one."""
+    """Run the monitor to the end of the container; raw puts the caller's terminal, if there is one, into raw mode."""
     if not raw:
         return monitor.run()
     from lab.terminal import RawTerminal

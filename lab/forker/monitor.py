@@ -1,7 +1,7 @@
-"""Stand by a running process: carry its output, its input and the caller's signals; podman's conmon.
+"""Stay with a running process and carry its output, its input and the caller's signals, as podman's conmon does.
 
-One thread, one poll(2): the process's end, its pipes or terminal, the caller's input and the caller's signals are
-all file descriptors.
+There is one thread with one poll(2): the end of the process, its pipes or terminal, the caller's input and the
+caller's signals are all file descriptors.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ WINSIZE_BYTES = 8  # sizeof(struct winsize); ioctl_tty(2)
 
 
 class Stdio:
-    """The pipes for a process without a terminal. child holds its three ends, the rest are the monitor's."""
+    """The pipes of a process without a terminal. child holds the process's three ends; the others are the monitor's."""
 
     def __init__(self, interactive: bool) -> None:
         self.output, child_output = os.pipe2(os.O_CLOEXEC)
@@ -37,7 +37,7 @@ class Stdio:
         self.child = (child_input, child_output, child_error)
 
     def close_child(self) -> None:
-        """After the child has its own copies: so that its end is our end of file."""
+        """Close the caller's copies of the child's ends, so that the end of the child is an end of file here."""
         for fd in self.child:
             os.close(fd)
 
@@ -45,8 +45,8 @@ class Stdio:
 class Monitor:
     """Carries bytes for one process until it has ended and its output is drained.
 
-    output, error    where its two streams go; -1: only to the log
-    stdin            what feeds it; -1: nothing
+    output, error    descriptors that its two streams are copied to; -1: to the log only
+    stdin            descriptor that its input is read from; -1: none
     """
 
     def __init__(self, process: Process, log: LogWriter | None, *, output: int, error: int, stdin: int) -> None:
@@ -58,7 +58,7 @@ class Monitor:
         self.pending = b""
 
     def attach(self, stdio: Stdio | None) -> None:
-        """Carry a process that has these pipes, or a terminal. From here on the caller's signals go to it."""
+        """Carry a process with these pipes, or else with a terminal. From now on it gets the caller's signals."""
         if stdio:
             self._attach_pipes(stdio)
         else:
@@ -77,10 +77,11 @@ class Monitor:
         self._carry(self.process.console, 1)
         self._resize()
         if self.stdin >= 0:
-            self._feed(os.dup(self.process.console))  # poll(2) keeps one entry a descriptor, and it is read, too
+            # A copy: poll(2) has one entry for each descriptor, and the console is polled for output already.
+            self._feed(os.dup(self.process.console))
 
     def run(self) -> int:
-        """Returns the exit code. What a background child still holds open is not waited for beyond the exit."""
+        """Carry until the process has ended; returns its exit code. Its background children are not waited for."""
         self._watch(self.process.pidfd, lambda: self._unwatch(self.process.pidfd))
         while self.process.pidfd in self.handlers:
             self._turn(None)
@@ -111,7 +112,7 @@ class Monitor:
     def _copy_output(self, source: int, stream: int) -> None:
         try:
             data = os.read(source, CHUNK)
-        except OSError:  # EIO: the last holder of the terminal is gone; pty(7)
+        except OSError:  # EIO: no process has the terminal open any more; pty(7)
             data = b""
         if not data:
             self._unwatch(source)
@@ -132,11 +133,11 @@ class Monitor:
             while data:
                 try:
                     data = data[os.write(self.targets[stream], data) :]
-                except BlockingIOError:  # O_NONBLOCK, set by another that shares it
+                except BlockingIOError:  # another process that shares the descriptor has set O_NONBLOCK
                     writable = select.poll()
                     writable.register(self.targets[stream], select.POLLOUT)
                     writable.poll()
-        except OSError:  # the reader went away: the container goes on, as docker's and podman's do
+        except OSError:  # the reader is gone; the container goes on, as with docker and podman
             self.targets[stream] = -1
 
     def _feed(self, sink: int) -> None:
@@ -155,12 +156,12 @@ class Monitor:
             os.close(sink)
 
     def _write_input(self, sink: int) -> None:
-        """Write what fits; read more only when all is gone."""
+        """Write what fits into the pipe; read more input only when everything is written."""
         try:
             self.pending = self.pending[os.write(sink, self.pending) :]
         except BlockingIOError:
             return
-        except OSError:  # it reads no more
+        except OSError:  # the process has closed its input
             self.pending = b""
         if not self.pending:
             self._unwatch(sink)

@@ -1,4 +1,4 @@
-"""`podmanish`'s verbs that look at containers or end them: none of them talks to a daemon, they read directories."""
+"""The verbs of `podmanish` that look at containers or end them. They read directories; there is no daemon to ask."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ if TYPE_CHECKING:
     from lab.forker.engine import Forker
     from lab.record import Record
 
-FOLLOW_SECONDS = 0.05  # between two looks at a log that grows
+FOLLOW_SECONDS = 0.05  # between two reads of a growing log
 
 
 def dispatch(engine: Forker, verb: str, argv: Sequence[str]) -> int:
-    """Run one verb; raises InvalidArgument for one that there is not."""
+    """Run one verb; raises InvalidArgument for an unknown one."""
     if verb in ("--help", "-h", "help"):
         print(usage())
         return 0
@@ -60,7 +60,7 @@ def _row(container: Record, *, whole: bool) -> Sequence[str]:
         "damaged": "Damaged",
         "exited": f"Exited ({state.get('exit_code')})",
     }[container.status]
-    if state.get("finished"):  # not if its monitor was killed
+    if state.get("finished"):  # 0 if its monitor was killed: the time is unknown
         status += f" {ago(state['finished'])} ago"
     command = " ".join(container.spec.args)
     return ps_row(container.id, config["image"], command, config["created"], status, container.name, whole=whole)
@@ -89,15 +89,15 @@ def show_logs(engine: Forker, argv: Sequence[str]) -> int:
 
 
 def _is_running(container: Record) -> bool:
-    """Until the monitor has recorded the end, before which all output is in the log."""
+    """False once the monitor has recorded the end; all output is in the log by then."""
     try:
         return container.reload().status == "running"
-    except FileNotFoundError:  # removed meanwhile; its log stays readable to whoever has it open
+    except FileNotFoundError:  # removed meanwhile; the open descriptor of the log stays readable
         return False
 
 
 def _print_lines(lines: Sequence[logs.Line], timestamps: bool) -> None:
-    """A write(2) for all that go to the same stream in a row."""
+    """Write the lines, with one write(2) for each run of lines of the same stream."""
     parts: list[bytes] = []
     target, stamped, stamp = logs.STDOUT, -1, b""
     for moment, stream, data, begins in lines:
@@ -115,7 +115,7 @@ def _print_lines(lines: Sequence[logs.Line], timestamps: bool) -> None:
 def _write_all(stream: int, data: bytes) -> None:
     rest = memoryview(data)
     while rest:
-        rest = rest[os.write(stream, rest) :]  # the log's numbers of the streams are their descriptors
+        rest = rest[os.write(stream, rest) :]  # logs.STDOUT and logs.STDERR are the numbers of the descriptors
 
 
 def _number(text: str, flag: str) -> int:
@@ -159,13 +159,14 @@ def inspect(engine: Forker, argv: Sequence[str]) -> int:
 
 
 def _inspected(container: Record) -> dict[str, object]:
-    """In the words of `podman inspect` and `docker inspect`; Spec is the lab's own."""
+    """The fields that `podman inspect` and `docker inspect` have; Spec is this lab's."""
     config, state = container.config, container.state
     return {
         "Id": container.id,
         "Name": container.name,
         "Created": rfc3339(config["created"]),
         "Image": config["image"],
+        "Config": {"Labels": dict(_label(text) for text in config.get("label", ()))},
         "State": {
             "Status": container.status,
             "Running": container.status == "running",
@@ -178,6 +179,12 @@ def _inspected(container: Record) -> dict[str, object]:
         },
         "Spec": config["spec"],
     }
+
+
+def _label(text: str) -> tuple[str, str]:
+    """The name and the value of `--label NAME=VALUE`; the value is "" if there is no =."""
+    name, _, value = text.partition("=")
+    return name, value
 
 
 def images(engine: Forker, argv: Sequence[str]) -> int:
@@ -193,7 +200,7 @@ def _each(
     act: Callable[[Record], object],
     show: Callable[[object], str] | None = None,
 ) -> int:
-    """Act on every container that was named, print each name (or what came out); an error spares the others."""
+    """Act on each container that was named, and print its name, or show(result). An error does not stop the others."""
     code = 0
     for reference in references:
         try:

@@ -4,7 +4,7 @@
     spawn_into()  one more process for a running container (`exec`)
     wait()        its exit code
 
-    starting()    spawn() step by step, and starting_into() likewise: for a caller that has others to attend to
+    starting()    the steps of spawn(), and starting_into() those of spawn_into(), for a caller that must not wait
 
 The caller must have one thread, for the reason given at lab.syscalls.clone3().
 """
@@ -42,11 +42,13 @@ def spawn(
 ) -> Process:
     """Start a container; returns when its command has been exec'ed.
 
-    stdio holds the three descriptors that become 0, 1 and 2; with spec.tty they are not used. preserve_fds, as runc's
-    option: how many descriptors, from 3 up, the container inherits. loginuid is stamped on it: a fork inherits, so only
-    a daemon has a use for that. With a lifeline the container cannot outlive the caller. on_clone is called with the
-    pid while the child builds its root, on another processor; the command is exec'ed only after it has returned. Raises
-    CommandNotFound, CommandNotExecutable, CannotStart or MissingFeature, and then nothing is left of the container.
+    stdio         three descriptors that become 0, 1 and 2; with spec.tty they are not used
+    preserve_fds  how many descriptors, from 3 up, the container inherits; runc has the same option
+    loginuid      written to the container's process; only a daemon needs that, since a fork copies its parent's
+    lifeline      put a process above the container that ends it when the caller ends; lab.runtime.lifeline
+    on_clone      called with the pid while the child builds its root; the command is exec'ed only after it returns
+
+    Raises CommandNotFound, CommandNotExecutable, CannotStart or MissingFeature; nothing is left of the container then.
     """
     steps = starting(spec, stdio, preserve_fds=preserve_fds, loginuid=loginuid, lifeline=lifeline, on_clone=on_clone)
     return _complete(steps)
@@ -103,8 +105,8 @@ def _namespaces(spec: Spec) -> int:
 def spawn_into(pidfd: int, spec: Spec, stdio: Sequence[int] = (0, 1, 2), *, loginuid: int | None = None) -> Process:
     """Start spec's command inside the running container whose first process is behind pidfd.
 
-    setns(2) does not move the caller itself into a pid namespace, only its later children. So a first child joins,
-    and its child (CLONE_PARENT: a sibling, ours to wait for) becomes the command; runc's nsenter does the same.
+    setns(2) does not move the caller into a pid namespace, only the children that it makes later. So a helper joins
+    the namespaces and then forks the command with CLONE_PARENT, as a child of ours; runc's nsenter does the same.
     Raises what spawn() raises.
     """
     return _complete(starting_into(pidfd, spec, stdio, loginuid=loginuid))
@@ -113,7 +115,7 @@ def spawn_into(pidfd: int, spec: Spec, stdio: Sequence[int] = (0, 1, 2), *, logi
 def starting_into(
     pidfd: int, spec: Spec, stdio: Sequence[int] = (0, 1, 2), *, loginuid: int | None = None
 ) -> Generator[int, None, Process]:
-    """The steps of spawn_into(), as those of starting(). The container can delay them for as long as it likes."""
+    """The steps of spawn_into(), as those of starting(). The container can delay the steps without limit."""
     cgroup_fd = cgroup.directory(spec)
     with Link(spec.tty, in_cgroup=cgroup_fd >= 0, tells_pid=False) as link:
         helper, helper_pidfd, report = _clone_helper(link, pidfd, spec, stdio, loginuid, cgroup_fd)
@@ -121,7 +123,7 @@ def starting_into(
             with open(report, "rb", buffering=0) as file:
                 yield report
                 pid = int(file.read(PID_DIGITS) or 0)  # one read: the command holds the pipe's other end open, too
-        except BaseException:  # the caller waits no longer
+        except BaseException:  # such as GeneratorExit: the caller waits no longer
             link.give_up(helper, helper_pidfd)
             raise
         os.close(helper_pidfd)
@@ -156,7 +158,7 @@ def _clone_helper(
 
 
 def _complete(steps: Generator[int, None, Process]) -> Process:
-    """Take all the steps, and wait where they do."""
+    """Take all steps, and wait in each for what it waits for."""
     while True:
         try:
             next(steps)
@@ -171,7 +173,7 @@ def wait(pid: int) -> int:
 
 
 def exit_code(status: int) -> int:
-    """A status of waitpid(2) as the shells and both engines tell it."""
+    """The exit code for a status of waitpid(2), as in a shell: 0 to 255, or 128+n for death by signal n."""
     return 128 + os.WTERMSIG(status) if os.WIFSIGNALED(status) else os.WEXITSTATUS(status)
 
 
@@ -187,7 +189,7 @@ def _clone(flags: int, spec: Spec, cgroup_fd: int) -> tuple[int, int]:
 
 
 def _child(link: Link, enter: Callable[[], NoReturn], loginuid: int | None) -> NoReturn:
-    """Run enter(), which ends in exec; report what stopped it."""
+    """Run enter(), which ends in exec; if it fails, report the reason and exit."""
     try:
         os.close(link.status)
         os.close(link.go)
@@ -199,9 +201,9 @@ def _child(link: Link, enter: Callable[[], NoReturn], loginuid: int | None) -> N
     except OSError as error:
         where = f" {error.filename}:" if error.filename else ""
         failure = CannotStart(f"cannot set up the container:{where} {error.strerror}")
-    except BaseException as error:  # nothing may escape into the caller's copied stack
+    except BaseException as error:  # this process has a copy of the caller's stack, and must not return into it
         failure = CannotStart(f"cannot set up the container: {error!r}")
     try:
         link.report_failure(failure)
-    finally:  # a seccomp profile may forbid even that
+    finally:  # a seccomp profile may forbid even the write
         os._exit(125)

@@ -1,15 +1,15 @@
-"""One cgroup a container: limits on what it uses, and one handle for all its processes; cgroups(7).
+"""A cgroup for each container: it limits what the container uses, and names all its processes; cgroups(7).
 
     version 2   /sys/fs/cgroup/PATH                            membership, cgroup.kill, cgroup.freeze, and all limits
-    hybrid      /sys/fs/cgroup/unified/PATH                    the same, but the limits are those of version 1:
+    hybrid      /sys/fs/cgroup/unified/PATH                    the same, but the limits are in version 1:
     version 1   /sys/fs/cgroup/{pids,memory,cpu,freezer}/PATH
 
-PATH lies in the engine's own cgroup: that, too, is inherited, and systemd goes on to count the container as part of
-the unit or session that the engine is part of. Only a container with limits stands at the top, since version 2 gives
-no controller to the children of a cgroup that itself has processes.
+PATH lies in the engine's cgroup, so for systemd the container stays in the unit or session of the engine. Only a
+container with limits stands at the top, since version 2 gives no controller to the children of a cgroup that has
+processes itself.
 
-A process enters at its birth, by CLONE_INTO_CGROUP of clone3(2): to move one later would stall every fork of the
-machine for an RCU grace period. Version 1 has no such flag: there the child moves itself, and only if it is limited.
+A process enters at its birth, by CLONE_INTO_CGROUP of clone3(2): moving it later would stall every fork of the machine
+for an RCU grace period. Version 1 has no such flag: there the child moves itself, and only if it has limits.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ import os
 import time
 
 from lab.errors import MissingFeature, NotRunning
+from lab.signals import SIGKILL
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -33,12 +34,12 @@ REMOVE_SECONDS, SWEEP_SECONDS = 2.0, 60.0
 
 
 def version_2() -> str:
-    """Where cgroup version 2 is mounted, "" if nowhere."""
+    """The directory where cgroup version 2 is mounted; "" if it is not mounted."""
     return next((root for root in (MOUNT, f"{MOUNT}/unified") if os.path.exists(f"{root}/cgroup.controllers")), "")
 
 
 def available() -> set[str]:
-    """Those of CONTROLLERS that this machine has, in either version."""
+    """The CONTROLLERS that this machine has, in either version."""
     try:
         with open(f"{version_2()}/cgroup.controllers", encoding="ascii") as file:
             found = set(file.read().split())
@@ -48,7 +49,7 @@ def available() -> set[str]:
 
 
 def path(container_id: str, spec: Spec) -> str:
-    """PATH for a container that the calling process is about to make, "" if it may make none."""
+    """PATH for a container that the calling process is about to make; "" if it may not make a cgroup."""
     if os.geteuid() != 0:
         return ""
     name = f"/{NAME}{container_id}"
@@ -56,7 +57,7 @@ def path(container_id: str, spec: Spec) -> str:
 
 
 def _own() -> str:
-    """The calling process's cgroup of version 2; cgroups(7), "/proc/PID/cgroup"."""
+    """The path of the calling process's cgroup in version 2; cgroups(7), "/proc/PID/cgroup"."""
     own = next((line for line in _read("/proc/self/cgroup").splitlines() if line.startswith("0::")), "0::/")
     return own.removeprefix("0::")
 
@@ -69,18 +70,18 @@ def limits(spec: Spec) -> dict[str, int]:
 
 
 def check(spec: Spec) -> None:
-    """Raises MissingFeature for a limit that cannot be kept on this machine."""
+    """Raises MissingFeature for a limit that this machine has no controller for."""
     wanted = limits(spec).keys()
-    missing = sorted(wanted - available()) if wanted else []  # to look costs a run without limits time
+    missing = sorted(wanted - available()) if wanted else []  # a run without limits saves the look
     if missing:
         raise MissingFeature(
             f"this machine has no cgroup controller for {', '.join(missing)}",
-            "boot with cgroup version 2 (systemd.unified_cgroup_hierarchy=1), or leave the limit away",
+            "boot with cgroup version 2 (systemd.unified_cgroup_hierarchy=1), or leave the limit out",
         )
 
 
 def create(spec: Spec) -> int:
-    """Make spec's cgroup with its limits; returns its descriptor for clone3(2), or -1 if a process must join().
+    """Make spec's cgroup with its limits; returns its descriptor for clone3(2), or -1 if the process must join() it.
 
     Raises MissingFeature if there are limits and the cgroup cannot be made.
     """
@@ -94,21 +95,24 @@ def create(spec: Spec) -> int:
         return directory(spec)
     except OSError as error:
         if not wanted and error.errno in (errno.EROFS, errno.EACCES, errno.ENOENT):
-            return -1  # as in a container of another engine: there is nothing to keep, so go on without
+            return -1  # as in a container of another engine; without limits the cgroup is not needed
         remove(spec.cgroup)
-        raise MissingFeature(f"cannot limit the container: {error.filename}: {error.strerror}") from None
+        raise MissingFeature(
+            f"cannot limit the container: {error.filename}: {error.strerror}",
+            "leave --memory, --cpus and --pids-limit out, or give the engine a writable /sys/fs/cgroup",
+        ) from None
 
 
 def _make(folder: str) -> None:
     try:
         os.mkdir(folder)
-    except FileExistsError:  # of the container's last run, whose engine was killed
+    except FileExistsError:  # left by the container's last run, whose engine was killed
         _until(lambda: _removed(folder))
         os.mkdir(folder)
 
 
 def directory(spec: Spec) -> int:
-    """The descriptor of a running container's cgroup for clone3(2), or -1 if a process must join()."""
+    """The descriptor of a running container's cgroup for clone3(2), or -1 if the process must join() it."""
     if not spec.cgroup:
         return -1
     try:
@@ -118,7 +122,7 @@ def directory(spec: Spec) -> int:
 
 
 def join(spec: Spec, entered: bool) -> None:
-    """Move the calling process where clone3(2) has not put it: entered says that it is in version 2's cgroup."""
+    """Move the calling process into those cgroups that clone3(2) has not put it in; entered: it is in version 2's."""
     tracked = f"{version_2()}{spec.cgroup}"
     for folder in folders(spec.cgroup, limits(spec)):
         if not (entered and folder == tracked) and os.path.isdir(folder):
@@ -134,14 +138,14 @@ def folders(path: str, controllers: dict[str, int] | tuple[str, ...] = (*CONTROL
 
 
 def processes(path: str) -> list[int]:
-    """The pids of all its processes, those in cgroups below it included."""
+    """The pids of all processes in the cgroup and in those below it."""
     found = list[int]()
     for folder, _, _ in os.walk(folders(path, ())[0]):
         try:
             with open(f"{folder}/cgroup.procs", encoding="ascii") as file:
                 found += [int(line) for line in file]
         except OSError:
-            pass  # it has just been removed
+            pass  # the cgroup has just been removed
     return sorted(found)
 
 
@@ -153,7 +157,7 @@ def freeze(path: str, frozen: bool) -> None:
     folder = folders(path, ())[0]
     if not os.path.isdir(os.path.dirname(folder)):
         raise MissingFeature(
-            "this machine has no cgroup freezer", "mount cgroup2 on /sys/fs/cgroup, then start it again"
+            "this machine has no cgroup freezer", "mount cgroup2 on /sys/fs/cgroup, then start the container again"
         )
     if not os.path.isdir(folder):
         raise NotRunning("the container has just ended")
@@ -168,7 +172,7 @@ def freeze(path: str, frozen: bool) -> None:
 def remove(path: str) -> bool:
     """End what still runs in the cgroup and remove it. Returns whether the memory limit had killed a process."""
     if not os.path.basename(path).startswith(NAME):
-        return False  # the container has none
+        return False  # the container has no cgroup
     oom = out_of_memory(path)
     for folder in folders(path):
         if os.path.isdir(folder):
@@ -177,26 +181,28 @@ def remove(path: str) -> bool:
 
 
 def sweep() -> None:
-    """Remove what engines left that were killed: our cgroups without a process, if none can be on its way into them."""
+    """Remove empty cgroups that killed engines have left; not the newest, which a process may be about to enter."""
     roots = {f"{version_2()}{_own()}", version_2(), *(f"{MOUNT}/{name}" for name in (*CONTROLLERS, "freezer"))}
     for root in filter(os.path.isdir, roots):
         for entry in os.scandir(root):
-            if entry.name.startswith(NAME) and time.time() - entry.stat().st_ctime > SWEEP_SECONDS:
-                try:
+            if not entry.name.startswith(NAME):
+                continue
+            try:
+                if time.time() - entry.stat().st_ctime > SWEEP_SECONDS:
                     os.rmdir(entry.path)
-                except OSError:
-                    pass  # a container is in it
+            except OSError:
+                pass  # a container is in it, or another process has removed it
 
 
 def out_of_memory(path: str) -> bool:
-    """Whether the kernel has killed a process of it for want of memory: memory.events, memory.oom_control."""
+    """Whether the kernel has killed a process at the memory limit: memory.events, memory.oom_control."""
     folder = _folder(version_2(), "memory", path)
     events = _read(f"{folder}/memory.events") or _read(f"{folder}/memory.oom_control")
     return any(line.startswith("oom_kill ") and not line.endswith(" 0") for line in events.splitlines())
 
 
 def usage(path: str) -> tuple[int | None, int | None]:
-    """(CPU time in ns, memory in bytes), None for what no controller counts."""
+    """(CPU time in ns, memory in bytes); None where no controller counts it."""
     root = version_2()
     cpu = dict(line.split() for line in _read(f"{root}{path}/cpu.stat").splitlines()).get("usage_usec")
     folder = _folder(root, "memory", path)
@@ -205,20 +211,20 @@ def usage(path: str) -> tuple[int | None, int | None]:
 
 
 def _folder(root: str, controller: str, path: str) -> str:
-    """The directory where this controller counts the container: version 1's hierarchy has it, or version 2's."""
+    """The container's directory in the hierarchy of this controller, version 1's or version 2's."""
     if root and (controller == "freezer" or not os.path.exists(f"{MOUNT}/{controller}/tasks")):
         return f"{root}{path}"
     return f"{MOUNT}/{controller}{path}"
 
 
 def _enable(root: str, wanted: dict[str, int]) -> None:
-    """Version 2 gives a controller to a cgroup only if the one above passes it on: cgroup.subtree_control."""
-    here = [name for name in wanted if root and not os.path.exists(f"{MOUNT}/{name}/tasks")]
-    if not here:
+    """Enable controllers at the top: in version 2 a cgroup has those only that the one above it passes on."""
+    missing = [name for name in wanted if root and not os.path.exists(f"{MOUNT}/{name}/tasks")]
+    if not missing:
         return
-    given = _read(f"{root}/cgroup.subtree_control").split()
-    for name in here:
-        if name not in given:
+    enabled = _read(f"{root}/cgroup.subtree_control").split()
+    for name in missing:
+        if name not in enabled:
             _write(f"{root}/cgroup.subtree_control", f"+{name}")
 
 
@@ -231,7 +237,7 @@ def _limit(folder: str, value: int, controller: str) -> None:
     elif controller == "cpu":
         _write(f"{folder}/cpu.cfs_period_us", str(CPU_PERIOD))
         _write(f"{folder}/cpu.cfs_quota_us", str(value))
-    else:  # as much swap as memory, docker's default
+    else:  # and as much swap as memory, which is docker's default
         memory, swap = ("memory.max", "memory.swap.max") if modern else (
             "memory.limit_in_bytes", "memory.memsw.limit_in_bytes",
         )  # fmt: skip
@@ -241,11 +247,11 @@ def _limit(folder: str, value: int, controller: str) -> None:
 
 
 def _removed(folder: str) -> bool:
-    """One try to end what runs in a cgroup and to remove it with those below it."""
+    """Try once to kill the processes of a cgroup and to remove it with those below; False if it is still busy."""
     _kill(folder)
     try:
-        for below, _, _ in os.walk(folder, topdown=False):
-            os.rmdir(below)
+        for inner, _, _ in os.walk(folder, topdown=False):
+            os.rmdir(inner)
     except FileNotFoundError:
         pass
     except OSError as error:
@@ -260,17 +266,17 @@ def _kill(folder: str) -> None:
         _write(f"{folder}/cgroup.kill", "1")
         return
     if os.path.exists(f"{folder}/freezer.state"):
-        _write(f"{folder}/freezer.state", "THAWED")  # SIGKILL waits for that
+        _write(f"{folder}/freezer.state", "THAWED")  # a frozen process takes SIGKILL only once it is thawed
     for pid in map(int, _read(f"{folder}/cgroup.procs").split()):
-        if pid:  # 0 stands for a process in another pid namespace, and would mean our own group; kill(2)
+        if pid:  # 0: a process of another pid namespace; for kill(2) it would mean our process group
             try:
-                os.kill(pid, 9)
+                os.kill(pid, SIGKILL)
             except ProcessLookupError:
                 pass
 
 
 def _until(done: Callable[[], bool]) -> None:
-    """Try again every millisecond, and give up after REMOVE_SECONDS: a process in uninterruptible sleep ends later."""
+    """Try every millisecond, for REMOVE_SECONDS at most: a process in uninterruptible sleep cannot be killed now."""
     end = time.monotonic() + REMOVE_SECONDS
     while not done() and time.monotonic() < end:
         time.sleep(0.001)

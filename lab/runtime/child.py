@@ -33,7 +33,7 @@ IFREQ = struct.Struct("16sh22x")  # struct ifreq: ifr_name, ifr_flags; the union
 def first(spec: Spec, stdio: Sequence[int], link: Link, preserve_fds: int, clone: Callable[[], int] | None) -> NoReturn:
     """Become the first process of a new container: pid 1 of its pid namespace.
 
-    clone makes that process, if the calling one is to be its lifeline; None if the calling process itself is the first.
+    clone makes that process if the calling one is to be its lifeline; None: the calling process is the first itself.
     """
     _import_and_seal(spec)
     if spec.uid_mappings:
@@ -47,12 +47,7 @@ def first(spec: Spec, stdio: Sequence[int], link: Link, preserve_fds: int, clone
         cgroup.join(spec, link.in_cgroup)
     os.setsid()
     _leave_keys_behind()
-    syscalls.sethostname(spec.hostname or os.uname().nodename)
-    os.umask(0)
-    rootfs.enter(spec)
-    os.umask(0o022)
-    if spec.network == "none":
-        _loopback_up()
+    _build_world(spec)
     _connect_stdio(spec, stdio, link)
     if spec.tty:
         _take_terminal()
@@ -69,23 +64,15 @@ def first(spec: Spec, stdio: Sequence[int], link: Link, preserve_fds: int, clone
 def join(pidfd: int, spec: Spec, stdio: Sequence[int], link: Link, reply: int, program: bytes) -> NoReturn:
     """Enter the namespaces of the process behind pidfd, then become spec's command in a child there.
 
-    The processes that run there already see the child from its birth on, and can stop it there. So it is born with the
-    credentials, the seccomp filter and the keys that it will have, and non-dumpable: /proc/PID/{exe,mem,environ} would
-    lead to the engine's. With CAP_SYS_PTRACE they can look at it even so, and take its descriptors, pidfd_getfd(2): it
-    is born with its own three and the pipes to the engine, and none that leads out of the container.
+    The processes of the container see the child from its birth on, and can stop it there. So the child is born with its
+    final credentials, seccomp filter and keys, and non-dumpable, since its /proc/PID/{exe,mem,environ} are still the
+    engine's. With CAP_SYS_PTRACE the others can look at it even so, and take its descriptors by pidfd_getfd(2): it is
+    born with its stdio and the pipes to the engine only, none of which leads out of the container.
     """
     _import_and_seal(spec)
     if spec.cgroup:
         cgroup.join(spec, link.in_cgroup)
-    namespaces = syscalls.CLONE_NEWNS | syscalls.CLONE_NEWPID | syscalls.CLONE_NEWUTS | syscalls.CLONE_NEWIPC
-    if spec.uid_mappings:
-        namespaces |= syscalls.CLONE_NEWUSER
-    if spec.network != "host":  # the host's may not be joined from a user namespace, and is the caller's own
-        namespaces |= syscalls.CLONE_NEWNET
-    syscalls.setns(pidfd, namespaces)
-    if spec.uid_mappings:
-        os.setresuid(0, 0, 0)
-        os.setresgid(0, 0, 0)
+    _join_namespaces(pidfd, spec)
     _leave_keys_behind()
     os.umask(0o022)
     home = _take_identity(spec, program, () if spec.tty else stdio)
@@ -96,7 +83,7 @@ def join(pidfd: int, spec: Spec, stdio: Sequence[int], link: Link, reply: int, p
         os.write(reply, str(pid).encode())
         os._exit(0)
     os.close(reply)
-    os.setsid()  # not before the fork: the terminal is hung up when the leader of its session ends
+    os.setsid()  # after the fork, since the end of a session's leader hangs up the terminal
     if spec.tty:
         _take_terminal()
     link.await_go()
@@ -104,8 +91,30 @@ def join(pidfd: int, spec: Spec, stdio: Sequence[int], link: Link, reply: int, p
     execute(spec, home)
 
 
+def _build_world(spec: Spec) -> None:
+    """Fill the new namespaces: the host name, the root and, without the host's network, a loopback interface."""
+    syscalls.sethostname(spec.hostname or os.uname().nodename)
+    os.umask(0)
+    rootfs.enter(spec)
+    os.umask(0o022)
+    if spec.network == "none":
+        _loopback_up()
+
+
+def _join_namespaces(pidfd: int, spec: Spec) -> None:
+    namespaces = syscalls.CLONE_NEWNS | syscalls.CLONE_NEWPID | syscalls.CLONE_NEWUTS | syscalls.CLONE_NEWIPC
+    if spec.uid_mappings:
+        namespaces |= syscalls.CLONE_NEWUSER
+    if spec.network != "host":  # the host's is the caller's already, and a user namespace may not join it
+        namespaces |= syscalls.CLONE_NEWNET
+    syscalls.setns(pidfd, namespaces)
+    if spec.uid_mappings:
+        os.setresuid(0, 0, 0)
+        os.setresgid(0, 0, 0)
+
+
 def _import_and_seal(spec: Spec) -> None:
-    """The last imports of this process: from here on a path may lead to the image's files."""
+    """Make the last imports of this process: from here on a path may lead to the image's files."""
     if spec.init:
         from lab.runtime import init  # noqa: F401
     if spec.network == "none" or spec.tty:
@@ -118,15 +127,15 @@ def _leave_keys_behind() -> None:
     try:
         syscalls.join_session_keyring()
     except OSError as error:
-        # A kernel without keys has none to leave behind; a filter that refuses keyctl(2) here, refuses it inside, too.
+        # ENOSYS: a kernel without keys. EPERM: a seccomp filter of the caller's, which holds for the container, too.
         if error.errno not in (errno.ENOSYS, errno.EPERM):
             raise
 
 
 def stamp(loginuid: int) -> None:
-    """Write the child's own loginuid, for an engine that is not the user's child. Raises CannotStart: fail closed.
+    """Write the calling process's loginuid, for an engine that is not a child of the user. Raises CannotStart.
 
-    A new session id comes with it, never the user's; kernel/auditsc.c, audit_set_loginuid().
+    The kernel gives a new session id with it, never the user's; kernel/auditsc.c, audit_set_loginuid().
     """
     write_whole("/proc/self/loginuid", str(loginuid))
 
@@ -134,8 +143,8 @@ def stamp(loginuid: int) -> None:
 def _take_identity(spec: Spec, program: bytes, stdio: Sequence[int]) -> str:
     """Become the user, with the capabilities and under the policy that spec asks for; returns the home directory.
 
-    The pipes or the terminal become the user's, too, who else could not open /dev/stdout, as runc does.
-    Without NoNewPrivs a filter needs CAP_SYS_ADMIN, so it comes first; with it, it comes last, as in runc.
+    The pipes or the terminal are given to the user, who could not open /dev/stdout otherwise; runc does the same.
+    Without NoNewPrivs a filter needs CAP_SYS_ADMIN, so it is set first; with NoNewPrivs it is set last, as in runc.
     """
     identity = credentials.look_up(spec.user)
     if identity.uid:
@@ -144,7 +153,7 @@ def _take_identity(spec: Spec, program: bytes, stdio: Sequence[int]) -> str:
                 try:
                     os.fchown(fd, identity.uid, -1)
                 except OSError:
-                    pass  # such as a user that the user namespace has not: assume() says so
+                    pass  # such as a user that the user namespace lacks: assume() reports that
     may_setgroups = not spec.uid_mappings or len(spec.gid_mappings) > 1
     if program and not spec.no_new_privileges:
         syscalls.set_seccomp_filter(program)
@@ -153,14 +162,14 @@ def _take_identity(spec: Spec, program: bytes, stdio: Sequence[int]) -> str:
     )
     if program and spec.no_new_privileges:
         syscalls.set_seccomp_filter(program)
-    syscalls.prctl(syscalls.PR_SET_DUMPABLE, 0)  # until exec, which makes it dumpable again
+    syscalls.prctl(syscalls.PR_SET_DUMPABLE, 0)  # until exec, which makes the process dumpable again
     return identity.home
 
 
 def execute(spec: Spec, home: str) -> NoReturn:
     """Enter the working directory and exec. Raises CannotStart or a kind of it."""
     _change_directory(spec.cwd)
-    for number in (SIGPIPE, SIGXFSZ):  # which Python ignores
+    for number in (SIGPIPE, SIGXFSZ):  # Python ignores these two
         syscalls.signal_default(number)
     _exec(spec.args, {"HOME": home, **spec.env})
 
@@ -180,13 +189,13 @@ def _connect_stdio(spec: Spec, stdio: Sequence[int], link: Link) -> None:
 
         master, terminal = os.openpty()
         socket.send_fds(link.child_console, [b"t"], [master])
-        try:  # before the command can ask for it; 0 still is the caller's, if that is a terminal
+        try:  # the command finds the right size at its start; descriptor 0 is still the caller's
             fcntl.ioctl(terminal, TIOCSWINSZ, fcntl.ioctl(0, TIOCGWINSZ, bytes(WINSIZE_BYTES)))
         except OSError:
             pass
         stdio = (terminal, terminal, terminal)
         os.close(master)
-    # First out of the way: one of the three may itself be 0, 1 or 2.
+    # Copies first: one of the three may itself be 0, 1 or 2.
     copies = [os.dup(fd) for fd in stdio]
     for number, fd in enumerate(copies):
         os.dup2(fd, number, inheritable=True)
@@ -199,9 +208,9 @@ def _take_terminal() -> None:
     fcntl.ioctl(0, TIOCSCTTY, 0)
 
 
-def close_others(*kept: int, first: int = 3) -> None:
-    """Close every descriptor from first on but those kept; they are closed by exec."""
-    for fd in sorted(kept):
+def close_others(*spared: int, first: int = 3) -> None:
+    """Close every descriptor from first on but these, which are closed by exec."""
+    for fd in sorted(spared):
         syscalls.close_range(first, fd - 1)
         first = fd + 1
     syscalls.close_range(first, syscalls.LAST_FD)
@@ -214,9 +223,11 @@ def _change_directory(path: str) -> None:
         except FileNotFoundError:
             os.makedirs(path)
             os.chdir(path)
-        os.getcwd()  # fails outside the root: a path through /proc/self/fd could have led there (CVE-2024-21626)
+        os.getcwd()  # fails outside the root, where a path through /proc/self/fd can lead (CVE-2024-21626)
     except OSError as error:
-        raise CannotStart(f'working directory "{path}": {error.strerror}', "name one that the image has") from None
+        raise CannotStart(
+            f'working directory "{path}": {error.strerror}', "choose a directory that the image has"
+        ) from None
 
 
 def _exec(args: list[str], env: dict[str, str]) -> NoReturn:
@@ -236,7 +247,7 @@ def _exec(args: list[str], env: dict[str, str]) -> NoReturn:
 
 
 def _explain(command: str, failure: OSError | None) -> CannotStart:
-    # The words are runc's: the docker command finds its exit code, 126 or 127, by them.
+    # runc's words: the docker command chooses its exit code, 126 or 127, by them.
     if failure is None:
         return CommandNotFound(f'exec: "{command}": executable file not found in $PATH')
     reason = (failure.strerror or "").lower()

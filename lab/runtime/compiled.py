@@ -1,6 +1,6 @@
-"""The seccomp filter of a container, compiled once a boot for the default profile: it takes 1.5 ms and seldom changes.
+"""The seccomp filter of a container; that of the default profile is compiled once in a boot, since that is costly.
 
-/run/lab/seccomp/CAPABILITIES-TIME   the program for these capabilities; TIME: when the profile's source changed
+/run/lab/seccomp/CAPABILITIES-TIME   the filter for these capabilities; TIME is that of the last change of the source
 """
 
 from __future__ import annotations
@@ -23,9 +23,9 @@ def policy(spec: Spec) -> bytes:
     """The BPF program of spec's seccomp profile, b"" for none. Raises InvalidArgument, MissingFeature."""
     if not spec.seccomp:
         return b""
-    kept = _kept(spec) if spec.seccomp == "default" and os.geteuid() == 0 else ""
+    path = _path(spec) if spec.seccomp == "default" and os.geteuid() == 0 else ""
     try:
-        with open(kept, "rb") as file:
+        with open(path, "rb") as file:
             program = file.read()
     except FileNotFoundError:
         program = b""
@@ -33,27 +33,27 @@ def policy(spec: Spec) -> bytes:
         from lab.runtime import seccomp
 
         program = seccomp.program(spec.seccomp, tuple(spec.capabilities))
-        if kept:
-            _keep(kept, program)
+        if path:
+            _write(path, program)
     return program
 
 
 def forget() -> None:
-    """Remove what was compiled; for `lab restore`."""
+    """Remove the compiled filters; for `lab restore`."""
     import shutil
 
     shutil.rmtree(DIRECTORY, ignore_errors=True)
 
 
-def _kept(spec: Spec) -> str:
+def _path(spec: Spec) -> str:
     here = os.path.dirname(__file__)
     changed = max(os.stat(f"{here}/{name}").st_mtime_ns for name in SOURCES)
     return f"{DIRECTORY}/{mask(spec.capabilities):x}-{changed}"
 
 
-def _keep(path: str, program: bytes) -> None:
-    """Write it whole or not at all; others may be doing the same."""
-    temporary = f"{path}.{os.urandom(8).hex()}"  # not the pid: each labd's spawner is the 1 of its namespace
+def _write(path: str, program: bytes) -> None:
+    """Write the file whole or not at all; other processes may be writing it, too."""
+    temporary = f"{path}.{os.urandom(8).hex()}"  # not the pid: each labd's spawner is pid 1 of its namespace
     try:
         make_public(os.path.dirname(DIRECTORY))
         make_private(DIRECTORY)
@@ -61,4 +61,4 @@ def _keep(path: str, program: bytes) -> None:
             file.write(program)
         os.rename(temporary, path)
     except (OSError, NotAllowed):
-        pass  # a full or read-only /run costs time, not safety
+        pass  # without the file the next run compiles again

@@ -1,4 +1,4 @@
-"""Who the container's process is: user, groups, capabilities; credentials(7), capabilities(7)."""
+"""The credentials of the container's process: user, groups, capabilities; credentials(7), capabilities(7)."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ CAPABILITIES = (
 )  # fmt: skip
 
 NO_ID = 2**32 - 1  # (uid_t)-1, which setresuid(2) takes for "leave it as it is"
-LIMIT = 1 << 20  # bytes of /etc/passwd that are looked at: it is the image's, which may be anybody's
+LIMIT = 1 << 20  # bytes of /etc/passwd that are read: the image may come from anybody
 
 
 def capability_set(base: Iterable[str], add: Sequence[str], drop: Sequence[str]) -> list[str]:
@@ -61,8 +61,8 @@ class Identity:
 def look_up(user: str) -> Identity:
     """Resolve `UID|NAME[:GID|GROUP]` with this root's /etc/passwd and /etc/group; passwd(5), group(5).
 
-    The files are read by hand: the C library's NSS would ask the host's modules from inside the container's root.
-    Raises CannotStart for a name that neither file has.
+    The C library would load NSS modules from the container's root, so the files are read here.
+    Raises CannotStart for a name that is not in them.
     """
     wanted, _, group = (user or "0").partition(":")
     name, uid, gid, home = _user(wanted)
@@ -77,7 +77,10 @@ def _user(wanted: str) -> tuple[str, int, int, str]:
         if row[3].isdigit() and (wanted == row[0] or (wanted.isdigit() and wanted == row[2])):
             return row[0], int(row[2]), int(row[3]), row[5]
     if not _is_id(wanted):
-        raise CannotStart(f"unable to find user {wanted}: no matching entries in passwd file", "or give a number")
+        raise CannotStart(
+            f"unable to find user {wanted}: no matching entries in passwd file",
+            "name a user of the image, or give a number",
+        )
     return wanted, int(wanted), 0, "/"
 
 
@@ -86,7 +89,10 @@ def _group(wanted: str) -> int:
         if wanted in (row[0], row[2]):
             return int(row[2])
     if not _is_id(wanted):
-        raise CannotStart(f"unable to find group {wanted}: no matching entries in group file", "or give a number")
+        raise CannotStart(
+            f"unable to find group {wanted}: no matching entries in group file",
+            "name a group of the image, or give a number",
+        )
     return int(wanted)
 
 
@@ -95,13 +101,13 @@ def _is_id(text: str) -> bool:
 
 
 def _rows(path: str, columns: int, containing: str) -> list[list[str]]:
-    """The well-formed lines that have this text somewhere; a missing file has none."""
+    """The well-formed lines that contain this text; none if the file is missing."""
     try:
         fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
     except OSError:
         return []
     data = b""
-    while len(data) < LIMIT and (chunk := os.read(fd, 1 << 16)):  # a buffer of LIMIT bytes would cost 0.2 ms
+    while len(data) < LIMIT and (chunk := os.read(fd, 1 << 16)):  # not LIMIT at once: allocating that takes time
         data += chunk
     os.close(fd)
     text = os.fsdecode(data)
@@ -110,13 +116,13 @@ def _rows(path: str, columns: int, containing: str) -> list[list[str]]:
 
 
 def assume(identity: Identity, capabilities: Iterable[str], *, no_new_privileges: bool, may_setgroups: bool) -> None:
-    """Become that user with no more than those capabilities, as runc does: only uid 0 keeps them across exec."""
-    kept = 0
+    """Become that user with these capabilities at most. As with runc, only uid 0 keeps them across exec."""
+    permitted = 0
     for number, name in enumerate(CAPABILITIES):
         if name not in capabilities:
             syscalls.prctl(syscalls.PR_CAPBSET_DROP, number)
         elif syscalls.prctl(syscalls.PR_CAPBSET_READ, number):
-            kept |= 1 << number
+            permitted |= 1 << number
     if may_setgroups:
         os.setgroups(identity.groups)
     try:
@@ -125,9 +131,9 @@ def assume(identity: Identity, capabilities: Iterable[str], *, no_new_privileges
     except OSError as error:
         raise CannotStart(
             f"cannot become user {identity.uid}:{identity.gid}: {error.strerror}",
-            "in a user namespace only mapped ids exist: install newuidmap (package uidmap) for more than one",
+            "a user namespace has mapped ids only: install newuidmap (package uidmap) to map more than one",
         ) from None
     if identity.uid == 0:
-        syscalls.capset(kept)
+        syscalls.capset(permitted)
     if no_new_privileges:
         syscalls.prctl(syscalls.PR_SET_NO_NEW_PRIVS, 1)

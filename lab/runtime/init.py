@@ -1,4 +1,4 @@
-"""`--init`: a pid 1 that forwards signals and reaps orphans, as docker-init and catatonit do."""
+"""The pid 1 of `--init`: it forwards signals and reaps orphans, as docker-init and catatonit do."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from lab import syscalls
 from lab.runtime.begun import INIT_NAME
 
 FORWARDED = set(signal.Signals) - {signal.SIGKILL, signal.SIGSTOP, signal.SIGCHLD}
-# Of /proc/PID/stat, counted from the process's state: where its arguments and its environment lie; proc_pid_stat(5).
+# Fields of /proc/PID/stat, counted from the state: addresses of arguments and environment; proc_pid_stat(5).
 ARG_START, ENV_END = 45, 48
 
 
 def supervise(tty: bool, status: int) -> None:
-    """Fork; returns in the child, which goes on to be the command. The parent never returns.
+    """Fork; returns in the child, which then becomes the command. The parent never returns.
 
-    Both processes have the container's credentials already: the caller has seen to that.
+    The caller has given the container's credentials to this process already.
     """
     signal.pthread_sigmask(signal.SIG_BLOCK, FORWARDED | {signal.SIGCHLD})
     command = os.fork()
@@ -39,7 +39,7 @@ def supervise(tty: bool, status: int) -> None:
 
 
 def _hide_command_line() -> None:
-    """Overwrite the engine's own arguments and environment, which /proc/1 would show to the container."""
+    """Overwrite the engine's arguments and environment, which /proc/1 would show to the container."""
     with open("/proc/self/stat", "rb") as file:
         fields = file.read().rpartition(b") ")[2].split()
     start, end = int(fields[ARG_START]), int(fields[ENV_END])

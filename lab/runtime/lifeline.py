@@ -1,12 +1,12 @@
-"""Nothing outlives its engine: above each container stands a pid namespace that ends with the engine.
+"""No container outlives its engine: a lifeline above each container ends with the engine, and the container with it.
 
-    engine ── lifeline ── container        lifeline: pid 1 of a pid namespace; the container's lies inside that one
+    engine ── lifeline ── container        lifeline: pid 1 of a pid namespace that contains the container's
 
-A container has PR_SET_PDEATHSIG, as in other engines. But it can clear it, and loses it by setuid(2); prctl(2). The
-lifeline has it, too, and is out of the container's reach. When the first process of a pid namespace ends, the kernel
-kills all others in it, whatever they have cleared or forked: pid_namespaces(7).
+A container has PR_SET_PDEATHSIG, as in other engines. But a container can clear that setting, and setuid(2) clears it,
+too; prctl(2). The lifeline has the same setting, and no container can change it there. When the first process of a pid
+namespace ends, the kernel kills all others in the namespace, whatever they have cleared or forked; pid_namespaces(7).
 
-labd's spawner is itself the first process of a pid namespace, and so needs no lifeline.
+labd's spawner is the first process of a pid namespace itself, and so needs no lifeline.
 """
 
 from __future__ import annotations
@@ -24,10 +24,10 @@ if TYPE_CHECKING:
 
 
 def die_with_parent(pipe: int) -> None:
-    """Have the kernel send SIGKILL when the parent ends. pipe is one whose other end the engine alone holds.
+    """Have the kernel send SIGKILL when the parent ends. pipe is a pipe whose other end only the engine holds.
 
-    To be called after setuid(2), which clears the setting. The engine may have died before the prctl(2), even if it
-    has said go by then; getppid() cannot tell, since in a new pid namespace it is always 0.
+    Call this after setuid(2), which clears the setting. The engine may have died before the prctl(2), so the pipe is
+    looked at afterwards. getppid() cannot tell: in a new pid namespace it is always 0.
     """
     syscalls.prctl(syscalls.PR_SET_PDEATHSIG, SIGKILL)
     poll = select.poll()
@@ -37,7 +37,7 @@ def die_with_parent(pipe: int) -> None:
 
 
 def stand_between(clone: Callable[[], int], pipe: int) -> None:
-    """Clone the container and wait for its end; returns in the container only."""
+    """Clone the container's first process and wait for its end; returns in that process only."""
     die_with_parent(pipe)
     pid = clone()
     if pid:
@@ -45,11 +45,11 @@ def stand_between(clone: Callable[[], int], pipe: int) -> None:
 
 
 def _wait(pid: int) -> NoReturn:
-    """Exit as the child does; 128+n if it died of signal n."""
+    """Wait for the child and exit with its exit code; 128+n if it died of signal n."""
     try:
         syscalls.prctl(syscalls.PR_SET_DUMPABLE, 0)
         syscalls.set_process_name("lifeline")
-        syscalls.signal_default(SIGINT)  # ignored, then: the kernel delivers to a pid 1 only what it handles
+        syscalls.signal_default(SIGINT)  # so it is ignored: a pid 1 gets only the signals that it has handlers for
         syscalls.close_range(0, syscalls.LAST_FD)
         _, status = os.waitpid(pid, 0)
         os._exit(128 + os.WTERMSIG(status) if os.WIFSIGNALED(status) else os.WEXITSTATUS(status))

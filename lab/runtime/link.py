@@ -1,4 +1,4 @@
-"""What ties the caller of spawn() to the child that it has cloned: pipes, from clone3(2) to execve(2)."""
+"""The pipes between the caller of spawn() and its child, from clone3(2) to execve(2)."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from lab.errors import LabError
     from lab.userns import Mappings
 
-LENGTH, MAX_REPORT = 4, 1 << 16  # bytes; a pipe has room for that, so it is written at once
+LENGTH, MAX_REPORT = 4, 1 << 16  # bytes; a pipe takes that in one write
 REAP_TRIES, REAP_PAUSE = 1000, 0.001  # seconds
 KILLED = "the container's first process was killed before it began"
 
@@ -28,7 +28,7 @@ class Process:
 
     pid      as the host's /proc has it
     pidfd    for signals, and to poll for its end
-    child    the caller's child to wait() for: the process itself, or its lifeline, which exits as the process did
+    child    the pid to wait() for: the process itself, or its lifeline, which exits with the same code
     console  the master side of its pseudoterminal, or -1
     """
 
@@ -39,15 +39,15 @@ class Process:
 
 
 class Link:
-    """What ties a caller to the child that it is about to clone.
+    """The pipes between a caller and the child that it is about to clone.
 
-    status   the child writes its pid as the host's /proc has it (not that of an exec, where the host's /proc must be
-             out of sight), and later why it failed; end of file: it has exec'ed
-    go       the child waits for a word before it builds in a user namespace, whose ids the caller maps, and for one
-             before exec, which brings the seccomp filter; end of file tells it that the caller died
-    console  the socket on which it sends its terminal's master side, if it has one
+    status   from the child: its pid as the host's /proc has it (not for an exec, which must not see the host's /proc),
+             then the error if it fails; end of file: it has exec'ed
+    go       to the child: a message when the ids of its user namespace are mapped, if it has one, and a message before
+             exec with the seccomp filter; end of file: the caller has died
+    console  a socket on which the child sends its terminal's master side, if it has a terminal
 
-    in_cgroup says that the child is born in its cgroup of version 2. All is closed at the end of a `with`.
+    in_cgroup says that the child is born in its cgroup of version 2. A `with` closes everything at its end.
     """
 
     def __init__(self, tty: bool, in_cgroup: bool, tells_pid: bool = True) -> None:
@@ -56,7 +56,7 @@ class Link:
         self.child_go, self.go = os.pipe2(os.O_CLOEXEC)
         self.console = self.child_console = None
         if tty:
-            import socket  # 6 ms that only a terminal needs
+            import socket  # costly, and only a terminal needs it
 
             self.console, self.child_console = socket.socketpair()
 
@@ -107,7 +107,7 @@ class Link:
                 pid = self._read_pid()
             if lifeline:
                 os.close(pidfd)
-                pidfd = -1  # closed once only, should the next line fail
+                pidfd = -1  # give_up() must not close it again if the next line fails
                 pidfd = self._open(pid)
             self._let_go(prepare(pid))
             yield self.status
@@ -118,7 +118,7 @@ class Link:
             raise
 
     def _open(self, pid: int) -> int:
-        """A pidfd of the container's first process, which waits for our word or has reported its failure."""
+        """A pidfd of the container's first process, which waits for the message on `go` or has reported an error."""
         try:
             return os.pidfd_open(pid)
         except ProcessLookupError:
@@ -126,23 +126,23 @@ class Link:
             raise CannotStart(KILLED) from None
 
     def give_up(self, child: int, pidfd: int) -> None:
-        """Kill what does not end by itself, and reap it."""
+        """Kill the child and reap it. Without a pidfd it has ended already."""
         if pidfd >= 0:
             send_signal(pidfd, SIGKILL)
             os.close(pidfd)
         _reap(child)
 
     def report_pid(self) -> None:
-        """The child's side, while it sees the host's /proc: tell the pid."""
+        """The child's side: write the pid, while /proc is still the host's."""
         os.write(self.child_status, int(os.readlink("/proc/self")).to_bytes(LENGTH, "little"))
         self.reported = True
 
     def report_failure(self, failure: LabError) -> None:
-        """The child's side, too."""
+        """The child's side: write the error, behind an empty pid if none has been written."""
         os.write(self.child_status, ((b"" if self.reported else bytes(LENGTH)) + failure.to_bytes())[:MAX_REPORT])
 
     def await_go(self) -> bytes:
-        """The child's side: wait for the caller's word, and return what comes with it."""
+        """The child's side: wait for a message on `go`; returns the seccomp filter in it, which may be empty."""
         length = os.read(self.child_go, LENGTH)
         if len(length) < LENGTH:
             os._exit(125)
@@ -152,7 +152,7 @@ class Link:
         try:
             os.write(self.go, len(program).to_bytes(LENGTH, "little") + program)
         except BrokenPipeError:
-            pass  # it was killed; wait() will tell
+            pass  # the child was killed; wait() will tell
 
     def _read_pid(self) -> int:
         pid = int.from_bytes(_read_exactly(self.status, LENGTH), "little")
@@ -162,7 +162,8 @@ class Link:
         return pid
 
     def _await_exec(self) -> None:
-        if report := os.read(self.status, MAX_REPORT):  # not up to its end: who wrote it may have been stopped since
+        # One read, not up to end of file: the writer may have been stopped since.
+        if report := os.read(self.status, MAX_REPORT):
             raise errors.from_bytes(report)
 
     def _receive_console(self) -> int:
@@ -181,7 +182,7 @@ class Link:
 
 
 def _read_exactly(fd: int, length: int) -> bytes:
-    """So many bytes from a pipe, or fewer if it ends."""
+    """That many bytes from a pipe, or fewer if the pipe ends."""
     data = b""
     while len(data) < length and (chunk := os.read(fd, length - len(data))):
         data += chunk
@@ -189,7 +190,7 @@ def _read_exactly(fd: int, length: int) -> bytes:
 
 
 def _reap(pid: int) -> None:
-    """Wait for a killed process, but not for ever: another that traces it can hold its end back; ptrace(2)."""
+    """Wait for a killed process, but not for ever: a process that traces it can delay its end; ptrace(2)."""
     for _ in range(REAP_TRIES):
         if os.waitpid(pid, os.WNOHANG)[0]:
             return

@@ -1,11 +1,11 @@
-"""The container's root: a tree of mounts that nobody else sees, and pivot_root(2) into it.
+"""The container's root: a tree of mounts in its mount namespace, and pivot_root(2) into it.
 
 Every mount is first a detached file descriptor (open_tree(2), fsmount(2)) and is then attached at a descriptor
 that was resolved inside the new root (openat2(2), RESOLVE_IN_ROOT). No step follows a path that a symlink in an
-image, or a racing process, could lead out of the container.
+image, or a process that changes it meanwhile, can lead out of the container.
 
-A default container has CAP_MKNOD, as under Docker. So every mount in it is nodev, volumes included, but for those of
-the six usual devices, its own terminals, and what --device names. A privileged container may use all devices.
+A default container has CAP_MKNOD, as under Docker. So every mount in it is nodev, volumes included, except those of
+the six usual devices, its terminals, and the devices that --device names. A privileged container may use all devices.
 """
 
 from __future__ import annotations
@@ -29,24 +29,24 @@ from lab.syscalls import (
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from lab.spec import Spec
+    from lab.spec import Mount, Spec
 
 CGROUPS = "/sys/fs/cgroup"
-STAGING = "/tmp"  # any directory will do: what is mounted on it is seen by this process alone
-PRIVATE = ("dev", "proc", "run", "sys", "tmp")  # the host image has its own of these
+STAGING = "/tmp"  # any directory does: this process alone sees what is mounted on it
+PRIVATE = ("dev", "proc", "run", "sys", "tmp")  # the host image gets new ones of these
 DEVICES = ("full", "null", "random", "tty", "urandom", "zero")
 OWN_DEVICES = ("console", "fd", "mqueue", "ptmx", "pts", "shm", "stderr", "stdin", "stdout")
 SAFE = MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC
 
 
 def enter(spec: Spec) -> None:
-    """Build the root that spec describes and move into it. For a process in its own mount namespace.
+    """Build the root that spec describes and move into it. The caller must be in a new mount namespace.
 
     Raises CannotStart for a mount that cannot be made, OSError for a kernel that refuses.
     """
     syscalls.mount("", "/", "", syscalls.MS_REC | syscalls.MS_PRIVATE)
     nodev = 0 if spec.privileged else MOUNT_ATTR_NODEV
-    binds = [(m.target, clone_tree(m.source, nodev | (MOUNT_ATTR_RDONLY if m.readonly else 0))) for m in spec.mounts]
+    binds = [(mount.target, _bind(mount, nodev)) for mount in spec.mounts]
     nodes = [(device.target, clone_tree(device.source, 0)) for device in spec.devices]
     system, devices = _system_mounts(spec, nodev), _devices(spec)
     root = _host_root(nodev) if spec.rootfs == "/" else _image_root(spec, nodev)
@@ -66,10 +66,17 @@ def enter(spec: Spec) -> None:
     os.chdir("/")
 
 
-def clone_tree(source: str, attributes: int, dir_fd: int = syscalls.AT_FDCWD, *, below: bool = True) -> int:
-    """A detached copy of the mounts at source and, unless told not to, below it, with these MOUNT_ATTR_*."""
+def _bind(mount: Mount, nodev: int) -> int:
+    return clone_tree(mount.source, nodev | (MOUNT_ATTR_RDONLY if mount.readonly else 0))
+
+
+def clone_tree(source: str, attributes: int, dir_fd: int = syscalls.AT_FDCWD, *, recursive: bool = True) -> int:
+    """A detached copy of the mount at source with these MOUNT_ATTR_*; recursive: and of the mounts below it.
+
+    Raises CannotStart.
+    """
     try:
-        flags = OPEN_TREE_CLONE | (AT_RECURSIVE if below else 0) | (0 if source else AT_EMPTY_PATH)
+        flags = OPEN_TREE_CLONE | (AT_RECURSIVE if recursive else 0) | (0 if source else AT_EMPTY_PATH)
         tree = syscalls.open_tree(source, flags, dir_fd)
         if attributes:
             syscalls.mount_setattr(tree, attributes, AT_RECURSIVE)
@@ -79,7 +86,7 @@ def clone_tree(source: str, attributes: int, dir_fd: int = syscalls.AT_FDCWD, *,
 
 
 def attach(root: int, target: str, tree: int) -> None:
-    """Attach a detached mount at target inside root, making the mount point if it is missing; closes tree."""
+    """Attach a detached mount at target inside root; a missing mount point is made. Closes tree. Raises CannotStart."""
     point = _mount_point(root, target, stat.S_ISDIR(os.fstat(tree).st_mode))
     try:
         attach_at(point, tree)
@@ -109,7 +116,7 @@ def _mount_point(root: int, target: str, directory: bool) -> int:
         if error.errno == errno.EROFS:
             raise CannotStart(
                 f"mount target {target} does not exist in the image, and the image is read-only",
-                f"mount on a new name at the top, such as /{name}",
+                f"choose a target that the image has, or a new name at the top such as /{name}",
             ) from None
         reason = "is a symlink that leads nowhere" if error.errno == errno.EEXIST else error.strerror
         raise CannotStart(f"cannot make the mount target: {target} {reason}") from None
@@ -118,8 +125,8 @@ def _mount_point(root: int, target: str, directory: bool) -> int:
     return syscalls.openat2(root, target, os.O_PATH, RESOLVE_IN_ROOT)
 
 
-def place(directory: int, name: str, tree: int) -> None:
-    """Attach a detached mount at a new name in a directory that nobody else can write to; closes tree."""
+def attach_new(directory: int, name: str, tree: int) -> None:
+    """Attach a detached mount at a new name in a directory that only this process can write to; closes tree."""
     if stat.S_ISDIR(os.fstat(tree).st_mode):
         os.mkdir(name, 0o755, dir_fd=directory)
     else:
@@ -139,10 +146,10 @@ def _host_root(nodev: int) -> int:
     for name, target in links:
         os.symlink(target, name, dir_fd=root)
     for name, tree in trees:
-        place(root, name, tree)
-    place(root, "run", _scratch("755", nodev))
-    place(root, "tmp", _scratch("1777", nodev))
-    attach(root, "/var/tmp", _scratch("1777", nodev))  # inside the container
+        attach_new(root, name, tree)
+    attach_new(root, "run", _scratch("755", nodev))
+    attach_new(root, "tmp", _scratch("1777", nodev))
+    attach(root, "/var/tmp", _scratch("1777", nodev))
     return root
 
 
@@ -151,10 +158,10 @@ def _scratch(mode: str, nodev: int) -> int:
 
 
 def _image_root(spec: Spec, nodev: int) -> int:
-    """An imported image: read-only as it is, or the lower layer of an overlay that takes the writes."""
+    """An imported image: read-only, or the lower layer of an overlay whose upper layer takes the writes."""
     if not spec.layer:
         return _stage(clone_tree(spec.rootfs, nodev | MOUNT_ATTR_RDONLY))
-    # By descriptor: an option of fsconfig(2) holds at most 255 bytes, a path may be longer.
+    # By descriptor, since a path may be longer than the 255 bytes of an option of fsconfig(2).
     paths = {"lowerdir": spec.rootfs, "upperdir": f"{spec.layer}/upper", "workdir": f"{spec.layer}/work"}
     descriptors = {key: os.open(path, os.O_PATH | os.O_CLOEXEC) for key, path in paths.items()}
     try:
@@ -163,7 +170,7 @@ def _image_root(spec: Spec, nodev: int) -> int:
     except OSError as error:
         raise CannotStart(
             f"cannot mount an overlay over {spec.rootfs}: {error.strerror}",
-            "keep images and containers on a filesystem that overlayfs takes as upper layer, such as ext4 or xfs",
+            "keep images and containers on a filesystem that may be the upper layer of an overlay, such as ext4 or xfs",
         ) from error
     return _stage(overlay)
 
@@ -174,7 +181,7 @@ def _stage(tree: int) -> int:
 
 
 def _system_mounts(spec: Spec, nodev: int) -> list[tuple[str, int]]:
-    """What every container has of its own; made before the root, while the host's /proc and /sys are in sight."""
+    """The mounts that every container gets; made before the root, while the host's /proc and /sys are visible."""
     return [
         ("/proc", syscalls.new_filesystem("proc", {}, SAFE)),
         *_sys_mounts(spec),
@@ -183,24 +190,24 @@ def _system_mounts(spec: Spec, nodev: int) -> list[tuple[str, int]]:
 
 
 def _sys_mounts(spec: Spec) -> list[tuple[str, int]]:
-    """/sys, read-only. Of what is mounted below it only the cgroups, as in Docker: debugfs and tracefs show the kernel.
+    """/sys, read-only, and below it the cgroups only, as in Docker: debugfs and tracefs would show the kernel.
 
-    In a user namespace a mount cannot be had without those below it; there they are as closed as to the user.
+    In a user namespace a mount cannot be copied without those below it; what they show is what the user may see anyway.
     """
     if spec.privileged:
         return [("/sys", clone_tree("/sys", 0))]
     if spec.uid_mappings:
         return [("/sys", clone_tree("/sys", SAFE | MOUNT_ATTR_RDONLY))]
-    mounts = [("/sys", clone_tree("/sys", SAFE | MOUNT_ATTR_RDONLY, below=False))]
+    mounts = [("/sys", clone_tree("/sys", SAFE | MOUNT_ATTR_RDONLY, recursive=False))]
     if os.path.isdir(CGROUPS):
         mounts.append((CGROUPS, clone_tree(CGROUPS, SAFE | MOUNT_ATTR_RDONLY)))
     return mounts
 
 
 def _devices(spec: Spec) -> list[tuple[str, int]]:
-    """Mounts for names in /dev: bound, not made by mknod(2), which a user namespace may not."""
+    """Mounts for names in /dev. Devices are bound, since mknod(2) is not allowed in a user namespace."""
     terminals: dict[str, str | None] = {"newinstance": None, "ptmxmode": "0666", "mode": "620"}
-    if len(spec.uid_mappings) != 1:  # gid 5 is `tty`, which a map of a single id has not
+    if len(spec.uid_mappings) != 1:  # gid 5 is `tty`; a map of a single id does not contain it
         terminals["gid"] = "5"
     return [
         *((name, clone_tree(f"/dev/{name}", 0)) for name in (_host_devices(False) if spec.privileged else DEVICES)),
@@ -224,7 +231,7 @@ def _fill_dev(root: int, spec: Spec, devices: list[tuple[str, int]]) -> None:
     for name, target in links.items():
         os.symlink(target, name, dir_fd=dev)
     for name, tree in devices:
-        place(dev, name, tree)
+        attach_new(dev, name, tree)
     os.close(dev)
 
 
@@ -234,7 +241,7 @@ def _restrict(root: int, spec: Spec) -> None:
         point = _existing(root, path)
         if point >= 0:
             attach_at(point, clone_tree("", MOUNT_ATTR_RDONLY, point))
-    # Copies of what is attached already: the end of a mount that never was costs the kernel an RCU grace period.
+    # Reuse attached mounts: closing a mount that was never attached waits for an RCU grace period.
     null, empty = _existing(root, "/dev/null"), -1
     for path in spec.masked_paths:
         point = _existing(root, path)

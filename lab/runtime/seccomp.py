@@ -2,9 +2,9 @@
 
 A profile has the form of Docker's JSON (docs.docker.com, "Seccomp security profiles"); DEFAULT_PROFILE is Docker's own.
 The kernel runs the program at each system call. It sees struct seccomp_data: the number of the call, the architecture
-and six arguments, and answers with an action. The number is looked up by halving, as in a dictionary:
+and six arguments, and answers with an action. The number is found by binary search:
 
-    is this the machine that the numbers belong to?    no: ENOSYS, also for 32-bit programs
+    is this the machine that the numbers are for?      no: ENOSYS, also for 32-bit programs
     number >= 217? ── no ── number >= 101? ── ... ── RET action of that range
          └ yes ── number >= 308? ── ... ── compare arguments ── RET action
 """
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 # linux/bpf_common.h and linux/filter.h
 LD_WORD, AND, JA, JEQ, JGT, JGE, RET = 0x20, 0x54, 0x05, 0x15, 0x25, 0x35, 0x06
 INSTRUCTION = struct.Struct("=HBBI")  # struct sock_filter
+WORD_MASK = 0xFFFFFFFF  # BPF compares 32 bits at a time
 MAX_INSTRUCTIONS, MAX_JUMP = 4096, 255
 # struct seccomp_data, linux/seccomp.h
 NUMBER, ARCH, ARGUMENTS = 0, 4, 16
@@ -40,15 +41,15 @@ ACTIONS = {
     "SCMP_ACT_ERRNO": 0x50000, "SCMP_ACT_TRACE": 0x7FF00000, "SCMP_ACT_LOG": 0x7FFC0000, "SCMP_ACT_ALLOW": 0x7FFF0000,
 }  # fmt: skip
 WITH_ERRNO = ("SCMP_ACT_ERRNO", "SCMP_ACT_TRACE")
-HINT = "give a profile in the form of Docker's JSON, or unconfined, or default"
+HINT = "write default, unconfined, or the path of a profile in Docker's JSON format"
 _programs: dict[tuple[str, tuple[str, ...]], bytes] = {}
 GO_ARCHES = {"x86_64": "amd64", "aarch64": "arm64"}
 
 
 def program(text: str, capabilities: tuple[str, ...]) -> bytes:
-    """The filter for this machine of a container with these capabilities. Raises InvalidArgument, MissingFeature."""
+    """The filter of this profile for a container with these capabilities. Raises InvalidArgument, MissingFeature."""
     if (text, capabilities) not in _programs:
-        _programs.clear()  # a profile may be long, and most containers have the same one
+        _programs.clear()  # keep one: a profile may be long, and most containers have the same
         _programs[text, capabilities] = _compile(text, capabilities)
     return _programs[text, capabilities]
 
@@ -64,7 +65,7 @@ def _compile(text: str, capabilities: tuple[str, ...]) -> bytes:
         raise MissingFeature(f"no seccomp filter is known for {machine}", "use --security-opt seccomp=unconfined")
     if text == "default":
         return compile_profile(DEFAULT_PROFILE, capabilities, machine)
-    import json  # which the default profile does without
+    import json  # costly, and the default profile does not need it
 
     try:
         return compile_profile(json.loads(text), capabilities, machine)
@@ -79,12 +80,14 @@ def compile_profile(profile: dict[str, Any], capabilities: Collection[str], mach
     by_number = _alternatives(profile, capabilities, machine)
     code = [*_only_this_machine(machine), *_search(_ranges(by_number, default))]
     if len(code) > MAX_INSTRUCTIONS:
-        raise InvalidArgument(f"the seccomp profile needs {len(code)} instructions", "the kernel takes 4096")
+        raise InvalidArgument(
+            f"the seccomp profile needs {len(code)} instructions", "shorten it: the kernel takes 4096"
+        )
     return b"".join(INSTRUCTION.pack(*instruction) for instruction in code)
 
 
 def _only_this_machine(machine: str) -> list[Instruction]:
-    """Each architecture numbers its calls in its own way; what this table does not describe, is not there."""
+    """Refuse calls of other architectures with ENOSYS: they have other numbers, which the filter does not know."""
     audit_arch = next(number for number, name in ARCHES.items() if name == machine)
     not_here = (RET, 0, 0, ACTIONS["SCMP_ACT_ERRNO"] | errno.ENOSYS)
     code: list[Instruction] = [(LD_WORD, 0, 0, ARCH), (JEQ, 1, 0, audit_arch), not_here, (LD_WORD, 0, 0, NUMBER)]
@@ -101,7 +104,7 @@ def _search(ranges: list[tuple[int, list[Instruction]]]) -> list[Instruction]:
 
 
 def _ranges(by_number: dict[int, list[Alternative]], default: int) -> list[tuple[int, list[Instruction]]]:
-    """(first number, code) of each run of numbers with the same code; what has no rule gets the default."""
+    """(first number, code) of each run of numbers with the same code; a number without a rule gets the default."""
     found: list[tuple[int, list[Instruction]]] = []
     for number in range(max(by_number, default=0) + 2):
         code = _choose(by_number.get(number, []), default)
@@ -111,7 +114,7 @@ def _ranges(by_number: dict[int, list[Alternative]], default: int) -> list[tuple
 
 
 def _choose(alternatives: list[Alternative], default: int) -> list[Instruction]:
-    """The action of the first alternative whose conditions hold. One without conditions overrides all others."""
+    """Code for the first alternative whose conditions hold. One without conditions overrides all others."""
     for conditions, action in alternatives:
         if not conditions:
             return [(RET, 0, 0, action)]
@@ -122,7 +125,7 @@ def _choose(alternatives: list[Alternative], default: int) -> list[Instruction]:
 
 
 def _when(conditions: list[list[Check]], action: int) -> list[Instruction]:
-    """Return action if all conditions hold, else go on behind this code."""
+    """Code that returns the action if all conditions hold, and else continues behind itself."""
     length = sum(len(checks) for checks in conditions) + 1
     code: list[Instruction] = []
     for checks in conditions:
@@ -131,13 +134,16 @@ def _when(conditions: list[list[Check]], action: int) -> list[Instruction]:
             here = len(code) + 1
             jump = {"next": 0, "pass": end - here, "fail": length - here}
             if length > MAX_JUMP:
-                raise InvalidArgument("a seccomp rule has too many arguments", "the jump of an instruction is 8 bits")
+                raise InvalidArgument(
+                    "a seccomp rule has too many arguments",
+                    "split the rule: a jump of BPF skips 255 instructions at most",
+                )
             code.append((instruction, jump[if_true], jump[if_false], constant))
     return [*code, (RET, 0, 0, action)]
 
 
 def _alternatives(profile: dict[str, Any], capabilities: Collection[str], machine: str) -> dict[int, list[Alternative]]:
-    """What the profile says of each system call that this machine has."""
+    """The alternatives of each system call that this machine has, by number."""
     numbers = NUMBERS[machine]
     found: dict[int, list[Alternative]] = {}
     for rule in profile.get("syscalls") or ():
@@ -171,7 +177,7 @@ def _version(text: str) -> tuple[int, int]:
 
 def _action(name: str, number: int | None) -> int:
     if name not in ACTIONS:
-        raise InvalidArgument(f"seccomp action {name!r} is not part of this lab", f"known are {', '.join(ACTIONS)}")
+        raise InvalidArgument(f"seccomp action {name!r} is not part of this lab", f"use one of {', '.join(ACTIONS)}")
     data = (errno.EPERM if number is None else number) if name in WITH_ERRNO else 0
     return ACTIONS[name] | data & 0xFFFF
 
@@ -184,12 +190,12 @@ def _condition(argument: dict[str, Any]) -> list[Check]:
     low = ARGUMENTS + 8 * index
     high_word: Check = (LD_WORD, low + 4, "next", "next")
     low_word: Check = (LD_WORD, low, "next", "next")
-    high, rest = value >> 32 & 0xFFFFFFFF, value & 0xFFFFFFFF
+    high, rest = value >> 32 & WORD_MASK, value & WORD_MASK
     operator = argument["op"]
     if operator == "SCMP_CMP_MASKED_EQ":
         return [
-            high_word, (AND, high, "next", "next"), (JEQ, second >> 32 & 0xFFFFFFFF, "next", "fail"),
-            low_word, (AND, rest, "next", "next"), (JEQ, second & 0xFFFFFFFF, "next", "fail"),
+            high_word, (AND, high, "next", "next"), (JEQ, second >> 32 & WORD_MASK, "next", "fail"),
+            low_word, (AND, rest, "next", "next"), (JEQ, second & WORD_MASK, "next", "fail"),
         ]  # fmt: skip
     if operator in ("SCMP_CMP_EQ", "SCMP_CMP_NE"):
         same, other = ("pass", "fail") if operator == "SCMP_CMP_EQ" else ("fail", "pass")

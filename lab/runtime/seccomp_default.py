@@ -1,7 +1,7 @@
 """Docker's default policy: the system calls that a container may make, in the form of Docker's JSON.
 
 Source: moby, profiles/seccomp/default.json, as of Docker 28; names of 32-bit machines and of others than x86_64 and
-aarch64 are left out. What is not named here fails with EPERM.
+aarch64 are left out. A call that is not named here fails with EPERM.
 """
 
 import errno
@@ -61,12 +61,12 @@ ON_X86_64 = "arch_prctl modify_ldt"
 PER_LINUX, PER_LINUX32, UNAME26, ASK_ONLY = 0, 8, 0x20000, 0xFFFFFFFF  # personality(2)
 PERSONALITIES = (PER_LINUX, PER_LINUX32, UNAME26, UNAME26 | PER_LINUX32, ASK_ONLY)
 NAMESPACE_FLAGS = 0x7E020000  # every CLONE_NEW* but CLONE_NEWTIME, which clone(2) does not take
-AF_VSOCK = 40  # the way from a virtual machine to its host
+AF_VSOCK = 40  # leads from a virtual machine to its host
 LOWER_HALF: dict[str, object] = {"index": 0, "value": 0xFFFFFFFF, "op": "SCMP_CMP_MASKED_EQ"}
 
 
-def _allow(names: str, **more: object) -> dict[str, object]:
-    return {"names": names.split(), "action": "SCMP_ACT_ALLOW", **more}
+def _allow(names: str, **conditions: object) -> dict[str, object]:
+    return {"names": names.split(), "action": "SCMP_ACT_ALLOW", **conditions}
 
 
 def _argument(value: int, operator: str) -> list[dict[str, object]]:
@@ -80,7 +80,7 @@ DEFAULT_PROFILE: dict[str, object] = {
         _allow(ON_X86_64, includes={"arches": ["amd64"]}),
         *(_allow(names, includes={"caps": [name]}) for name, names in WITH_CAPABILITY.items()),
         *(_allow("personality", args=_argument(value, "SCMP_CMP_EQ")) for value in PERSONALITIES),
-        # All but AF_VSOCK, of which the kernel looks at the lower half alone.
+        # All but AF_VSOCK. The kernel reads only the lower half of that argument.
         {"names": ["socket"], "action": "SCMP_ACT_ERRNO", "args": [{**LOWER_HALF, "valueTwo": AF_VSOCK}]},
         _allow("socket", args=_argument(0, "SCMP_CMP_GE")),
         _allow("clone", args=_argument(NAMESPACE_FLAGS, "SCMP_CMP_MASKED_EQ"), excludes={"caps": ["CAP_SYS_ADMIN"]}),
@@ -92,4 +92,4 @@ DEFAULT_PROFILE: dict[str, object] = {
             "excludes": {"caps": ["CAP_SYS_ADMIN"]},
         },
     ],
-}  # fmt: skip
+}

@@ -7,8 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lab.audit.rules import TOUCH_CALLS, UNSET, Field, Rule, syscalls, watch
+from lab.audit.rules import TOUCH_CALLS, Field, Rule, syscalls, watch
 from lab.errors import InvalidArgument
+from lab.identity import UNSET
 from lab.syscall_table import NUMBERS
 
 LINES = [

@@ -2,6 +2,7 @@
 
 import json
 import os
+import platform
 import select
 import signal
 import subprocess
@@ -15,10 +16,11 @@ from support import in_child
 
 from lab.audit.netlink import AUDIT_USER, AuditControl, AuditReader, Status
 from lab.audit.probe import probe
-from lab.audit.records import LOGIN, Record
+from lab.audit.records import LOGIN, Event, Record
 from lab.audit.rules import Rule
 from lab.audit.watch import Watch, undo
 from lab.errors import AuditLocked, AuditUnavailable, EvidenceLost
+from lab.syscall_table import SYSCALLS
 
 CHECKOUT = Path(__file__).parents[2]
 pytestmark = pytest.mark.needs("root", "audit")
@@ -63,12 +65,18 @@ def writes(path: Path, count: int = 1) -> int:
     return in_child(lambda: opens(path, count))
 
 
+def called(event: Event) -> str:
+    """The name of the system call."""
+    return SYSCALLS[platform.machine()][event.number("syscall")]
+
+
 def test_a_write_to_the_watched_file_is_recorded(decoy: Path) -> None:
     """Opening for writing matches `perm=wa`; the event says who, with what, on which file."""
     with Watch(str(decoy)) as watched:
         pid = writes(decoy)
         (event,) = watched.collect()
-    assert (event.pid, event.uid, event.syscall, event.success) == (pid, os.geteuid(), "openat", True)
+    assert (event.pid, event.uid, event.success) == (pid, os.geteuid(), True)
+    assert called(event) == "openat"
     assert event.auid == int(Path("/proc/self/loginuid").read_text())
     assert event.ses == int(Path("/proc/self/sessionid").read_text())
     assert event.paths == [str(decoy)]
@@ -81,7 +89,7 @@ def test_setting_times_slips_past_a_permission_watch(decoy: Path, touch_calls: b
     """utimensat(2), which busybox's touch calls, matches no `perm`: only a rule that names it catches it."""
     with Watch(str(decoy), touch_calls=touch_calls) as watched:
         in_child(lambda: os.utime(decoy))
-        assert [event.syscall for event in watched.collect()] == found
+        assert [called(event) for event in watched.collect()] == found
 
 
 def test_without_a_rule_there_is_no_event(decoy: Path) -> None:
@@ -218,7 +226,7 @@ def test_a_process_cannot_spoof_fields(decoy: Path, tmp_path: Path) -> None:
     assert event.auid == int(Path("/proc/self/loginuid").read_text())
     assert (event.uid, event.key) == (os.geteuid(), watched.key)
     assert event.comm == "a auid=1000\n"
-    assert event.proctitle[:3] == ["sh auid=1000", "-c", script]
+    assert event.field("proctitle").split("\0")[:3] == ["sh auid=1000", "-c", script]
     assert all(line.isprintable() for line in event.render())
 
 
@@ -337,7 +345,7 @@ def test_an_ordinary_user_is_told_what_is_missing() -> None:
         with AuditControl() as control, pytest.raises(AuditUnavailable, match="CAP_AUDIT_CONTROL is missing"):
             control.status()
         found = probe()
-        assert (found.usable, found.can_control, found.can_read) == (False, False, False)
+        assert (found.usable, found.status, found.can_read) == (False, None, False)
 
     in_child(try_both)
 

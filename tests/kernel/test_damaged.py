@@ -56,7 +56,7 @@ def test_a_damaged_container_that_runs(podmanish: Podmanish) -> None:
     container = Store(str(podmanish.root / "podmanish")).find("box")
     Path(container.path, "config").write_bytes(b"")
     done = podmanish("rm", "box")
-    assert done.returncode == 125 and b"damaged, but runs" in done.stderr
+    assert done.returncode == 125 and b"damaged, but its process runs" in done.stderr
     podmanish.output("rm", "-f", "box")
     assert start_time(container.state["pid"]) == 0  # its lifeline may not have reaped it yet
     assert podmanish.output("ps", "-aq") == ""

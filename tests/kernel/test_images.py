@@ -153,6 +153,6 @@ def test_life_of_an_image(images: Images, rootfs_tar: bytes) -> None:
     images.remove("team/base:1.0")
     with pytest.raises(NoSuchImage) as caught:
         images.find("team/base:1.0")
-    assert "there is: host" in caught.value.hint and "lab image import" in caught.value.hint
+    assert "there are: host" in caught.value.hint and "lab image import" in caught.value.hint
     with pytest.raises(Conflict):
         images.remove("host")

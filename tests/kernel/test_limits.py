@@ -6,6 +6,7 @@ import errno
 import json
 import os
 import subprocess
+import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -43,6 +44,26 @@ def engine(request: pytest.FixtureRequest) -> Iterator[Run]:
     while set(ours()) - before and time.monotonic() < end:
         time.sleep(0.02)
     assert set(ours()) - before == set()
+
+
+def test_sweep_lives_with_other_engines() -> None:
+    """A cgroup that another engine removes between the listing and the look at it is not an error."""
+    folder = Path(f"{cgroup.version_2()}/{cgroup.NAME}{os.urandom(8).hex()}")
+    done = threading.Event()
+
+    def come_and_go() -> None:
+        while not done.is_set():
+            folder.mkdir()
+            folder.rmdir()
+
+    other = threading.Thread(target=come_and_go)
+    other.start()
+    try:
+        for _ in range(300):
+            cgroup.sweep()
+    finally:
+        done.set()
+        other.join()
 
 
 FORKS = """

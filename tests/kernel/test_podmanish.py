@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import random
 import select
@@ -268,6 +269,14 @@ def test_running_containers_are_not_removed(podmanish: Podmanish) -> None:
     assert done.returncode == 125
     assert b"stop it first, or use --force" in done.stderr
     podmanish.output("rm", "-f", "busy")
+
+
+def test_inspect_shows_the_labels(podmanish: Podmanish) -> None:
+    """--label NAME=VALUE comes back as Config.Labels, as from docker and podman; one without = has an empty value."""
+    podmanish.output("run", "--name", "told", "-l", "team=a=b", "--label", "bare", "host", "true")
+    (shown,) = json.loads(podmanish.output("inspect", "told"))
+    assert shown["Config"]["Labels"] == {"team": "a=b", "bare": ""}
+    podmanish.output("rm", "told")
 
 
 @pytest.mark.parametrize("reference", ["..", "/", "../../etc", "a/b", "x" * 4096, "\N{SNOWMAN}", ""])

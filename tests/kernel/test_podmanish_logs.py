@@ -71,6 +71,32 @@ def test_timestamps_are_before_whole_lines(podmanish: Podmanish) -> None:
     podmanish("rm", "told")
 
 
+def test_since_leaves_out_older_lines(podmanish: Podmanish) -> None:
+    """--since takes a time ago, seconds since 1970 and a date, and refuses what is none of these."""
+    podmanish("run", "--name", "told", "host", "sh", "-c", "echo a; sleep 1.1; echo b")
+    _, second = podmanish("logs", "-t", "told").stdout.decode().splitlines()
+    moment = second.split(" ")[0]
+    assert podmanish("logs", "--since", "1h", "told").stdout == b"a\nb\n"
+    assert podmanish("logs", "--since", f"{moment[:19]}Z", "told").stdout == b"b\n"
+    assert podmanish("logs", "--since", "253402300799", "told").stdout == b""
+    wrong = podmanish("logs", "--since", "soon", "told")
+    assert wrong.returncode == 125 and b"invalid time 'soon'" in wrong.stderr
+    podmanish("rm", "told")
+
+
+def test_follow_begins_at_the_tail(podmanish: Podmanish) -> None:
+    """-f --tail 1 shows the last line of what there is, then all that comes."""
+    script = "seq 100; sleep 1; seq 101 110"
+    podmanish("run", "-d", "--name", "told", "host", "sh", "-c", script)
+    until = time.monotonic() + 20
+    while podmanish("logs", "told").stdout.count(b"\n") < 100 and time.monotonic() < until:
+        time.sleep(0.01)
+    with podmanish.start("logs", "-f", "--tail", "1", "told") as follower:
+        assert ended(follower) == "".join(f"{number}\n" for number in range(100, 111)).encode()
+    assert follower.returncode == 0
+    podmanish("rm", "told")
+
+
 @pytest.mark.parametrize("options", [("--tail", "1"), ("-t", "--tail", "1000000"), ("-t",), ()])
 def test_long_logs_cost_little_memory(podmanish: Podmanish, options: tuple[str, ...]) -> None:
     """20 MB of newlines: less than 16 MiB more than an empty log takes; a reader that leaves is no error."""

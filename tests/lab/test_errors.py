@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import re
 
 import pytest
 
 from lab import errors
-from lab.errors import LabError, from_bytes
+from lab.errors import CannotStart, LabError, from_bytes, from_dict
 
 
 def classes(base: type[LabError] = LabError) -> list[type[LabError]]:
@@ -33,6 +34,19 @@ def test_a_pipe_keeps_the_kind(kind: type[LabError]) -> None:
     """from_bytes() gives back class, message and hint."""
     error = from_bytes(kind("what happened", "what to do").to_bytes())
     assert (type(error), error.message, error.hint) == (kind, "what happened", "what to do")
+
+
+@pytest.mark.parametrize("kind", [kind for kind in classes() if kind.__module__ == errors.__name__])
+def test_json_keeps_the_kind(kind: type[LabError]) -> None:
+    """from_dict() gives back class, message and hint from what JSON has carried."""
+    error = from_dict(json.loads(json.dumps(kind("what happened", "what to do").to_dict())))
+    assert (type(error), error.message, error.hint) == (kind, "what happened", "what to do")
+
+
+@pytest.mark.parametrize("text", [b"", b"nonsense", b"str\0a\0b", b"Mapping\0a\0b", b"\xff\0\xff"])
+def test_any_other_text_is_an_error_too(text: bytes) -> None:
+    """What names no class of the tree becomes a CannotStart that quotes it."""
+    assert type(from_bytes(text)) is CannotStart
 
 
 def test_a_hostile_message_survives_the_pipe() -> None:

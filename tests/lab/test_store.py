@@ -159,7 +159,7 @@ def test_the_end_of_rm_is_told_to_those_who_wait(store: Store) -> None:
     store.end(unheard, 3)
     assert not Path(unheard.path).exists()
     awaited = store.create(new_id(), "awaited", {**CONFIG, "rm": True})
-    with awaited.kept():
+    with awaited.held():
         store.end(awaited, 3)
         assert store.find("awaited").state["exit_code"] == 3
     kept = store.create(new_id(), "kept", {**CONFIG, "rm": False})
