@@ -8,7 +8,7 @@ unexport PYTHONDONTWRITEBYTECODE
   engines-up engines-down lint docs clean
 
 help:  ## what there is (this)
-	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' Makefile | expand -t 16
+	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' Makefile | expand -t 20
 
 venv:  ## the commands podmanish, dockerish, labd and lab, in .venv/bin
 	@tools/setup venv

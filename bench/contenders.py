@@ -1,7 +1,7 @@
-"""What is measured: one command each that runs `true` in a container of its own and removes it.
+"""What is measured: commands that each run `true` in a new container and remove the container.
 
-The lab's engines leave the host's network to their containers. docker and podman are measured as people run them,
-with a network of their own, and a second time on the host's.
+Containers of the lab's engines use the host's network. docker and podman are measured as people run them, with a
+network for the container, and a second time with the host's.
 
 Machines differ. LAB_BENCH_PODMAN and LAB_BENCH_DOCKER are options for `podman run` and `docker run`, LAB_BENCH_DOCKERD
 is options for the private dockerd, LAB_BENCH_RUNC goes before `run`; CONTAINERS_CONF is podman's own.
@@ -36,7 +36,7 @@ RUN = ("run", "--rm", "host", "true")
 BWRAP = (
     "bwrap --ro-bind / / --dev /dev --proc /proc --tmpfs /tmp --tmpfs /run "
     "--unshare-pid --unshare-ipc --unshare-uts --die-with-parent true"
-)  # fmt: skip
+)
 BWRAP_MASKS = ("/proc/sysrq-trigger",)  # its --proc covers it already
 ACTIVATED = """
 import os, sys
@@ -50,7 +50,7 @@ os.execvp(sys.argv[2], sys.argv[2:])
 
 @dataclass(frozen=True)
 class Contender:
-    """A command to be timed; reason says why it cannot be, here."""
+    """A command to be timed, or the reason why it cannot be timed here."""
 
     name: str
     command: Sequence[str] = ()
@@ -99,7 +99,7 @@ def same_container() -> list[str]:
 
 
 def _unmount_below(place: Path) -> None:
-    """What the engines forgot; the youngest mount first."""
+    """Unmount what the engines left mounted; the youngest mount first."""
     for row in reversed(Path("/proc/self/mountinfo").read_text().splitlines()):
         target = row.split()[4]
         if target.startswith(f"{place}/"):
@@ -111,7 +111,7 @@ def _installed(name: str, command: Sequence[str]) -> Contender:
 
 
 def _tried(contender: Contender) -> Contender:
-    """One run first: what fails is not measured, and says why."""
+    """Run the command once; if that fails, the contender has a reason and is not measured."""
     if contender.reason:
         return contender
     done = subprocess.run(contender.command, capture_output=True, text=True, check=False, stdin=subprocess.DEVNULL)
@@ -126,7 +126,7 @@ def _options(variable: str, default: str = "") -> list[str]:
 
 
 def _rootfs(place: Path) -> Path:
-    """A root filesystem of one static program, if there is one."""
+    """A root filesystem with busybox as `true`; without busybox it is empty."""
     rootfs = place / "rootfs"
     for folder in ("bin", "dev", "proc", "sys", "etc", "tmp"):
         (rootfs / folder).mkdir(parents=True)
@@ -176,7 +176,7 @@ def _podman(place: Path, rootfs: Path, stack: ExitStack) -> list[Contender]:
 
 
 def _network_namespace(stack: ExitStack) -> list[str]:
-    """What goes before podman, so that its bridge and its rules come to be in a namespace that goes with them."""
+    """The words before podman that keep its bridge and its rules in a network namespace of this run."""
     add = ["ip", "netns", "add", BRIDGE]
     if not shutil.which("ip") or subprocess.run(add, capture_output=True, check=False).returncode:
         return []
@@ -196,7 +196,7 @@ def _docker(place: Path, rootfs: Path, stack: ExitStack, labd: Path) -> list[Con
     words = [word for option, name in folders.items() for word in (option, str(place / name))]
     bridge = _bridge(stack)
     words += ["--iptables=false", "--ip-forward=false", "--ip-masq=false", f"--bridge={bridge}"]
-    own_network = ["unshare", "--net"] if bridge == "none" else []  # where it deletes docker0, were that another's
+    own_network = ["unshare", "--net"] if bridge == "none" else []  # "none" deletes docker0, another dockerd's too
     command = [*own_network, "dockerd", "-H", "fd://", *words, *_options("LAB_BENCH_DOCKERD")]
     stack.enter_context(daemon(command, path, place))
     docker = ["docker", "-H", f"unix://{path}"]
@@ -212,7 +212,7 @@ def _docker(place: Path, rootfs: Path, stack: ExitStack, labd: Path) -> list[Con
 
 
 def _bridge(stack: ExitStack) -> str:
-    """A bridge for dockerd's default network, so that docker0 stays untouched; "none" where there can be none."""
+    """A bridge for dockerd's default network, so that docker0 stays untouched; "none" if none can be made."""
     add = ["ip", "link", "add", BRIDGE, "type", "bridge"]
     if not shutil.which("ip") or subprocess.run(add, capture_output=True, check=False).returncode:
         return "none"
@@ -224,15 +224,18 @@ def _bridge(stack: ExitStack) -> str:
 
 @contextmanager
 def daemon(command: Sequence[str], path: Path, place: Path) -> Iterator[subprocess.Popen[bytes]]:
-    """A daemon by socket activation, sd_listen_fds(3): whoever connects early waits, so nobody has to poll."""
+    """A daemon by socket activation, sd_listen_fds(3): early connections wait, so that no client has to poll."""
     with socket.socket(socket.AF_UNIX) as listening, (place / f"{path.name}.log").open("wb") as log:
         listening.bind(str(path))
         path.chmod(0o600)
         listening.listen(128)
         process = subprocess.Popen(
             [sys.executable, "-ISc", ACTIVATED, str(listening.fileno()), *command],
-            stdin=subprocess.DEVNULL, stdout=log, stderr=log, pass_fds=[listening.fileno()],
-        )  # fmt: skip
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+            pass_fds=[listening.fileno()],
+        )
     try:
         yield process
     finally:

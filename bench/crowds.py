@@ -1,4 +1,4 @@
-"""Many at once: containers a second through each engine, and how long labd's ping takes beside ten readers of a log."""
+"""Many clients at once: containers a second of an engine, and the time of labd's ping beside readers of a log."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ LOG_BYTES, READERS, PINGS, REST = 100 << 20, 10, 400, 0.005
 
 
 def throughput(command: Sequence[str], clients: int, each: int) -> tuple[float, int]:
-    """(containers a second, exit codes that were not 0) of so many clients, each running the command so often."""
+    """(containers a second, number of exit codes other than 0); each client runs the command `each` times."""
 
     def client(_: int) -> int:
         codes = (

@@ -1,4 +1,4 @@
-"""Figures that no command line shows: the spawn alone, the reader's rate, the daemon's memory and its patience."""
+"""What no command line can measure: the spawn alone, the reader's rate, the daemon's memory, parallel clients."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ import gc, os, sys, time
 gc.disable()
 sys.path.insert(0, sys.argv[1])
 from lab import runtime
-from lab.runtime import cgroup, process
+from lab.runtime import cgroup, child
 from lab.spec import Spec
-leave_keys_behind = process._leave_keys_behind
+leave_keys_behind = child._leave_keys_behind
 for number in range(int(sys.argv[2])):
     for guards in ("no guards", "seccomp", "keyring", "cgroup", "lifeline", "all guards"):
         has = lambda guard: guards in (guard, "all guards")
         spec = Spec(args=["true"], seccomp="default" if has("seccomp") else "")
-        process._leave_keys_behind = leave_keys_behind if has("keyring") else lambda: None
+        child._leave_keys_behind = leave_keys_behind if has("keyring") else lambda: None
         begin = time.perf_counter()
         spec.cgroup = cgroup.path(os.urandom(8).hex(), spec) if has("cgroup") else ""
         made = runtime.spawn(spec, lifeline=has("lifeline"))
@@ -45,10 +45,10 @@ RATES = (5_000, 10_000, 15_000, 20_000)
 CLIENTS = 32
 
 
-def spawn(rounds: int) -> dict[str, tuple[float, float]]:
-    """Median ms, by guards, until spawn() returns, which is when `true` has been exec'ed, and until all is removed.
+def spawn_ms(rounds: int) -> dict[str, tuple[float, float]]:
+    """By guards, median milliseconds until spawn() returns, when `true` has been executed, and until all is removed.
 
-    They take turns in one process.
+    The variants take turns in one process.
     """
     done = subprocess.run(
         [sys.executable, "-ISc", SPAWNS, str(CHECKOUT), str(rounds)], capture_output=True, text=True, check=True
@@ -63,12 +63,12 @@ def spawn(rounds: int) -> dict[str, tuple[float, float]]:
 
 
 def loss_free_rate(seconds: float = 1.0) -> tuple[int, str]:
-    """(the highest of RATES at which the audit reader loses nothing, why not the next); 0 if none can be tried."""
+    """(the highest of RATES at which the audit reader loses nothing, why the next one failed); 0 if all failed."""
     best = 0
     for rate in RATES:
         try:
             with tempfile.NamedTemporaryFile() as file, Watch(file.name, touch_calls=False) as watched:
-                reached = _write_at(file.name, rate, seconds, watched)
+                reached = _open_at_rate(file.name, rate, seconds, watched)
                 if len(watched.collect()) != int(rate * seconds):
                     return best, f"events are missing at {rate} a second"
         except EvidenceLost as error:
@@ -81,8 +81,8 @@ def loss_free_rate(seconds: float = 1.0) -> tuple[int, str]:
     return best, ""
 
 
-def _write_at(path: str, rate: int, seconds: float, watched: Watch) -> float:
-    """Open a file for writing so often, in another process, while the reader reads; returns the rate that it had."""
+def _open_at_rate(path: str, rate: int, seconds: float, watched: Watch) -> float:
+    """Open a file for writing at this rate, in another process, while the reader reads; returns the rate reached."""
     begin = monotonic()
     pid = os.fork()
     if pid == 0:
@@ -109,13 +109,13 @@ def resident_kib(pid: int) -> int:
 
 
 def child_of(pid: int) -> int:
-    """The first child that any of its threads has."""
+    """The pid of the first child of a process, of any of its threads."""
     tasks = sorted(Path(f"/proc/{pid}/task").iterdir())
     return next(int(child) for task in tasks for child in (task / "children").read_text().split())
 
 
-def parallel(path: Path, each: int) -> tuple[list[float], int]:
-    """(seconds of every create-start-wait-delete, how many went wrong) of 32 clients at once."""
+def parallel_runs(path: Path, each: int) -> tuple[list[float], int]:
+    """(seconds of every create-start-wait-delete, number of wrong exit codes) of CLIENTS clients at once."""
     with ThreadPoolExecutor(CLIENTS) as pool:
         results = list(pool.map(lambda client: _client(path, client, each), range(CLIENTS)))
     return [took for times, _ in results for took in times], sum(wrong for _, wrong in results)

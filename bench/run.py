@@ -1,6 +1,6 @@
 """Engines and tools side by side, in turn, in one run: python -m bench.run [--rounds N] [--json PATH].
 
-The absolute times are the machine's; what counts is the ratios within the run.
+The times depend on the machine; only the ratios within one run can be compared.
 """
 
 from __future__ import annotations
@@ -25,16 +25,9 @@ from rich.table import Table
 from bench import crowds, figures
 from bench.contenders import Contender, contenders
 from bench.figures import median_ms, p99_ms
+from bench.targets import targets
 from lab.audit.probe import probe
 
-RATIOS = (  # slower, faster, at least (or at most, if negative) so many times
-    ("podman, own network", "podmanish", 14.0),
-    ("podmanish", "bwrap", -3.5),
-    ("podmanish", "bwrap, same container", -3.5),
-    ("podmanish", "runc", -0.7),
-    ("docker, own network", "dockerish", 3.0),
-    ("docker, own network", "docker on labd", 9.0),
-)
 CROWDS = (  # name, contender, clients, containers each
     ("labd, 32 docker clients", "docker on labd", 32, 8),
     ("dockerd, 32 docker clients", "docker, own network", 32, 1),
@@ -43,7 +36,7 @@ CROWDS = (  # name, contender, clients, containers each
 )
 
 GUARDS = ("seccomp", "keyring", "cgroup", "lifeline")
-REST = 0.05  # seconds
+REST = 0.05  # seconds before each command
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -55,11 +48,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     with ExitStack() as stack:
         place = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="lab-bench-", dir="/var/tmp")))
         found = contenders(place, stack)
-        results: dict[str, Any] = {"machine": machine(), "commands_ms": timed(found, options.rounds)}
+        results: dict[str, Any] = {"machine": machine(), "commands_ms": time_commands(found, options.rounds)}
         labd = next(pid for pid in _children() if "labd" in Path(f"/proc/{pid}/cmdline").read_text())
-        results["figures"] = measured(place, labd, options.rounds)
-        results["figures"] |= crowded(found, place / "labd.sock")
-    results["targets"] = targets(results)
+        results["figures"] = measure(place, labd, options.rounds)
+        results["figures"] |= measure_crowds(found, place / "labd.sock")
+    results["targets"] = [vars(target) for target in targets(results)]
     options.json.write_text(json.dumps(results, indent=2) + "\n")
     show(results, found)
     print(f"written: {options.json}")
@@ -67,22 +60,22 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def machine() -> dict[str, str]:
-    """What the times belong to."""
+    """The machine that the times depend on."""
     status = probe().status
     audit = "off or out of reach" if not (status and status.enabled) else f"on, its daemon is pid {status.pid}"
     return {
         "kernel": platform.release(),
         "architecture": platform.machine(),
         "python": platform.python_version(),
-        "audit": audit,  # on, it costs every system call a little, and a slow auditd throttles the rate of events
+        "audit": audit,  # audit that is on slows every system call, and a slow auditd limits the rate of events
     }
 
 
-def timed(found: Sequence[Contender], rounds: int) -> dict[str, float]:
+def time_commands(found: Sequence[Contender], rounds: int) -> dict[str, float]:
     """Median milliseconds of each command.
 
-    They take turns, so that a busy moment hits all alike, in another order each round, after a moment's REST: what
-    dockerd still tidies up in the background is not always on the same neighbour's bill.
+    The commands take turns, so that a busy moment slows all of them. Each round has another order, and a REST before
+    each command, since dockerd's cleaning up in the background would otherwise always slow the same neighbour.
     """
     able = [contender for contender in found if not contender.reason]
     times: dict[str, list[float]] = {contender.name: [] for contender in able}
@@ -96,13 +89,13 @@ def timed(found: Sequence[Contender], rounds: int) -> dict[str, float]:
     return {name: round(median_ms(values), 2) for name, values in times.items()}
 
 
-def measured(place: Path, labd: int, rounds: int) -> dict[str, float | str]:
-    """The figures that are not commands. The parallel clients come last: what they leave to the kernel is load."""
-    spawned = figures.spawn(5 * rounds)
+def measure(place: Path, labd: int, rounds: int) -> dict[str, float | str]:
+    """The figures that are not commands. The parallel clients come last, since the kernel cleans up after them."""
+    spawned = figures.spawn_ms(5 * rounds)
     bare, guarded = spawned["no guards"], spawned["all guards"]
     rate, reason = figures.loss_free_rate()
     begin = perf_counter()
-    times, wrong = figures.parallel(place / "labd.sock", each=8)
+    times, wrong = figures.parallel_runs(place / "labd.sock", each=8)
     took = perf_counter() - begin
     return {
         "spawn_ms": round(guarded[0], 2),
@@ -120,8 +113,8 @@ def measured(place: Path, labd: int, rounds: int) -> dict[str, float | str]:
     }
 
 
-def crowded(found: Sequence[Contender], labd: Path) -> dict[str, float]:
-    """Containers a second of many clients at once, and what a ping costs beside them; then beside readers of logs."""
+def measure_crowds(found: Sequence[Contender], labd: Path) -> dict[str, float]:
+    """Containers a second of many clients at once; then the time of labd's ping beside readers of logs."""
     commands = {contender.name: contender.command for contender in found if not contender.reason}
     results: dict[str, float] = {}
     for name, contender, clients, each in CROWDS:
@@ -130,33 +123,6 @@ def crowded(found: Sequence[Contender], labd: Path) -> dict[str, float]:
             results |= {f"{name}, containers a second": round(rate, 1), f"{name}, wrong exit codes": wrong}
     results["ping_p99_ms_beside_readers"] = round(p99_ms(crowds.ping_beside_readers(labd)), 1)
     return results
-
-
-def targets(results: dict[str, Any]) -> list[dict[str, Any]]:
-    """What was to be reached, what was, and whether; None where it could not be measured."""
-    commands, found = results["commands_ms"], results["figures"]
-    rows = []
-    for slower, faster, limit in RATIOS:
-        ratio = commands[slower] / commands[faster] if {slower, faster} <= commands.keys() else None
-        reached = None if ratio is None else ratio >= limit if limit > 0 else ratio <= -limit
-        wanted = f"at least {limit:g}x" if limit > 0 else f"at most {-limit:g}x"
-        seen = "-" if ratio is None else f"{ratio:.1f}x"
-        rows.append({"what": f"{slower} / {faster}", "target": wanted, "seen": seen, "reached": reached})
-    for name, wanted, reached in (
-        ("spawn_ms", "at most 4 ms", found["spawn_ms"] <= 4),
-        ("reader_events_per_second", "at least 10000", found["reader_events_per_second"] >= 10_000),
-        ("labd_rss_mib", "below 60 MiB", found["labd_rss_mib"] < 60),
-        ("parallel_wrong_exit_codes", "0", found["parallel_wrong_exit_codes"] == 0),
-        ("ping_p99_ms_beside_readers", "at most 100 ms", found["ping_p99_ms_beside_readers"] <= 100),
-    ):
-        rows.append({"what": name, "target": wanted, "seen": str(found[name]), "reached": reached})
-    for (ours, *_), (theirs, *_) in (CROWDS[:2], CROWDS[2:]):
-        rates = [found.get(f"{name}, containers a second") for name in (ours, theirs)]
-        ratio = rates[0] / rates[1] if rates[0] and rates[1] else None
-        seen = "-" if ratio is None else f"{ratio:.1f}x"
-        rows.append({"what": f"{ours} / {theirs}", "target": "at least 5x", "seen": seen,
-                     "reached": None if ratio is None else ratio >= 5})  # fmt: skip
-    return rows
 
 
 def show(results: dict[str, Any], found: Sequence[Contender]) -> None:

@@ -1,4 +1,4 @@
-"""The attached client: one thread, one poll(2) over the connection, the caller's input and the caller's signals."""
+"""The attached client: one thread, one poll(2) over the connection, the standard input and the signals."""
 
 from __future__ import annotations
 
@@ -6,28 +6,29 @@ import contextlib
 import os
 import select
 import socket
-import struct
 from collections.abc import Callable
 
 from lab import syscalls
+from lab.frames import FrameReader
 from lab.signals import FORWARDED
 
-FRAME = struct.Struct(">B3xI")
 CHUNK = 1 << 18
 
 
 class Attachment:
-    """Carries bytes between a taken-over connection and the caller's descriptors until the daemon ends it.
+    """Carries bytes between a connection that left HTTP and descriptors 0, 1 and 2, until the daemon closes it.
 
-    framed     standard output and error come in frames (no terminal)
-    stdin      whether the caller's input is wanted
-    on_signal  gets the number of each signal that the caller gets
+    early      the bytes that came together with the response's head
+    framed     output and error come in frames: the process has no terminal
+    stdin      whether descriptor 0 is read
+    on_signal  called with the number of each signal in lab.signals.FORWARDED
     """
 
     def __init__(
         self, connection: socket.socket, early: bytes, *, framed: bool, stdin: bool, on_signal: Callable[[int], None]
     ) -> None:
-        self.connection, self.framed, self.on_signal = connection, framed, on_signal
+        self.connection, self.on_signal = connection, on_signal
+        self._frames = FrameReader() if framed else None
         connection.setblocking(False)
         self._poll = select.poll()
         self._signals = syscalls.signalfd(FORWARDED)
@@ -37,13 +38,12 @@ class Attachment:
         if stdin:
             self._poll.register(0, select.POLLIN)
         self._outgoing = memoryview(b"")
-        self._target, self._left, self._header = 1, 0, bytearray()
         self._closed: set[int] = set()
         if early:
             self._receive(memoryview(early))
 
     def run(self) -> None:
-        """Returns at the daemon's end of file."""
+        """Return at the daemon's end of file."""
         buffer = bytearray(CHUNK)
         while True:
             for fd, event in self._poll.poll():
@@ -68,35 +68,24 @@ class Attachment:
         return count > 0
 
     def _receive(self, data: memoryview) -> None:
-        if not self.framed:
+        if self._frames is None:
             self._write(1, data)
             return
-        while data:
-            if not self._left:
-                missing = FRAME.size - len(self._header)
-                self._header += data[:missing]
-                data = data[missing:]
-                if len(self._header) < FRAME.size:
-                    return
-                self._target, self._left = FRAME.unpack(self._header)
-                self._header.clear()
-            piece = data[: self._left]
-            self._write(self._target, piece)
-            self._left -= len(piece)
-            data = data[len(piece) :]
+        for target, piece in self._frames.feed(data):
+            self._write(target, piece)
 
     def _write(self, target: int, data: memoryview) -> None:
         try:
             while data and target not in self._closed:
                 data = data[os.write(target, data) :]
-        except OSError:  # the reader went away: the container goes on, as under docker
+        except OSError:  # the reader of our output has left; the container goes on, as with docker
             self._closed.add(target)
 
     def _read_stdin(self) -> None:
-        """Read once and send it; read more only when all is gone."""
+        """Read once and send it; read again only when everything has been sent."""
         try:
             data = os.read(0, CHUNK)
-        except OSError:  # the caller's terminal is gone
+        except OSError:  # the terminal is gone
             data = b""
         self._poll.unregister(0)
         if data:
@@ -104,7 +93,7 @@ class Attachment:
             self._send()
         else:
             self._stdin = -1
-            with contextlib.suppress(OSError):  # the daemon was faster
+            with contextlib.suppress(OSError):  # the daemon has closed the connection already
                 self.connection.shutdown(socket.SHUT_WR)
 
     def _send(self) -> None:
@@ -120,7 +109,7 @@ class Attachment:
 
 
 def window_size() -> tuple[int, int]:
-    """(height, width) of the caller's terminal, (0, 0) if it has none."""
+    """(height, width) of the terminal at descriptor 0, 1 or 2; (0, 0) without one."""
     for fd in (0, 1, 2):
         with contextlib.suppress(OSError):
             size = os.get_terminal_size(fd)

@@ -1,12 +1,13 @@
 #!/bin/bash
 # Make this Debian or Ubuntu the lab's own machine: run as root, again as often as you like.
 #
-#   provision/guest.sh [CHECKOUT]     CHECKOUT is /vagrant where Vagrant put it there, else where this script lies
-#   LOGHOST=ADDRESS                   send the audit log there, too
+#   provision/guest.sh [CHECKOUT]     CHECKOUT is /vagrant if Vagrant put it there, else where this script lies
+#   LOGHOST=ADDRESS                   send the audit log to this host, too
 #
-# `vagrant up` runs it. Without Vagrant (Lima, Multipass, a cloud instance) run it by hand. On a machine that is for more
-# than the lab, know what it does: the packages below, a user, a group, two systemd units, three links in
-# /usr/local/bin, and /etc/loginuid-lab, which makes the real /etc/shadow the file that the stories watch.
+# `vagrant up` runs this script. Without Vagrant (Lima, Multipass, a cloud instance) run it by hand. It installs the
+# packages below, a user who may use sudo without a password, a group, two systemd units, three links in
+# /usr/local/bin, and /etc/loginuid-lab, which makes the real /etc/shadow the file that the stories watch. So use a
+# machine that serves the lab alone.
 set -euo pipefail
 export DEBIAN_FRONTEND=noninteractive
 
@@ -33,7 +34,7 @@ checkout() {
   if [ -e /vagrant/pyproject.toml ]; then echo /vagrant; else dirname "$(dirname "$(readlink -f "$0")")"; fi
 }
 
-# write FILE: standard input becomes its content; status 1 if it already was.
+# write FILE: write standard input to the file; status 1 if the file had that content already.
 write() {
   local new; new=$(cat)
   [ "$(cat "$1" 2>/dev/null)" != "$new" ] || return 1
@@ -53,7 +54,7 @@ packages() {
   apt-get -qq -o Dpkg::Use-Pty=0 install -y --no-install-recommends "${missing[@]}" >/dev/null
 }
 
-# dwalsh, uid 3267, is the user of the article's records. He logs in with the key that vagrant logs in with.
+# dwalsh, uid 3267, is the user of the article's records. He logs in with vagrant's key.
 people() {
   getent group lab >/dev/null || { groupadd --system lab; say "group lab"; }
   id dwalsh >/dev/null 2>&1 || { useradd --create-home --uid 3267 --shell /bin/bash dwalsh; say "user dwalsh (3267)"; }
@@ -72,7 +73,7 @@ venv() {
   for name in "${COMMANDS[@]}"; do ln -sfn "$1/.venv/bin/$name" "/usr/local/bin/$name"; done
 }
 
-# labd.service and labd.socket as the lab ships them; what is this machine's own goes beside them.
+# labd.service and labd.socket as the lab ships them; what differs on this machine goes into drop-in files.
 units() {
   local unit changed=
   for unit in labd.service labd.socket; do
@@ -91,7 +92,7 @@ X
 }
 
 services() {
-  # Podman's own service is not the daemon that the stories speak of: it comes when somebody connects.
+  # podman.socket only listens: systemd starts Podman's service when a client connects.
   systemctl -q enable --now auditd.service atd.service docker.service podman.socket labd.socket labd.service
 }
 
@@ -127,7 +128,7 @@ X
   [ -z "$changed" ] || restart_auditd
 }
 
-# A SIGHUP would do for the plugin, but then auditd writes node=(null). Its unit refuses `systemctl stop`.
+# After a SIGHUP the plugin would run, but auditd would write node=(null). auditd's unit refuses `systemctl stop`.
 restart_auditd() {
   mkdir -p /var/spool/audit
   systemctl kill auditd.service

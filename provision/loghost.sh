@@ -1,6 +1,6 @@
 #!/bin/bash
 # Make this Debian or Ubuntu the host that receives the lab's audit log: auditd(8), listening on TCP port 60.
-# Run as root, again as often as you like. Read what came with: ausearch --input-logs -i -n lab
+# Run this as root, again as often as you like. To read the records: ausearch --input-logs -i -n lab
 set -euo pipefail
 export DEBIAN_FRONTEND=noninteractive
 dpkg-query -W -f '${db:Status-Status}' auditd 2>/dev/null | grep -qx installed ||
@@ -10,6 +10,6 @@ conf=/etc/audit/auditd.conf
 if ! grep -q '^tcp_listen_port = 60$' $conf; then
   sed -i '/tcp_listen_port/d' $conf
   echo 'tcp_listen_port = 60' >>$conf
-  systemctl kill --signal=HUP auditd.service  # read it again; auditd(8)
+  systemctl kill --signal=HUP auditd.service  # auditd reads its configuration again; auditd(8)
   echo "loghost: auditd listens on port 60"
 fi

@@ -1,4 +1,4 @@
-"""The article's claims, one by one, and what is to be said of each today.
+"""The article's claims, one by one, and whether each is true today.
 
 The article is Daniel Walsh, "Podman: A more secure way to run containers", opensource.com, October 2018. The claims
 are in the lab's words. `python -m scenarios.claims` prints docs/claims.md from the same data.
@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from scenarios.audiences.terminal import HELD
-from scenarios.stage.stage import Report
+from scenarios.stage.report import Report
 
 ARTICLE = "https://opensource.com/article/18/10/podman-more-secure-way-run-containers"
 
@@ -20,10 +20,12 @@ ARTICLE = "https://opensource.com/article/18/10/podman-more-secure-way-run-conta
 class Claim:
     """One claim of the article.
 
-    verdict    what is to be said of it today
-    because    why, in a sentence
-    story      where it is shown, and shown_by: words of that story's claims, all of which must have held
-    source     where else it can be looked up
+    text       the claim, in the lab's words
+    verdict    whether the claim is true today
+    because    the reason, in a sentence
+    story      the story that shows it
+    shown_by   substrings of that story's claims; every claim that contains one must hold
+    source     where else the reader can look it up
     """
 
     text: str
@@ -34,19 +36,19 @@ class Claim:
     source: str
 
     def evidence(self, reports: Sequence[Report]) -> str:
-        """What was seen of it in this run; "" unless all that shows it was shown, and held."""
-        said = [claim for report in reports if report.name == self.story for claim in report.claims]
-        found = [[claim for claim in said if words in claim["claim"]] for words in self.shown_by]
-        if not all(found) or any(claim["verdict"] != HELD for claims in found for claim in claims):
+        """What this run saw of the claim; "" unless every one of shown_by was shown, and held."""
+        told = [verdict for report in reports if report.name == self.story for verdict in report.claims]
+        found = [[verdict for verdict in told if words in verdict.claim] for words in self.shown_by]
+        if not all(found) or any(verdict.verdict != HELD for verdicts in found for verdict in verdicts):
             return ""
-        return "; ".join(claims[0]["seen"] or claims[0]["claim"] for claims in found)
+        return "; ".join(verdicts[0].seen or verdicts[0].claim for verdicts in found)
 
 
 CLAIMS = (
     Claim(
         "sudo changes the uid but keeps the loginuid",
         "true",
-        "it is copied by fork and kept by exec and setuid",
+        "fork copies it; exec and setuid keep it",
         "loginuid",
         ("sudo changes the uid",),
         "kernel/auditsc.c; pam_loginuid(8) is not in sudo's PAM stack",
@@ -70,7 +72,7 @@ CLAIMS = (
     Claim(
         "a container that Podman forks has the user's loginuid",
         "true",
-        "its every ancestor up to the login is a fork",
+        "every step from the login to the container is a fork",
         "run",
         ("podmanish inherits", "the host's /proc says the same"),
         "podman-run(1)",
@@ -86,7 +88,7 @@ CLAIMS = (
     Claim(
         "the audit record of a forked container's write to /etc/shadow names the user",
         "true",
-        "auid and ses come along like the rest",
+        "a fork copies auid and ses with everything else",
         "shadow",
         ("from podmanish's container, the record names",),
         "auditctl(8)",
@@ -94,7 +96,7 @@ CLAIMS = (
     Claim(
         "through the daemon the record says auid=unset, ses=unset",
         "true",
-        "the kernel never knew whom it was for",
+        "the kernel never knew who had asked",
         "shadow",
         ("the record names nobody", "and no session"),
         "auditctl(8)",
@@ -118,7 +120,7 @@ CLAIMS = (
     Claim(
         "a user of the daemon is root on the host; without it, the kernel decides",
         "true",
-        "the socket's mode is all that stands between",
+        "only the socket's mode protects the host from its users",
         "rootless",
         ("the HOST's kernel refuses the write", "is root on the host"),
         "user_namespaces(7)",
@@ -134,7 +136,7 @@ CLAIMS = (
     Claim(
         "remove the container, and no trace is left",
         "overstated",
-        "sudo's own record stays, with no link to the write; a member of the socket's group leaves not even that",
+        "sudo's own record stays, with no link to the write; a member of the socket's group does not leave even that",
         "trace",
         ("nothing ties it to the write", "no record of"),
         "sudo's USER_CMD record",
@@ -142,7 +144,7 @@ CLAIMS = (
     Claim(
         "an audit log kept on another machine protects",
         "true",
-        "what was shipped stays; it cannot name whom the kernel never knew",
+        "a copy keeps what was recorded; it cannot name whom the kernel never knew",
         "trace",
         ("the second host has them all", "a copy keeps what was recorded"),
         "audisp-remote(8)",
@@ -152,7 +154,7 @@ CLAIMS = (
 
 @dataclass(frozen=True)
 class Row:
-    """A claim as the table at the end of a demo has it; seen is "" if this run did not show it."""
+    """A claim as a row of the table at the end of a demo; seen is "" if this run did not show it."""
 
     claim: str
     today: str
@@ -163,7 +165,7 @@ class Row:
 
 
 def rows(reports: Sequence[Report]) -> list[Row]:
-    """All claims, each with what these reports saw of it."""
+    """All claims, each with what these reports saw of the claim."""
     return [
         Row(claim.text, claim.verdict, claim.because, claim.story, claim.evidence(reports), claim.source)
         for claim in CLAIMS
@@ -175,7 +177,8 @@ def markdown() -> Iterator[str]:
     yield "# The article's claims, today"
     yield ""
     yield f"The article: Daniel Walsh, [Podman: A more secure way to run containers]({ARTICLE}), opensource.com,"
-    yield "October 2018. The claims are in the lab's words. `lab demo` ends with them and what it saw in that very run."
+    yield "October 2018. Each claim is given in the lab's words. `lab demo` ends with this table and with what was"
+    yield "seen of each claim in that run. [The glossary](glossary.md#claim) explains the terms."
     yield ""
     yield "| claim | today | because | shown by | see also |"
     yield "|---|---|---|---|---|"

@@ -1,15 +1,18 @@
-"""What this machine can show, and why not: looked up without changing anything."""
+"""What this machine can and cannot show, and why: looked up without changing anything."""
 
 from __future__ import annotations
 
+import json
 import os
 import platform
 import shutil
-from collections.abc import Callable
+import sys
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from lab import interpreter
+from lab.audit.netlink import in_initial_namespace
 from lab.audit.probe import probe
 from lab.identity import UNSET, loginuid, name_of
 from lab.paths import SOCKET
@@ -17,12 +20,16 @@ from lab.runtime import cgroup
 from scenarios.props.labd import peer_pid
 
 KERNEL = (5, 12)  # mount_setattr(2), the youngest call of lab.runtime
-INITIAL_USER_NAMESPACE = 0xEFFFFFFD  # PROC_USER_INIT_INO, include/linux/proc_ns.h
 
 
 @dataclass(frozen=True)
 class Finding:
-    """One thing looked at. needed: without it the demo cannot run at all."""
+    """One thing that was checked.
+
+    good     whether this machine has it
+    detail   what was found, or what to do
+    needed   whether the demo cannot run at all without it
+    """
 
     what: str
     good: bool
@@ -31,8 +38,19 @@ class Finding:
 
 
 def examine() -> list[Finding]:
-    """All findings, the ones that the demo needs first."""
+    """All findings; what the demo needs comes first."""
     return [check() for check in CHECKS]
+
+
+def show(findings: Sequence[Finding], *, as_json: bool) -> None:
+    """Print the findings: a line each, or all as JSON."""
+    if as_json:
+        json.dump([vars(finding) for finding in findings], sys.stdout, indent=2)
+        print()
+        return
+    for finding in findings:
+        mark = "ok" if finding.good else "MISSING" if finding.needed else "-"
+        print(f"{mark:8}{finding.what:24}{finding.detail}")
 
 
 def _root() -> Finding:
@@ -47,9 +65,12 @@ def _kernel() -> Finding:
 
 
 def _namespace() -> Finding:
-    inode = Path("/proc/self/ns/user").stat().st_ino
-    good = inode == INITIAL_USER_NAMESPACE
-    return Finding("initial user namespace", good, "" if good else "audit is closed here: run on the host or in a VM")
+    good = in_initial_namespace("user") is True
+    return Finding(
+        "initial user namespace",
+        good,
+        "" if good else "the kernel closes audit to other user namespaces: run the lab on the host or in a VM",
+    )
 
 
 def _audit() -> Finding:
@@ -58,7 +79,7 @@ def _audit() -> Finding:
 
 
 def _audit_state(auditd: int) -> str:
-    return f"records arrive; auditd is pid {auditd}" if auditd else "records arrive; no auditd runs, none is needed"
+    return f"records arrive; auditd is pid {auditd}" if auditd else "records arrive; no auditd runs, and none is needed"
 
 
 def _setpriv() -> Finding:
@@ -78,7 +99,7 @@ def _sudo() -> Finding:
 
 def _daemon() -> Finding:
     pid = peer_pid(SOCKET)
-    detail = f"pid {pid} on {SOCKET}" if pid else f"none on {SOCKET}: the lab starts one for the time of a run"
+    detail = f"pid {pid} on {SOCKET}" if pid else f"none on {SOCKET}: the lab starts one for each run"
     return Finding("labd", bool(pid), detail, needed=False)
 
 
@@ -92,7 +113,7 @@ def _interpreter() -> Finding:
 def _cgroups() -> Finding:
     found = cgroup.available()
     missing = ", ".join(sorted(set(cgroup.CONTROLLERS) - found))
-    detail = f"no controller for {missing}: run refuses that limit" if missing else "--memory, --cpus, --pids-limit"
+    detail = f"no controller for {missing}: `run` refuses such a limit" if missing else "--memory, --cpus, --pids-limit"
     return Finding("cgroups", not missing, detail, needed=False)
 
 
@@ -102,5 +123,14 @@ def _program(name: str, otherwise: str, needed: bool) -> Finding:
 
 
 CHECKS: tuple[Callable[[], Finding], ...] = (
-    _root, _kernel, _namespace, _audit, _setpriv, _login, _sudo, _daemon, _interpreter, _cgroups,
-)  # fmt: skip
+    _root,
+    _kernel,
+    _namespace,
+    _audit,
+    _setpriv,
+    _login,
+    _sudo,
+    _daemon,
+    _interpreter,
+    _cgroups,
+)

@@ -8,14 +8,14 @@ import pytest
 
 from scenarios.audiences.terminal import FAILED, HELD
 from scenarios.claims import CLAIMS, Claim, markdown
-from scenarios.stage.stage import Report
+from scenarios.stage.report import Report, Verdict
 
 PAGE = Path(__file__).parent.parent / "docs" / "claims.md"
 
 
 def report_of(claim: Claim, verdict: str) -> Report:
     """A story's report in which the claim's evidence has this verdict."""
-    claims = [{"claim": start, "verdict": verdict, "seen": f"saw {start}"} for start in claim.shown_by]
+    claims = [Verdict(words, verdict, f"saw {words}") for words in claim.shown_by]
     return Report(claim.story, "", claims)
 
 

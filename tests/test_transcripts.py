@@ -1,7 +1,9 @@
-"""Each story has its page and its transcript, and the transcript is of that story, told to its end."""
+"""Each story has its page and its transcript: of that story, told to its end, and what the page quotes is in it."""
 
 from __future__ import annotations
 
+import re
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -9,7 +11,12 @@ import pytest
 from scenarios.stage.stage import Story
 from scenarios.stories import REAL_ONLY, STORIES
 
-PAGES = Path(__file__).parent.parent / "docs" / "stories"
+README = Path(__file__).parent.parent / "README.md"
+PAGES = README.parent / "docs" / "stories"
+LOGGED_IN = re.compile(r"(?:opened a session for|logged in as) (\S+) \((\d+)\)")
+GUIDES = re.compile("[│├└─]+")
+# "..." in a quoted line stands for words that were left out: never for a verdict, a command or the start of a record.
+LEFT_OUT = r"(?:(?!✔|✘| \$ |type=).)*?"
 
 
 @pytest.mark.parametrize("story", (*STORIES, *REAL_ONLY), ids=lambda story: story.NAME)
@@ -30,4 +37,61 @@ def test_page(story: Story) -> None:
     for heading in ("## What you see", "## Why", "## How to defend", "## Real Docker and Podman today", "## Sources"):
         assert heading in page, heading
     assert f"{story.NAME}.txt" in page
-    assert f"docs/stories/{story.NAME}.md" in (PAGES.parent.parent / "README.md").read_text()
+    assert f"docs/stories/{story.NAME}.md" in README.read_text()
+
+
+def comparable(text: str, user: str, uid: str) -> str:
+    """The words alone, without a tree's lines; a placeholder for what differs from run to run.
+
+    That is: the user, the uid, pids, session ids, random names.
+    """
+    words = " ".join(GUIDES.sub(" ", text).split())
+    words = re.sub(rf"\b{re.escape(user)}\b", "USER", words)
+    words = re.sub(rf"(?<!>=)\b{uid}\b", "UID", words)  # a rule's auid>=1000 is the first ordinary user, whoever plays
+    words = re.sub(r"\b(lab|decoy|crash|rootless)-[0-9a-f]{6,}", r"\1-RANDOM", words)
+    return re.sub(r"\b(pid|ses|session id|kill -9|USER USER)([ =]\d+)+", r"\1 NUMBER", words)
+
+
+def quoted(page: Path, heading: str) -> list[list[str]]:
+    """The fenced blocks below that heading, as their lines that are not empty."""
+    section = page.read_text().partition(f"\n{heading}\n")[2].partition("\n## ")[0]
+    return [[line for line in block.splitlines() if line.strip()] for block in section.split("```\n")[1::2]]
+
+
+def not_in_transcript(story: str, lines: list[str]) -> Iterator[str]:
+    """The lines that the story's transcript does not have, behind those that the page quotes before them."""
+    transcript = (PAGES / f"{story}.txt").read_text()
+    user = LOGGED_IN.search(" ".join(transcript.split()))
+    assert user
+    told, position = comparable(transcript, *user.groups()), 0
+    for line in lines:
+        parts = [re.escape(comparable(part, "alice", "1000")) for part in line.split("...")]
+        pattern = LEFT_OUT.join(rf" ?{part} ?" if part else "" for part in parts)
+        found = re.compile(rf"(?<!\S){pattern.removeprefix(' ?')}(?!\S)").search(told, position)
+        if found:
+            position = found.end()
+        else:
+            yield line
+
+
+@pytest.mark.parametrize("story", (*STORIES, *REAL_ONLY), ids=lambda story: story.NAME)
+def test_a_page_quotes_its_transcript(story: Story) -> None:
+    """Each line that a story's page shows as seen was printed, in this order; alice (1000) stands for the user."""
+    lines = [line for block in quoted(PAGES / f"{story.NAME}.md", "## What you see") for line in block]
+    assert not list(not_in_transcript(story.NAME, lines))
+
+
+def test_the_readme_quotes_a_transcript() -> None:
+    """Its example is of `shadow`."""
+    (shadow,) = quoted(README, "## What you will see")
+    assert shadow and not list(not_in_transcript("shadow", shadow))
+
+
+def test_what_was_not_printed_is_noticed() -> None:
+    """A verdict, a claim, a value or an order that is not the transcript's is found; words left out are not."""
+    right = ["  ✔ podmanish inherits alice  1000", "  $ sudo .venv/bin/dockerish run ... exec cat'"]
+    wrong = ["  ✘ podmanish inherits alice  1000", "  ✔ a fork inherits alice", "  ✔ podmanish inherits alice  33"]
+    wrong += ["  $ sudo ... inherits", "    its parent  labd"]
+    assert not list(not_in_transcript("run", right))
+    assert list(not_in_transcript("run", wrong)) == wrong
+    assert list(not_in_transcript("run", right[::-1])) == right[:1]

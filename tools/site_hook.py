@@ -15,8 +15,9 @@ from typing import Any
 from urllib.parse import unquote
 
 CHECKOUT = Path(__file__).resolve().parent.parent
-# Documents that lie in the checkout's root, by their places in the site.
-FROM_ROOT = {"index.md": "README.md"} | {name: name for name in ("CHANGELOG.md", "CONTRIBUTING.md", "SECURITY.md")}
+# Documents of the checkout's root that are in the site; others from outside docs/ come in where one links to them.
+FROM_ROOT = ("README.md", "CHANGELOG.md", "CONTRIBUTING.md", "SECURITY.md")
+PICTURES = (".png", ".svg", ".gif", ".webp", ".jpg")
 ASSETS = CHECKOUT / "tools/site_assets"
 MERMAID = CHECKOUT / ".venv/share/mermaid.min.js"  # tools/site fetches it if a page has a diagram
 LINK = re.compile(r'(?P<before>\]\(|\b(?:src|srcset|href)=")(?P<path>[^)\s"#?]+)(?P<after>[^)"]*[)"])')
@@ -27,18 +28,16 @@ LANGUAGES = {".py": "python", ".sh": "bash", ".yml": "yaml", ".yaml": "yaml", ".
 
 def origin(page: str) -> str:
     """Where the document of a page of the site lies in the checkout."""
-    return FROM_ROOT.get(page, f"docs/{page}")
+    if page == "index.md":
+        return "README.md"
+    return f"docs/{page}" if (CHECKOUT / "docs" / page).is_file() else page
 
 
 def place(path: str) -> str:
-    """Where in the site a file or directory of the checkout is to be found."""
-    for page, name in FROM_ROOT.items():
-        if path == name:
-            return page
-    inside = path.removeprefix("docs/")
-    if inside != path and not path.endswith(".txt") and (CHECKOUT / path).is_file():
-        return inside
-    return f"source/{path}.md"
+    """Where in the site a file or directory of the checkout is to be found: a document and a picture as they are."""
+    if path == "README.md":
+        return "index.md"
+    return path.removeprefix("docs/") if path.endswith((".md", *PICTURES)) else f"source/{path}.md"
 
 
 def targets(page: str, text: str) -> Iterator[tuple[re.Match[str], str]]:
@@ -76,13 +75,18 @@ def source_page(path: str) -> str:
     return f'{head}{fence} {{.{language} linenums="1"}}\n{text.rstrip()}\n{fence}\n'
 
 
-def sources(pages: dict[str, str]) -> set[str]:
-    """All files and directories that need a page: those that are linked, and what is in the directories."""
-    found = {path for page, text in pages.items() for _, path in targets(page, text)}
-    found = {path for path in found if place(path).startswith("source/")}
-    for path in list(found):
-        if (full := CHECKOUT / path).is_dir():
-            found |= {f"{path}/{entry.name}" for entry in full.iterdir() if entry.suffix in LANGUAGES}
+def linked(pages: dict[str, str]) -> set[str]:
+    """All that these pages, and the documents that they lead to, show of the checkout outside docs/."""
+    found, queue = set[str](), list(pages.items())
+    while queue:
+        for _, path in targets(*queue.pop()):
+            if path in found or place(path) in pages or (CHECKOUT / "docs" / place(path)).is_file():
+                continue
+            found.add(path)
+            if path.endswith(".md"):
+                queue.append((place(path), (CHECKOUT / path).read_text(encoding="utf-8")))
+            elif (CHECKOUT / path).is_dir():
+                found |= {f"{path}/{entry.name}" for entry in (CHECKOUT / path).iterdir() if entry.suffix in LANGUAGES}
     return found
 
 
@@ -90,11 +94,14 @@ def on_files(files: Any, config: Any) -> Any:
     """Add what does not lie in docs/."""
     from mkdocs.structure.files import File
 
-    for page, name in FROM_ROOT.items():
-        files.append(File.generated(config, page, content=(CHECKOUT / name).read_text(encoding="utf-8")))
+    for name in FROM_ROOT:
+        files.append(File.generated(config, place(name), abs_src_path=str(CHECKOUT / name)))
     pages = {file.src_uri: file.content_string for file in files.documentation_pages()}
-    for path in sorted(sources(pages)):
-        files.append(File.generated(config, place(path), content=source_page(path)))
+    for path in sorted(linked(pages)):
+        if place(path).startswith("source/"):
+            files.append(File.generated(config, place(path), content=source_page(path)))
+        else:
+            files.append(File.generated(config, place(path), abs_src_path=str(CHECKOUT / path)))
     for asset in [*sorted(ASSETS.iterdir()), MERMAID]:
         if asset.exists():
             files.append(File.generated(config, f"assets/{asset.name}", abs_src_path=str(asset)))

@@ -20,13 +20,13 @@ from lab.identity import UNSET, Ancestor, name_of
 
 HELD, FAILED, UNKNOWN = "held", "failed", "inconclusive"
 MARKS = {HELD: ("✔", "green"), FAILED: ("✘", "bold red"), UNKNOWN: ("?", "yellow")}
-# What the story is about, in a record of `ausearch -i`.
+# The fields of a record that the stories are about; the screen highlights them.
 TELLING = r"\b(auid|uid|ses|tty|exe|proctitle|success|exit|key)=\S+"
 Pace = Literal["auto", "story", "step"]
 
 
 class Row(Protocol):
-    """A row of the table of the article's claims; scenarios.claims has them."""
+    """A row of the table of the article's claims, which scenarios.claims makes."""
 
     @property
     def claim(self) -> str: ...
@@ -99,7 +99,7 @@ class Screen:
         self.console.print(f"\n  {counted}")
 
     def article(self, claims: Sequence[Row]) -> None:
-        """The article's claims that these stories are about, with today's verdict and what was seen."""
+        """Show the article's claims, with today's verdict and what these stories saw."""
         if not claims:
             return
         table = Table("the article says", "today", "seen in this run", box=None, pad_edge=False, padding=(0, 2, 0, 0))
@@ -110,7 +110,7 @@ class Screen:
         self.console.print(Padding(table, (0, 0, 0, 2), expand=False))
 
     def busy(self, what: str) -> AbstractContextManager[object]:
-        """A sign of life for the length of a `with`."""
+        """Show that the lab is at work, for the length of a `with`."""
         return self.console.status(f"[dim]{escape(what)}[/dim]")
 
     def step(self, kind: Literal["step", "story"]) -> None:

@@ -1,6 +1,6 @@
-"""Clients that a daemon's attribution cannot see through: python -m scenarios.props.attacks ATTACK SOCKET TARGET UID.
+"""Clients that deceive a daemon's attribution: python -m scenarios.props.attacks ATTACK SOCKET TARGET UID.
 
-    recycle   connect and die; the pid becomes an innocent process of user UID, and the connection is used
+    recycle   connect and die; an innocent process of user UID gets the pid, then the connection is used
     relay     ask through a relay that user UID runs
     give      connect, and hand the connection to user UID, who asks
 
@@ -24,7 +24,7 @@ from lab.syscalls import clone3
 
 
 def ask(connection: socket.socket, target: str) -> int:
-    """Create, start and await the container over a connection that somebody has made; 0, or 1 if it is refused."""
+    """Create, start and await the container over this connection; 0, or 1 if the daemon refuses."""
     client = http.client.HTTPConnection("localhost")
     client.sock = connection
     body = {"Image": "host", "Cmd": ["touch", f"/host{target}"], "HostConfig": {"Binds": ["/:/host"]}}
@@ -46,14 +46,14 @@ def _request(client: http.client.HTTPConnection, method: str, path: str, body: o
 
 
 def connect(path: str) -> socket.socket:
-    """A connection to a UNIX socket: the caller's credentials are now on it, for good."""
+    """A connection to a UNIX socket: it keeps the credentials that the caller has now."""
     connection = socket.socket(socket.AF_UNIX)
     connection.connect(path)
     return connection
 
 
 def recycle(path: str, target: str, uid: int) -> int:
-    """SO_PEERCRED's pid is a number; clone3(2)'s set_tid asks for just that number again."""
+    """SO_PEERCRED gives a pid, a number; set_tid of clone3(2) asks for the same number again."""
     here, there = socket.socketpair()
     connector = os.fork()
     if connector == 0:
@@ -85,7 +85,7 @@ def innocent(uid: int, pid: int) -> Iterator[None]:
 
 
 def relay(path: str, target: str, uid: int) -> int:
-    """Two pumps between two sockets: socat, an ssh tunnel, a proxy with a policy of its own."""
+    """Carry bytes between two sockets, as socat, an ssh tunnel or a proxy does."""
     with socket.socket(socket.AF_UNIX) as listener:
         listener.bind("")  # autobind to an abstract name; unix(7)
         listener.listen()
@@ -112,7 +112,7 @@ def pump(one: socket.socket, other: socket.socket) -> None:
 
 
 def give(path: str, target: str, uid: int) -> int:
-    """SCM_RIGHTS; unix(7). The credentials stay those of connect(2), whoever writes."""
+    """Pass the connection by SCM_RIGHTS; unix(7). Its credentials stay those of connect(2), not the writer's."""
     here, there = socket.socketpair()
     child = os.fork()
     if child == 0:

@@ -1,4 +1,4 @@
-"""auditd as a second witness: what its log says, through ausearch(8), about the events that the lab has read itself."""
+"""auditd as a second witness: what its log says, through ausearch(8), about the events that the lab has read."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ Fact = tuple[int, int, int]  # auid, ses, uid
 
 
 class Auditd:
-    """The audit daemon that runs here. words are those of `ausearch` for its log, ready for a shell."""
+    """The audit daemon that runs here. log is the path of its log, words the `ausearch` command that searches it."""
 
     def __init__(self, log: Path, words: Sequence[str]) -> None:
         self.log, self.words = log, words
@@ -36,18 +36,18 @@ class Auditd:
             return None
         directory = _configured(Path(f"/proc/{pid}/cmdline").read_bytes().decode().split("\0"))
         log = _log(directory / "auditd.conf")
-        own = directory == DEFAULT  # ausearch then finds the log's rotated parts by itself
+        own = directory == DEFAULT  # ausearch then finds the log's rotated files, too
         return cls(log, ["ausearch", *(["--input-logs"] if own else ["-if", str(log)])])
 
     def command(self, key: str) -> list[str]:
-        """What to paste to see the same records."""
+        """The command that shows the same records."""
         return [*self.words, "-k", key]
 
     def differences(self, key: str, seen: Sequence[Event]) -> list[str]:
-        """Where its log and what the lab's reader saw, events with that rule key and all others, differ; as sentences.
+        """A sentence for each difference between auditd's log and what the lab's reader saw.
 
-        Compared are the serials of all system calls with the key, and auid, ses and uid of each. Raises EvidenceLost
-        if its log does not get beyond the last event in time.
+        Compared are the system calls with that rule key: their serials, and auid, ses and uid of each. Raises
+        EvidenceLost if auditd has not logged beyond the last event within SECONDS.
         """
         if seen:
             self._await(max(event.serial for event in seen))
@@ -65,7 +65,7 @@ class Auditd:
         return list(events(Record.from_line(line) for line in lines if line.startswith(("type=", "node="))))
 
     def _await(self, serial: int) -> None:
-        """Return when its log has a later record than that; the marker that ended the lab's reading is one."""
+        """Return when the log has a record after that serial; the marker that ended the lab's reading is such a one."""
         deadline = time.monotonic() + SECONDS
         with subprocess.Popen(["tail", "-n", "1", "-F", self.log], stdout=subprocess.PIPE) as tail:
             assert tail.stdout
@@ -77,11 +77,14 @@ class Auditd:
                         return
             finally:
                 tail.terminate()
-        raise EvidenceLost(f"auditd did not write event {serial} to {self.log} in {SECONDS} s", "is its disk full?")
+        raise EvidenceLost(
+            f"auditd did not write event {serial} to {self.log} in {SECONDS} s",
+            "see whether its disk is full, and whether it is suspended",
+        )
 
 
 def _facts(key: str, seen: Sequence[Event]) -> Mapping[int, Fact]:
-    """By serial, of the system calls with that key; a rule's own CONFIG_CHANGE names the key, too, and is none."""
+    """The facts of the system calls with that key, by serial. A CONFIG_CHANGE also names the key, but has no call."""
     return {event.serial: (event.auid, event.ses, event.uid) for event in seen if key in event.keys}
 
 
@@ -95,7 +98,7 @@ def _configured(argv: Sequence[str]) -> Path:
 
 
 def _log(configuration: Path) -> Path:
-    """Its log_file; auditd.conf(5)."""
+    """The log_file of auditd's configuration; auditd.conf(5)."""
     lines = configuration.read_text(encoding="utf-8").splitlines()
     values = {name.strip(): value.strip() for name, _, value in (line.partition("=") for line in lines)}
     return Path(values.get("log_file", "/var/log/audit/audit.log"))

@@ -1,8 +1,8 @@
-"""A labd for the length of a run, standing where a real daemon stands: a child of init, with no loginuid.
+"""A labd for the length of a run, in the position of a real daemon: a child of init, without a loginuid.
 
-If one is listening already (a systemd unit, say), that one is used. Otherwise: `python -m scenarios.props.labd` forks
-twice, so that init adopts the daemon, clears the loginuid it was started with, says its pid, and execs the daemon only
-when told that the pid has been journalled.
+If a labd listens already (a systemd unit, for example), that one is used. Otherwise `python -m scenarios.props.labd`
+forks, so that init adopts the daemon, clears the loginuid that it inherited, and prints its pid. It executes the daemon
+only when it is told that the pid has been journalled.
 """
 
 from __future__ import annotations
@@ -29,8 +29,8 @@ START_SECONDS = 20
 class Daemon:
     """The labd behind a socket; a context manager. pid is its process, started_here whether it ends with the run.
 
-    If none listens there, one is started: with these further options, what it says going to the file log, and with
-    the loginuid of an administrator who starts it by hand, or none.
+    If none listens there, one is started: with these further options, with the file log for its output, and with
+    this loginuid: UNSET, or that of an administrator who starts it by hand.
     """
 
     def __init__(
@@ -59,7 +59,7 @@ class Daemon:
             os.close(self._pidfd)
 
     def wait_ready(self) -> None:
-        """Return when it takes connections. Raises DaemonUnreachable if it ends or takes too long."""
+        """Return when labd takes connections. Raises DaemonUnreachable if labd ends or needs over START_SECONDS."""
         if not self.started_here:
             return
         for _ in range(START_SECONDS * 100):
@@ -68,12 +68,12 @@ class Daemon:
             if ended(self._pidfd, 0.01):
                 break
         raise DaemonUnreachable(
-            f"labd did not come up on {self.path}", f"start it by hand and read what it says: labd --socket {self.path}"
+            f"labd did not come up on {self.path}", f"start it by hand and read its messages: labd --socket {self.path}"
         )
 
 
 def peer_pid(path: str) -> int:
-    """The process that listens on a UNIX socket; 0 if nobody does. SO_PEERCRED, unix(7)."""
+    """The pid of the process that listens on a UNIX socket; 0 if none does. SO_PEERCRED, unix(7)."""
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
         try:
             connection.connect(path)
@@ -85,7 +85,7 @@ def peer_pid(path: str) -> int:
 
 
 def _awake(path: str) -> int:
-    """peer_pid(), once systemd, which listens in place of a daemon with a socket unit, has started the daemon."""
+    """peer_pid() of the daemon: where a socket unit exists, systemd (pid 1) listens until the daemon has started."""
     for _ in range(START_SECONDS * 10):
         pid = peer_pid(path)
         if pid != 1:
@@ -97,11 +97,13 @@ def _awake(path: str) -> int:
 
 
 def start(journal: Journal, argv: Sequence[str], loginuid: int = UNSET, log: str = os.devnull) -> int:
-    """Start a daemon as a child of init; its pid. Raises MissingFeature if it cannot have that loginuid."""
+    """Start a daemon as a child of init; returns its pid. Raises MissingFeature if it cannot have that loginuid."""
     starter = subprocess.Popen(
         [sys.executable, "-m", "scenarios.props.labd", str(loginuid), log, *argv],
-        stdin=subprocess.PIPE, stdout=subprocess.PIPE, cwd=Path(__file__).parent.parent.parent,
-    )  # fmt: skip
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        cwd=Path(__file__).parent.parent.parent,
+    )
     assert starter.stdin
     assert starter.stdout
     with starter.stdin, starter.stdout:
@@ -109,8 +111,8 @@ def start(journal: Journal, argv: Sequence[str], loginuid: int = UNSET, log: str
         starter.wait()
         if not answer:
             raise MissingFeature(
-                f"{Path(argv[0]).name} cannot be started without a loginuid from this login",
-                "CAP_AUDIT_CONTROL is missing: start it as a systemd unit",
+                f"this login cannot give {Path(argv[0]).name} another loginuid: CAP_AUDIT_CONTROL is missing",
+                f"start {Path(argv[0]).name} as a systemd unit",
             )
         journal.note_process(int(answer))
         starter.stdin.write(b"go")
@@ -118,7 +120,7 @@ def start(journal: Journal, argv: Sequence[str], loginuid: int = UNSET, log: str
 
 
 def main(uid: int, log: str, *argv: str) -> None:
-    """The starter: says the daemon's pid on standard output, waits for `go` on standard input."""
+    """The starter: prints the daemon's pid on standard output, waits for `go` on standard input."""
     os.setsid()
     if loginuid() != uid:
         set_loginuid(uid)

@@ -1,8 +1,9 @@
 """The real dockerd and auditd where the machine runs none: python -m scenarios.props.real_daemons up|down.
 
-For CI and for developers without systemd. `up` starts what is missing, each as a child of init without a loginuid, in
-places of its own below /run/lab-engines; `down` ends exactly that and removes the places. What runs already is used as
-it is. On a machine with restrictions (no CAP_SYS_RESOURCE, no unified cgroups) podman also gets a containers.conf.
+For CI and for developers without systemd. `up` starts each daemon that is missing, as a child of init without a
+loginuid, with all its files below /run/lab-engines; `down` ends exactly these daemons and removes the files. A daemon
+that runs already is used as it is. On a machine with restrictions (no CAP_SYS_RESOURCE, no unified cgroups) podman also
+gets a containers.conf.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from lab.audit.watch import ENABLED
 from lab.errors import InvalidArgument, LabError, MissingFeature, NotAllowed
 from lab.paths import STATE
 from lab.pidfd import ended
-from lab.runtime.credentials import CAPABILITIES
+from scenarios.props.capabilities import capabilities
 from scenarios.props.labd import start
 from scenarios.safety.journal import Journal
 from scenarios.safety.undo import ENGINES
@@ -57,7 +58,7 @@ runtime = "runc"
 
 
 def settings() -> dict[str, str]:
-    """Environment variables that lead docker and podman to what `up` made; empty if it made nothing."""
+    """The environment variables by which docker and podman find what `up` made; empty if `up` made nothing."""
     if not SETTINGS.exists():
         return {}
     lines = SETTINGS.read_text(encoding="utf-8").splitlines()
@@ -65,14 +66,13 @@ def settings() -> dict[str, str]:
 
 
 def up() -> int:
-    """Start what is missing; what an earlier `up` started is ended first."""
+    """End what an earlier `up` started, then start what is missing."""
     with Journal(DIRECTORY) as journal:
-        journal.note("directory", path=str(SETTINGS.parent))
-        SETTINGS.parent.mkdir(mode=0o755)
+        journal.make_directory(SETTINGS.parent, mode=0o755)
         found = {**_auditd(journal), **_docker(journal), **_podman()}
         SETTINGS.write_text("".join(f"{name}={value}\n" for name, value in found.items()), encoding="utf-8")
         journal.keep()
-    print(f"{SETTINGS}: `lab` reads it; for a shell: export {' '.join(SETTINGS.read_text().split())}")
+    print(f"{SETTINGS}: `lab` reads these settings; for a shell: export {' '.join(SETTINGS.read_text().split())}")
     return 0
 
 
@@ -86,9 +86,9 @@ def down() -> int:
 
 
 def dockerd(home: Path, data: Path) -> list[str]:
-    """The words of a dockerd that keeps its sockets below home, its images below data, and the network to itself.
+    """The words of a dockerd with its sockets below home, its images below data, and a private network.
 
-    It has a network namespace of its own, since `--bridge=none` would delete the docker0 of a dockerd that runs.
+    It gets a private network namespace, since `--bridge=none` would delete the docker0 of a dockerd that runs.
     """
     places = [f"--host=unix://{home}/docker.sock", f"--data-root={data}", f"--exec-root={home}/exec"]
     network = ["--bridge=none", "--iptables=false", "--ip6tables=false"]
@@ -97,13 +97,13 @@ def dockerd(home: Path, data: Path) -> list[str]:
 
 
 def start_dockerd(journal: Journal, home: Path) -> int:
-    """Start one and wait until it answers; its pid. Raises MissingFeature if it does not.
+    """Start a dockerd and wait until it answers; returns its pid. Raises MissingFeature if it does not answer.
 
-    Its images are not below home, which is in /run: nothing may be executed there where systemd mounted it (noexec).
+    Its images are not below home, which is in /run: systemd mounts /run noexec, so no container could execute there.
     """
     log, data = home / "dockerd.log", Path(STATE) / f"dockerd-{home.name}"
     data.parent.mkdir(mode=0o700, exist_ok=True)
-    journal.note("directory", path=str(data))
+    journal.note("directory", path=str(data))  # dockerd makes it
     pid = start(journal, dockerd(home, data), log=str(log))
     await_ready(pid, lambda: _answers("docker", "--host", f"unix://{home}/docker.sock"), log)
     return pid
@@ -135,9 +135,7 @@ def _auditd(journal: Journal) -> Mapping[str, str]:
 
 
 def _podman() -> Mapping[str, str]:
-    bounding = int(Path("/proc/self/status").read_text(encoding="utf-8").partition("CapBnd:")[2].split()[0], 16)
-    restricted = not bounding >> CAPABILITIES.index("CAP_SYS_RESOURCE") & 1
-    if not restricted and Path("/sys/fs/cgroup/cgroup.controllers").exists():
+    if "CAP_SYS_RESOURCE" in capabilities(which="CapBnd") and Path("/sys/fs/cgroup/cgroup.controllers").exists():
         return {}
     path = SETTINGS.parent / "containers.conf"
     path.write_text(PODMAN, encoding="utf-8")
@@ -161,16 +159,18 @@ def await_ready(pid: int, ready: Callable[[], bool], log: Path) -> None:
     finally:
         os.close(pidfd)
     said = log.read_text(errors="replace").splitlines()[-3:]
-    raise MissingFeature(f"process {pid} did not become ready: {' '.join(said)}", f"see all it said in {log}")
+    raise MissingFeature(f"process {pid} did not become ready: {' '.join(said)}", f"read all its messages in {log}")
 
 
 def main() -> int:
     verbs = {"up": up, "down": down}
     try:
         if os.geteuid() != 0:
-            raise NotAllowed("daemons are root's", "sudo make engines-up")
+            raise NotAllowed(
+                "only root can start and end these daemons", "run `sudo make engines-up` or `sudo make engines-down`"
+            )
         if len(sys.argv) != 2 or sys.argv[1] not in verbs:
-            raise InvalidArgument("give `up` or `down`")
+            raise InvalidArgument("one word is expected: `up` or `down`")
         return verbs[sys.argv[1]]()
     except LabError as error:
         print(f"{error.message}; {error.hint}", file=sys.stderr)

@@ -1,8 +1,8 @@
 """The real podman and docker of this machine, behind the same protocol as the lab's engines.
 
-They run the same programs as the lab's `host` image: those few that the stories use, packed into a tar with the
-libraries they need, imported under a random name of the lab's own, and removed at the end. Nothing is pulled, and
-nothing else in those engines is touched.
+They run the same programs as the lab's `host` image: the few that the stories use are packed into a tar with the
+libraries they need, imported under a random name, and removed at the end. Nothing is pulled, and nothing else in those
+engines is touched.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from typing import IO
 
 from lab.errors import InvalidArgument, MissingFeature
 from lab.runtime.credentials import CAPABILITIES
+from scenarios.props.capabilities import capabilities
 from scenarios.props.labd import peer_pid
 from scenarios.props.real_daemons import settings
 from scenarios.safety.journal import Journal
@@ -28,7 +29,7 @@ from scenarios.stage.engines import DAEMON, FORK, Engine, Model
 
 LABS: Mapping[str, Model] = {"podmanish": FORK, "dockerish": DAEMON}
 REAL: Mapping[str, Model] = {"podman": FORK, "docker": DAEMON}
-# What chooses an engine's settings stands on the command line, for sudo(8) clears the environment.
+# These variables choose podman's settings. They go onto the command line, since sudo(8) clears the environment.
 PODMAN_SETTINGS = ("CONTAINERS_CONF", "CONTAINERS_STORAGE_CONF")
 DOCKER_SOCKET = "unix:///var/run/docker.sock"
 PROGRAMS = ("sh", "cat", "chmod", "env", "id", "ln", "mv", "rm", "sleep", "touch", "true")
@@ -36,27 +37,32 @@ PROGRAMS = ("sh", "cat", "chmod", "env", "id", "ln", "mv", "rm", "sleep", "touch
 
 @dataclass(frozen=True)
 class Choice:
-    """The engines that were asked for, and further words for them: before the verb, and after `run`; by engine."""
+    """The engines that the user chose, and by engine further words before the verb and after `run`."""
 
     names: Sequence[str] = tuple(LABS)
     before: Mapping[str, Sequence[str]] = field(default_factory=dict)
     after: Mapping[str, Sequence[str]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        """Raises InvalidArgument for a name that is no engine's."""
+        """Raises InvalidArgument for a name that no engine has."""
         for name in (*self.names, *self.before, *self.after):
             if name not in LABS and name not in REAL:
                 raise InvalidArgument(f'there is no engine "{name}"', f"there are: {', '.join((*LABS, *REAL))}")
 
-    def find(self) -> list[Model | Engine]:
-        """In this order; one of the lab's own stands as its model. Raises MissingFeature if a real one is not here."""
-        return [LABS[name] if name in LABS else self._real(name) for name in dict.fromkeys(self.names)]
+    def find(self, labs: Mapping[Model, Engine]) -> list[Engine]:
+        """The engines in this order, each once; labs are the lab's own, by model.
+
+        Raises MissingFeature if a real engine is not here or does not answer.
+        """
+        return [labs[LABS[name]] if name in LABS else self._real(name) for name in dict.fromkeys(self.names)]
 
     def _real(self, name: str) -> Engine:
         engine = ADAPTERS[name](self.before.get(name, ()), self.after.get(name, ()))
         said = subprocess.run(engine.command("version"), capture_output=True, text=True, check=False)
         if said.returncode:
-            raise MissingFeature(f"{name} does not answer: {_last_line(said.stderr)}", "sudo make engines-up")
+            raise MissingFeature(
+                f"{name} does not answer: {_last_line(said.stderr)}", "start its daemon, or run `sudo make engines-up`"
+            )
         return engine
 
 
@@ -70,7 +76,7 @@ def podman(before: Sequence[str] = (), after: Sequence[str] = ()) -> Engine:
 
 
 def docker(before: Sequence[str] = (), after: Sequence[str] = ()) -> Engine:
-    """Docker, by $DOCKER_HOST or the usual socket."""
+    """Docker, through $DOCKER_HOST or the usual socket."""
     _installed("docker", "docker.io")
     host = {**settings(), **os.environ}.get("DOCKER_HOST", "")
     missing = _dropped(peer_pid(docker_socket()))
@@ -88,9 +94,9 @@ ADAPTERS = {"podman": podman, "docker": docker}
 
 
 def with_image(engine: Engine, journal: Journal | None) -> Engine:
-    """The engine with the lab's image in it, until the journal is closed. Raises MissingFeature if it takes none.
+    """The engine with the lab's image in it, until the journal is closed. Raises MissingFeature if that fails.
 
-    Without a journal the image stays, as in a storage that is removed as a whole.
+    Without a journal the image stays: for a storage that is removed as a whole.
     """
     engine = replace(engine, image=f"{IMAGE}:{os.urandom(4).hex()}")
     if journal:
@@ -101,7 +107,9 @@ def with_image(engine: Engine, journal: Journal | None) -> Engine:
         words = engine.command("import", "-", engine.image)
         said = subprocess.run(words, stdin=tar, capture_output=True, text=True, check=False)
     if said.returncode:
-        raise MissingFeature(f"{engine.name} imports no image: {_last_line(said.stderr)}", "try its `import` by hand")
+        raise MissingFeature(
+            f"{engine.name} imports no image: {_last_line(said.stderr)}", f"try `{engine.name} import` by hand"
+        )
     tried = subprocess.run(engine.run(["true"]), capture_output=True, text=True, check=False)
     if tried.returncode:
         raise MissingFeature(
@@ -127,24 +135,22 @@ def _installed(name: str, package: str) -> None:
     said = ""
     if shutil.which(name):
         said = subprocess.run([name, "--version"], capture_output=True, text=True, check=False).stdout.lower()
-    if not said.startswith(f"{name} version"):  # Debian's podman-docker is a docker that says otherwise
+    if not said.startswith(f"{name} version"):  # Debian's podman-docker installs a `docker` that is podman
         raise MissingFeature(f"{name} is not installed", f"apt install {package}")
 
 
 def _dropped(pid: int) -> list[str]:
-    """--privileged for an engine that lacks capabilities itself, in a container or a restricted machine: all but those.
+    """What --privileged must become for an engine that lacks capabilities: all of them but these; [] if it lacks none.
 
-    A real engine asks for every capability that the kernel knows, and fails without it; capabilities(7).
+    A real engine asks for every capability that the kernel knows, and fails if it lacks one; capabilities(7).
     """
     if not pid:
         return []
-    status = Path(f"/proc/{pid}/status").read_text(encoding="utf-8")
-    bounding = int(status.partition("CapBnd:")[2].split()[0], 16)
     last = int(Path("/proc/sys/kernel/cap_last_cap").read_text(encoding="utf-8"))
-    missing = [name for number, name in enumerate(CAPABILITIES[: last + 1]) if not bounding >> number & 1]
-    drops = [f"--cap-drop={name.removeprefix('CAP_')}" for name in missing]
-    return ["--cap-add=ALL", *drops] if missing else []
+    bounding = capabilities(pid, "CapBnd")
+    drops = [f"--cap-drop={name.removeprefix('CAP_')}" for name in CAPABILITIES[: last + 1] if name not in bounding]
+    return ["--cap-add=ALL", *drops] if drops else []
 
 
 def _last_line(text: str) -> str:
-    return next((line.strip() for line in reversed(text.splitlines()) if line.strip()), "it says nothing")
+    return next((line.strip() for line in reversed(text.splitlines()) if line.strip()), "it printed no error")

@@ -3,10 +3,10 @@
     kernel -> shipper (the lab's) -> sender -> TCP -> receiver -> its audit.log
                       \\-> the local audit.log
 
-The sender is auditd's audisp-remote(8) where that is installed, the receiver is auditd(8) itself, as an aggregator
-(`local_events = no`: it never registers with this machine's kernel). Where one is missing the lab's own stands in for
-it, with audisp-remote's protocol. The shipper stands for the dispatcher of a local auditd, whose configuration is the
-administrator's, and stays as it is.
+The sender is auditd's audisp-remote(8), and the receiver is auditd(8) as an aggregator (`local_events = no`: it never
+registers with this machine's kernel). Where one of them is not installed, the lab's replacement speaks audisp-remote's
+protocol. The shipper replaces the dispatcher of a local auditd, because the administrator's configuration of auditd
+must stay as it is.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from lab.audit.netlink import AuditReader
 from lab.audit.records import EOE
 from lab.errors import MissingFeature
 from scenarios.safety.journal import Journal
-from scenarios.safety.undo import DIRECTORY, end_process, remove_network
+from scenarios.safety.undo import end_process, remove_network
 
 HERE, THERE, PORT = "198.18.60.1", "198.18.60.2", 60  # RFC 2544's block for tests; IANA's port of audisp-remote
 HEADER = struct.Struct("<BxxBHIHI")  # magic, type, length, sequence: audit-userspace, common/private.h
@@ -72,14 +72,14 @@ RUN_AUDISP_REMOTE = 'mount --bind "$1" /etc/audit && exec setpriv --pdeathsig KI
 class Remote:
     """The second host and what ships to it; a context manager.
 
-    local, copy        the two logs; both are the lab's own files
+    local, copy        the paths of the two logs
     sender, receiver   the programs in use
-    enter              the words before a command that is to run over there
+    enter              the words before a command that runs on the second host
     """
 
     def __init__(self, journal: Journal) -> None:
         self.journal = journal
-        self.directory = DIRECTORY / f"trace-{os.urandom(4).hex()}"
+        self.directory = journal.directory("trace")
         self.local, self.copy = self.directory / "here/audit.log", self.directory / "there/audit.log"
         self.name = f"lab-{os.urandom(3).hex()}"
         self.enter = ["ip", "netns", "exec", self.name]
@@ -87,18 +87,21 @@ class Remote:
         self.receiver = "auditd" if shutil.which("auditd") else "the lab's own receiver"
 
     def __enter__(self) -> Self:
-        """Raises MissingFeature where no second host can be made."""
+        """Raises MissingFeature if no second host can be made here."""
         with ExitStack() as stack:
-            self._directories()
             stack.callback(shutil.rmtree, self.directory)
+            self._configure()
             self._network()
             stack.callback(remove_network, self.name)
             receiver = ["auditd"] if self.receiver == "auditd" else []
+            sender = ["audisp-remote"] if self.sender == "audisp-remote" else []
             self._start(stack, [*self.enter, *self._module("receive", *receiver)])
-            shipper = self._start(stack, self._module("ship", *(["audisp-remote"] * (self.sender == "audisp-remote"))))
+            shipper = self._start(stack, self._module("ship", *sender))
             assert shipper.stdout
             if not shipper.stdout.readline():
-                raise MissingFeature("nothing listens on the second host", "start `auditd -n` by hand and see")
+                raise MissingFeature(
+                    "nothing listens on the second host", "start `auditd -n` by hand and read its messages"
+                )
             self._stack = stack.pop_all()
         return self
 
@@ -106,22 +109,19 @@ class Remote:
         self._stack.close()
 
     def wait_for(self, word: str) -> str:
-        """The copy, once it holds that word; MissingFeature if it does not get there."""
+        """The copy, once it holds that word. Raises MissingFeature after WAIT_SECONDS."""
         for _ in range(WAIT_SECONDS * 100):
             text = self.copy.read_text(errors="surrogateescape") if self.copy.exists() else ""
             if word in text:
                 return text
             time.sleep(0.01)
-        raise MissingFeature("the records did not reach the second host", f"see {self.copy}")
+        raise MissingFeature("the records did not reach the second host", f"see which records {self.copy} has")
 
-    def _directories(self) -> None:
-        self.journal.note("directory", path=str(self.directory))
-        for part in ("here", "there/plugins.d"):
-            (self.directory / part).mkdir(parents=True, mode=0o700)
-        self.directory.chmod(0o700)
-        there = self.directory / "there"
+    def _configure(self) -> None:
+        here, there = self.directory / "here", self.directory / "there"
+        here.mkdir(mode=0o700)
+        (there / "plugins.d").mkdir(mode=0o700, parents=True)
         (there / "auditd.conf").write_text(AUDITD.format(port=PORT))
-        here = self.directory / "here"
         (here / "audisp-remote.conf").write_text(AUDISP_REMOTE.format(host=THERE, port=PORT, directory=here))
 
     def _network(self) -> None:
@@ -138,17 +138,23 @@ class Remote:
             made = subprocess.run(["ip", *words], capture_output=True, text=True, check=False)
             if made.returncode:
                 remove_network(self.name)
-                raise MissingFeature(f"ip {' '.join(words)}: {made.stderr.strip()}", "ip(8) and veth are needed")
+                raise MissingFeature(
+                    f"ip {' '.join(words)}: {made.stderr.strip()}", "this needs ip(8) and the kernel's veth"
+                )
 
     def _module(self, *words: str) -> list[str]:
         return [sys.executable, "-m", "scenarios.props.second_host", words[0], str(self.directory), *words[1:]]
 
     def _start(self, stack: ExitStack, argv: list[str]) -> subprocess.Popen[bytes]:
-        """A process that is journalled before it does anything, and ends with the story."""
+        """Start a process that waits until it is journalled, and ends with the story."""
         process = subprocess.Popen(
-            argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
-            cwd=Path(__file__).parent.parent.parent, start_new_session=True,
-        )  # fmt: skip
+            argv,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            cwd=Path(__file__).parent.parent.parent,
+            start_new_session=True,
+        )
         stack.enter_context(process)
         stack.callback(_end, os.pidfd_open(process.pid))
         self.journal.note_process(process.pid)
@@ -164,7 +170,7 @@ def _end(pidfd: int) -> None:
 
 
 def receive(directory: Path, *auditd: str) -> None:
-    """The second host's process. auditd: become that; else append what comes to there/audit.log and acknowledge it."""
+    """The second host's process: execute auditd if it is named; else log and acknowledge each record."""
     there = directory / "there"
     if auditd:
         os.execvp("unshare", ["unshare", "--mount", "sh", "-c", RUN_AUDITD, "sh", str(there)])
@@ -179,7 +185,7 @@ def receive(directory: Path, *auditd: str) -> None:
 
 
 def ship(directory: Path, *audisp_remote: str) -> None:
-    """Every record from now on, as auditd writes it, to the local log and to the sender; says `ready` first."""
+    """Write every record from now on to the local log and to the sender, as auditd would; print `ready` first."""
     here = directory / "here"
     with ExitStack() as stack:
         connection, reader = stack.enter_context(_connect()), stack.enter_context(AuditReader())
@@ -188,7 +194,7 @@ def ship(directory: Path, *audisp_remote: str) -> None:
         print("ready", flush=True)
         while not reader.overrun:
             for kind, text in reader.records(3600):
-                if kind == EOE:  # which audit.log never holds
+                if kind == EOE:  # auditd does not log these
                     continue
                 line = log_line(kind, text)
                 log.write(line)
@@ -198,8 +204,8 @@ def ship(directory: Path, *audisp_remote: str) -> None:
 def log_line(kind: int, text: bytes) -> bytes:
     """A record as a line of audit.log.
 
-    A user's message comes from the kernel as it was written (AUDIT_USER, CAP_AUDIT_WRITE): a newline in it would begin
-    a record of its own, and auditd's separator \\x1d a field that auditd has interpreted. Both are escaped.
+    The kernel passes a user's message on as it was written (AUDIT_USER, CAP_AUDIT_WRITE). A newline in it would begin
+    a new record, and auditd's separator \\x1d a field that auditd has interpreted, so both are escaped.
     """
     name = RECORD_TYPES.get(kind, f"UNKNOWN[{kind}]")
     written = CONTROL.sub(lambda found: b"\\x%02x" % found[0][0], text.rstrip(b"\0\n"))
@@ -207,7 +213,7 @@ def log_line(kind: int, text: bytes) -> bytes:
 
 
 class Sender:
-    """audisp-remote's part: a header, a record, and the wait for its acknowledgement."""
+    """What audisp-remote does: send a header and a record, then wait for the acknowledgement."""
 
     def __init__(self, connection: socket.socket) -> None:
         self.connection, self.sequence = connection, 0

@@ -1,7 +1,7 @@
 """A real systemd to run units under: the machine's own, or one booted for the story.
 
-Where pid 1 is something else, systemd-nspawn(1) boots one in a container over an overlay of this machine's own root:
-the same files, and nothing that is written outlives it. All its mounts are in a mount namespace of its own.
+Where pid 1 is another program, systemd-nspawn(1) boots systemd in a container over an overlay of this machine's root:
+the container has the same files, and what it writes is lost at its end. A private mount namespace holds all its mounts.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from scenarios.stage.engines import sudo
 UNITS = "run/systemd/system"
 CHECKOUT = Path(__file__).parent.parent.parent
 BOOT_SECONDS = 30
-# Its input ends without a word if the lab dies before it has journalled this process; then it goes no further.
+# If the lab dies before it has journalled this process, standard input ends without a line and the script stops.
 BOOT = f"""
 set -e
 read go
@@ -44,8 +44,8 @@ exec systemd-nspawn --quiet --directory="$root" --register=no --keep-unit --cons
 class Systemd:
     """A system manager; a context manager.
 
-    enter   the words before a command that is to run beside it; with sudo, for a shell
-    root    its root directory as seen from here
+    enter   the words before a command that runs beside the manager, sudo among them
+    root    the manager's root directory as seen from here
     """
 
     def __init__(self, journal: Journal) -> None:
@@ -56,7 +56,7 @@ class Systemd:
         self._cgroups: list[Path] = []
 
     def __enter__(self) -> Self:
-        """Raises MissingFeature if there is none and none can be booted."""
+        """Raises MissingFeature if no systemd runs and none can be booted."""
         if self.booted_here:
             leader = self._boot()
             self.enter, self.root = [*sudo(), "nsenter", "-at", str(leader)], Path(f"/proc/{leader}/root")
@@ -69,7 +69,7 @@ class Systemd:
             remove_unit(path)
 
     def install(self, units: Mapping[str, str]) -> None:
-        """Write unit files, by name, and have them read. They are gone with the story."""
+        """Write these unit files, text by name, and reload the manager. __exit__ removes them."""
         for name, text in units.items():
             path = self.root / UNITS / name
             if not self.booted_here:
@@ -80,14 +80,14 @@ class Systemd:
         self.run("systemctl", "daemon-reload")
 
     def run(self, *argv: str) -> str:
-        """A command beside it that is not part of the show; what it printed."""
+        """Run a command beside the manager that the audience does not see; returns its output."""
         return subprocess.run([*self.enter, *argv], capture_output=True, text=True, check=False).stdout.strip()
 
     def _boot(self) -> int:
-        """Start nspawn, wait until it says READY=1; the pid of the container's systemd."""
+        """Start nspawn and wait for its READY=1; returns the pid of the container's systemd."""
         if not shutil.which("systemd-nspawn"):
             raise MissingFeature("pid 1 is not systemd here, and none can be booted", "apt install systemd-container")
-        self._directory = self.journal.make_directory("systemd")
+        self._directory = self.journal.directory("systemd")
         with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as ready:
             ready.bind(str(self._directory / "notify"))
             ready.settimeout(BOOT_SECONDS)
@@ -110,9 +110,12 @@ class Systemd:
         with (self._directory / "console").open("wb") as console:
             self._nspawn = subprocess.Popen(
                 ["unshare", "--mount", "sh", "-c", BOOT, "sh", *words],
-                stdin=subprocess.PIPE, stdout=console, stderr=console, start_new_session=True,
+                stdin=subprocess.PIPE,
+                stdout=console,
+                stderr=console,
+                start_new_session=True,
                 env={"PATH": os.environ["PATH"], "NOTIFY_SOCKET": str(self._directory / "notify")},
-            )  # fmt: skip
+            )
         self._pidfd = os.pidfd_open(self._nspawn.pid)
         self.journal.note_process(self._nspawn.pid)
         assert self._nspawn.stdin
@@ -129,7 +132,7 @@ class Systemd:
 
 
 def _leader(ready: socket.socket) -> int:
-    """What nspawn says over sd_notify(3): X_NSPAWN_LEADER_PID, and READY=1 when its container's systemd does."""
+    """The pid in nspawn's X_NSPAWN_LEADER_PID, once READY=1 has come from its container's systemd; sd_notify(3)."""
     told: dict[str, str] = {}
     while "READY" not in told:
         message = ready.recv(4096).decode()

@@ -1,9 +1,10 @@
-"""What a run changes on this machine, written down before it is done, so that `lab restore` can take it back.
+"""What a run changes on this machine, written down before each change, so that `lab restore` can take it back.
 
-    /run/lab/stage.lock   held by the one run that may be on
-    /run/lab/journal      a JSON object a line, each synced to disk before the change that it tells of
+    /run/lab/stage.lock   held by the one run that may be active
+    /run/lab/journal      one JSON object a line, synced to disk before the change that it describes
 
-/run is emptied by a reboot, and so is everything that is journalled: audit rules, processes, files in /run.
+A reboot empties /run and ends what is journalled: audit rules, processes, files in /run. Only the images of a story's
+dockerd would stay: scenarios/props/real_daemons.py keeps them below /var/lib/lab.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from scenarios.safety.undo import DIRECTORY, ENGINES, Refused, take_back
 
 
 class Journal:
-    """The lock and the journal of one run; a context manager. Leaving it takes back what is still noted."""
+    """The lock and the journal of one run; a context manager. Its exit takes back what is still noted."""
 
     def __init__(self, directory: Path = DIRECTORY) -> None:
         self.path, self.lock_path = directory / "journal", directory / "stage.lock"
@@ -29,7 +30,7 @@ class Journal:
         self.failed: list[str] = []
 
     def __enter__(self) -> Self:
-        """Raises Conflict if another run is on. What a killed run left is restored first."""
+        """Restore what a killed run left. Raises Conflict if another run is active."""
         self.path.parent.mkdir(mode=0o755, exist_ok=True)
         self._lock = os.open(self.lock_path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
@@ -38,7 +39,9 @@ class Journal:
             os.close(self._lock)
             if error.errno != errno.EWOULDBLOCK:
                 raise
-            raise Conflict("another run of the lab is on", "wait for its end: two would blur each other") from None
+            raise Conflict(
+                "another run of the lab is on", "wait until it ends: two runs would see each other's records"
+            ) from None
         self.restored = self._restore()
         self._file = self.path.open("a", encoding="utf-8")
         return self
@@ -49,10 +52,10 @@ class Journal:
             self._restore()
         os.close(self._lock)
         if self.failed and not self._kept and error[0] is None:
-            raise LabError(f"not taken back: {'; '.join(self.failed)}", "`sudo lab restore` tries again")
+            raise LabError(f"not taken back: {'; '.join(self.failed)}", "run `sudo lab restore` to try again")
 
     def keep(self) -> None:
-        """Leave what is noted as it is, for the next who opens this journal to take back."""
+        """Leave what is noted as it is: the next Journal of this directory takes it back."""
         self._kept = True
 
     def note(self, kind: str, **facts: object) -> None:
@@ -66,19 +69,27 @@ class Journal:
         """A process that must not outlive the run."""
         self.note("process", pid=pid, start_time=start_time(pid))
 
-    def make_directory(self, name: str, *, mode: int = 0o700, owner: int = 0) -> Path:
-        """A new directory below DIRECTORY for the length of the run, of this user's; taken back with the rest."""
-        path = DIRECTORY / f"{name}-{os.urandom(4).hex()}"
-        self.note("directory", path=str(path))
-        DIRECTORY.mkdir(mode=0o755, exist_ok=True)  # stays, as the journal's own directory does
-        path.mkdir(mode=mode)
+    def directory(self, name: str, *, mode: int = 0o700, owner: int = 0) -> Path:
+        """Make a directory below DIRECTORY, under this name and a random suffix, for the length of the run.
+
+        owner is the uid and the gid that the directory belongs to. It is noted before it is made.
+        """
+        DIRECTORY.mkdir(mode=0o755, exist_ok=True)  # it stays, as the journal's own directory does
+        path = self.make_directory(DIRECTORY / f"{name}-{os.urandom(4).hex()}", mode)
         os.chown(path, owner, owner)
+        return path
+
+    def make_directory(self, path: Path, mode: int = 0o700) -> Path:
+        """Make just this directory, noted before it is made. Raises FileExistsError if it is there already."""
+        self.note("directory", path=str(path))
+        path.mkdir(mode=mode)
         return path
 
     def _restore(self) -> list[str]:
         """Undo what is noted, the latest first; a line for each thing. Safe to run twice.
 
-        What cannot be undone now stays noted, and is told in `failed`. What is no note of the lab's is told once.
+        What cannot be undone now stays noted, and is listed in `failed`. A line that the lab cannot have written is
+        reported once and dropped.
         """
         self.failed = []
         try:
@@ -90,13 +101,13 @@ class Journal:
         places = (DIRECTORY, ENGINES, self.path.parent)
         for number, line in reversed(list(enumerate(lines, 1))):
             if not line.strip() or (number == len(lines) and not line.endswith(b"}")):
-                continue  # the last line may be cut short: its change was not made
+                continue  # a last line that is cut short: its change was not made yet
             try:
                 entry = json.loads(line)
                 take_back(entry, places)
                 told.append(_describe(entry))
             except (Refused, ValueError, RecursionError) as error:
-                told.append(f"nothing for line {number}, which is no note of the lab's: {ascii(str(error))[1:-1]}")
+                told.append(f"nothing for line {number}, which the lab cannot have written: {ascii(str(error))[1:-1]}")
             except (OSError, LabError) as error:
                 self.failed.append(f"{_describe(entry)}: {error}")
                 kept.insert(0, line)

@@ -1,4 +1,4 @@
-"""The last check of every run: is anything left behind? Looked for on the machine, not in the lab's own books."""
+"""The last check of every run: is anything left behind? It looks at the machine, not at the journal."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ OWN_PLACES = (f"{DIRECTORY}/", f"{STATE}/")
 
 @dataclass(frozen=True)
 class Traces:
-    """What a run could leave behind, as it is at one moment.
+    """What a run could leave behind, as the machine has it at one moment.
 
     file is the watched file's device, inode, mode, owner, group and SHA-256; "" where there is none.
     """
@@ -38,9 +38,10 @@ class Traces:
         return cls(rules, enabled, _mounts(), _sockets(), _file(target))
 
     def expect_same(self, after: Traces, keys: Collection[str]) -> None:
-        """Raises LabError that names each difference; keys are those of this run's rules.
+        """Raises LabError, which names each difference, if the run has left something; keys are those of its rules.
 
-        What others do meanwhile, in places of their own, is theirs.
+        Compared are rules with these keys, other rules that are gone, mounts and sockets in the lab's places, the
+        enabled flag and the watched file. All else that other programs change meanwhile is ignored.
         """
         added = [rule for rule in map(Rule.unpack, after.rules - self.rules) if rule.key in keys]
         gone = [rule for rule in map(Rule.unpack, self.rules - after.rules) if not rule.key.startswith(OWN_KEY)]
@@ -51,7 +52,7 @@ class Traces:
         if after.enabled != self.enabled:
             left.append(f"audit enabled flag is {after.enabled}, was {self.enabled}")
         if after.file != self.file:
-            left.append(f"the watched file is not what it was: {self.file} became {after.file}")
+            left.append(f"the watched file has changed: {self.file} became {after.file}")
         if left:
             raise LabError(
                 f"left behind: {'; '.join(sorted(left))}", "`sudo lab restore` takes back what is journalled"
@@ -59,7 +60,7 @@ class Traces:
 
 
 def _mounts() -> frozenset[str]:
-    """Mounts where only the lab mounts, and on the runtime's staging place, which must never show; proc(5)."""
+    """Mounts where only the lab mounts, and on the runtime's staging place, where none may ever be seen; proc(5)."""
     points = [line.split()[4] for line in Path("/proc/self/mountinfo").read_text(encoding="utf-8").splitlines()]
     return frozenset(f"{p} ({points.count(p)})" for p in points if p == STAGING or p.startswith(OWN_PLACES))
 

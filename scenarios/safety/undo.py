@@ -1,7 +1,7 @@
 """How each change that is journalled is taken back: only what the lab makes, where the lab makes it.
 
-Parts of what a run leaves belong to the user of a story, who may have put symlinks, other pids and other files there
-meanwhile. And a line of the journal may be anything after a fault. So every fact is checked before root acts on it.
+The user of a story owns parts of what a run leaves, and may have put symlinks, other pids and other files there
+meanwhile. After a fault, a line of the journal may hold anything. So every fact is checked before root acts on it.
 """
 
 from __future__ import annotations
@@ -34,11 +34,11 @@ Places = Collection[Path]
 
 
 class Refused(Exception):
-    """The journal tells of something that the lab cannot have made; says why."""
+    """The journal describes something that the lab cannot have made; the message says why."""
 
 
 def take_back(entry: Any, places: Places) -> None:
-    """Undo one entry; its directories may be below these places. Raises Refused, then nothing has been done."""
+    """Undo one entry; its paths must be below these places. Raises Refused before anything is done."""
     if not isinstance(entry, dict) or not isinstance(entry.get("kind"), str) or entry["kind"] not in UNDO:
         raise Refused("no such kind of change")
     UNDO[entry["kind"]](entry, places)
@@ -47,14 +47,14 @@ def take_back(entry: Any, places: Places) -> None:
 def _text(entry: dict[str, Any], name: str) -> str:
     value = entry.get(name)
     if not isinstance(value, str) or not value.isprintable():
-        raise Refused(f"{name} is no text")
+        raise Refused(f"{name} is not a printable text")
     return value
 
 
 def _number(entry: dict[str, Any], name: str) -> int:
     value = entry.get(name)
     if not isinstance(value, int) or isinstance(value, bool) or not 0 <= value < 2**63:
-        raise Refused(f"{name} is no number")
+        raise Refused(f"{name} is not a number from 0 to 2**63 - 1")
     return value
 
 
@@ -71,7 +71,10 @@ def _own_path(entry: dict[str, Any], places: Places) -> str:
 
 
 def end_process(pidfd: int, seconds: float = 10) -> None:
-    """SIGTERM, SIGKILL after that many seconds; returns when it has ended. By pidfd, so never another's process."""
+    """Send SIGTERM, and SIGKILL after that many seconds; returns when the process has ended.
+
+    A pidfd never leads to a later process with the same pid.
+    """
     for number in (signal.SIGTERM, signal.SIGKILL):
         try:
             signal.pidfd_send_signal(pidfd, number)
@@ -84,7 +87,7 @@ def end_process(pidfd: int, seconds: float = 10) -> None:
 def _undo_process(entry: dict[str, Any], places: Places) -> None:
     pid, start_time = _number(entry, "pid"), _number(entry, "start_time")
     if not 1 < pid < 2**31:
-        raise Refused(f"{pid} is no process of the lab's")
+        raise Refused(f"{pid} cannot be a process that the lab started")
     pidfd = open_process(pid, start_time)
     if pidfd >= 0:
         end_process(pidfd)
@@ -96,18 +99,18 @@ def _undo_directory(entry: dict[str, Any], places: Places) -> None:
 
 
 def remove_directory(path: str) -> None:
-    """Remove a directory of the lab's own, once nothing is mounted there: real engines leave mounts when killed."""
+    """Detach all mounts below a directory, then remove the directory; a killed engine leaves mounts behind."""
     rows = Path("/proc/self/mountinfo").read_bytes().splitlines()
     for point in reversed([_unescaped(row.split()[4]) for row in rows]):
         if f"{point}/".startswith(f"{path}/"):
             with suppress(OSError):
-                # A directory on the way may be a user's, who could put a symlink in its place.
+                # A user may own a directory on the way, and could replace that directory by a symlink.
                 fd = openat2(AT_FDCWD, point, os.O_PATH, RESOLVE_NO_SYMLINKS)
                 umount2(f"/proc/self/fd/{fd}", MNT_DETACH)
                 os.close(fd)
     try:
         remove_tree(path)
-    except OSError:  # something in it cannot be removed: all else is
+    except OSError:  # one entry cannot be removed: remove all the others
         shutil.rmtree(path, ignore_errors=True)
 
 
@@ -142,30 +145,30 @@ def remove_network(name: str) -> None:
 def _undo_network(entry: dict[str, Any], places: Places) -> None:
     name = _text(entry, "name")
     if not re.fullmatch(r"lab-[0-9a-f]{1,8}", name):
-        raise Refused(f"{name!r} is no network of the lab's")
+        raise Refused(f"{name!r} is not a name that the lab gives to a network")
     remove_network(name)
 
 
 def _undo_cgroup(entry: dict[str, Any], places: Places) -> None:
     path = Path(_text(entry, "path"))
     if str(path.parent) not in CGROUPS or not path.name.startswith("systemd-") or path.name.endswith(".slice"):
-        raise Refused(f"{str(path)!r} is no cgroup of the lab's")
+        raise Refused(f"{str(path)!r} is not a path that the lab gives to a cgroup")
     remove_cgroup(path)
 
 
 def _undo_unit(entry: dict[str, Any], places: Places) -> None:
     path = Path(_text(entry, "path"))
     if path.parent != UNITS or not re.fullmatch(r"lab-[\w@.-]+", path.name):
-        raise Refused(f"{str(path)!r} is no unit of the lab's")
+        raise Refused(f"{str(path)!r} is not a path that the lab gives to a unit")
     remove_unit(path)
 
 
 def _undo_image(entry: dict[str, Any], places: Places) -> None:
-    """Remove an image of the lab's own from a real engine, and its containers; its name is random, so they are ours."""
+    """Remove the lab's image, which has a random name, and its containers from a real engine."""
     image, argv = _text(entry, "image"), entry.get("argv")
     if not image.startswith(f"{IMAGE}:") or not isinstance(argv, list) or not _is_engine(argv):
-        raise Refused(f"{image!r} is no image of the lab's in docker or podman")
-    # Podman refuses to start with a CONTAINERS_CONF that is gone meanwhile, as after engines-down.
+        raise Refused(f"{image!r} is not an image that the lab imports into docker or podman")
+    # Podman refuses to start with a CONTAINERS_CONF that was removed, for example by engines-down.
     gone = [word for word in argv if word.startswith("CONTAINERS_") and not Path(word.partition("=")[2]).exists()]
     engine = [word for word in argv if word not in gone]
     with suppress(FileNotFoundError):  # the engine was uninstalled meanwhile
@@ -188,14 +191,14 @@ def _is_engine(argv: Collection[object]) -> bool:
 
 
 def _undo_pause(entry: dict[str, Any], places: Places) -> None:
-    """End the process that keeps rootless podman's user namespace; its pid is in a file of the user's.
+    """End the process that keeps rootless podman's user namespace; the user's file `path` holds its pid.
 
-    The user can lead to any file, and write any pid: only a process that is wholly this user's is ended, as the user
-    could do alone.
+    The user can point the path at any file and write any pid into it. So only a process with no other uid than the
+    user's is ended, which the user could do alone.
     """
     uid, path = _number(entry, "uid"), _text(entry, "path")
     if uid == 0 or not any(Path(path).is_relative_to(place) for place in places):
-        raise Refused(f"{path!r} is not a story's, or the user is root")
+        raise Refused(f"{path!r} is not below a story's directory, or the user is root")
     try:
         fd = openat2(AT_FDCWD, path, os.O_RDONLY | os.O_NONBLOCK, RESOLVE_NO_SYMLINKS)
     except (FileNotFoundError, NotADirectoryError):
@@ -206,12 +209,12 @@ def _undo_pause(entry: dict[str, Any], places: Places) -> None:
         status = os.fstat(fd)
         text = file.read(32).strip() if stat.S_ISREG(status.st_mode) and status.st_uid == uid else b""
     if not text.isdigit() or not 1 < int(text) < 2**31:
-        raise Refused(f"{path} is not a pid that the user wrote")
+        raise Refused(f"{path} is not a file of uid {uid} that holds a pid")
     with suppress(ProcessLookupError, FileNotFoundError):
         pidfd = os.pidfd_open(int(text))
         try:
             uids = _uids(int(text))
-            signal.pidfd_send_signal(pidfd, 0)  # it lives, so the uids are this process's and not a later one's
+            signal.pidfd_send_signal(pidfd, 0)  # the process lives, so the uids are not those of a later one
             if uids != {uid}:
                 raise Refused(f"{path} names process {int(text)}, which is not uid {uid}'s")
             end_process(pidfd)
@@ -230,12 +233,12 @@ def _undo_audit(entry: dict[str, Any], places: Places) -> None:
     if entry["kind"] == watch.RULE:
         try:
             key = Rule.unpack(bytes.fromhex(_text(entry, "packed"))).key
-        except Exception as error:  # whatever the parser stumbles on, it is no rule
+        except Exception as error:  # whatever the parser raises, the bytes are no rule
             raise Refused("packed is no audit rule") from error
         if not key.startswith("lab-"):
-            raise Refused(f"an audit rule with the key {key!r} is not the lab's")
+            raise Refused(f"the lab adds no audit rule with the key {key!r}")
     elif _number(entry, "was") > 1 or _number(entry, "auditd") >= 2**31:
-        raise Refused("no state of the kernel's audit")
+        raise Refused("was or auditd is not a state that the kernel's audit can have")
     watch.undo(entry["kind"], facts)
 
 

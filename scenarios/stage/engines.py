@@ -1,4 +1,4 @@
-"""The engines on the stage. One protocol, four verbs: docker's and podman's own, which the lab's commands share."""
+"""The engines on the stage: all take the verbs and flags of docker and podman."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class Engine:
     image        the image that stands for this machine's own root
     run_options  words that every `run` gets here
     privileged   what `--privileged` becomes here
-    adopted      the container's monitor leaves the command, and init adopts it
+    adopted      whether the container's monitor leaves the command, so that init adopts the monitor
     """
 
     name: str
@@ -43,7 +43,7 @@ class Engine:
         return [*self.command("run", "--rm"), *self.run_options, *own, self.image, *workload]
 
     def inspect(self, name: str) -> list[str]:
-        """The words of `inspect`; the answer has [0].State.Pid."""
+        """The words of `inspect`; it prints JSON with [0].State.Pid."""
         return self.command("inspect", name)
 
     def command(self, *words: str) -> list[str]:
@@ -59,12 +59,12 @@ def paste(argv: Sequence[str]) -> str:
 
 
 def sudo() -> list[str]:
-    """["sudo"] where it is installed: root may always, and the article's commands begin with it."""
+    """["sudo"] where sudo is installed: root may always use it, and the article's commands begin with it."""
     return ["sudo"] if shutil.which("sudo") else []
 
 
 def script(name: str) -> str:
-    """One of the lab's own commands, as short as it can be pasted from here."""
+    """The path of a command of the lab, relative to the working directory where that is possible."""
     path = Path(sys.executable).parent / name
     try:
         return str(path.relative_to(Path.cwd()))

@@ -1,8 +1,8 @@
-"""A login session to run the audience's commands in: a throw-away child whose loginuid is the user's.
+"""The login session that the commands of a run start in: a throw-away child whose loginuid is the user's.
 
-If the lab itself was started from that user's login, the child just inherits. If not (CI, a container, a unit), it
-does what pam_loginuid(8) does at login, and the stage says so. One child for a whole run, so that all commands share
-one session id, as they would in one shell.
+If the lab itself was started from that user's login, the child inherits the loginuid. If not (CI, a container, a
+unit), the child does what pam_loginuid(8) does at login, and the stage says so. A whole run has one child, so that all
+its commands share one session id, as they would in one shell.
 """
 
 from __future__ import annotations
@@ -64,7 +64,7 @@ def _serve(uid: int, channel: socket.socket) -> NoReturn:
     try:
         os.setsid()
         set_process_name("login-session")
-        # Nothing of the stage's: above all not its lock, which must be free when the stage is killed.
+        # Close the stage's descriptors. Its lock above all must be free once the stage is killed.
         close_range(3, channel.fileno() - 1)
         close_range(channel.fileno() + 1, 2**32 - 1)
         open_session(uid)

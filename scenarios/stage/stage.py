@@ -11,21 +11,22 @@ import subprocess
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import IO, Any, Protocol, Self
+from typing import IO, Protocol
 
 from lab.audit.records import Event
 from lab.audit.rules import Rule
 from lab.audit.watch import Watch
 from lab.errors import EvidenceLost, MissingFeature, NotAllowed
-from lab.identity import Ancestor, ancestry, loginuid, name_of
+from lab.identity import ancestry, loginuid, name_of
 from scenarios.audiences.terminal import FAILED, HELD, UNKNOWN, Screen
 from scenarios.props.auditd import Auditd
 from scenarios.props.labd import Daemon
 from scenarios.safety.journal import Journal
-from scenarios.stage.engines import DAEMON, FORK, Engine, Model, paste, sudo
+from scenarios.stage.engines import DAEMON, Engine, Model, paste, sudo
 from scenarios.stage.login import Login
+from scenarios.stage.pipes import Pipes
+from scenarios.stage.report import Outcome, Report, Verdict, whom
 
 Look = Callable[[int], Mapping[str, str]]
 
@@ -39,55 +40,12 @@ class Story(Protocol):
     def play(self, stage: Stage) -> None: ...
 
 
-@dataclass(frozen=True)
-class Outcome:
-    """What came of a command.
-
-    pid, ancestry, loginuid and facts are of the container's first process, as the host's /proc showed it while it
-    ran; 0, empty and None if nobody looked.
-    """
-
-    command: str
-    stdout: str
-    stderr: str
-    exit_code: int
-    pid: int = 0
-    ancestry: Sequence[Ancestor] = ()
-    loginuid: int | None = None
-    facts: Mapping[str, str] = field(default_factory=dict)
-
-    @property
-    def printed(self) -> int | None:
-        """The number that the workload printed first; None if it printed none."""
-        words = self.stdout.split()
-        return int(words[0]) if words and words[0].isdecimal() else None
-
-
-@dataclass
-class Report:
-    """The verdicts and the evidence of one story."""
-
-    name: str
-    title: str
-    claims: list[dict[str, str]] = field(default_factory=list)
-    evidence: list[dict[str, Any]] = field(default_factory=list)
-
-    @property
-    def verdict(self) -> str:
-        verdicts = {claim["verdict"] for claim in self.claims}
-        return FAILED if FAILED in verdicts else HELD if verdicts == {HELD} else UNKNOWN
-
-    def to_dict(self) -> dict[str, Any]:
-        """As plain values, for JSON."""
-        return {**vars(self), "verdict": self.verdict}
-
-
 class Stage:
     """The stage of one run.
 
     engines     the lab's own, by model
     target      the file to watch
-    chosen      the engines to compare; one of the lab's own stands as its model
+    chosen      the engines to compare, the lab's own or real ones; if none is given, all of engines
     user_id     who is logged in
     auditd      the audit daemon as a second witness; None if none runs
     keys        those of the audit rules so far
@@ -101,10 +59,10 @@ class Stage:
         daemon: Daemon,
         engines: Mapping[Model, Engine],
         target: str,
-        chosen: Sequence[Model | Engine] = (FORK, DAEMON),
+        chosen: Sequence[Engine] = (),
     ) -> None:
         self.screen, self.journal, self.login, self.daemon = screen, journal, login, daemon
-        self.engines, self.target, self.chosen = engines, target, chosen
+        self.engines, self.target, self.chosen = engines, target, list(chosen or engines.values())
         self.user_id = login.loginuid
         self.user = name_of(login.loginuid)
         self.sudo = sudo()
@@ -112,7 +70,7 @@ class Stage:
         self.keys: set[str] = set()
 
     def tell(self, number: int, story: Story) -> Report:
-        """Play one story; what it cannot show or could not see makes it inconclusive, with the reason."""
+        """Play one story. A missing feature or lost evidence makes the story inconclusive, with the reason."""
         self.report = Report(story.NAME, story.TITLE)
         self.screen.heading(number, story.NAME, story.TITLE)
         try:
@@ -127,22 +85,34 @@ class Stage:
         """Narration."""
         self.screen.say(text)
 
+    def then(self, text: str) -> None:
+        """Narration that begins the next part of the story, after an empty line."""
+        self.say(f"\n{text}")
+
     def shell(self, *argv: str) -> Outcome:
         """A command in the user's session, as it would be typed."""
         return self._show(self._perform(argv))
 
     def each(self, model: Model) -> list[Engine]:
         """The chosen engines of that model, ready to be used."""
-        found = [choice for choice in self.chosen if model in (choice, getattr(choice, "model", ""))]
-        return [self.engine(choice) for choice in found]
+        return [self._ready(engine) for engine in self.chosen if engine.model == model]
 
-    def run(self, by: Model | Engine, workload: Sequence[str], *options: str) -> Outcome:
-        """The workload in a new container of that engine, or of the lab's own of that model."""
-        return self._show(self._perform(self.engine(by).run(workload, *options)))
+    def engine(self, model: Model) -> Engine:
+        """The lab's own engine of that model, ready to be used."""
+        return self._ready(self.engines[model])
+
+    def as_user(self, *groups: int) -> list[str]:
+        """The words that run a command as the user, in these supplementary groups and no others; setpriv(1)."""
+        membership = f"--groups={','.join(map(str, groups))}" if groups else "--clear-groups"
+        return ["setpriv", f"--reuid={self.user_id}", f"--regid={self.user_id}", membership]
+
+    def run(self, engine: Engine, workload: Sequence[str], *options: str) -> Outcome:
+        """The workload in a new container of that engine."""
+        return self._show(self._perform(engine.run(workload, *options)))
 
     def run_watched(
         self,
-        by: Model | Engine,
+        engine: Engine,
         workload: Sequence[str],
         *options: str,
         wrapper: Sequence[str] = (),
@@ -151,33 +121,25 @@ class Stage:
         """As run(), and look at the container's first process from the host's /proc meanwhile.
 
         The workload must print a line and then wait for its standard input to end. wrapper stands before the engine's
-        command, in the place of sudo.
+        command instead of sudo.
         """
-        engine, name = self.engine(by), f"lab-{os.urandom(4).hex()}"
+        name = f"lab-{os.urandom(4).hex()}"
         command = engine.run(workload, "-i", "--name", name, *options)
         if wrapper:
             command = [*wrapper, *command[len(engine.sudo) :]]
         return self._watched(command, lambda started: _container_pid(engine, name), look)
 
     def shell_watched(self, *argv: str, look: Look | None = None) -> Outcome:
-        """As shell(), and look at the process meanwhile; the same is asked of it as of a workload."""
+        """As shell(), and look at the process meanwhile; it must print and wait as in run_watched()."""
         return self._watched(argv, lambda started: started, look)
 
     def quiet(self, *argv: str) -> Outcome:
         """A command in the user's session that the audience need not see."""
         return self._perform(argv)
 
-    def engine(self, by: Model | Engine) -> Engine:
-        """That engine, or the lab's own of that model, ready to be used."""
-        engine = self.engines[by] if isinstance(by, str) else by
-        if engine == self.engines[DAEMON]:
-            with self.screen.busy("waiting for labd"):
-                self.daemon.wait_ready()
-        return engine
-
     @contextmanager
     def watch(self, rules: Sequence[Rule] | None = None) -> Iterator[Watch]:
-        """The kernel's records about the target, from marker to marker; under these rules instead of the usual ones."""
+        """The kernel's records about the target, from marker to marker; rules replace the usual rules, if given."""
         with Watch(self.target, journal=self.journal, rules=rules) as watch:
             self.keys.add(watch.key)
             for rule in watch.rules:
@@ -186,9 +148,9 @@ class Stage:
             self._ask_auditd(watch)
 
     def witness(self, watch: Watch, *, successful: bool | None = True) -> Event | None:
-        """The event that the last command left about the target, shown; None if there is none.
+        """Show and return the event that the last command left about the target; None if there is none.
 
-        successful=False: one of a refused call; None: of either.
+        successful: True for a call that succeeded, False for one that was refused, None for either.
         """
         events = [event for event in watch.collect() if successful in (None, event.success)]
         for event in events[:1]:
@@ -196,24 +158,41 @@ class Stage:
         return events[0] if events else None
 
     def show_records(self, event: Event) -> None:
-        """An event, as `ausearch -i` prints it; it is evidence."""
+        """Show an event as `ausearch -i` prints it, and keep it as evidence."""
         self.screen.records(event)
         self.report.evidence.append({"records": event.render()})
 
     def expect(self, condition: bool, claim: str, seen: object = "") -> bool:
-        """A claim, and what was seen of it."""
+        """Where a verdict is made: the claim held or failed, and what was seen of it. Returns whether it held."""
         return self._judge(HELD if condition else FAILED, claim, str(seen))
 
+    def names(self, event: Event | None, uid: int, claim: str) -> bool:
+        """Expect that the event's record names this user by auid, or nobody with UNSET; without a record it failed."""
+        seen = f"auid={whom(event)[0]}" if event else "no record"
+        return self.expect(event is not None and event.auid == uid, claim, seen)
+
+    def in_session(self, event: Event | None, session: int, claim: str) -> bool:
+        """Expect that the event's record has this session, or none with UNSET; without a record it failed."""
+        seen = f"ses={whom(event)[1]}" if event else "no record"
+        return self.expect(event is not None and event.ses == session, claim, seen)
+
     def unknown(self, claim: str, reason: str) -> None:
-        """A claim that could not be tested, and why."""
+        """A verdict for a claim that could not be tested, with the reason."""
         self._judge(UNKNOWN, claim, reason)
 
     def pause(self) -> None:
-        """Between two thoughts."""
+        """Wait for Enter here, if this run waits at each step."""
         self.screen.step("step")
 
+    def _ready(self, engine: Engine) -> Engine:
+        """That engine, once labd answers if it is the lab's own client."""
+        if engine == self.engines[DAEMON]:
+            with self.screen.busy("waiting for labd"):
+                self.daemon.wait_ready()
+        return engine
+
     def _ask_auditd(self, watch: Watch) -> None:
-        """The second witness, where there is one: every event of this watch must be in its log, too, and no other."""
+        """Where auditd runs: its log must have every event of this watch with its key, and no other."""
         if not self.auditd:
             return
         watch.collect()
@@ -224,14 +203,14 @@ class Stage:
         self.expect(not differences, "auditd's log agrees", said)
 
     def _judge(self, verdict: str, claim: str, seen: str) -> bool:
-        self.report.claims.append({"claim": claim, "verdict": verdict, "seen": seen})
+        self.report.claims.append(Verdict(claim, verdict, seen))
         self.screen.verdict(verdict, claim, seen)
         return verdict == HELD
 
     def _watched(self, command: Sequence[str], find: Callable[[int], int], look: Look | None) -> Outcome:
         self.screen.command(paste(command))
         self.screen.step("step")
-        with tempfile.TemporaryFile() as error, _Pipes() as pipes:
+        with tempfile.TemporaryFile() as error, Pipes() as pipes:
             started = self.login.start(command, pipes.child_input, pipes.child_output, error.fileno())
             first_line = pipes.first_line()
             pid = find(started)
@@ -263,32 +242,8 @@ class Stage:
         self.report.evidence.append({**vars(outcome), "ancestry": ancestors, "facts": dict(outcome.facts)})
 
 
-class _Pipes:
-    """A command's standard input and output, for a workload that prints a line and then waits for end of input."""
-
-    def __enter__(self) -> Self:
-        self.child_input, self._input = os.pipe2(os.O_CLOEXEC)
-        output, self.child_output = os.pipe2(os.O_CLOEXEC)
-        self._output = os.fdopen(output, encoding="utf-8", errors="replace")
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        self._output.close()
-
-    def first_line(self) -> str:
-        """Returns at the first line, or at the end if the command fails before."""
-        os.close(self.child_input)
-        os.close(self.child_output)
-        return self._output.readline()
-
-    def rest(self) -> str:
-        """End the command's input; the remaining output."""
-        os.close(self._input)
-        return self._output.read()
-
-
 def _container_pid(engine: Engine, name: str) -> int:
-    """By the engine's own `inspect`, from outside the session; 0 if there is no such container."""
+    """The pid that the engine's own `inspect` tells, asked outside the session; 0 if there is no such container."""
     answer = subprocess.run(engine.inspect(name), capture_output=True, check=False).stdout
     found = json.loads(answer) if answer.startswith(b"[") else []
     return int(found[0]["State"]["Pid"]) if found else 0

@@ -19,9 +19,20 @@ from scenarios.stories import (
 )
 
 STORIES: tuple[Story, ...] = (
-    loginuid, run, shadow, trace, notify,
-    rootless, inherit, frameup, attribution, mirror, gallery, crash, blindspot,
-)  # fmt: skip
+    loginuid,
+    run,
+    shadow,
+    trace,
+    notify,
+    rootless,
+    inherit,
+    frameup,
+    attribution,
+    mirror,
+    gallery,
+    crash,
+    blindspot,
+)
 
 REAL_ONLY: tuple[Story, ...] = (variants,)
 """Told only if a real engine is among the chosen."""

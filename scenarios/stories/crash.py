@@ -1,4 +1,4 @@
-"""One process for all, or one for each: what a crash of the engine takes with it."""
+"""One engine process for all containers, or one for each: which containers end when an engine crashes?"""
 
 import json
 import os
@@ -20,7 +20,7 @@ WORKLOAD = ("sleep", "600")
 
 
 def play(stage: Stage) -> None:
-    home = stage.journal.make_directory("crash")
+    home = stage.journal.directory("crash")
     forks(stage, home)
     daemons(stage, home)
     for engine in stage.each(FORK):
@@ -32,27 +32,27 @@ def play(stage: Stage) -> None:
 
 
 def forks(stage: Stage, home: Path) -> None:
-    stage.say("Two containers, forked. Each has a podmanish of its own that stands by it:")
+    stage.say("Two containers, forked. Each has its own podmanish, which stays beside it:")
     plain = stage.engine(FORK)
     engine = Engine(plain.name, FORK, [*plain.argv, "--root", str(home / "fork")])
     names, pids = start_two(stage, engine)
-    stage.say("\nKill one of the two:")
+    stage.then("Kill one of the two:")
     stage.shell(*stage.sudo, "kill", "-9", str(parent(parent(pids[0]))))  # past its lifeline
     if not stage.expect(gone(pids[0]), "its container dies with it"):
         stage.quiet("kill", "-9", str(pids[0]))
     stage.expect(not gone(pids[1], 0), "the other one does not notice")
-    stage.expect(state(engine, names[0]) == "exited (255)", "how the first one ended nobody saw: 255, not invented",
-                 state(engine, names[0]))  # fmt: skip
+    end = state(engine, names[0])
+    stage.expect(end == "exited (255)", "no process saw how the first one ended: 255 stands for unknown", end)
     manage(stage, engine, names[1])
 
 
 def monitors(stage: Stage, engine: Engine) -> None:
-    """The real Podman: conmon takes the place of podmanish's parent, and does not take the container with it."""
-    stage.say(f"\nThe same with {engine.name}: two containers, a conmon beside each. Kill one conmon:")
+    """The real Podman: conmon stands where podmanish's parent stands, and its container outlives it."""
+    stage.then(f"The same with {engine.name}: two containers, a conmon beside each. Kill one conmon:")
     names, pids = start_two(stage, engine)
     conmon = parent(pids[0])
     stage.shell(*stage.sudo, "kill", "-9", str(conmon))
-    stage.expect(gone(conmon) and not gone(pids[0], 0), "its container runs on, with nobody to see its end")
+    stage.expect(gone(conmon) and not gone(pids[0], 0), "its container runs on, but no process will see how it ends")
     stage.expect(not gone(pids[1], 0), "the other one does not notice")
     manage(stage, engine, names[1])
     stage.quiet("kill", "-9", str(pids[0]))
@@ -60,36 +60,36 @@ def monitors(stage: Stage, engine: Engine) -> None:
 
 
 def manage(stage: Stage, engine: Engine, name: str) -> None:
-    """One that was not hurt obeys as before."""
+    """A container that was not hurt can be killed as before."""
     stage.shell(*engine.command("kill", name))
     stage.quiet(*engine.command("wait", name))
-    stage.expect(state(engine, name) == "exited (137)", "the other can still be managed: killed, 128+9",
-                 state(engine, name))  # fmt: skip
+    end = state(engine, name)
+    stage.expect(end == "exited (137)", "the other can still be managed: killed, 128+9", end)
 
 
 def daemons(stage: Stage, home: Path) -> None:
-    stage.say("\nTwo containers behind one daemon (a labd of this story's own):")
+    stage.then("Two containers behind one daemon (a labd for this story alone):")
     socket, directory = str(home / "labd.sock"), str(home / "daemon")
     engine = lab_engines(f"unix://{socket}")[DAEMON]
     with Daemon(stage.journal, socket, directory) as daemon:
         daemon.wait_ready()
         names, pids = start_two(stage, engine)
-        stage.say("\nKill the daemon:")
+        stage.then("Kill the daemon:")
         stage.shell(*stage.sudo, "kill", "-9", str(daemon.pid))
         stage.expect(all(gone(pid) for pid in pids), "all its containers die")
         nothing_answers(stage, engine)
-    stage.say("\nStart it again. What does it know?")
+    stage.then("Start it again. What does it know?")
     with Daemon(stage.journal, socket, directory) as daemon:
         daemon.wait_ready()
         ends = [state(engine, name) for name in names]
-        stage.expect(all(end in ("exited (137)", "exited (255)") for end in ends), "what it can know: how they died, "
-                     "or 255 for unknown", ", ".join(ends))  # fmt: skip
+        known = all(end in ("exited (137)", "exited (255)") for end in ends)
+        stage.expect(known, "it knows how they died, or says 255 for unknown", ", ".join(ends))
         stage.quiet(*engine.command("rm", *names))
 
 
 def shims(stage: Stage, home: Path, plain: Engine) -> None:
-    """The real Docker, in a dockerd of this story's own: a shim beside each container outlives it."""
-    stage.say("\nThe same with docker (a dockerd of this story's own). Kill it:")
+    """The real Docker, with a dockerd for this story alone: the shim beside each container outlives dockerd."""
+    stage.then("The same with docker (a dockerd for this story alone). Kill it:")
     daemon = start_dockerd(stage.journal, home)
     own = replace(plain, argv=["docker", "--host", f"unix://{home}/docker.sock"])
     engine = with_image(own, stage.journal)
@@ -109,7 +109,7 @@ def nothing_answers(stage: Stage, engine: Engine) -> None:
 
 
 def start_two(stage: Stage, engine: Engine) -> tuple[list[str], list[int]]:
-    """Their names, and their first processes as the host numbers them."""
+    """Start two containers; returns their names, and the pids of their first processes on the host."""
     names = [f"lab-{os.urandom(4).hex()}" for _ in range(2)]
     for name in names:
         stage.shell(*engine.command("run", "-d", "--name", name, *engine.run_options, engine.image, *WORKLOAD))

@@ -1,4 +1,4 @@
-"""Who forked me? One line through every launcher that this machine has: predicted first, then measured."""
+"""Who forked me? One command through every launcher that this machine has: predicted first, then measured."""
 
 import os
 import shutil
@@ -22,7 +22,7 @@ class Launcher:
 
     kept     whether the login's uid should arrive
     words    the command, given the stage; raises MissingFeature with what is missing here
-    because  who is to blame for what it starts, and why
+    because  who is to blame for what the launcher starts, and why
     """
 
     name: str
@@ -49,14 +49,9 @@ def su(stage: Stage) -> Sequence[str]:
 def tmux(stage: Stage) -> Sequence[str]:
     if not shutil.which("tmux"):
         raise MissingFeature("tmux is not installed")
-    home = place(stage)
+    home = stage.journal.directory("gallery")
     server, inner = f"tmux -S {home}/tmux", f"({WORKLOAD[2]}) >{home}/out"
     return ["sh", "-c", f"{server} new -d '{inner}; {server} wait -S done' && {server} wait done; cat {home}/out"]
-
-
-def place(stage: Stage) -> Path:
-    """A directory for the length of the story."""
-    return stage.journal.make_directory("gallery")
 
 
 def under_systemd(*words: str) -> Callable[[Stage], Sequence[str]]:
@@ -85,22 +80,22 @@ def ssh(stage: Stage) -> Sequence[str]:
 
 
 def atd(stage: Stage) -> Sequence[str]:
-    """A job of the user's own; what it prints comes by a fifo, since atd would mail it."""
+    """A job of the user's; its output comes through a fifo, since atd would mail it."""
     missing = _daemon("atd") if shutil.which("at") else "at is not installed"
     if missing or stage.user.isdecimal():
         raise MissingFeature(missing or f"at takes no jobs from {stage.user}, who has no name here")
-    home = place(stage)
+    home = stage.journal.directory("gallery")
     os.chown(home, stage.user_id, -1)
     job = f"echo '({WORKLOAD[2]}) >{home}/out' | at -M now 2>/dev/null"
     return ["sudo", "-u", f"#{stage.user_id}", "sh", "-c", f"mkfifo {home}/out && {job} && timeout 60 cat {home}/out"]
 
 
 def cron(stage: Stage) -> Sequence[str]:
-    raise MissingFeature(_daemon("cron") or "it starts jobs by the minute: too slow for a stage")
+    raise MissingFeature(_daemon("cron") or "cron starts jobs once a minute, which is too slow for a stage")
 
 
 def _daemon(name: str) -> str:
-    """Why not, if no process of that name runs."""
+    """A reason if no process of that name runs, else ""."""
     for folder in Path("/proc").glob("[0-9]*"):
         try:
             if (folder / "comm").read_text().strip() == name:
@@ -111,7 +106,7 @@ def _daemon(name: str) -> str:
 
 
 def inside(stage: Stage) -> Sequence[str]:
-    """`exec` in a container that already runs: the first process and the later one may differ."""
+    """`exec` in a container that already runs: its first process and a later one may have different loginuids."""
     engine = stage.engine(DAEMON)
     words = " ".join([*engine.sudo, *engine.argv])
     name = f"lab-{os.urandom(4).hex()}"
@@ -127,10 +122,10 @@ def run(engine: Engine) -> Callable[[Stage], Sequence[str]]:
 LAUNCHERS = (
     Launcher("sh", True, plain("env"), "you: a fork"),
     Launcher("sudo", True, plain("sudo"), "you: pam_loginuid is not in sudo's stack"),
-    Launcher("su", True, su, "you: nor in su's"),
-    Launcher("setsid", True, plain("setsid", "-w"), "you: a session of setsid(2) is none of audit's"),
+    Launcher("su", True, su, "you: nor is it in su's stack"),
+    Launcher("setsid", True, plain("setsid", "-w"), "you: setsid(2) makes no audit session"),
     Launcher("nohup", True, plain("nohup"), "you"),
-    Launcher("tmux", True, tmux, "you: your client forked the server. Whoever attaches later is you, too"),
+    Launcher("tmux", True, tmux, "you: your client forked the server, also for users who attach later"),
     Launcher("ssh localhost", True, ssh, "you, in a new session: sshd's stack has pam_loginuid"),
     Launcher("at", True, atd, "you: atd's stack has pam_loginuid"),
     Launcher("cron", True, cron, "the crontab's owner: crond's stack has pam_loginuid"),
@@ -158,7 +153,7 @@ def engines(stage: Stage) -> list[Launcher]:
 
 
 def measure(stage: Stage, launcher: Launcher) -> list[str]:
-    """The launcher's row; a claim for what could be measured."""
+    """The launcher's row in the table; a claim as well, if it could be measured here."""
     predicted = stage.user if launcher.kept else "unset"
     try:
         words = launcher.words(stage)
@@ -167,6 +162,6 @@ def measure(stage: Stage, launcher: Launcher) -> list[str]:
     printed = stage.shell(*words).stdout.split()[:2]
     uid, ses = (int(word) for word in printed) if len(printed) == 2 else (-1, -1)
     kept = uid == stage.user_id
-    stage.expect(uid != -1 and kept == launcher.kept and (kept or uid == UNSET), f"{launcher.name}: {predicted}",
-                 name_of(uid) if uid != -1 else "no answer")  # fmt: skip
+    right = uid != -1 and kept == launcher.kept and (kept or uid == UNSET)
+    stage.expect(right, f"{launcher.name}: {predicted}", name_of(uid) if uid != -1 else "no answer")
     return [launcher.name, predicted, name_of(uid), "unset" if ses == UNSET else str(ses), launcher.because]

@@ -1,51 +1,60 @@
-"""All else that a fork inherits and a socket loses: one table, measured on the container's first process."""
+"""What else a fork inherits and a socket loses: one table, measured on the container's first process."""
 
 import os
 from pathlib import Path
 
-from lab.identity import loginuid, name_of, sessionid
+from lab.identity import UNSET, loginuid, name_of, sessionid
+from scenarios.props.capabilities import capabilities
 from scenarios.stage.engines import DAEMON, FORK
 from scenarios.stage.stage import Stage
 
 NAME = "inherit"
 TITLE = "What else comes along"
-# Marks that a session may carry, put on with the tools of util-linux and coreutils.
+# Tools of util-linux and coreutils: each puts a mark on its own process, then executes the words after it.
 MARKS = (
-    *("nice", "-n", "5", "taskset", "-c", "0", "choom", "-n", "200", "--", "prlimit", "--nofile=777:", "--nproc=4242"),
-    *("setpriv", "--no-new-privs", "--bounding-set=-net_raw", "env", "LAB_MARK=1"),
-)
+    "nice", "-n", "5",
+    "taskset", "-c", "0",
+    "choom", "-n", "200", "--",
+    "prlimit", "--nofile=777:", "--nproc=4242",
+    "setpriv", "--no-new-privs", "--bounding-set=-net_raw",
+    "env", "LAB_MARK=1",
+)  # fmt: skip
 WORKLOAD = ("sh", "-c", "umask; exec cat")
 CARRIED = (
     "loginuid", "session id", "nice", "CPU affinity", "oom_score_adj", "open files", "processes", "no_new_privs",
     "CAP_NET_RAW",
 )  # fmt: skip
-# What podman's containers.conf(5) and its OCI specification set, whatever the session had; the affinity, crun.
+# podman's containers.conf(5) and its OCI specification set these whatever the session had; crun sets the affinity.
 SET_ANEW = {"podman": ("CPU affinity", "oom_score_adj", "open files", "processes")}
-CAP_NET_RAW = 13
 
 
 def play(stage: Stage) -> None:
     stage.say(
         "Put marks on the session: lower priority, one CPU, first to be killed, fewer files, fewer rights.\n"
-        "What of it reaches the container? First, how a plain process carries them:"
+        "Which of these marks reach the container? First, a plain process with all of them:"
     )
     marked = stage.shell_watched(*MARKS, *WORKLOAD, look=measure).facts
     columns = {"the session": marked}
     for engine in [*stage.each(FORK), *stage.each(DAEMON)]:
-        stage.say("\nThrough a fork:" if engine.model == FORK else "\nThrough a socket:")
+        stage.then("Through a fork:" if engine.model == FORK else "Through a socket:")
         columns[engine.name] = stage.run_watched(engine, WORKLOAD, wrapper=MARKS, look=measure).facts
     rows = [[name, *(column.get(name, "?") for column in columns.values())] for name in marked]
     stage.screen.table(["", *columns], rows, "the same marks, and what became of them")
     for engine in stage.each(FORK):
-        names, found = [name for name in CARRIED if name not in SET_ANEW.get(engine.name, ())], columns[engine.name]
+        found = columns[engine.name]
+        names = [name for name in CARRIED if name not in SET_ANEW.get(engine.name, ())]
         lost = [name for name in names if found.get(name) != marked.get(name)]
-        stage.expect(bool(marked) and not lost, f"by {engine.name}'s fork all {len(names)} of these come along",
-                     f"lost: {lost or 'none'}")  # fmt: skip
+        claim = f"by {engine.name}'s fork all {len(names)} of these come along"
+        stage.expect(bool(marked) and not lost, claim, f"lost: {lost or 'none'}")
     for engine in stage.each(DAEMON):
         found = columns[engine.name]
         kept = [name for name in CARRIED if found.get(name, marked.get(name)) == marked.get(name)]
-        stage.expect(bool(marked) and not kept, f"through {engine.name}'s socket, none", f"kept: {kept or 'none'}")
-    stage.say("The rest (umask, environment, terminal) a runtime sets anew, whoever its parent is.")
+        stage.expect(
+            bool(marked) and not kept,
+            f"through {engine.name}'s socket none of these come along",
+            f"kept: {kept or 'none'}",
+        )
+    stage.say("A runtime sets the rest (umask, environment, terminal) anew, whatever its parent is.")
 
 
 def measure(pid: int) -> dict[str, str]:
@@ -55,14 +64,14 @@ def measure(pid: int) -> dict[str, str]:
     limits = {line[:25].strip(): line[25:].split()[0] for line in _read(pid, "limits").splitlines()[1:]}
     return {
         "loginuid": name_of(loginuid(pid)),
-        "session id": name_of(sessionid(pid)) if sessionid(pid) + 1 == 2**32 else str(sessionid(pid)),
+        "session id": "unset" if sessionid(pid) == UNSET else str(sessionid(pid)),
         "nice": stat[16],
         "CPU affinity": status["Cpus_allowed_list"],
         "oom_score_adj": _read(pid, "oom_score_adj").strip(),
         "open files": limits["Max open files"],
         "processes": limits["Max processes"],
         "no_new_privs": status["NoNewPrivs"],
-        "CAP_NET_RAW": "yes" if int(status["CapBnd"], 16) >> CAP_NET_RAW & 1 else "no",
+        "CAP_NET_RAW": "yes" if "CAP_NET_RAW" in capabilities(pid, "CapBnd") else "no",
         "cgroup": _read(pid, "cgroup").splitlines()[-1].partition("::")[2] or "?",
         "seccomp mode": status["Seccomp"],
         "umask": status["Umask"],

@@ -1,9 +1,7 @@
-"""The mark that login leaves: set once by PAM, inherited by fork and exec, untouched by sudo and setuid."""
-
-from pathlib import Path
+"""The mark that login leaves: PAM sets it, fork and exec keep it, sudo and setuid do not change it."""
 
 from lab.identity import UNSET
-from lab.runtime.credentials import CAPABILITIES
+from scenarios.props.capabilities import capabilities
 from scenarios.stage.stage import Stage
 
 NAME = "loginuid"
@@ -28,27 +26,25 @@ def inherited(stage: Stage) -> None:
         root = stage.shell("sudo", "cat", "/proc/self/loginuid")
         stage.expect(root.printed == stage.user_id, "sudo changes the uid, not the loginuid", root.printed)
     other = stage.shell("setpriv", f"--reuid={NOBODY}", "sh", "-c", "cat /proc/self/loginuid; echo; id -u")
+    numbers = other.stdout.split()
     stage.expect(
-        other.stdout.split() == [str(stage.user_id), NOBODY],
-        "nor does setuid(2)",
-        " as uid ".join(other.stdout.split()),
+        numbers == [str(stage.user_id), NOBODY], "setuid(2) does not change it either", " as uid ".join(numbers)
     )
 
 
 def unset(stage: Stage) -> None:
-    stage.say("\nNobody logged in to start pid 1. (uid_t)-1 means: unset.")
+    stage.then("Nobody logged in to start pid 1, so its loginuid is (uid_t)-1, which means unset.")
     init = stage.shell("cat", "/proc/1/loginuid")
     stage.expect(init.printed == UNSET, "pid 1 has none: 4294967295", init.printed)
 
 
 def only_once(stage: Stage) -> None:
-    stage.say('\n"It can be set only once", it is said. Try it, without CAP_AUDIT_CONTROL and with it:')
+    stage.then('The article says: "it can be set only once". Try a second time, without CAP_AUDIT_CONTROL and with it:')
     write = f"echo {OTHER} > /proc/self/loginuid; cat /proc/self/loginuid"
     without = stage.shell("setpriv", "--bounding-set=-audit_control", "sh", "-c", write)
-    stage.expect(
-        without.printed == stage.user_id, "without the capability, the kernel refuses a second write", without.printed
-    )
-    if not _has_audit_control():
+    refused = without.printed == stage.user_id
+    stage.expect(refused, "without the capability, the kernel refuses a second write", without.printed)
+    if "CAP_AUDIT_CONTROL" not in capabilities():
         stage.unknown("with the capability it can be set again", "this machine gives root no CAP_AUDIT_CONTROL")
         return
     again = stage.shell("sh", "-c", write)
@@ -56,12 +52,7 @@ def only_once(stage: Stage) -> None:
         stage.unknown("with the capability it can be set again", "refused: the audit feature loginuid_immutable is on")
         return
     stage.expect(again.printed == int(OTHER), "with it, it can be set again: the claim is outdated", again.printed)
-    stage.say("\nAnd where it is unset, anybody may set it, with no capability at all:")
+    stage.then("And where it is unset, anybody may set it, with no capability at all:")
     claim = f"echo {UNSET} > /proc/self/loginuid; exec setpriv --reuid={NOBODY} sh -c '{write}'"
     first = stage.shell("sh", "-c", claim)
     stage.expect(first.printed == int(OTHER), "unset to set needs no privilege", first.printed)
-
-
-def _has_audit_control() -> bool:
-    fields = dict(line.split(":\t") for line in Path("/proc/self/status").read_text().splitlines())
-    return bool(int(fields["CapEff"], 16) >> CAPABILITIES.index("CAP_AUDIT_CONTROL") & 1)

@@ -6,7 +6,8 @@ from lab.audit.watch import Watch
 from lab.errors import MissingFeature
 from lab.identity import UNSET
 from scenarios.stage.engines import FORK, Engine
-from scenarios.stage.stage import Outcome, Stage
+from scenarios.stage.report import Outcome
+from scenarios.stage.stage import Stage
 
 NAME = "mirror"
 TITLE = "Why `cat` inside a container is no evidence"
@@ -14,7 +15,7 @@ TITLE = "Why `cat` inside a container is no evidence"
 
 def play(stage: Stage) -> None:
     if stage.user_id == 0:
-        raise MissingFeature("root is logged in, whom every user namespace shows as 0", "choose a user with --as")
+        raise MissingFeature("root is logged in, and every user namespace shows root as 0", "choose a user with --as")
     stage.say(f"The kernel holds {stage.user_id} for this session. Read it, and touch the file, in three places:")
     with stage.watch() as watch:
         look(stage, watch, "on the host", (), stage.user_id)
@@ -24,7 +25,7 @@ def play(stage: Stage) -> None:
         for engine in stage.each(FORK):
             if engine.adopted:
                 contained(stage, watch, engine)
-    stage.say("\nUnset and unmapped look alike from inside. Only the host's record tells them apart.")
+    stage.then("Unset and unmapped look alike from inside. Only the host's record tells them apart.")
 
 
 def look(stage: Stage, watch: Watch, where: str, launcher: Sequence[str], expected: int) -> None:
@@ -33,7 +34,7 @@ def look(stage: Stage, watch: Watch, where: str, launcher: Sequence[str], expect
     both = f"cat /proc/self/loginuid; echo; exec 3>>{stage.target}"
     outcome = stage.shell(*launcher, "sh", "-c", both)
     if outcome.printed is None:
-        raise MissingFeature("this kernel gives no user namespaces", "see sysctl user.max_user_namespaces")
+        raise MissingFeature("this kernel gives no user namespaces", "see whether sysctl user.max_user_namespaces is 0")
     judge(stage, watch, where, outcome, expected)
 
 

@@ -4,11 +4,12 @@ from collections.abc import Mapping, Sequence
 
 from lab.identity import UNSET, Ancestor, name_of
 from scenarios.stage.engines import DAEMON, FORK
-from scenarios.stage.stage import Outcome, Stage
+from scenarios.stage.report import Outcome
+from scenarios.stage.stage import Stage
 
 NAME = "run"
 TITLE = "Who is the container's parent?"
-# It prints, and stays until its input ends: long enough to be looked at from outside.
+# The workload prints, then stays until its input ends: long enough to be looked at from outside.
 WORKLOAD = ("sh", "-c", "echo $(cat /proc/self/loginuid); exec cat")
 
 
@@ -21,23 +22,21 @@ def play(stage: Stage) -> None:
         stage.expect(forked.printed == stage.user_id, f"{engine.name} inherits {stage.user}", forked.printed)
         stage.expect(forked.loginuid == stage.user_id, "the host's /proc says the same", forked.loginuid)
         if engine.adopted:
-            stage.say("Its monitor was left to init on purpose, for the command to be free to end. The mark stays:")
-            stage.expect(marked(forked.ancestry, stage), "every process below init carries it")
+            stage.say("Its monitor left its parent on purpose, so that the command may end. The loginuid stays:")
+            stage.expect(marked(forked.ancestry, stage), "every process below init carries the loginuid")
         else:
             stage.expect(inherits(forked.ancestry, stage), "every step from the login to the container is a fork")
         stage.pause()
 
-    stage.say("\nNow by asking a daemon:")
+    stage.then("Now by asking a daemon:")
     for engine in stage.each(DAEMON):
         seen[engine.name] = served = stage.run_watched(engine, WORKLOAD)
         show(stage, served, "a UNIX socket: the request comes in here, the login does not")
         stage.expect(served.printed == UNSET, f"{engine.name}, a daemon's child, inherits nobody", served.printed)
         stage.expect(served.loginuid == UNSET, "the host's /proc says the same", served.loginuid)
-        stage.expect(
-            bool(served.ancestry) and stage.login.pid not in {process.pid for process in served.ancestry},
-            "the login is not among its ancestors",
-            " < ".join(process.comm for process in served.ancestry),
-        )
+        apart = bool(served.ancestry) and stage.login.pid not in {process.pid for process in served.ancestry}
+        ancestors = " < ".join(process.comm for process in served.ancestry)
+        stage.expect(apart, "the login is not among its ancestors", ancestors)
     compare(stage, seen)
 
 

@@ -1,4 +1,4 @@
-"""The real engines in their other shapes: rootless, remote, through a group, exec. Whom does each hand down?"""
+"""The real engines in their other shapes: rootless, remote, through a group, exec. Which keep the user's loginuid?"""
 
 import os
 import pwd
@@ -14,7 +14,8 @@ from scenarios.props.real_daemons import await_ready
 from scenarios.props.real_engines import REAL, docker_socket, with_image
 from scenarios.safety.undo import end_process
 from scenarios.stage.engines import DAEMON, FORK, Engine
-from scenarios.stage.stage import Outcome, Stage
+from scenarios.stage.report import Outcome
+from scenarios.stage.stage import Stage
 
 NAME = "variants"
 TITLE = "The other shapes of Podman and Docker"
@@ -24,12 +25,12 @@ WORKLOAD = ("sh", "-c", "echo $(cat /proc/self/loginuid); exec cat")
 def play(stage: Stage) -> None:
     real = {engine.name: engine for engine in [*stage.each(FORK), *stage.each(DAEMON)] if engine.name in REAL}
     if not real:
-        raise MissingFeature("no real engine was chosen", "--engines podman,docker")
+        raise MissingFeature("no real engine was chosen", "choose some with --engines podman,docker")
     if stage.user_id == 0:
-        raise MissingFeature("root is logged in, and this is about an ordinary user", "choose one with --as")
+        raise MissingFeature("root is logged in, and this story needs an ordinary user", "choose a user with --as")
     rows = []
     for title, show in SHOWN.items():
-        stage.say(f"\n{title}:")
+        stage.then(f"{title}:")
         try:
             outcome = show(stage, real)
         except MissingFeature as missing:
@@ -44,31 +45,31 @@ def play(stage: Stage) -> None:
 def rootless_podman(stage: Stage, real: Mapping[str, Engine]) -> Outcome:
     engine = rootless(stage, chosen(real, "podman"))
     outcome = stage.run_watched(engine, WORKLOAD)
-    stage.expect(outcome.loginuid == stage.user_id, f"rootless podman hands on {stage.user}", outcome.loginuid)
-    stage.expect(outcome.printed == 0, "which its own user namespace shows as 0", outcome.printed)
+    stage.expect(outcome.loginuid == stage.user_id, f"rootless podman keeps {stage.user}'s loginuid", outcome.loginuid)
+    stage.expect(outcome.printed == 0, "and its user namespace shows that as 0", outcome.printed)
     return outcome
 
 
 def remote_podman(stage: Stage, real: Mapping[str, Engine]) -> Outcome:
-    """A service that a socket's first connection starts, as systemd would: nobody's."""
+    """A service that the first connection to a socket starts, as under systemd: it has no loginuid."""
     podman = chosen(real, "podman")
     if not shutil.which("systemd-socket-activate"):
         raise MissingFeature("systemd-socket-activate is not installed", "apt install systemd")
-    socket = place(stage, 0) / "podman.sock"
+    socket = stage.journal.directory("variants") / "podman.sock"
     words = ["systemd-socket-activate", "-l", str(socket), *podman.argv, "system", "service", "--time=60"]
     pid = start(stage.journal, words, log=str(socket.with_suffix(".log")))
     pidfd = os.pidfd_open(pid)
     try:
         await_ready(pid, lambda: listening(socket), socket.with_suffix(".log"))
         engine = replace(podman, model=DAEMON, argv=["podman", "--remote", "--url", f"unix://{socket}"])
-        return nobody(stage, "podman --remote", stage.run_watched(engine, WORKLOAD))
+        return unset(stage, "podman --remote", stage.run_watched(engine, WORKLOAD))
     finally:
         end_process(pidfd)
         os.close(pidfd)
 
 
 def listening(socket: Path) -> bool:
-    """Whether it may be connected to; a trial would be the first connection. /proc/net/unix: flag SO_ACCEPTCON."""
+    """Whether a process listens there: flag SO_ACCEPTCON in /proc/net/unix. A connection would start the service."""
     rows = Path("/proc/net/unix").read_text(encoding="utf-8").splitlines()
     return any(row.endswith(f" {socket}") and row.split()[3] == "00010000" for row in rows)
 
@@ -77,33 +78,33 @@ def group_member(stage: Stage, real: Mapping[str, Engine]) -> Outcome:
     engine = chosen(real, "docker")
     group = Path(docker_socket()).stat().st_gid
     if group == 0:
-        raise MissingFeature("docker's socket belongs to root's own group", "groupadd docker, and restart docker")
-    return nobody(stage, "docker, without sudo", stage.run_watched(engine, WORKLOAD, wrapper=become(stage, group)))
+        raise MissingFeature("docker's socket belongs to root's own group", "run `groupadd docker` and restart docker")
+    return unset(stage, "docker without sudo", stage.run_watched(engine, WORKLOAD, wrapper=stage.as_user(group)))
 
 
 def docker_exec(stage: Stage, real: Mapping[str, Engine]) -> Outcome:
-    """A process of the user's asks; a process of the daemon's is started in a container that runs already."""
+    """The user's process asks; the daemon starts a process in a container that runs already."""
     engine, name = chosen(real, "docker"), f"lab-{os.urandom(4).hex()}"
     stage.shell(*engine.command("run", "-d", "--name", name, *engine.run_options, engine.image, "sleep", "600"))
     outcome = stage.shell(*engine.command("exec", name, "cat", "/proc/self/loginuid"))
     stage.quiet(*engine.command("rm", "--force", name))
-    stage.expect(outcome.printed == UNSET, "docker exec hands on nobody", outcome.printed)
+    stage.expect(outcome.printed == UNSET, "docker exec leaves the loginuid unset", outcome.printed)
     return outcome
 
 
 def rootless_docker(stage: Stage, real: Mapping[str, Engine]) -> Outcome:
-    """One that the user runs already: starting it needs a user session of systemd's, and subordinate ids."""
+    """A dockerd that the user runs already: to start one, systemd's user session and subordinate ids are needed."""
     if not shutil.which("dockerd-rootless.sh"):
-        raise MissingFeature("dockerd-rootless.sh is not installed", "docs.docker.com, Rootless mode")
+        raise MissingFeature("dockerd-rootless.sh is not installed", "see docs.docker.com, Rootless mode")
     socket = Path(f"/run/user/{stage.user_id}/docker.sock")
     if not socket.exists():
         raise MissingFeature(
-            f"{stage.user} runs no rootless dockerd", "as that user: dockerd-rootless-setuptool.sh install"
+            f"{stage.user} runs no rootless dockerd", "as that user, run `dockerd-rootless-setuptool.sh install`"
         )
-    own = replace(chosen(real, "docker"), sudo=become(stage), argv=["docker", "--host", f"unix://{socket}"])
+    own = replace(chosen(real, "docker"), sudo=stage.as_user(), argv=["docker", "--host", f"unix://{socket}"])
     outcome = stage.run_watched(with_image(own, stage.journal), WORKLOAD)
-    stage.expect(outcome.loginuid == stage.user_id, f"a daemon of {stage.user}'s own hands on {stage.user}",
-                 outcome.loginuid)  # fmt: skip
+    kept = outcome.loginuid == stage.user_id
+    stage.expect(kept, f"{stage.user}'s own dockerd keeps {stage.user}'s loginuid", outcome.loginuid)
     return outcome
 
 
@@ -116,36 +117,28 @@ SHOWN: Mapping[str, Callable[[Stage, Mapping[str, Engine]], Outcome]] = {
 }
 
 
-def nobody(stage: Stage, what: str, outcome: Outcome) -> Outcome:
-    stage.expect(outcome.printed == UNSET and outcome.loginuid == UNSET, f"{what} hands on nobody", outcome.printed)
+def unset(stage: Stage, what: str, outcome: Outcome) -> Outcome:
+    """Expect an unset loginuid, both inside the container and in the host's /proc."""
+    both = outcome.printed == UNSET and outcome.loginuid == UNSET
+    stage.expect(both, f"{what} leaves the loginuid unset", outcome.printed)
     return outcome
 
 
 def chosen(real: Mapping[str, Engine], name: str) -> Engine:
     if name not in real:
-        raise MissingFeature(f"{name} was not chosen", f"--engines {name}")
+        raise MissingFeature(f"{name} was not chosen", f"add it with --engines {name}")
     return real[name]
 
 
-def place(stage: Stage, owner: int) -> Path:
-    """A directory of that user's for the length of the story."""
-    return stage.journal.make_directory("variants", owner=owner)
-
-
-def become(stage: Stage, *groups: int) -> list[str]:
-    extra = f"--groups={','.join(map(str, groups))}" if groups else "--clear-groups"
-    return ["setpriv", f"--reuid={stage.user_id}", f"--regid={stage.user_id}", extra]
-
-
 def rootless(stage: Stage, podman: Engine) -> Engine:
-    """Podman as the user, with a storage of the story's own."""
+    """Podman as the user, with a storage for this story alone."""
     try:
         pwd.getpwuid(stage.user_id)
     except KeyError:
         raise MissingFeature(f"uid {stage.user_id} has no name, which rootless podman needs", "use --as NAME") from None
-    home = place(stage, stage.user_id)
+    home = stage.journal.directory("variants", owner=stage.user_id)
     settings = podman.argv[1:-1] if podman.argv[0] == "env" else []
     argv = ["env", f"HOME={home}", f"XDG_RUNTIME_DIR={home}", *settings, "podman", "--root", f"{home}/root"]
     argv += ["--runroot", f"{home}/run", "--storage-driver", "vfs"]
     stage.journal.note("pause", path=f"{home}/libpod/tmp/pause.pid", uid=stage.user_id)
-    return with_image(replace(podman, argv=argv, sudo=become(stage)), None)
+    return with_image(replace(podman, argv=argv, sudo=stage.as_user()), None)

@@ -115,7 +115,7 @@ def test_a_daemon_that_dies_in_the_middle(tmp_path: Path, answer: bytes) -> None
         done = dockerish("--host", str(path), "run", "host", "true")
         dying.join()
     assert done.returncode == 125
-    assert "ended in the middle" in done.stderr and "Traceback" not in done.stderr
+    assert "ended during this command" in done.stderr and "Traceback" not in done.stderr
 
 
 @pytest.mark.parametrize("words", [("run",), ("run", "--nonsense", "host"), ("nonsense",), ("exec", "x"), ("--host",)])
@@ -158,3 +158,16 @@ def test_create_body_holds_the_limits(tmp_path: Path) -> None:
     device = {"PathOnHost": "/dev/null", "PathInContainer": "/dev/null", "CgroupPermissions": "rwm"}
     assert host["Devices"] == [device] and host["ReadonlyRootfs"] is True
     assert host["SecurityOpt"] == [f"seccomp={profile.read_text()}"]
+
+
+def test_a_relative_bind_is_resolved_by_the_client() -> None:
+    """`-v ./etc:/x` is below the caller's working directory, and the request names it absolutely."""
+    body = create_body(parse_run(["-v", "./etc:/x", "host", "true"]))
+    assert body["HostConfig"]["Binds"] == [f"{Path.cwd()}/etc:/x"]
+
+
+def test_verbs_for_several_containers_show_hints(tmp_path: Path) -> None:
+    """Each container's error is followed by what to do about it."""
+    done = dockerish("--host", f"unix://{tmp_path}/none.sock", "rm", "a", "b")
+    assert done.returncode == 125
+    assert done.stderr.count("\n  is labd running?") == 2

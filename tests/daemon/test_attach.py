@@ -67,7 +67,7 @@ def test_an_output_ends_with_its_process_not_with_its_pipes() -> None:
     async def scenario() -> bytes:
         reading, writing = os.pipe()
         output, collector = Output(), Collector()
-        output.listeners.add(collector)
+        output.receivers.add(collector)
         output.start((reading, 1))
         os.write(writing, b"last words")
         output.process_ended()

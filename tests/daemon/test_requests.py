@@ -9,7 +9,7 @@ from starlette.exceptions import HTTPException
 
 from daemon.models import ContainerCreate, ExecStart
 from daemon.options import run_options
-from daemon.routes.deps import strict_json
+from daemon.routes.strict import strict_json
 from daemon.wire.front import _strip_version
 from lab.errors import NotImplementedHere
 

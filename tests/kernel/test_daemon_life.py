@@ -70,7 +70,7 @@ def test_a_file_that_is_no_socket_is_left_alone(tmp_path: Path) -> None:
         check=False,
         timeout=20,
     )
-    assert done.returncode == 125 and "is no socket" in done.stderr
+    assert done.returncode == 125 and "is not a socket" in done.stderr
     assert path.read_text() == "precious"
 
 

@@ -23,7 +23,8 @@ from scenarios.props.real_engines import REAL, Choice, pack, with_image
 from scenarios.safety.journal import Journal
 from scenarios.stage.engines import DAEMON, FORK, Engine, Model
 from scenarios.stage.login import Login
-from scenarios.stage.stage import Report, Stage, Story
+from scenarios.stage.report import Report
+from scenarios.stage.stage import Stage, Story
 from scenarios.stories import crash, frameup, inherit, mirror, run, shadow, variants
 
 pytestmark = pytest.mark.needs("root", "audit", "sudo", "setpriv", "podman", "docker", "auditd", "ausearch")
@@ -72,8 +73,7 @@ def journal(place: Path, machine: None) -> Iterator[Journal]:
 @pytest.fixture(scope="module")
 def engines(journal: Journal) -> dict[str, Engine]:
     """By name, with the lab's image in them."""
-    found = [engine for engine in Choice(list(REAL)).find() if isinstance(engine, Engine)]
-    return {engine.name: with_image(engine, journal) for engine in found}
+    return {engine.name: with_image(engine, journal) for engine in Choice(list(REAL)).find({})}
 
 
 @contextmanager
@@ -90,7 +90,7 @@ def stage(place: Path, journal: Journal, chosen: list[Engine], uid: int = USER) 
 
 def failed(report: Report) -> list[str]:
     """The claims that failed."""
-    return [claim["claim"] for claim in report.claims if claim["verdict"] == FAILED]
+    return [claim.claim for claim in report.claims if claim.verdict == FAILED]
 
 
 @pytest.mark.parametrize("story", COMPARED, ids=lambda story: story.NAME)
@@ -103,7 +103,7 @@ def test_the_real_engines_are_no_different(
         report = here.tell(1, story)
     assert report.verdict == HELD, report.claims
     watched = story in (shadow, frameup, mirror)
-    assert watched == ("auditd's log agrees" in {claim["claim"] for claim in report.claims})
+    assert watched == ("auditd's log agrees" in {claim.claim for claim in report.claims})
 
 
 @pytest.mark.parametrize("story", [run, shadow, inherit, frameup], ids=lambda story: story.NAME)
@@ -136,7 +136,7 @@ def test_an_auditd_that_names_somebody_else_is_found_out(
         here.auditd = Auditd(here.auditd.log, ["sh", "-c", forging, str(here.auditd.log)])
         report = here.tell(1, shadow)
     assert failed(report) == ["auditd's log agrees"]
-    assert "auditd says auid=1000" in report.claims[-1]["seen"] + report.claims[-2]["seen"]
+    assert "auditd says auid=1000" in report.claims[-1].seen + report.claims[-2].seen
 
 
 def test_an_auditd_that_misses_an_event_is_found_out(place: Path, journal: Journal, engines: dict[str, Engine]) -> None:
@@ -160,8 +160,7 @@ def test_an_auditd_that_names_its_host_is_understood(place: Path, journal: Journ
 def test_a_killed_run_leaves_neither_image_nor_container(name: str, tmp_path: Path) -> None:
     """What a run had imported, and what it had started from it, the next run takes away."""
     with Journal(tmp_path) as killed:
-        (found,) = Choice([name]).find()
-        assert isinstance(found, Engine)
+        (found,) = Choice([name]).find({})
         engine = with_image(found, killed)
         subprocess.run(
             engine.command("run", "-d", engine.image, "sleep", "600"), check=True, capture_output=True, timeout=60
@@ -180,8 +179,7 @@ def test_an_image_goes_though_podmans_settings_went_first(tmp_path: Path, monkey
     settings.write_text("[containers]\n")
     monkeypatch.setenv("CONTAINERS_CONF", str(settings))
     with Journal(tmp_path) as journal:
-        (podman,) = Choice(["podman"]).find()
-        assert isinstance(podman, Engine)
+        (podman,) = Choice(["podman"]).find({})
         words = podman.command("import", "-", image := "loginuid-lab/host:gone")
         journal.note("image", argv=podman.command(), image=image)
         with tempfile.TemporaryFile() as tar:
@@ -209,6 +207,6 @@ def test_the_variants_hand_down_what_their_parents_have(
     """Rootless podman keeps the user; a service, a group's socket and exec do not. No process of the user's is left."""
     with Journal(place / "variants") as journal, stage(place, journal, list(engines.values()), user.pw_uid) as here:
         report = here.tell(1, variants)
-    shown = [claim["claim"] for claim in report.claims if claim["verdict"] == HELD]
+    shown = [claim.claim for claim in report.claims if claim.verdict == HELD]
     assert len(shown) >= 5 and not failed(report), report.claims
     assert subprocess.run(["pgrep", "-u", str(user.pw_uid), "-r", "S,R,D"], check=False, timeout=60).returncode == 1

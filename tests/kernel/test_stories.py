@@ -24,7 +24,8 @@ from scenarios.props.second_host import Remote
 from scenarios.safety.journal import Journal
 from scenarios.stage.engines import DAEMON, FORK, Engine, Model
 from scenarios.stage.login import Login
-from scenarios.stage.stage import Report, Stage, Story
+from scenarios.stage.report import Report
+from scenarios.stage.stage import Stage, Story
 from scenarios.stories import (
     STORIES,
     attribution,
@@ -90,9 +91,15 @@ def stage(place: Path, journal: Journal, daemon: Daemon) -> Iterator[Stage]:
         yield Stage(Screen(json=True, color=False), journal, login, daemon, engines, str(target))
 
 
+def present(here: Stage, fork: Engine, daemon: Engine) -> None:
+    """Show these two as the lab's own engines."""
+    here.engines = {FORK: fork, DAEMON: daemon}
+    here.chosen = [fork, daemon]
+
+
 def claims(report: Report, verdict: str) -> list[str]:
     """The claims with this verdict."""
-    return [claim["claim"] for claim in report.claims if claim["verdict"] == verdict]
+    return [claim.claim for claim in report.claims if claim.verdict == verdict]
 
 
 @pytest.mark.parametrize("story", STORIES, ids=lambda story: story.NAME)
@@ -111,7 +118,7 @@ def test_a_forker_that_clears_the_loginuid_is_found_out(
     """Mutant: the engine forks, but hands nothing down."""
     with stage(place, journal, daemon) as here:
         good = here.engines[FORK]
-        here.engines = {**here.engines, FORK: replace(good, argv=[sys.executable, "-c", CLEAR, *good.argv])}
+        present(here, replace(good, argv=[sys.executable, "-c", CLEAR, *good.argv]), here.engines[DAEMON])
         report = here.tell(1, story)
     assert report.verdict == FAILED
     assert any("names" in claim or "inherits" in claim for claim in claims(report, FAILED)), report.claims
@@ -140,7 +147,7 @@ def test_engines_in_each_others_place_are_found_out(
 ) -> None:
     """Mutant: the daemon's client is presented as the forker, and the forker as the daemon's."""
     with stage(place, journal, daemon) as here:
-        here.engines = {FORK: here.engines[DAEMON], DAEMON: here.engines[FORK]}
+        present(here, replace(here.engines[DAEMON], model=FORK), replace(here.engines[FORK], model=DAEMON))
         report = here.tell(1, story)
     assert report.verdict == FAILED, report.claims
 
@@ -169,7 +176,7 @@ def test_a_container_that_outlives_its_forker_is_found_out(place: Path, journal:
     orphaning = "from lab import syscalls; syscalls.PR_SET_PDEATHSIG = 3; from lab.forker import cli; exit(cli.main())"
     with stage(place, journal, daemon) as here:
         argv = [sys.executable, "-c", orphaning, *here.engines[FORK].argv[1:]]
-        here.engines = {**here.engines, FORK: replace(here.engines[FORK], argv=argv)}
+        present(here, replace(here.engines[FORK], argv=argv), here.engines[DAEMON])
         report = here.tell(1, crash)
     assert "its container dies with it" in claims(report, FAILED), report.claims
     assert "the other one does not notice" in claims(report, HELD), "the mutant ran no container at all"
@@ -183,10 +190,10 @@ def test_a_forker_that_drops_notify_socket_is_found_out(
     monkeypatch.setattr(notify, "PATIENT", 2)
     with stage(place, journal, daemon) as here:
         argv = ["env", "-u", "NOTIFY_SOCKET", "-u", "LISTEN_FDS", *here.engines[FORK].argv]
-        here.engines = {**here.engines, FORK: replace(here.engines[FORK], argv=argv)}
+        present(here, replace(here.engines[FORK], argv=argv), here.engines[DAEMON])
         report = here.tell(1, notify)
     assert claims(report, FAILED) == [
-        "forked, READY=1 arrives", "--sdnotify=conmon: the engine says it", "forked, the container answers on it"
+        "forked, READY=1 arrives", "--sdnotify=conmon: the engine sends READY=1", "forked, the container answers on it"
     ]  # fmt: skip
 
 
@@ -196,12 +203,12 @@ def test_a_client_that_forks_is_found_out(place: Path, journal: Journal, daemon:
     with stage(place, journal, daemon) as here:
         podmanish = here.engines[FORK].argv[0]
         argv = ["sh", "-c", f'shift 2; exec {podmanish} --root {place / "fork"} "$@"', "dockerish"]
-        here.engines = {**here.engines, DAEMON: replace(here.engines[DAEMON], argv=argv)}
+        present(here, here.engines[FORK], replace(here.engines[DAEMON], argv=argv))
         report = here.tell(1, notify)
     assert claims(report, FAILED) == [
-        "through the daemon it never arrives",
+        "through the daemon READY=1 never arrives",
         "not even with the socket passed and mounted",
-        "it was taken for the daemon's, whose child the container is",
+        "systemd took it for the daemon's message: the container is the daemon's child",
         "through the daemon it has no descriptor 3: no answer",
     ]
 
@@ -239,7 +246,7 @@ def test_a_forker_that_hides_its_user_is_found_out_in_the_copy(place: Path, jour
     """Mutant: the engine forks, but clears the loginuid; no copy of the log can put it back."""
     with stage(place, journal, daemon) as here:
         good = here.engines[FORK]
-        here.engines = {**here.engines, FORK: replace(good, argv=[sys.executable, "-c", CLEAR, *good.argv])}
+        present(here, replace(good, argv=[sys.executable, "-c", CLEAR, *good.argv]), here.engines[DAEMON])
         report = here.tell(1, trace)
     failed = claims(report, FAILED)
     assert any("the write itself names" in claim for claim in failed), report.claims

@@ -224,7 +224,7 @@ import os
 from pathlib import Path
 from scenarios.safety.journal import Journal
 with Journal(Path("/run/elsewhere")) as journal:
-    paths = [journal.make_directory("crash"), journal.make_directory("variants", owner={USER})]
+    paths = [journal.directory("crash"), journal.directory("variants", owner={USER})]
     print(*((oct(path.stat().st_mode & 0o777), path.stat().st_uid) for path in paths))
 print(*(path.exists() for path in paths))
 """

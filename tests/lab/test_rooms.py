@@ -22,24 +22,30 @@ HEAVY = (
 FORBIDDEN = {
     "lab": ("daemon", "client", "scenarios"),
     "lab.forker": ("lab.audit",),
-    "lab.runtime": ("lab.audit", "lab.assemble", "lab.images", "lab.runargs", "lab.store"),
+    "lab.runtime": ("lab.audit", "lab.assemble", "lab.images", "lab.record", "lab.runargs", "lab.store"),
     "lab.audit": ("lab.assemble", "lab.images", "lab.runargs", "lab.runtime", "lab.spec", "lab.store"),
     "daemon": ("client", "scenarios", "lab.forker"),
-    "daemon.programs": ("asyncio", "fastapi", "starlette", "uvicorn"),
+    **dict.fromkeys(
+        ("daemon.engine", "daemon.containers", "daemon.execs", "daemon.run", "daemon.stdio", "daemon.spawning"),
+        ("fastapi", "starlette", "uvicorn", "daemon.wire", "daemon.routes"),  # the engine knows no HTTP
+    ),
+    "daemon.programs": ("asyncio", "fastapi", "starlette", "uvicorn", "daemon.spawning", "daemon.archiving"),
     "daemon.wire": ("daemon.routes", "daemon.engine", "daemon.containers"),
     "client": ("daemon", "scenarios", "lab.forker"),
     "scenarios": ("daemon", "client", "lab.forker"),
-    "scenarios.stage": ("scenarios.stories", "scenarios.cli", "scenarios.doctor", "scenarios.claims"),
+    "scenarios.stage": ("scenarios.stories", "scenarios.cli", "scenarios.demo", "scenarios.doctor", "scenarios.claims"),
     "scenarios.audiences": ("scenarios.stories", "scenarios.stage", "scenarios.props", "scenarios.cli"),
     "scenarios.safety": ("scenarios.stories", "scenarios.stage", "scenarios.props", "scenarios.audiences"),
-    "scenarios.props": ("scenarios.stories", "scenarios.audiences", "scenarios.cli"),
+    "scenarios.props": ("scenarios.stories", "scenarios.audiences", "scenarios.cli", "scenarios.demo"),
+    "scenarios.demo": ("scenarios.cli",),
+    "scenarios.doctor": ("scenarios.cli", "scenarios.demo", "scenarios.stage", "scenarios.stories"),
 }
 # Rooms with one door: the modules that may import from them.
 DOORS = {
     "lab.forker": ("lab.forker",),
     "daemon.routes": ("daemon.routes", "daemon.app"),
     "daemon.programs": ("daemon.programs", "daemon.spawning", "daemon.archiving"),
-    "scenarios.stories": ("scenarios.stories", "scenarios.cli", "scenarios.claims"),
+    "scenarios.stories": ("scenarios.stories", "scenarios.demo"),
 }
 
 

@@ -8,9 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from lab.commandline import HelpWanted
 from lab.errors import InvalidArgument, LabError, NotImplementedHere
 from lab.limits import ABSENT
-from lab.runargs import EXEC, LOGS, PS, RUN, HelpWanted, RunOptions, parse_exec, parse_run, parse_volume, resolve_env
+from lab.runargs import EXEC, LOGS, PS, RUN, RunOptions, parse_exec, parse_run, parse_volume, resolve_env
 
 
 def test_options_end_at_the_image() -> None:

@@ -19,8 +19,8 @@ CHECKOUT = Path(__file__).parent.parent.parent
 
 
 def build(checkout: Path, target: Path) -> subprocess.CompletedProcess[str]:
-    """mkdocs build --strict."""
-    command = [sys.executable, "-m", "mkdocs", "build", "--strict", "--site-dir", str(target)]
+    """What `make docs` runs."""
+    command = ["tools/site", "--site-dir", str(target)]
     return subprocess.run(command, cwd=checkout, capture_output=True, text=True, check=False, timeout=120)
 
 
@@ -69,6 +69,22 @@ def test_a_link_of_the_checkout_becomes_one_of_the_site(page: str, before: str, 
     assert site_hook.rewrite(page, f"a {before} b") == f"a {after} b"
 
 
+def test_what_a_linked_document_links_is_shown_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A document outside docs/ is a page like any other, a picture is a file, a directory brings its sources."""
+    monkeypatch.setattr(site_hook, "CHECKOUT", tmp_path)
+    for name, text in {"docs/a.md": "[b](../task/b.md)", "task/b.md": "[c](code) ![d](d.svg)"}.items():
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text(text)
+    (tmp_path / "task/d.svg").touch()
+    (tmp_path / "task/code").mkdir()
+    for name in ("e.py", "f.pyc"):
+        (tmp_path / "task/code" / name).touch()
+    found = site_hook.linked({"a.md": "[b](../task/b.md)"})
+    assert found == {"task/b.md", "task/d.svg", "task/code", "task/code/e.py"}
+    assert site_hook.place("task/b.md") == "task/b.md"
+    assert site_hook.rewrite("task/b.md", "[c](code)") == "[c](../source/task/code.md)"
+
+
 @pytest.mark.parametrize(
     "text", ["[x](../lab/nothing.py)", "[x](https://lab/spec.py)", "```\n[x](../lab/spec.py)\n```", "[x](../../../etc)"]
 )
@@ -115,8 +131,7 @@ def test_a_linked_source_is_shown_whole(site: Path) -> None:
 def test_a_broken_link_fails_the_build(tmp_path: Path) -> None:
     """A document may not link a file that is not there."""
     copy = tmp_path / "checkout"
-    ignored = shutil.ignore_patterns(".*", "site", "__pycache__", "tests")
-    shutil.copytree(CHECKOUT, copy, ignore=ignored)
+    shutil.copytree(CHECKOUT, copy, ignore=shutil.ignore_patterns(".*", "__pycache__", "tests", "*.html"))
     (copy / ".venv").symlink_to(Path(sys.executable).parent.parent)
     with (copy / "docs/why.md").open("a") as file:
         file.write("\n[gone](../lab/nothing.py)\n")

@@ -1,0 +1,75 @@
+"""What a story leaves: the outcome of each command, a verdict for each claim, and both together in a report."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from lab.audit.records import Event
+from lab.identity import UNSET, Ancestor, name_of
+from scenarios.audiences.terminal import FAILED, HELD, UNKNOWN
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What came of a command.
+
+    pid, ancestry, loginuid and facts are of the container's first process, as the host's /proc showed it while it
+    ran; 0, empty and None if nobody looked.
+    """
+
+    command: str
+    stdout: str
+    stderr: str
+    exit_code: int
+    pid: int = 0
+    ancestry: Sequence[Ancestor] = ()
+    loginuid: int | None = None
+    facts: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def printed(self) -> int | None:
+        """The number that the workload printed first; None if it printed none."""
+        words = self.stdout.split()
+        return int(words[0]) if words and words[0].isdecimal() else None
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """A claim and what became of it.
+
+    verdict   HELD, FAILED or UNKNOWN
+    seen      what was seen of the claim; for UNKNOWN, why it could not be tested
+    """
+
+    claim: str
+    verdict: str
+    seen: str
+
+
+@dataclass
+class Report:
+    """The verdicts and the evidence of one story."""
+
+    name: str
+    title: str
+    claims: list[Verdict] = field(default_factory=list)
+    evidence: list[dict[str, Any]] = field(default_factory=list)
+
+    @property
+    def verdict(self) -> str:
+        """FAILED if one claim failed, HELD if all held and there is at least one, else UNKNOWN."""
+        verdicts = {claim.verdict for claim in self.claims}
+        return FAILED if FAILED in verdicts else HELD if verdicts == {HELD} else UNKNOWN
+
+    def to_dict(self) -> dict[str, Any]:
+        """As plain values, for JSON."""
+        return {**vars(self), "claims": [vars(claim) for claim in self.claims], "verdict": self.verdict}
+
+
+def whom(event: Event | None) -> tuple[str, str]:
+    """auid and ses of an event, as `ausearch -i` prints them; ("no record", "") if there is none."""
+    if event is None:
+        return "no record", ""
+    return name_of(event.auid), "unset" if event.ses == UNSET else str(event.ses)
