@@ -46,9 +46,11 @@ def test_a_full_disk_costs_no_wait(small_disk: Path, new_labd: Callable[..., Lab
     assert wait(labd, "waited", 10) == 137
     assert labd.request("GET", "/containers/waited/json")[1]["State"]["ExitCode"] == 137
     assert labd.request("POST", "/containers/vanishing/stop?t=0", timeout=10)[0] == 204
+    labd.request("POST", "/containers/vanishing/wait?condition=removed", timeout=10)  # its room is free by now
     fill(small_disk)
     status, answer = labd.request("POST", "/containers/fresh/start", timeout=10)
     assert status == 507 and "No space left on device" in answer["message"]
+    fill(small_disk)
     status, answer = labd.request("POST", "/containers/create?name=more", {"Image": "host", "Cmd": ["true"]}, 10)
     assert status == 507 and "No space left on device" in answer["message"]
     assert labd.request("DELETE", "/containers/removed?force=1", timeout=10)[0] == 204
