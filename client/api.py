@@ -1,4 +1,4 @@
-"""The daemon's HTTP API over its UNIX socket, with httpx; daemon errors and transport errors become LabError."""
+"""The daemon's HTTP API over its UNIX socket, with httpx. Errors of daemon and transport become LabErrors."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from urllib.parse import quote, urlencode
 from lab import errors
 from lab.errors import DaemonUnreachable, InvalidArgument, LabError
 
-# httpx imports its own command line, with click, rich and pygments, if it finds them: half of its 145 ms.
-# A None in sys.modules is Python's way to say that a module is not there, and httpx is content without.
+# httpx imports its command line, with click, rich and pygments, if it finds them: half of its import time.
+# A None in sys.modules makes Python treat the module as missing, and httpx works without it.
 _click = sys.modules.setdefault("click", None)  # type: ignore[arg-type]
 import httpx  # noqa: E402
 
@@ -27,11 +27,11 @@ UPGRADE = {"Connection": "Upgrade", "Upgrade": "tcp"}
 
 
 class Api:
-    """One daemon. Every method raises DaemonUnreachable, or the LabError that the daemon told of."""
+    """One daemon. Every method raises DaemonUnreachable, or a LabError with the daemon's message."""
 
     def __init__(self, path: str) -> None:
         self.path = path
-        # Never used on a UNIX socket, but httpx would load the system's whole CA bundle for it: 25 ms.
+        # A UNIX socket needs no TLS; without this, httpx would load the system's whole CA bundle.
         unused = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
         transport = httpx.HTTPTransport(uds=path, verify=unused, trust_env=False)
         self._client = httpx.Client(transport=transport, base_url="http://labd", timeout=None, trust_env=False)
@@ -41,16 +41,16 @@ class Api:
         return self._request("GET", path, query).json()
 
     def post(self, *path: str, body: Any = None, **query: Any) -> Any:
-        """POST body as JSON; the answer's JSON, None if it has none."""
+        """POST body as JSON; return the answer's JSON, None for an empty answer."""
         response = self._request("POST", path, query, body)
         return response.json() if response.content else None
 
     def delete(self, *path: str, **query: Any) -> None:
-        """DELETE."""
+        """DELETE what is at the path."""
         self._request("DELETE", path, query)
 
     def upload(self, file: Any, *path: str, **query: Any) -> Any:
-        """POST a file's bytes."""
+        """POST a file's bytes; return the answer's JSON."""
         with self._translated():
             chunks = iter(lambda: file.read(1 << 20), b"")
             response = self._client.post(
@@ -60,7 +60,7 @@ class Api:
 
     @contextlib.contextmanager
     def stream(self, method: str, *path: str, **query: Any) -> Iterator[Stream]:
-        """A response whose head is here and whose body comes later."""
+        """A response whose head has arrived and whose body comes later."""
         with self._translated(), self._client.stream(method, _url(path, query)) as response:
             if response.is_error:
                 response.read()
@@ -68,7 +68,7 @@ class Api:
 
     @contextlib.contextmanager
     def hijack(self, *path: str, body: Any = None, **query: Any) -> Iterator[tuple[socket.socket, bytes]]:
-        """A connection of its own that has left HTTP: its socket, and what came right behind the head."""
+        """A new connection that has left HTTP: its socket, and the bytes that came together with the head."""
         content = None if body is None else json.dumps(body).encode()
         headers = {**UPGRADE, "Content-Type": "application/json"}
         with (
@@ -78,7 +78,10 @@ class Api:
             if response.status_code != 101:
                 response.read()
                 _checked(response)
-                raise LabError(f"the daemon answered {response.status_code} where a stream was expected")
+                raise LabError(
+                    f"the daemon answered {response.status_code} where 101 was expected",
+                    "look for a proxy on the socket",
+                )
             network = response.extensions["network_stream"]
             yield network.get_extra_info("socket"), _already_read(network)
 
@@ -96,30 +99,30 @@ class Api:
             raise _unreachable(self.path, error) from None
         except httpx.TransportError:
             raise DaemonUnreachable(
-                f"the daemon at {self.path} ended in the middle of this",
-                "its containers ended with it; `dockerish ps -a` tells how, when it runs again",
+                f"the daemon at {self.path} ended during this command",
+                "its containers ended with it; start it, then `dockerish ps -a` shows their exit codes",
             ) from None
 
 
 class Stream:
-    """A response under way."""
+    """A response whose body is still arriving."""
 
     def __init__(self, response: httpx.Response, translated: Any) -> None:
         self._response, self._translated = response, translated
 
     def json(self) -> Any:
-        """Wait for its end."""
+        """Wait for the end of the body; return its JSON."""
         with self._translated():
             return json.loads(self._response.read())
 
     def chunks(self) -> Iterator[bytes]:
-        """As they come."""
+        """The body's pieces as they arrive."""
         with self._translated():
             yield from self._response.iter_raw()
 
 
 def socket_path(host: str) -> str:
-    """unix:///PATH -> /PATH. Raises InvalidArgument for another scheme: nothing here speaks TCP."""
+    """unix:///PATH -> /PATH. Raises InvalidArgument for another scheme: the lab does not use TCP."""
     path = host.removeprefix("unix://")
     if not path.startswith("/"):
         raise InvalidArgument(f'invalid host "{host}"', "write unix:///run/lab/labd.sock, with the socket's path")
@@ -146,10 +149,10 @@ def _checked(response: httpx.Response) -> httpx.Response:
 
 
 def _already_read(network: Any) -> bytes:
-    """What httpcore received together with the head; a read that may not wait gives it, or nothing."""
+    """What httpcore received together with the head: a read that does not wait returns it."""
     try:
         data: bytes = network.read(1 << 16, timeout=0)
-    except Exception:  # httpcore's ReadError, by which it tells BlockingIOError
+    except Exception:  # httpcore's ReadError for BlockingIOError: nothing was received
         return b""
     return data
 
@@ -166,5 +169,5 @@ def _unreachable(path: str, error: BaseException) -> DaemonUnreachable:
     reason = "nobody listens there" if number == errno.ECONNREFUSED else "there is no such socket"
     return DaemonUnreachable(
         f"cannot connect to the daemon at unix://{path}: {reason}",
-        "is labd running? `systemctl start labd`, or `sudo labd --socket ...` and --host (LAB_HOST) here",
+        "is labd running? use `systemctl start labd`, or `sudo labd --socket PATH` and then --host unix://PATH here",
     )

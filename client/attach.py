@@ -1,4 +1,4 @@
-"""The attached client: one thread, one poll(2) over the connection, the caller's input and the caller's signals."""
+"""The attached client: one thread, one poll(2) over the connection, the standard input and the signals."""
 
 from __future__ import annotations
 
@@ -16,11 +16,12 @@ CHUNK = 1 << 18
 
 
 class Attachment:
-    """Carries bytes between a taken-over connection and the caller's descriptors until the daemon ends it.
+    """Carries bytes between a connection that left HTTP and descriptors 0, 1 and 2, until the daemon closes it.
 
-    framed     standard output and error come in frames (no terminal)
-    stdin      whether the caller's input is wanted
-    on_signal  gets the number of each signal that the caller gets
+    early      the bytes that came together with the response's head
+    framed     output and error come in frames: the process has no terminal
+    stdin      whether descriptor 0 is read
+    on_signal  called with the number of each signal in lab.signals.FORWARDED
     """
 
     def __init__(
@@ -42,7 +43,7 @@ class Attachment:
             self._receive(memoryview(early))
 
     def run(self) -> None:
-        """Returns at the daemon's end of file."""
+        """Return at the daemon's end of file."""
         buffer = bytearray(CHUNK)
         while True:
             for fd, event in self._poll.poll():
@@ -77,14 +78,14 @@ class Attachment:
         try:
             while data and target not in self._closed:
                 data = data[os.write(target, data) :]
-        except OSError:  # the reader went away: the container goes on, as under docker
+        except OSError:  # the reader of our output has left; the container goes on, as with docker
             self._closed.add(target)
 
     def _read_stdin(self) -> None:
-        """Read once and send it; read more only when all is gone."""
+        """Read once and send it; read again only when everything has been sent."""
         try:
             data = os.read(0, CHUNK)
-        except OSError:  # the caller's terminal is gone
+        except OSError:  # the terminal is gone
             data = b""
         self._poll.unregister(0)
         if data:
@@ -92,7 +93,7 @@ class Attachment:
             self._send()
         else:
             self._stdin = -1
-            with contextlib.suppress(OSError):  # the daemon was faster
+            with contextlib.suppress(OSError):  # the daemon has closed the connection already
                 self.connection.shutdown(socket.SHUT_WR)
 
     def _send(self) -> None:
@@ -108,7 +109,7 @@ class Attachment:
 
 
 def window_size() -> tuple[int, int]:
-    """(height, width) of the caller's terminal, (0, 0) if it has none."""
+    """(height, width) of the terminal at descriptor 0, 1 or 2; (0, 0) without one."""
     for fd in (0, 1, 2):
         with contextlib.suppress(OSError):
             size = os.get_terminal_size(fd)

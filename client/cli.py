@@ -1,4 +1,4 @@
-"""The command `dockerish`: the same words as `podmanish`, but the work is the daemon's."""
+"""The command `dockerish`: the command line of `podmanish`, but the daemon does the work."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from lab.paths import SOCKET
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Exit codes as docker-run(1) has them: 125 is the engine's own failure."""
+    """Run one command; return its exit code as in docker-run(1): 125 means that the engine failed."""
     arguments = list(sys.argv[1:] if argv is None else argv)
     try:
         return dispatch(arguments)
@@ -29,7 +29,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def dispatch(arguments: list[str]) -> int:
-    """`run` and `exec` at once; the other verbs live in client.verbs, which `run` need not import."""
+    """Run the verb. client.verbs is imported only for verbs other than `run` and `exec`."""
     host = os.environ.get("LAB_HOST") or SOCKET
     while arguments and arguments[0].partition("=")[0] in ("--host", "-H"):
         _, given, host = arguments.pop(0).partition("=")

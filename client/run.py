@@ -1,4 +1,4 @@
-"""`dockerish run` and `exec`: the hot verbs; the other verbs reuse what carries a process's streams."""
+"""`dockerish run` and `exec`, the verbs whose speed counts; `start` and `attach` reuse carry()."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def exec_(api: Api, argv: Sequence[str]) -> int:
 
 
 def carry(api: Api, connection: Any, path: tuple[str, str], options: RunOptions | ExecOptions) -> None:
-    """Be the process's terminal, or its three streams, until it ends."""
+    """Connect our descriptors and signals to the process at /PATH/PATH until it ends."""
 
     def resize() -> None:
         height, width = window_size()
@@ -61,7 +61,7 @@ def carry(api: Api, connection: Any, path: tuple[str, str], options: RunOptions 
     def on_signal(number: int) -> None:
         if number == SIGWINCH:
             resize()
-        elif path[0] == "containers":  # the API has no signals for an exec
+        elif path[0] == "containers":  # Docker's API cannot signal an exec
             ignoring(lambda: api.post(*path, "kill", signal=number))
 
     if options.tty and path[0] == "exec":
@@ -71,13 +71,13 @@ def carry(api: Api, connection: Any, path: tuple[str, str], options: RunOptions 
 
 
 def ignoring(act: Callable[[], object]) -> None:
-    """The process may end at any moment: then there is nothing left to signal or to resize."""
+    """Ignore errors: the process may have ended, and an ended process needs no signal and no resize."""
     with contextlib.suppress(LabError):
         act()
 
 
 def create_body(options: RunOptions) -> dict[str, Any]:
-    """Docker's POST /containers/create for these options."""
+    """The body of Docker's POST /containers/create for these options."""
     attached = not options.detach
     body: dict[str, Any] = {
         "Image": options.image, "Cmd": options.command, "Env": options.env, "WorkingDir": options.workdir,
@@ -105,7 +105,7 @@ def device_mapping(device: Device) -> dict[str, str]:
 
 
 def exec_body(options: ExecOptions) -> dict[str, Any]:
-    """Docker's POST /containers/ID/exec for these options."""
+    """The body of Docker's POST /containers/ID/exec for these options."""
     attached = not options.detach
     return {
         "Cmd": options.command, "Env": options.env, "WorkingDir": options.workdir, "User": options.user,

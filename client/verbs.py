@@ -1,4 +1,4 @@
-"""`dockerish`'s verbs besides run and exec: each is a request or two."""
+"""The verbs of `dockerish` besides run and exec: each sends a request or two."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ from lab.shown import PS_COLUMNS, SECOND, SHORT_ID, image_row, parse_time, ps_ro
 START = Command(
     "start",
     "start [OPTIONS] CONTAINER...",
-    "Start containers that were made or have ended.",
-    Option("--attach -a", FLAG, "stay with it: its output, the caller's signals, its exit code"),
-    Option("--interactive -i", FLAG, "and its input"),
+    "Start containers that were created or have ended.",
+    Option("--attach -a", FLAG, "attach to its output, forward signals, return its exit code"),
+    Option("--interactive -i", FLAG, "attach to its input too"),
 )
 ATTACH = Command("attach", "attach CONTAINER", "Connect to a running container's streams.")
-IMPORT = Command("import", "import TAR|- NAME", "Make an image of a root filesystem's tar.")
-VERSION = Command("version", "version", "Versions of both sides.")
+IMPORT = Command("import", "import TAR|- NAME", "Make an image from the tar of a root filesystem.")
+VERSION = Command("version", "version", "Show the versions of client and daemon.")
 
 
 def create(api: Api, argv: Sequence[str]) -> int:
@@ -41,7 +41,7 @@ def start(api: Api, argv: Sequence[str]) -> int:
     if not (values["attach"] or values["interactive"]):
         return _each(references, lambda reference: api.post("containers", reference, "start"))
     if len(references) > 1:
-        raise InvalidArgument("you cannot start and attach multiple containers at once")
+        raise InvalidArgument("you cannot start and attach multiple containers at once", "name one container")
     return _attached(api, references[0], stdin=values["interactive"], begin=True)
 
 
@@ -53,7 +53,7 @@ def attach(api: Api, argv: Sequence[str]) -> int:
 def _attached(api: Api, reference: str, *, stdin: bool, begin: bool) -> int:
     found = api.get("containers", reference, "json")
     if not begin and not found["State"]["Running"]:
-        raise InvalidArgument("you cannot attach to a stopped container, start it first")
+        raise InvalidArgument("you cannot attach to a stopped container", "start it first: dockerish start -a NAME")
     config, path = found["Config"], ("containers", found["Id"])
     options = RunOptions("", [], tty=config["Tty"], interactive=stdin and config["OpenStdin"])
     condition = "removed" if found["HostConfig"]["AutoRemove"] else "next-exit"
@@ -160,7 +160,7 @@ def version(api: Api, argv: Sequence[str]) -> int:
 
 
 def _each(references: Sequence[str], act: Callable[[str], object], *, show: bool = False) -> int:
-    """Act on every container that was named, print each name (or what came out); an error spares the others."""
+    """Act on every named container; print its name, or with show the result. After an error go on with the next."""
     code = 0
     for reference in references:
         try:
@@ -180,7 +180,7 @@ COMMANDS: tuple[tuple[Command, Callable[[Api, Sequence[str]], int]], ...] = (
 
 
 def dispatch(host: str, verb: str, argv: Sequence[str]) -> int:
-    """Run one verb; raises InvalidArgument for one that there is not."""
+    """Run one verb. Raises InvalidArgument for an unknown one."""
     if verb in ("--help", "-h", "help"):
         print(usage())
         return 0
@@ -195,5 +195,11 @@ def usage() -> str:
     described = (runargs.RUN, runargs.EXEC, *(command for command, _ in COMMANDS))
     rows = [f"  {command.name:8} {command.summary}" for command in described]
     return "\n".join(
-        ["Usage: dockerish [--host unix://PATH] COMMAND", "", "Containers by a daemon: client and server.", "", *rows]
+        [
+            "Usage: dockerish [--host unix://PATH] COMMAND",
+            "",
+            "Containers by a daemon: client and server.",
+            "",
+            *rows,
+        ]
     )

@@ -1,1 +1,1 @@
-"""CLIENT/SERVER: the root daemon `labd`, which forks the containers of everybody who may open its socket."""
+"""CLIENT/SERVER: the root daemon `labd`, which forks the containers of all users who may open its socket."""

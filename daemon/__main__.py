@@ -25,11 +25,11 @@ from lab.errors import LabError, NotAllowed
 from lab.paths import SOCKET, STATE
 
 log = logging.getLogger("labd")
-GRACE_SECONDS = 2  # for answers under way, after the containers have ended
+GRACE_SECONDS = 2  # for answers that are being sent after the containers have ended
 
 
 class Server(uvicorn.Server):
-    """uvicorn's server; the containers end first, since their streams would keep it waiting."""
+    """uvicorn's server. The containers end before it does, because it waits for their streams."""
 
     def __init__(self, config: uvicorn.Config, engine: Engine) -> None:
         super().__init__(config)
@@ -64,10 +64,10 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def log_tasks() -> None:
-    """SIGUSR1: what the daemon is at, as dockerd tells of its goroutines."""
+    """On SIGUSR1 log what each task is doing, as dockerd logs its goroutines."""
     for task in asyncio.all_tasks():
         frames = task.get_stack(limit=1)
-        where = f"{Path(frames[-1].f_code.co_filename).name}:{frames[-1].f_lineno}" if frames else "about to start"
+        where = f"{Path(frames[-1].f_code.co_filename).name}:{frames[-1].f_lineno}" if frames else "not started"
         log.info("task %s at %s", getattr(task.get_coro(), "__qualname__", task.get_name()), where)
     log.info("tasks: %d", len(asyncio.all_tasks()))
 
@@ -81,8 +81,8 @@ def _server(engine: Engine) -> Server:
     logging.getLogger("uvicorn").setLevel(logging.WARNING)
     server = Server(config, engine)
     for number in (signal.SIGTERM, signal.SIGINT):
-        # Ahead of uvicorn's own, so that none is lost while it starts; and uvicorn raises once more at its end what
-        # it caught, which must not then be a second death.
+        # Set before uvicorn sets its handlers, so that no signal is lost during its start. At its end uvicorn raises
+        # the signal again: this handler ignores the repeat.
         signal.signal(number, server.handle_exit)
     _collect_often()
     return server
@@ -95,22 +95,22 @@ def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
         "--state", type=Path, default=Path(STATE), help="directory for containers and images (%(default)s)"
     )
     parser.add_argument("--group", default="", help="group that may use the socket, besides root")
-    parser.add_argument("--allow-loginuid", action="store_true", help="start although this login's uid is set")
+    parser.add_argument("--allow-loginuid", action="store_true", help="start even if my loginuid is set")
     parser.add_argument(
         "--attribution", choices=("none", "log", "stamp"), default="none",
-        help="what to do with the loginuid of whoever connected: nothing, log it, or stamp it on the container",
+        help="what to do with the peer's loginuid: nothing, log it, or stamp it on the container",
     )  # fmt: skip
     parser.add_argument(
-        "--peer-by-pid", action="store_true", help="look it up by SO_PEERCRED's pid, as before Linux 6.5"
+        "--peer-by-pid", action="store_true", help="find the peer by SO_PEERCRED's pid, as before Linux 6.5"
     )
     parser.add_argument("--debug", action="store_true", help="log every request")
     return parser.parse_args(argv)
 
 
 def _collect_often() -> None:
-    """Requests leave cycles behind: 32 in parallel cost 8 MiB of garbage with Python's thresholds, 3 with these.
+    """Collect garbage more often than Python would: 32 parallel requests leave 3 MiB of garbage instead of 8.
 
-    What has been imported until now is left out of it, so that a full collection takes less than a millisecond.
+    Objects that exist now are excluded by gc.freeze(), so that a full collection takes less than a millisecond.
     """
     gc.collect()
     gc.freeze()
@@ -118,7 +118,7 @@ def _collect_often() -> None:
 
 
 def _check_identity(allowed: bool) -> None:
-    """A daemon that is started from a login carries that login's uid, and so does every container of everybody."""
+    """Refuse to start from a login: every user's container would carry that login's loginuid. Raises NotAllowed."""
     try:
         loginuid = identity.loginuid()
     except FileNotFoundError:  # a kernel without audit
@@ -126,7 +126,7 @@ def _check_identity(allowed: bool) -> None:
     if loginuid != identity.UNSET and not allowed:
         raise NotAllowed(
             f"my loginuid is set ({loginuid}): every user's container would be recorded as this user's",
-            "start me as a service (systemctl start labd), or with --allow-loginuid to show just that",
+            "start me as a service (systemctl start labd), or use --allow-loginuid to show this effect",
         )
     if os.geteuid() != 0:
         raise NotAllowed("labd must run as root", "use sudo, or podmanish, which needs no daemon")

@@ -15,7 +15,7 @@ from daemon.wire.front import Front
 
 
 def create_app(engine: Engine) -> FastAPI:
-    """The Engine API over this engine, which starts and stops with the application's lifespan."""
+    """The Engine API for this engine, which starts and stops with the application."""
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[State]:

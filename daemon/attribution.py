@@ -1,7 +1,7 @@
-"""Can a daemon do better than nobody? What labd may do with the loginuid of whoever connected: log it, or stamp it.
+"""Can a daemon name the user after all? What labd can do with its peer's loginuid: log it, or stamp it.
 
-Neither is what a fork gives. The kernel vouches only for who called connect(2), not for who sends the request, and a
-stamped process has a session id of its own, never the user's.
+Neither equals a fork. The kernel vouches only for the process that called connect(2), not for the one that sends the
+request; and a stamped process gets a new session id, never the user's.
 """
 
 from __future__ import annotations
@@ -21,13 +21,16 @@ log = logging.getLogger("labd")
 
 @dataclass(frozen=True)
 class Attribution:
-    """labd's `--attribution`, and whether it looks the peer up by pid alone, as every kernel before 6.5 must."""
+    """labd's `--attribution`; by_pid: find the peer by its pid alone, the only way before Linux 6.5."""
 
     mode: Mode = "none"
     by_pid: bool = False
 
     def of(self, connection: socket.socket, what: str) -> int | None:
-        """The loginuid to stamp on a process that this peer starts; None: do not. Raises NotAllowed: fail closed."""
+        """The loginuid to stamp on a process that this peer starts, None for no stamp.
+
+        Raises NotAllowed if the peer cannot be identified: then nothing is started.
+        """
         if self.mode == "none":
             return None
         peer = peer_of(connection, by_pid=self.by_pid)
@@ -36,6 +39,7 @@ class Attribution:
             return None
         if peer.loginuid is None:
             raise NotAllowed(
-                "labd cannot tell who asks: the process that connected is gone", "ask again, and stay until the answer"
+                "labd cannot tell who asks: the process that connected is gone",
+                "ask again, and stay until the answer",
             )
         return peer.loginuid if peer.loginuid != UNSET else None

@@ -106,7 +106,7 @@ class Container:
     async def kept_awake(self) -> AsyncGenerator[None, None]:
         """For the length of a `with` the container cannot be paused. Raises NotRunning, Conflict.
 
-        A process that is born frozen does not exec, and its start would wait for it in vain.
+        A process that is born frozen does not exec, and its start would time out.
         """
         async with self._changing:
             self.require_awake()

@@ -1,4 +1,4 @@
-"""All that one daemon knows: its containers, execs, images, events, and the spawner behind them."""
+"""What one daemon knows: its containers, execs, images and events, and the spawner behind them."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from pathlib import Path
 
 from daemon.attribution import Attribution
 from daemon.containers import Container
-from daemon.damage import checked
 from daemon.events import Events
 from daemon.execs import Exec
 from daemon.models import ContainerCreate, ExecCreate
 from daemon.names import random_name
 from daemon.options import run_options
+from daemon.record_check import checked
 from daemon.spawning import SpawnerLink
 from lab import files
 from lab.assemble import assemble
@@ -30,12 +30,12 @@ from lab.store import Store, new_id
 
 log = logging.getLogger("labd")
 SHUTDOWN_SECONDS = 5
-EXECS_KEPT = 1000  # that do not run: each may have been asked for with megabytes, and dockerd forgets them, too
+EXECS_KEPT = 1000  # more are dropped, the oldest idle one first: the request of each may have megabytes
 SPAWNER_SECONDS = SURVIVOR_SECONDS = 10
 
 
 class Engine:
-    """Below `root`: labd/ holds the containers, images/ the images that it shares with podmanish."""
+    """root/labd holds the containers, root/images the images, which podmanish shares."""
 
     def __init__(self, root: Path, attribution: Attribution) -> None:
         self.root, self.attribution = root, attribution
@@ -50,7 +50,7 @@ class Engine:
         self.link = SpawnerLink(self.store.root, self._spawner_lock)
 
     async def start(self) -> None:
-        """Start the spawner; learn from disk what became of an earlier daemon's containers."""
+        """Start the spawner; read from disk how an earlier daemon's containers ended."""
         self.link.start()
         self.images.sweep()
         self.store.sweep()
@@ -67,19 +67,19 @@ class Engine:
                     log.error("container %s cannot be removed: %s", container.id, error)
 
     async def end_containers(self) -> None:
-        """End all containers, as dockerd does: their stop signal first, SIGKILL after SHUTDOWN_SECONDS."""
+        """End all containers as dockerd does: stop signal, and SIGKILL after SHUTDOWN_SECONDS."""
         running = [container for container in self.containers.values() if container.running]
         await asyncio.gather(*(container.stop(SHUTDOWN_SECONDS) for container in running), return_exceptions=True)
         self.events.close()
 
     async def close(self) -> None:
-        """End the spawner, and with it whatever still runs; give the locks up."""
+        """End the spawner, and with it every process that still runs; release the locks."""
         await self.link.stop()
         os.close(self._spawner_lock)
         os.close(self._lock)
 
     def create(self, body: ContainerCreate, name: str = "") -> Container:
-        """Raises NoSuchImage, InvalidArgument, NameInUse, NotImplementedHere."""
+        """Make a container. Raises NoSuchImage, InvalidArgument, NameInUse, NotImplementedHere."""
         options = run_options(body)
         image = self.images.find(options.image)
         container_id = new_id()
@@ -95,7 +95,7 @@ class Engine:
         return container
 
     def find(self, reference: str) -> Container:
-        """By name, id or unambiguous beginning of an id. Raises NoSuchContainer, InvalidArgument."""
+        """By name, id or unique beginning of an id. Raises NoSuchContainer, InvalidArgument."""
         if reference in self.containers:
             return self.containers[reference]
         name = reference.removeprefix("/")
@@ -106,7 +106,7 @@ class Engine:
             if reference and container.id.startswith(reference):
                 matching.append(container)
         if len(matching) > 1:
-            raise InvalidArgument(f"multiple IDs found with provided prefix: {reference}", "write more of it")
+            raise InvalidArgument(f"multiple IDs found with provided prefix: {reference}", "write more of the id")
         if not matching:
             raise NoSuchContainer(f"No such container: {reference[:200]}")
         return matching[0]
@@ -118,9 +118,9 @@ class Engine:
         return self.execs[exec_id]
 
     def create_exec(self, container: Container, body: ExecCreate) -> Exec:
-        """Raises NotRunning, Conflict, InvalidArgument.
+        """Make an exec. Raises NotRunning, Conflict, InvalidArgument.
 
-        It is kept until its container is removed, or until EXECS_KEPT others have come and it does not run.
+        It is kept until its container is removed, or until EXECS_KEPT newer ones exist and it does not run.
         """
         new = Exec(container, body)
         self.execs[new.id] = new
@@ -131,26 +131,27 @@ class Engine:
         return new
 
     def running_execs(self, container: Container) -> list[str]:
-        """Their ids."""
+        """The ids of the execs that run in this container."""
         return [found.id for found in self.execs.values() if found.container is container and found.running]
 
     async def forget(self, container: Container) -> None:
-        """Delete a container that does not run, and all it has on disk, which may be much.
+        """Delete a container that does not run, and its files.
 
-        Raises OSError if it has to stay; if its files cannot be deleted, the next start tries again.
+        Raises OSError if its name cannot be released. If its files cannot be deleted, the next start tries again.
         """
         hidden = self.store.hide(container.record)
         self.containers.pop(container.id, None)
         for exec_id in [key for key, value in self.execs.items() if value.container is container]:
             del self.execs[exec_id]
         try:
-            await asyncio.to_thread(files.remove_tree, hidden) if hidden else None
+            if hidden:
+                await asyncio.to_thread(files.remove_tree, hidden)
         except OSError as error:
             log.error("%s cannot be deleted now: %s", hidden, error)
 
 
 def end_survivor(record: Record) -> None:
-    """Wait for the end of a container whose spawner has died: the kernel may be about to kill it still."""
+    """Kill a container whose spawner has died, and wait: the kernel may not have ended it yet."""
     with contextlib.suppress(NotRunning):
         pidfd = record.open()
         send_signal(pidfd, signal.SIGKILL)
@@ -160,9 +161,9 @@ def end_survivor(record: Record) -> None:
 
 
 def lock(path: Path) -> int:
-    """Take the one lock of this state directory; returns its descriptor. Raises Conflict if a daemon has it.
+    """Lock this state directory for this daemon; return the descriptor. Raises Conflict if another daemon holds it.
 
-    flock(2) ends with its holder, however that dies: no pid that is written down can mislead, recycled or not.
+    flock(2) ends with its holder, however the holder dies. A pid in a file could belong to another process by now.
     """
     if not path.parent.exists():
         files.make_private(str(path.parent))
@@ -178,11 +179,11 @@ def lock(path: Path) -> int:
 
 
 def wait_for_lock(path: Path) -> int:
-    """Wait until the spawner of a killed daemon has written down what became of its containers."""
+    """Wait for the spawner of a killed daemon to record its containers' ends. Raises Conflict after SPAWNER_SECONDS."""
     fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
 
     def give_up(*_: object) -> None:
-        raise Conflict(f"the spawner of an earlier labd still holds {path}", f"see who with `fuser {path}`")
+        raise Conflict(f"the spawner of an earlier labd still holds {path}", f"find it with `fuser {path}`, and end it")
 
     before = signal.signal(signal.SIGALRM, give_up)
     signal.alarm(SPAWNER_SECONDS)

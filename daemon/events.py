@@ -1,6 +1,6 @@
-"""What happened, for `docker events`: the last few in memory, and a queue for each one who listens.
+"""`docker events`: the last events in memory, and a queue for each listener.
 
-Both are bounded: so many events, each of so many bytes. Who does not read while QUEUED come is told no more.
+Both are bounded in number and in bytes. A listener that leaves QUEUED events unread is dropped.
 """
 
 from __future__ import annotations
@@ -13,8 +13,8 @@ from typing import Any
 
 KEPT = 256  # as many as dockerd keeps
 QUEUED = 512
-LONGEST_TEXT = 4 << 10  # of an action, a name or a value: dockerd has no limit, and a label may have megabytes
-ALL_TEXT = 16 << 10  # of one event's attributes: labels that exceed it are left out
+LONGEST_TEXT = 4 << 10  # characters of an action, a name or a value: a label may have megabytes
+ALL_TEXT = 16 << 10  # characters of one event's attributes: labels beyond this are left out
 Event = dict[str, Any]
 
 
@@ -26,7 +26,7 @@ class Events:
         self._queues: set[asyncio.Queue[Event | None]] = set()
 
     def add(self, kind: str, action: str, actor: str, attributes: Mapping[str, str], labels: Mapping[str, str]) -> None:
-        """Tell that `action` happened to the container or image `actor`."""
+        """Record that `action` happened to `actor`, the id of a container or an image (kind)."""
         now = time.time_ns()
         action = action[:LONGEST_TEXT]
         known = _bounded(attributes, labels)
@@ -48,13 +48,13 @@ class Events:
     def _tell(self, queue: asyncio.Queue[Event | None], event: Event | None) -> None:
         try:
             queue.put_nowait(event)
-        except asyncio.QueueFull:  # its stream ends when it has read what it has
+        except asyncio.QueueFull:  # its stream ends after the queued events
             self._queues.discard(queue)
 
     async def follow(
         self, since: float | None, until: float | None, wanted: Callable[[Event], bool]
     ) -> AsyncGenerator[Event, None]:
-        """Past events from `since` on (None: none), then new ones to `until` (None: for ever); seconds since 1970."""
+        """Past events from `since` on (None: none), then new ones up to `until` (None: no end); seconds since 1970."""
         queue: asyncio.Queue[Event | None] = asyncio.Queue(QUEUED)
         if since is not None:
             for event in self._history:
@@ -76,7 +76,7 @@ class Events:
 
 
 def _bounded(attributes: Mapping[str, str], labels: Mapping[str, str]) -> dict[str, str]:
-    """Both in one, the attributes' own names first; long texts are cut."""
+    """Attributes and labels together; an attribute wins over a label of its name. Long texts are cut."""
     found: dict[str, str] = {}
     left = ALL_TEXT
     for name, value in (*attributes.items(), *labels.items()):

@@ -1,9 +1,9 @@
-"""Every field and query parameter of Docker's API 1.44 that a request may hold: honoured, or refused by name.
+"""Every field and query parameter that a request of Docker's API 1.44 may hold: honoured, or refused by name.
 
-HONOURED  daemon.models, or the handler, reads it and something follows from it
-Refused   asking for anything but Docker's default is a 501 that names it: no option is accepted and then ignored
+HONOURED  daemon.models or the handler reads it, and it has an effect
+Refused   any value but Docker's default is a 501 that names the field: no option is accepted and then ignored
 
-What is in neither table is no part of the API; dockerd, too, passes that over.
+A name that is in no table does not belong to the API, and is ignored, as in dockerd.
 """
 
 from __future__ import annotations
@@ -22,10 +22,11 @@ TEXT, NUMBER, FLAG, OBJECT = "a string", "a whole number", "true or false", "an 
 class Refused:
     """A field that the lab does not honour.
 
-    kind    what Docker expects there: all else is a 400
-    same    values that ask for what happens anyway, besides null and the kind's empty value
-    known   the other values that Docker has, where they are few (`x:` stands for all that begin so): the rest is a 400
-    exact   the empty value is no default, but a wish: in Go the field is a pointer
+    kind    the type that Docker expects: any other is a 400
+    same    accepted values besides null and the kind's empty value: they ask for what happens anyway
+    known   Docker's other values, if they are few (`x:` stands for all that begin with it): any other is a 400
+    exact   the empty value is not the default and is refused too: in Go the field is a pointer
+    hint    what to do instead
     """
 
     def __init__(
@@ -34,7 +35,7 @@ class Refused:
         self.kind, self.same, self.known, self.exact, self.hint = kind, same, known, exact, hint
 
     def check(self, name: str, value: Any) -> None:
-        """Raises InvalidArgument for a value that Docker would not take, NotImplementedHere for one that it would."""
+        """Raises InvalidArgument for a value that Docker refuses, NotImplementedHere for one that Docker accepts."""
         if value is None:
             return
         if not is_kind(self.kind, value):
@@ -51,7 +52,7 @@ INT64 = range(-(2**63), 2**63)
 
 
 def is_kind(kind: str, value: Any) -> bool:
-    """Whether a value from JSON is what Docker expects there."""
+    """Whether a value from JSON has this type."""
     if kind in (WORDS, OBJECTS):
         inner = str if kind == WORDS else dict
         return isinstance(value, list) and all(isinstance(item, inner) for item in value)
@@ -77,7 +78,7 @@ CONTAINER: Table = {
     "StdinOnce": HONOURED,
     "Env": HONOURED,
     "Cmd": HONOURED,
-    "Healthcheck": HONOURED,  # none can be had; to switch off what the image has is no change
+    "Healthcheck": HONOURED,  # only ["NONE"], which switches a health check off, is accepted
     "ArgsEscaped": Refused(FLAG),
     "Image": HONOURED,
     "Volumes": Refused(OBJECT, hint="bind a directory of the host: -v /SRC:/DST"),
@@ -114,14 +115,14 @@ RESOURCES: Table = {
     "DeviceRequests": Refused(OBJECTS, hint="name each device with --device"),
     "KernelMemory": Refused(NUMBER),  # clients of API 1.41 and older
     "KernelMemoryTCP": Refused(NUMBER),
-    "MemoryReservation": Refused(NUMBER, hint="the lab has the hard limit only: --memory"),
-    "MemorySwap": Refused(NUMBER, hint="a container may swap out as much as it has memory, Docker's default"),
+    "MemoryReservation": Refused(NUMBER, hint="the lab has only the hard limit: --memory"),
+    "MemorySwap": Refused(NUMBER, hint="a container may use as much swap as memory, Docker's default"),
     "MemorySwappiness": Refused(NUMBER, -1, exact=True),
     "NanoCpus": HONOURED,
     "OomKillDisable": Refused(FLAG),
     "Init": HONOURED,
     "PidsLimit": HONOURED,
-    "Ulimits": Refused(OBJECTS, hint="set them inside: sh -c 'ulimit -n 64; exec ...'"),
+    "Ulimits": Refused(OBJECTS, hint="set them in the container: sh -c 'ulimit -n 64; exec ...'"),
     "CpuCount": Refused(NUMBER, hint=NO_CPUS),
     "CpuPercent": Refused(NUMBER, hint=NO_CPUS),
     "IOMaximumIOps": Refused(NUMBER),
@@ -130,11 +131,11 @@ RESOURCES: Table = {
 HOST: Table = {
     **RESOURCES,
     "Binds": HONOURED,
-    "ContainerIDFile": HONOURED,  # the client's own file: shown again, no more, as in Docker
-    "LogConfig": HONOURED,  # json-file without options is all there is
+    "ContainerIDFile": HONOURED,  # a file on the client's side: only shown again, as in Docker
+    "LogConfig": HONOURED,  # only json-file without options
     "NetworkMode": HONOURED,
     "PortBindings": Refused(OBJECT, hint=NO_PORTS),
-    "RestartPolicy": HONOURED,  # "no" is all there is
+    "RestartPolicy": HONOURED,  # only "no"
     "AutoRemove": HONOURED,
     "VolumeDriver": Refused(TEXT, "local"),
     "VolumesFrom": Refused(WORDS, hint="name its directories again with -v"),
@@ -159,12 +160,12 @@ HOST: Table = {
     "ReadonlyRootfs": HONOURED,
     "SecurityOpt": HONOURED,
     "StorageOpt": Refused(OBJECT),
-    "Tmpfs": Refused(OBJECT, hint="bind a directory of a tmpfs of the host's: -v /run/X:/DST"),
+    "Tmpfs": Refused(OBJECT, hint="bind a directory from a tmpfs of the host: -v /run/X:/DST"),
     "UTSMode": Refused(TEXT, known=("host",)),
     "UsernsMode": Refused(TEXT, "host"),  # labd's containers are in the host's user namespace
     "ShmSize": Refused(NUMBER, 64 << 20, hint="/dev/shm holds 64 MiB"),
     "Sysctls": Refused(OBJECT),
-    "Runtime": Refused(TEXT, "lab", hint="there is one, `lab`"),
+    "Runtime": Refused(TEXT, "lab", hint="the only runtime is `lab`"),
     "Isolation": Refused(TEXT, "default", known=("process", "hyperv")),
     "MaskedPaths": HONOURED,
     "ReadonlyPaths": HONOURED,
@@ -190,10 +191,10 @@ MOUNT: Table = {
     "ImageOptions": Refused(OBJECT),  # of API 1.48
 }
 BIND_OPTIONS: Table = {
-    "Propagation": Refused(TEXT, "private", "rprivate", hint="what is mounted later stays on its own side"),
-    "NonRecursive": Refused(FLAG, hint="mounts below the source come along"),
+    "Propagation": Refused(TEXT, "private", "rprivate", hint="later mounts on one side are not seen on the other"),
+    "NonRecursive": Refused(FLAG, hint="mounts below the source are bound too"),
     "CreateMountpoint": Refused(FLAG, hint="make the source first"),
-    "ReadOnlyNonRecursive": Refused(FLAG, hint="mounts below the source become read-only, too"),
+    "ReadOnlyNonRecursive": Refused(FLAG, hint="mounts below the source become read-only too"),
     "ReadOnlyForceRecursive": Refused(FLAG, True),  # what happens anyway
 }
 DEVICE: Table = dict.fromkeys(("PathOnHost", "PathInContainer", "CgroupPermissions"), HONOURED)
@@ -230,7 +231,7 @@ EXEC_CREATE: Table = dict.fromkeys(
 )  # fmt: skip
 EXEC_START: Table = dict.fromkeys(("Detach", "Tty", "ConsoleSize"), HONOURED)
 
-# Of a query, what its handler does not read: the handlers' parameters are what is honoured.
+# Query parameters that are refused, by route. Those that a handler has as parameters are honoured.
 QUERIES: Mapping[str, Table] = {
     "POST /containers/{reference}/start": {
         "detachKeys": Refused(TEXT, hint="give it to attach"),
@@ -242,21 +243,21 @@ QUERIES: Mapping[str, Table] = {
         "copyUIDGID": Refused(FLAG, hint="files keep the owner that the tar names"),
     },
     "POST /images/create": {
-        "message": Refused(TEXT, hint="an image has a name and no more"),
-        "changes": Refused(TEXT, hint="say it with each run: --entrypoint, -e, -w, -u"),
+        "message": Refused(TEXT, hint="leave it out: an image has only a name"),
+        "changes": Refused(TEXT, hint="give it to each run: --entrypoint, -e, -w, -u"),
     },
 }
 
 
 def refuse(table: Table, values: Mapping[str, Any], where: str = "") -> None:
-    """Check what is not honoured; `where` is put before the names. Raises InvalidArgument, NotImplementedHere."""
+    """Check the refused fields; errors put `where` before a name. Raises InvalidArgument, NotImplementedHere."""
     for name, value in values.items():
         if rule := table.get(name):
             rule.check(where + name, value)
 
 
 def refuse_query(route: str, items: Sequence[tuple[str, str]]) -> None:
-    """The same for a query; route is "METHOD /PATH"."""
+    """The same for a query's parameters; route is "METHOD /PATH"."""
     table = QUERIES.get(route, {})
     for name, text in items:
         if rule := table.get(name):

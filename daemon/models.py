@@ -1,7 +1,7 @@
-"""The bodies of Docker's Engine API: what the lab honours of them. daemon.fields refuses the rest by name.
+"""The bodies of Docker's Engine API: the fields that the lab honours. daemon.fields refuses the others by name.
 
-docker's own decoder (Go's encoding/json) takes `null` for a missing value and ignores the case of names; clients
-count on both: docker-py sends `detachKeys` for `DetachKeys`.
+dockerd's decoder (Go's encoding/json) treats `null` as a missing value and ignores the case of names. Clients rely on
+both: docker-py sends `detachKeys` for `DetachKeys`.
 """
 
 from __future__ import annotations
@@ -13,23 +13,28 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StrictBool, 
 from daemon import fields
 
 
-def _nothing_for_null(empty: Any) -> BeforeValidator:
+def _null_as(empty: Any) -> BeforeValidator:
     return BeforeValidator(lambda value: empty() if value is None else value)
 
 
-Text = Annotated[StrictStr, _nothing_for_null(str), Field(max_length=1 << 20)]
-Flag = Annotated[StrictBool, _nothing_for_null(bool)]
-Number = Annotated[StrictInt, _nothing_for_null(int), Field(ge=-(2**63), lt=2**63)]
+Text = Annotated[StrictStr, _null_as(str), Field(max_length=1 << 20)]
+Flag = Annotated[StrictBool, _null_as(bool)]
+Int64 = Annotated[StrictInt, Field(ge=-(2**63), lt=2**63)]
+Number = Annotated[Int64, _null_as(int)]
 Word = Annotated[StrictStr, Field(max_length=1 << 21)]
-Words = Annotated[list[Word], _nothing_for_null(list)]
-LabelMap = Annotated[dict[StrictStr, StrictStr], _nothing_for_null(dict)]
+Words = Annotated[list[Word], _null_as(list)]
+LabelMap = Annotated[dict[StrictStr, StrictStr], _null_as(dict)]
 Length = Annotated[StrictInt, Field(ge=0, le=65535)]
-WindowSize = Annotated[list[Length], _nothing_for_null(list)]
+WindowSize = Annotated[list[Length], _null_as(list)]
 Command = Annotated[list[Word], BeforeValidator(lambda value: [value] if isinstance(value, str) else value or [])]
 
 
 class Body(BaseModel):
-    """Named as in Docker's JSON, in whatever case it comes. where is put before a name that is refused."""
+    """Fields are named as in Docker's JSON, and accepted in any case.
+
+    table  what is refused of this object (daemon.fields)
+    where  what an error puts before the field's name
+    """
 
     model_config = ConfigDict(extra="ignore")
     table: ClassVar[fields.Table] = {}
@@ -70,7 +75,7 @@ class BindMount(Body):
     Source: Text = ""
     Target: Text = ""
     ReadOnly: Flag = False
-    BindOptions: Annotated[BindExtras, _nothing_for_null(dict)] = Field(default_factory=BindExtras)
+    BindOptions: Annotated[BindExtras, _null_as(dict)] = Field(default_factory=BindExtras)
 
 
 class DeviceMapping(Body):
@@ -86,8 +91,8 @@ class Endpoint(Body):
 
 class Networking(Body):
     table, where = fields.NETWORKING, "NetworkingConfig."
-    EndpointsConfig: Annotated[dict[Text, Annotated[Endpoint, _nothing_for_null(dict)]], _nothing_for_null(dict)] = (
-        Field(default_factory=dict)
+    EndpointsConfig: Annotated[dict[Text, Annotated[Endpoint, _null_as(dict)]], _null_as(dict)] = Field(
+        default_factory=dict
     )
 
 
@@ -95,8 +100,8 @@ class Host(Body):
     table, where = fields.HOST, "HostConfig."
     Binds: Words = Field(default_factory=list)
     ContainerIDFile: Text = ""
-    LogConfig: Annotated[Logging, _nothing_for_null(dict)] = Field(default_factory=Logging)
-    Mounts: Annotated[list[BindMount], _nothing_for_null(list)] = Field(default_factory=list)
+    LogConfig: Annotated[Logging, _null_as(dict)] = Field(default_factory=Logging)
+    Mounts: Annotated[list[BindMount], _null_as(list)] = Field(default_factory=list)
     NetworkMode: Text = ""
     AutoRemove: Flag = False
     Privileged: Flag = False
@@ -107,12 +112,12 @@ class Host(Body):
     ReadonlyRootfs: Flag = False
     MaskedPaths: list[Word] | None = None
     ReadonlyPaths: list[Word] | None = None
-    Devices: Annotated[list[DeviceMapping], _nothing_for_null(list)] = Field(default_factory=list)
+    Devices: Annotated[list[DeviceMapping], _null_as(list)] = Field(default_factory=list)
     Memory: Number = 0
     NanoCpus: Number = 0
     PidsLimit: Number = 0
     ConsoleSize: WindowSize = Field(default_factory=list, max_length=2)
-    RestartPolicy: Annotated[Restart, _nothing_for_null(dict)] = Field(default_factory=Restart)
+    RestartPolicy: Annotated[Restart, _null_as(dict)] = Field(default_factory=Restart)
 
 
 class ContainerCreate(Body):
@@ -136,18 +141,18 @@ class ContainerCreate(Body):
     AttachStderr: Flag = False
     Labels: LabelMap = Field(default_factory=dict)
     StopSignal: Text = ""
-    StopTimeout: Annotated[StrictInt, Field(ge=-(2**63), lt=2**63)] | None = None
+    StopTimeout: Int64 | None = None
     NetworkDisabled: Flag = False
-    Healthcheck: Annotated[Health, _nothing_for_null(dict)] = Field(default_factory=Health)
-    HostConfig: Annotated[Host, _nothing_for_null(dict)] = Field(default_factory=Host)
-    NetworkingConfig: Annotated[Networking, _nothing_for_null(dict)] = Field(default_factory=Networking)
+    Healthcheck: Annotated[Health, _null_as(dict)] = Field(default_factory=Health)
+    HostConfig: Annotated[Host, _null_as(dict)] = Field(default_factory=Host)
+    NetworkingConfig: Annotated[Networking, _null_as(dict)] = Field(default_factory=Networking)
 
 
 class ContainerUpdate(Body):
-    """POST /containers/ID/update: everything that changes something is refused."""
+    """POST /containers/ID/update: every change is refused."""
 
     table = fields.UPDATE
-    RestartPolicy: Annotated[Restart, _nothing_for_null(dict)] = Field(default_factory=Restart)
+    RestartPolicy: Annotated[Restart, _null_as(dict)] = Field(default_factory=Restart)
 
 
 class ExecCreate(Body):

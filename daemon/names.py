@@ -1,4 +1,4 @@
-"""Names for containers that were given none: an adjective and a surname, as Docker makes them."""
+"""Names for containers without one: an adjective and a surname, as Docker makes them."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ ADJECTIVES = (
     "able", "brave", "calm", "clever", "eager", "fair", "gentle", "happy", "jolly", "keen", "kind", "lively", "merry",
     "nice", "patient", "proud", "quick", "quiet", "sharp", "silent", "steady", "swift", "tender", "vivid", "warm",
 )  # fmt: skip
-PEOPLE = (  # of UNIX, and of what came of it
+PEOPLE = (  # of UNIX and of computing
     "allman", "bourne", "corbato", "dijkstra", "goldberg", "hamilton", "hopper", "johnson", "joy", "kernighan", "knuth",
     "lions", "lovelace", "mcilroy", "ossanna", "perlman", "pike", "ritchie", "stallman", "stroustrup", "tanenbaum",
     "thompson", "torvalds", "turing", "viro", "wall",
@@ -14,6 +14,6 @@ PEOPLE = (  # of UNIX, and of what came of it
 
 
 def random_name(container_id: str) -> str:
-    """Made from the id's random digits, which also keep two of the same pair of words apart."""
+    """Two words and four digits, all chosen by the id; the digits tell two containers with the same words apart."""
     number = int(container_id[:8], 16)
     return f"{ADJECTIVES[number % len(ADJECTIVES)]}_{PEOPLE[number // 97 % len(PEOPLE)]}_{container_id[8:12]}"

@@ -1,4 +1,4 @@
-"""From Docker's JSON to RunOptions and ExecOptions: what dockerish and docker send becomes what podmanish reads."""
+"""Docker's JSON becomes RunOptions and ExecOptions, the same objects that podmanish makes of its command line."""
 
 from __future__ import annotations
 
@@ -11,18 +11,18 @@ from lab.runargs import ExecOptions, RunOptions, parse_volume
 from lab.signals import signal_number
 from lab.spec import Device, Mount
 
-HOST_NETWORK = ("", "default", "host")  # the lab's default, where Docker's would be a bridge
+HOST_NETWORK = ("", "default", "host")  # the host's network is the lab's default, a bridge is Docker's
 RESTART_POLICIES = ("always", "on-failure", "unless-stopped")
 
 
 def run_options(body: ContainerCreate) -> RunOptions:
-    """Raises InvalidArgument, NotImplementedHere for what the lab has not."""
+    """Raises InvalidArgument; NotImplementedHere for what the lab does not have."""
     host = body.HostConfig
     if not body.Image:
-        raise InvalidArgument("no image given", "name one in Image; `host` is built in")
+        raise InvalidArgument("no image given", "write its name in Image; `host` is built in")
     check_restart(host.RestartPolicy)
     if body.Healthcheck.Test not in ([], ["NONE"]):
-        raise NotImplementedHere("Healthcheck.Test is not part of this lab", "ask from outside, with docker exec")
+        raise NotImplementedHere("Healthcheck.Test is not part of this lab", "use docker exec for checks")
     if body.StopSignal:
         signal_number(body.StopSignal)
     entrypoint, command = body.Entrypoint, body.Cmd
@@ -52,23 +52,25 @@ def check_restart(policy: Restart) -> None:
             f'HostConfig.RestartPolicy "{policy.Name}" is not part of this lab', "start it again by hand"
         )
     if policy.Name not in ("", "no"):
-        raise InvalidArgument(f"invalid HostConfig.RestartPolicy: {policy.Name[:40]!a}", "no is what the lab has")
+        raise InvalidArgument(
+            f"invalid HostConfig.RestartPolicy: {policy.Name[:40]!a}", "write no, the lab's only policy"
+        )
 
 
 def _network(body: ContainerCreate) -> str:
-    """The one network that is meant. Raises InvalidArgument if NetworkDisabled and NetworkMode contradict."""
+    """host or none. Raises InvalidArgument if NetworkDisabled contradicts NetworkMode, NotImplementedHere."""
     named = body.HostConfig.NetworkMode
     chosen = "host" if named in HOST_NETWORK else named
     for name in body.NetworkingConfig.EndpointsConfig:
         if ("host" if name in HOST_NETWORK else name) != chosen:
             raise NotImplementedHere(
-                f'NetworkingConfig.EndpointsConfig "{name[:80]}" is not part of this lab', "use one of host and none"
+                f'NetworkingConfig.EndpointsConfig "{name[:80]}" is not part of this lab', "use host or none"
             )
     if not body.NetworkDisabled:
         return chosen
     if named not in ("", "default", "none"):
         raise InvalidArgument(
-            f"conflicting options: NetworkDisabled and the network {named[:80]!a}", "choose --network none"
+            f"conflicting options: NetworkDisabled and the network {named[:80]!a}", "use --network none"
         )
     return "none"
 
@@ -76,7 +78,7 @@ def _network(body: ContainerCreate) -> str:
 def exec_options(body: ExecCreate, container: str) -> ExecOptions:
     """Raises InvalidArgument."""
     if not body.Cmd or not body.Cmd[0]:
-        raise InvalidArgument("No exec command specified", "name one in Cmd")
+        raise InvalidArgument("No exec command specified", "write the command in Cmd")
     _check_text(body.User, body.WorkingDir, *body.Cmd, *body.Env)
     return ExecOptions(
         container, body.Cmd,
@@ -110,4 +112,4 @@ def _device(mapping: DeviceMapping) -> Device:
 def _check_text(*texts: str) -> None:
     for text in texts:
         if re.search(r"[\0\ud800-\udfff]", text):
-            raise InvalidArgument(f"{text[:80]!a} holds a NUL or half a character", "give plain UTF-8 text")
+            raise InvalidArgument(f"{text[:80]!a} has a NUL byte or half a character in it", "write plain UTF-8 text")

@@ -22,7 +22,7 @@ def save(record: Record, **changes: Any) -> None:
 
 
 def save_before_start(record: Record) -> None:
-    """Clear the last error. Raises NoSpace, LabError: no container starts that the disk cannot know."""
+    """Clear the last error. Raises NoSpace, LabError: a container starts only if its state can be written."""
     try:
         record.save_state(error="")
     except OSError as error:

@@ -37,7 +37,7 @@ class Run:
             stdio = Stdio(tty=spec.tty, stdin=stdin)
         except OSError as error:
             self.output.abandon()
-            raise _no_descriptors(error) from None
+            raise _not_prepared(error) from None
         try:
             if log:
                 self.output.log = LogWriter(log)
@@ -46,7 +46,7 @@ class Run:
             stdio.discard()
             self.output.never_began()
             if isinstance(error, OSError):
-                raise _no_descriptors(error) from None
+                raise _not_prepared(error) from None
             raise
         stdio.close_child()
         self.input = stdio.connect(self.process.console, self.output)
@@ -83,6 +83,6 @@ class Run:
             resize(self.input.fd, height, width)
 
 
-def _no_descriptors(error: OSError) -> CannotStart:
+def _not_prepared(error: OSError) -> CannotStart:
     hint = "raise LimitNOFILE of labd's service" if error.errno in (errno.EMFILE, errno.ENFILE) else ""
-    return CannotStart(f"the daemon cannot make pipes for the process: {error.strerror}", hint)
+    return CannotStart(f"the daemon cannot prepare the process: {error.strerror}", hint)

@@ -99,36 +99,38 @@ class SpawnerLink:
 
         A loginuid is stamped on the process. Raises what lab.runtime.spawn() raises. The caller closes stdio.
         """
-        number, loop = next(self._numbers), asyncio.get_running_loop()
-        reply: asyncio.Future[tuple[dict[str, Any], list[int]]] = loop.create_future()
-        ended: asyncio.Future[Ending] = loop.create_future()
-        request = {
-            "id": number,
-            "key": key,
-            "spec": spec.to_dict(),
-            "loginuid": loginuid,
-            **({"into": into} if into else {}),
-        }
+        request = {"id": next(self._numbers), "key": key, "spec": spec.to_dict(), "into": into, "loginuid": loginuid}
+        ended: asyncio.Future[Ending] = asyncio.get_running_loop().create_future()
         try:
-            async with self._sending:
-                if self._socket is None:
-                    self.start()
-                # Registered under the lock: the death of a spawner before our request must not count as an answer.
-                self._replies[number], self._ends[key] = reply, ended
-                await self._send(pack(request, len(stdio)), stdio)
-            message, fds = await reply
+            message, fds = await self._ask(request, stdio, ended)
             if "error" in message:
                 raise errors.from_bytes(message["error"].encode())
             if LOST in fds:
                 await self._give_up(key, fds)
         except BaseException:
             self._ends.pop(key, None)
+            raise
+        return RemoteProcess(message["pid"], fds[0], fds[1] if len(fds) > 1 else -1, ended)
+
+    async def _ask(
+        self, request: dict[str, Any], stdio: Sequence[int], ended: asyncio.Future[Ending]
+    ) -> tuple[dict[str, Any], list[int]]:
+        """Send a request; return its reply and the reply's descriptors. ended is set when the process has ended."""
+        reply: asyncio.Future[tuple[dict[str, Any], list[int]]] = asyncio.get_running_loop().create_future()
+        try:
+            async with self._sending:
+                if self._socket is None:
+                    self.start()
+                # Registered under the lock: the death of a spawner before our request must not count as an answer.
+                self._replies[request["id"]], self._ends[request["key"]] = reply, ended
+                await self._send(pack(request, len(stdio)), stdio)
+            return await reply
+        except BaseException:
             if not reply.cancel():
                 reply.exception()  # marked as retrieved: this function raises it already
             raise
         finally:
-            self._replies.pop(number, None)
-        return RemoteProcess(message["pid"], fds[0], fds[1] if len(fds) > 1 else -1, ended)
+            self._replies.pop(request["id"], None)
 
     async def _give_up(self, key: str, fds: list[int]) -> None:
         """Have a process killed whose descriptors labd could not take. Raises CannotStart."""
@@ -179,7 +181,7 @@ class SpawnerLink:
         if reply and not reply.done():
             reply.set_result((message, fds))
             return
-        close_all(fds)  # the task that asked has been cancelled meanwhile
+        close_all(fds)  # the task that asked was cancelled
 
     def _died(self) -> None:
         self._disconnect()

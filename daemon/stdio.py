@@ -1,8 +1,8 @@
-"""A process's three streams inside labd: one reader of its output, any number of listeners, one way in.
+"""A process's three streams inside labd: one reader of its output, any number of receivers, one writer of its input.
 
-Output goes to the log first and then to every listener. A listener that is slow makes the pump wait, the pipe fills
-and the process stalls, as under dockerd; one that has gone is dropped. So memory stays bounded by what is on the
-way: CHUNK bytes here and as much in each socket.
+Output goes to the log first and then to every receiver. While a receiver is slow, nothing more is read: the pipe fills
+and the process waits, as under dockerd. A receiver that has left is dropped. So memory holds no more than CHUNK bytes
+here and as many for each socket.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from typing import Protocol
 from lab.logs import STDERR, STDOUT, LogWriter
 
 CHUNK = 1 << 16
-DRAIN_SECONDS = 2.0  # dockerd waits as long for a process's output before it calls the process ended
+DRAIN_SECONDS = 2.0  # after a process's end, for its last output; dockerd waits as long
 
 log = logging.getLogger("labd")
 
@@ -29,11 +29,11 @@ class Receiver(Protocol):
     """An attached client."""
 
     async def send(self, stream: int, data: bytes) -> None:
-        """Take the data; return when there is room for more. Raises ConnectionError when nobody is there."""
+        """Take the data; return when there is room for more. Raises ConnectionError when the client has left."""
 
 
 class Pulse:
-    """Wakes all that wait for it; who comes later waits for the next beat."""
+    """Wakes current waiters at each beat(); later waiters wait for the next one."""
 
     def __init__(self) -> None:
         self._waiters: set[asyncio.Event] = set()
@@ -55,41 +55,41 @@ class Pulse:
 
 
 class Output:
-    """The reading ends of one process, from start to the last byte."""
+    """The output of one process, from its start to the last byte."""
 
     def __init__(self) -> None:
         self.receivers: set[Receiver] = set()
         self.log: LogWriter | None = None
-        self.finished = asyncio.Event()  # the process has ended, every listener has its last byte
+        self.finished = asyncio.Event()  # the process has ended and every receiver has the last byte
         self.on_record: Callable[[], None] = lambda: None
         self._ended = asyncio.Event()
         self._wakers: list[asyncio.Event] = []
         self._pumps: list[asyncio.Task[None]] = []
 
     def start(self, *sources: tuple[int, int]) -> None:
-        """Read from these (descriptor, stream) pairs, which are ours to close."""
+        """Read from these (descriptor, stream) pairs, and close each descriptor at its end."""
         self._pumps = [asyncio.create_task(self._pump(fd, stream)) for fd, stream in sources]
         asyncio.create_task(self._finish()).add_done_callback(self._pumps.append)
 
     def process_ended(self) -> None:
-        """What the process wrote is in the pipes by now: an empty pipe is the end, whoever holds its other side."""
+        """From now on an empty pipe counts as finished, even if another process holds its write end."""
         self._ended.set()
         for waker in self._wakers:
             waker.set()
 
     def abandon(self) -> None:
-        """Nobody is to wait for more."""
+        """Count as finished: nothing will wait for more output."""
         self.finished.set()
 
     def never_began(self) -> None:
-        """There will be no output: the process could not be started."""
+        """The process could not be started: close the log and count as finished."""
         if self.log:
             self.log.close()
             self.log = None
         self.abandon()
 
     async def drained(self) -> None:
-        """Wait for the last byte, but no longer than DRAIN_SECONDS for a listener that does not read."""
+        """Wait until the output is finished, but only DRAIN_SECONDS: a receiver may not read."""
         try:
             async with asyncio.timeout(DRAIN_SECONDS):
                 await self.finished.wait()
@@ -113,7 +113,7 @@ class Output:
                 self._record(stream, data)
                 for receiver in tuple(self.receivers):
                     await self._deliver(receiver, stream, data)
-                await asyncio.sleep(0)  # let the others have a turn: a busy pipe is always readable
+                await asyncio.sleep(0)  # let other tasks run: a busy pipe is always readable
         finally:
             os.close(fd)
 
@@ -125,7 +125,7 @@ class Output:
             except BlockingIOError:
                 if self._ended.is_set():
                     return b""
-            except OSError:  # EIO: nobody has the terminal open any more; pty(7)
+            except OSError:  # EIO: no process has the terminal open any more; pty(7)
                 return b""
             waker.clear()
             loop.add_reader(fd, waker.set)
@@ -153,7 +153,7 @@ class Output:
 
 
 class Input:
-    """The writing end of a process's standard input: a pipe, or its terminal's master side (a duplicate)."""
+    """A process's standard input: the write end of its pipe, or a duplicate of its terminal's master side."""
 
     def __init__(self, fd: int) -> None:
         self.fd = fd
@@ -161,7 +161,7 @@ class Input:
         os.set_blocking(fd, False)
 
     async def write(self, data: bytes) -> None:
-        """Returns when the pipe has taken all; data for a process that reads no more is dropped."""
+        """Return when the pipe has taken all data; data for a process that reads no more is dropped."""
         rest = memoryview(data)
         while rest and self.fd >= 0:
             try:
@@ -182,7 +182,7 @@ class Input:
                 loop.remove_writer(self.fd)
 
     def close(self) -> None:
-        """End of file for the process (of a pipe: a terminal has none)."""
+        """Close it: the process reads end of file from a pipe, nothing from a terminal."""
         if self.fd >= 0:
             asyncio.get_running_loop().remove_writer(self.fd)
             os.close(self.fd)
@@ -191,7 +191,7 @@ class Input:
 
 
 class Stdio:
-    """The descriptors of one process: three for the child, the other ends for labd."""
+    """The descriptors of one process: three for the child, the other ends for labd. Raises OSError."""
 
     def __init__(self, *, tty: bool, stdin: bool) -> None:
         self.tty, self.stdin = tty, stdin
@@ -212,22 +212,22 @@ class Stdio:
             self.child.append(theirs)
 
     def connect(self, console: int, output: Output) -> Input | None:
-        """After the spawn: begin to read; returns the way in, if there is one."""
+        """After the spawn: begin to read the output; return the input, if there is one."""
         if self.tty:
             self._ours = [(console, STDOUT)]
-            self._input = os.dup(console)  # also what a resize needs
+            self._input = os.dup(console)  # for input and for resize()
         output.start(*self._ours)
         self._ours = []
         return Input(self._input) if self._input >= 0 else None
 
     def close_child(self) -> None:
-        """The child has its own copies; ours would keep the pipes from ending."""
+        """Close the child's ends: the child has copies, and ours would keep the pipes from ending."""
         for fd in self.child:
             os.close(fd)
         self.child = []
 
     def discard(self) -> None:
-        """The spawn failed."""
+        """Close all ends: the spawn has failed."""
         self.close_child()
         for fd in [fd for fd, _ in self._ours] + [self._input]:
             if fd >= 0:

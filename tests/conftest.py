@@ -68,10 +68,11 @@ def pytest_configure() -> None:
             signal.signal(number, signal.SIG_DFL)
 
 
-@pytest.fixture(autouse=True)
-def _machine_has_what_the_test_needs(request: pytest.FixtureRequest) -> None:
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Skip the test, or fail, before any fixture is made: those of a session come before all fixtures of a test."""
     required = os.environ.get("LAB_REQUIRE", "").split(",")
-    for marker in request.node.iter_markers("needs"):
+    for marker in item.iter_markers("needs"):
         for feature in marker.args:
             reason = FEATURES[feature]()
             if reason and (feature in required or "all" in required):
@@ -88,7 +89,7 @@ def scripts() -> Path:
 
 @pytest.fixture
 def state(tmp_path: Path) -> Iterator[Path]:
-    """A state directory of the test's own."""
+    """A state directory for this test alone."""
     path = tmp_path / "state"
     path.mkdir()
     yield path

@@ -1,4 +1,4 @@
-"""tools/setup give-back: what `sudo make` leaves in somebody's checkout becomes that somebody's, and nothing else."""
+"""tools/setup give-back: files that `sudo make` leaves in a user's checkout become that user's, and no others."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ pytestmark = pytest.mark.needs("root")
 
 
 def test_give_back_follows_no_link(tmp_path: Path) -> None:
-    """Root's files in .venv, __pycache__ and site are given; no symlink and no hard link leads further."""
+    """Root's files in .venv, __pycache__ and site go to the checkout's owner; no symlink or hard link is followed."""
     precious = tmp_path / "precious"
     (precious / "__pycache__").mkdir(parents=True)
     (precious / "__pycache__/file").touch()
@@ -42,7 +42,7 @@ def test_give_back_follows_no_link(tmp_path: Path) -> None:
 
 
 def test_give_back_to_a_checkout_that_is_a_symlink_in_part(tmp_path: Path) -> None:
-    """.venv itself may be a symlink: what it leads to stays whose it was."""
+    """Where .venv itself is a symlink, the files behind it keep their owner."""
     precious = tmp_path / "precious"
     precious.mkdir()
     (precious / "file").touch()

@@ -1,4 +1,4 @@
-"""tools/where: which machine plays the demo. A script is the `vagrant` here; `make test-vm` has the real one."""
+"""tools/where: which machine plays the demo. A script stands in for `vagrant`; `make test-vm` uses the real one."""
 
 from __future__ import annotations
 
@@ -21,7 +21,9 @@ esac
 LAB = "#!/bin/sh\necho here with $@\nexit 3\n"
 NOBODY = 65534
 
-pytestmark = pytest.mark.skipif(Path("/etc/loginuid-lab").exists(), reason="in the lab's own machine all runs here")
+pytestmark = pytest.mark.skipif(
+    Path("/etc/loginuid-lab").exists(), reason="inside the lab's guest everything runs right here"
+)
 
 
 class Checkout:
@@ -47,20 +49,20 @@ class Checkout:
         path = f"{self.path}/bin:{os.environ['PATH']}"
         return subprocess.run(
             ["tools/where", *words], cwd=self.path, env={"PATH": path, "STATE": "running", **env}, user=user,
-            capture_output=True, text=True, check=False, stdin=subprocess.DEVNULL,
+            capture_output=True, text=True, check=False, stdin=subprocess.DEVNULL, timeout=60,
         )  # fmt: skip
 
 
 @pytest.fixture
 def checkout() -> Iterator[Checkout]:
-    """Readable by nobody, too, which pytest's own directories are not."""
+    """A checkout that the user nobody may read, which is not so in pytest's own directories."""
     with tempfile.TemporaryDirectory() as name:
         Path(name).chmod(0o755)
         yield Checkout(Path(name))
 
 
 def test_a_guest_that_is_up_is_the_place(checkout: Checkout) -> None:
-    """The target runs there, without a tty if there is none here, and its exit status is ours."""
+    """The target runs in a guest that is up, without a tty if there is none here; its exit status is returned."""
     checkout.make_guest()
     done = checkout.run("demo", "--as", "a b")
     command = "cd /vagrant && sudo tools/where demo --as a\\ b"
@@ -70,7 +72,7 @@ def test_a_guest_that_is_up_is_the_place(checkout: Checkout) -> None:
 @pytest.mark.needs("root")
 @pytest.mark.parametrize("made", [True, False])
 def test_without_a_running_guest_root_plays_here(checkout: Checkout, made: bool) -> None:
-    """A guest that is shut off, or none: on Linux as root, right here, with lab's own exit status."""
+    """Where no guest runs, root on Linux plays the demo right here, with lab's own exit status."""
     if made:
         checkout.make_guest()
     done = checkout.run("demo", "--auto", STATE="shutoff")
@@ -79,7 +81,7 @@ def test_without_a_running_guest_root_plays_here(checkout: Checkout, made: bool)
 
 @pytest.mark.needs("root")
 def test_nowhere_to_play(checkout: Checkout) -> None:
-    """No guest, no root: one sentence, and the two ways out."""
+    """Without a guest and without root, the error names the two ways out."""
     done = checkout.run("demo", user=NOBODY)
     assert done.returncode == 125
     assert "vagrant up" in done.stderr
@@ -88,7 +90,7 @@ def test_nowhere_to_play(checkout: Checkout) -> None:
 
 @pytest.mark.needs("root")
 def test_the_user_decides(checkout: Checkout) -> None:
-    """WHERE=here though a guest is up; WHERE=guest though there is none."""
+    """WHERE=here and WHERE=guest decide, whether a guest is up or not; another value is refused."""
     assert checkout.run("demo", WHERE="guest").returncode == 125
     checkout.make_guest()
     assert "here or guest" in checkout.run("demo", WHERE="there").stderr

@@ -23,7 +23,9 @@ from pathlib import Path
 from coverage import Coverage, CoverageData
 
 CHECKOUT = Path(__file__).resolve().parent.parent
-ROOMS = ("lab", "daemon", "client", "scenarios")
+# Whether a process that imports this room first may have threads, which must be traced from their start. To ask for
+# that, the hook imports threading: some milliseconds, and labd's programs (-IS) assert that they do without.
+ROOMS = {"lab": "False", "daemon": "not sys.flags.no_site", "client": "True", "scenarios": "True"}
 # Tests that assert what a trace function changes, with the reason. They run afterwards, without it.
 UNTRACED = {
     "tests/lab/test_rooms.py::test_the_hot_path_is_lean": "it asserts what is imported, and the trace function imports",
@@ -65,7 +67,7 @@ def start(table, whole_memory, threads):
 
 
 if not getattr(sys.gettrace(), "notes_lines", False):
-    start(TABLE, MEMORY, THREADS)
+    start({table!r}, {memory!r}, {threads})
 '''
 COVERED = "mount --bind {work}/{room}.py {room}/__init__.py && "
 
@@ -87,9 +89,8 @@ def prepare(work: Path) -> dict[str, int]:
     (work / "memory").chmod(0o666)
     for room in ROOMS:
         path = CHECKOUT / room / "__init__.py"
-        # threading costs podmanish, which has one thread, some milliseconds.
-        names = {"TABLE": str(work / "table"), "MEMORY": str(work / "memory"), "THREADS": room != "lab"}
-        text = f"exec(compile({HOOK!r}, '<coverage>', 'exec'), {names!r})\n"
+        hook = HOOK.format(table=str(work / "table"), memory=str(work / "memory"), threads=ROOMS[room])
+        text = f"exec(compile({hook!r}, '<coverage>', 'exec'), {{}})\n"
         text += f"exec(compile({path.read_text()!r}, {str(path)!r}, 'exec'))\n"
         (work / f"{room}.py").write_text(text)
     return begins

@@ -1,1 +1,1 @@
-"""What labd execs: programs with one thread each and without asyncio, started isolated."""
+"""Programs that labd execs: each has one thread and no asyncio, and starts in a few ms."""

@@ -113,7 +113,7 @@ def main() -> None:
 def _get_all(path: str) -> None:
     try:
         get(path)
-    except Exception as error:  # as above; the first line is out already: the client notices a tar that is cut short
+    except Exception as error:  # as above; the first line has been sent: the client notices a tar that is cut short
         print(f"labd: archive of {path!r}: {tars.reason(error)}", file=sys.stderr)
         sys.exit(1)
 

@@ -9,6 +9,6 @@ CHECKOUT = str(Path(__file__).resolve().parent.parent.parent)
 
 
 def command(module: str, *arguments: str) -> list[str]:
-    """The command line for `daemon.programs.MODULE.main()`, isolated from the environment and from site-packages."""
+    """The command line that runs daemon.programs.MODULE.main(), isolated from environment and site-packages."""
     code = f"import sys; sys.path.append(sys.argv[1]); from daemon.programs.{module} import main; main()"
     return [sys.executable, "-I", "-S", "-c", code, CHECKOUT, *arguments]

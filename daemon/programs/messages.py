@@ -61,7 +61,7 @@ class Inbox:
         return message, self._take(count)
 
     def _take(self, count: int) -> list[int]:
-        """The next `count` descriptors. After a loss the rest of the message is lost too: what follows is another's."""
+        """The next `count` descriptors. After a loss the message's others are lost too: the next ones are another's."""
         fds: list[int] = []
         while len(fds) < count:
             fd = self._fds.pop(0)

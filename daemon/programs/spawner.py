@@ -1,4 +1,4 @@
-"""The helper process that makes the containers: labd execs it once; it has one thread and imports only lab.*.
+"""The helper process that makes the containers: labd execs it once; it has one thread, and no asyncio.
 
 A threaded server must not clone(2): the child would inherit locks held by threads that do not exist in it. So labd
 sends each Spec here, and this process is the parent of every container: it reaps them and reports their exit codes.
@@ -14,14 +14,14 @@ sends each Spec here, and this process is the parent of every container: it reap
 
     ===  the one socketpair(2) between the two; daemon.programs.messages has its form.  link: lab.runtime.link
 
-    request  {"id", "spec", "key"[, "into"][, "loginuid"]}    + stdin, stdout, stderr
-             {"kill": key}                            labd had no free descriptor numbers for the reply
+    request  {"id", "key", "spec", "into", "loginuid"}    + stdin, stdout, stderr
+             {"kill": key}                                labd had no free descriptor numbers for the reply
     reply    {"id", "pid"} + pidfd[, console]   or   {"id", "error"}   error: LabError.to_bytes() as text
     report   {"exit": key, "code", "oom_killed"}
 
     id       the request's number; its reply carries the same
     key      the process's name between the two: the container's id or the exec's id; its report carries the same
-    into     only for an exec: the key of the container in which the process starts
+    into     for an exec the key of the container in which the process starts; "" for a container
 
 If labd dies, the socket ends: then all containers are killed and reaped here, and each exit code goes into the
 container's state on disk, so that the next labd knows how the container ended. This process is the first of a pid
@@ -65,7 +65,7 @@ class Child:
 
     def remove_cgroup(self) -> bool:
         """For after the container's end; True if the kernel had killed a process at the memory limit."""
-        return bool(self.cgroup) and cgroup.remove(self.cgroup or "")
+        return cgroup.remove(self.cgroup) if self.cgroup else False
 
 
 class Spawner:
@@ -125,7 +125,7 @@ class Spawner:
             self._kill(request["kill"])
             return
         try:
-            self._go_on(request, self._steps(request, stdio), time.monotonic() + BEGIN_SECONDS)
+            self._go_on(request, self._spawn(request, stdio), time.monotonic() + BEGIN_SECONDS)
         finally:
             close_all(stdio)
 
@@ -150,32 +150,28 @@ class Spawner:
     def _refuse(self, request: dict[str, Any], error: LabError) -> None:
         self._send({"id": request["id"], "error": error.to_bytes().decode()})
 
-    def _steps(self, request: dict[str, Any], stdio: list[int]) -> Steps:
+    def _spawn(self, request: dict[str, Any], stdio: list[int]) -> Steps:
         if LOST in stdio:
             raise CannotStart("the daemon's spawner has no free descriptors", "raise LimitNOFILE of labd's service")
         spec, loginuid = Spec.from_dict(request["spec"]), request.get("loginuid")
-        if "into" in request:
+        if request["into"]:
             pidfd = self._container(request["into"])
             return (yield from runtime.starting_into(pidfd, spec, stdio, loginuid=loginuid))
         return (yield from runtime.starting(spec, stdio, loginuid=loginuid))
 
     def _started(self, request: dict[str, Any], process: Process) -> None:
-        self.children[process.pidfd] = Child(
-            request["key"], None if "into" in request else request["spec"]["cgroup"], process
-        )
+        its_cgroup = None if request["into"] else request["spec"]["cgroup"]
+        self.children[process.pidfd] = Child(request["key"], its_cgroup, process)
         self.poll.register(process.pidfd, select.POLLIN)
-        console = process.console
-        self._send(
-            {"id": request["id"], "pid": process.pid}, [process.pidfd] if console < 0 else [process.pidfd, console]
-        )
-        if console >= 0:
-            os.close(console)
+        console = [process.console] if process.console >= 0 else []
+        self._send({"id": request["id"], "pid": process.pid}, [process.pidfd, *console])
+        close_all(console)
 
     def _container(self, key: str) -> int:
         for pidfd, child in self.children.items():
             if child.key == key:
                 return pidfd
-        raise CannotStart("the container has just ended")
+        raise CannotStart("the container has just ended", "start it again")
 
     def _report_end(self, pidfd: int) -> bool:
         """Reap a child and tell labd. False while another process of its container traces it.

@@ -1,1 +1,1 @@
-"""The Docker Engine API: one module a resource, with the views and filters that it needs."""
+"""The Docker Engine API: a module for each resource, beside it the views and filters that it needs."""

@@ -1,22 +1,22 @@
-"""What Docker has and the lab has not: said in a sentence, with the status that the docker command handles best."""
+"""What Docker has and the lab does not: each answer is a sentence, with a status that the docker command handles."""
 
 from __future__ import annotations
 
 from fastapi import APIRouter, Response
 
-from daemon.routes.deps import Filters, TheContainer, check_filters
-from daemon.routes.listing import flag
+from daemon.routes.deps import TheContainer
+from daemon.routes.filters import Filters, check_names, flag
 from daemon.wire.answers import Json
 from lab.errors import NotFound, NotImplementedHere
 
 router = APIRouter()
 NO_REGISTRY = ("registries are not part of this lab", "images come from `docker import`")
 NO_BUILD = ("building images is not part of this lab", "make a root filesystem elsewhere and `docker import` its tar")
-NO_SWARM = ("swarms are not part of this lab", "one machine is enough to lose a login uid")
+NO_SWARM = ("swarms are not part of this lab", "run the container on this machine: docker run")
 ABSENT = {
     "volumes": ("named volumes are not part of this lab", "bind a directory of the host instead: -v /SRC:/DST"),
-    "networks": ("networks of one's own are not part of this lab", "use --network host or --network none"),
-    "plugins": ("plugins are not part of this lab", "there are none"),
+    "networks": ("user-defined networks are not part of this lab", "use --network host or --network none"),
+    "plugins": ("plugins are not part of this lab", "start the container without them"),
     "commit": ("committing a container is not part of this lab", "copy what you need out with `docker cp`"),
     **dict.fromkeys(("auth", "distribution"), NO_REGISTRY),
     **dict.fromkeys(("build", "session", "grpc"), NO_BUILD),
@@ -25,8 +25,11 @@ ABSENT = {
 
 ABSENT_OF_IMAGES = {
     "get": ("saving images is not part of this lab", "keep the tar that was imported"),
-    "load": ("loading what `docker save` wrote is not part of this lab", "use `docker export` and `docker import`"),
-    "tag": ("tagging images is not part of this lab", "import the tar under the other name, too"),
+    "load": (
+        "loading what `docker save` wrote is not part of this lab",
+        "use `docker export` there and `docker import` here",
+    ),
+    "tag": ("tagging images is not part of this lab", "import the tar once more, under the other name"),
 }
 
 
@@ -64,7 +67,7 @@ async def plugins() -> Response:
 
 @router.get("/plugins/{name:path}/json")
 async def plugin(name: str) -> Response:
-    """docker inspect asks for a plugin last of all"""
+    """docker inspect: a plugin is the last thing that it asks for"""
     raise NotFound(f"plugin {name[:80]!a} not found", "plugins are not part of this lab")
 
 
@@ -72,8 +75,8 @@ async def plugin(name: str) -> Response:
 @router.post("/networks/prune")
 @router.post("/images/prune")
 async def prune(filters: Filters) -> Response:
-    """docker system prune's other parts: without a name there is nothing here"""
-    check_filters(filters, "dangling", "until", "label", "label!", "all")
+    """docker system prune, for everything but containers: the lab keeps nothing without a name"""
+    check_names(filters, "dangling", "until", "label", "label!", "all")
     if not all(flag("dangling", value) for value in filters.get("dangling", ())):
         raise NotImplementedHere(
             "filters: dangling=false (image prune --all) is not part of this lab", "remove images by name: docker rmi"
@@ -89,13 +92,13 @@ async def prune_builds() -> Response:
 
 @router.get("/containers/{reference}/attach/ws")
 async def attach_by_websocket(container: TheContainer) -> Response:
-    """What web consoles use"""
-    raise NotImplementedHere("attach by WebSocket is not part of this lab", "POST .../attach with Upgrade: tcp")
+    """attach as web consoles do"""
+    raise NotImplementedHere("attach by WebSocket is not part of this lab", "send POST .../attach with Upgrade: tcp")
 
 
 @router.api_route("/containers/{reference}/{action}", methods=["GET", "POST"], include_in_schema=False)
 async def absent_action(container: TheContainer, action: str) -> Response:
-    """docker export, docker checkpoint and the like."""
+    """docker export, docker checkpoint, or an unknown page"""
     if action in ("export", "checkpoints"):
         raise NotImplementedHere(f"{action} is not part of this lab", "copy what you need out with `docker cp`")
     raise NotFound("page not found")
@@ -104,7 +107,7 @@ async def absent_action(container: TheContainer, action: str) -> Response:
 @router.api_route("/images/{action}", methods=["GET", "POST"], include_in_schema=False)
 @router.api_route("/images/{name:path}/{action}", methods=["GET", "POST"], include_in_schema=False)
 async def absent_image_action(action: str, name: str = "") -> Response:
-    """docker search, save, load, push, tag."""
+    """docker search, push, save, load, tag, or an unknown page"""
     if action in ("search", "push"):
         raise NotImplementedHere(*NO_REGISTRY)
     if action in ABSENT_OF_IMAGES:
@@ -115,7 +118,7 @@ async def absent_image_action(action: str, name: str = "") -> Response:
 @router.api_route("/{thing}", methods=["GET", "POST", "PUT", "DELETE"], include_in_schema=False)
 @router.api_route("/{thing}/{rest:path}", methods=["GET", "POST", "PUT", "DELETE"], include_in_schema=False)
 async def absent(thing: str, rest: str = "") -> Response:
-    """Everything else."""
+    """All other paths: other parts of Docker's API, or an unknown page"""
     if thing not in ABSENT:
         raise NotFound("page not found")
     raise NotImplementedHere(*ABSENT[thing])

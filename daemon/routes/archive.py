@@ -21,7 +21,7 @@ InPath = Annotated[str, Query(max_length=4096)]
 
 @router.head("/archive")
 async def stat(container: TheContainer, path: InPath = "") -> Response:
-    """docker cp: what is there?"""
+    """docker cp: what is at the path"""
     async with Archiver(container, "stat", path) as archiver:
         return Response(headers=_header(await archiver.answer()))
 

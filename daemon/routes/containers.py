@@ -13,8 +13,10 @@ from fastapi import APIRouter, Query, Request, Response
 from daemon.containers import STOP_SECONDS, Container
 from daemon.models import ContainerCreate, ContainerUpdate
 from daemon.options import check_restart
-from daemon.routes import layers, listing, procs, usage, views
-from daemon.routes.deps import Filters, Platform, StrictRoute, Switch, TheContainer, TheEngine, check_filters
+from daemon.routes import container_filters, container_views, layers, stats, top
+from daemon.routes.deps import Platform, Switch, TheContainer, TheEngine
+from daemon.routes.filters import Filters, check_names
+from daemon.routes.strict import StrictRoute
 from daemon.wire.answers import Json, Streamed
 from lab.errors import InvalidArgument
 from lab.signals import signal_number
@@ -30,10 +32,10 @@ async def list_containers(
     engine: TheEngine, filters: Filters, all: Switch = False, limit: int = 0, size: Switch = False
 ) -> Response:
     """docker ps"""
-    found = listing.matching(engine, filters, all=all or limit > 0)[: limit if limit > 0 else None]
-    rows = [views.summary(container) for container in found]
+    found = container_filters.matching(engine, filters, all=all or limit > 0)[: limit if limit > 0 else None]
+    rows = [container_views.summary(container) for container in found]
     if size:
-        measured = await asyncio.to_thread(lambda: [views.sizes(engine, container) for container in found])
+        measured = await asyncio.to_thread(lambda: [container_views.sizes(engine, container) for container in found])
         rows = [{**row, **more} for row, more in zip(rows, measured, strict=True)]
     return Json(rows)
 
@@ -48,8 +50,9 @@ async def create(engine: TheEngine, body: ContainerCreate, platform: Platform, n
 @router.post("/prune")
 async def prune(engine: TheEngine, filters: Filters) -> Response:
     """docker container prune"""
-    check_filters(filters, "label", "label!", "until")
-    gone = [c for c in listing.matching(engine, filters, all=True) if c.status in ("created", "exited", "dead")]
+    check_names(filters, "label", "label!", "until")
+    chosen = container_filters.matching(engine, filters, all=True)
+    gone = [container for container in chosen if container.status in ("created", "exited", "dead")]
     reclaimed = await asyncio.to_thread(lambda: sum(layers.size(container.spec) for container in gone))
     for container in gone:
         await container.remove(force=False)
@@ -59,8 +62,8 @@ async def prune(engine: TheEngine, filters: Filters) -> Response:
 @router.get("/{reference}/json")
 async def inspect(engine: TheEngine, container: TheContainer, size: Switch = False) -> Response:
     """docker inspect"""
-    more = await asyncio.to_thread(views.sizes, engine, container) if size else {}
-    return Json({**views.inspect(engine, container), **more})
+    more = await asyncio.to_thread(container_views.sizes, engine, container) if size else {}
+    return Json({**container_views.inspect(engine, container), **more})
 
 
 @router.post("/{reference}/start")
@@ -117,7 +120,7 @@ async def rename(container: TheContainer, name: Name = "") -> Response:
 
 @router.post("/{reference}/resize")
 async def resize(container: TheContainer, h: Size = 0, w: Size = 0) -> Response:
-    """The window of docker run -t has another size"""
+    """docker run -t, when the window's size changes"""
     container.require_running()
     container.run.resize(h, w)
     return Response(status_code=200)
@@ -125,16 +128,16 @@ async def resize(container: TheContainer, h: Size = 0, w: Size = 0) -> Response:
 
 @router.post("/{reference}/update")
 async def update(container: TheContainer, body: ContainerUpdate) -> Response:
-    """docker update, which is refused if it changes anything"""
+    """docker update; a request that would change something is refused"""
     check_restart(body.RestartPolicy)
     return Json({"Warnings": []})
 
 
 @router.post("/{reference}/wait")
 async def wait(container: TheContainer, condition: str = "not-running") -> Response:
-    """docker wait; the head goes out at once, since `docker run` sends `start` only after it"""
+    """docker wait; the head is sent at once, because `docker run` waits for it before it sends `start`"""
     if condition not in ("", "not-running", "next-exit", "removed"):
-        raise InvalidArgument(f"invalid condition: {condition[:40]!r}", "not-running, next-exit or removed")
+        raise InvalidArgument(f"invalid condition: {condition[:40]!r}", "write not-running, next-exit or removed")
     ended = container.waiter(condition)
 
     async def answer() -> AsyncGenerator[bytes, None]:
@@ -145,24 +148,24 @@ async def wait(container: TheContainer, condition: str = "not-running") -> Respo
 
 @router.delete("/{reference}")
 async def remove(container: TheContainer, force: Switch = False, v: Switch = False) -> Response:
-    """docker rm; there are no anonymous volumes that `v` could spare"""
+    """docker rm; `v` changes nothing: the lab has no anonymous volumes"""
     await container.remove(force)
     return Response(status_code=204)
 
 
 @router.get("/{reference}/top")
-async def top(container: TheContainer, ps_args: Annotated[str, Query(max_length=200)] = "-ef") -> Response:
+async def list_processes(container: TheContainer, ps_args: Annotated[str, Query(max_length=200)] = "-ef") -> Response:
     """docker top"""
     container.require_running()
-    return Json(await procs.top(container.spec.cgroup, ps_args))
+    return Json(await top.processes(container.spec.cgroup, ps_args))
 
 
 @router.get("/{reference}/stats")
-async def stats(
+async def follow_stats(
     container: TheContainer, stream: Switch = True, one_shot: Annotated[Switch, Query(alias="one-shot")] = False
 ) -> Response:
     """docker stats"""
-    measured = usage.samples(container, stream=stream, one_shot=one_shot)
+    measured = stats.samples(container, stream=stream, one_shot=one_shot)
 
     async def lines() -> AsyncGenerator[bytes, None]:
         async with aclosing(measured):
@@ -173,7 +176,7 @@ async def stats(
 
 
 def _patience(container: Container, seconds: int | None) -> float | None:
-    """None: wait for ever."""
+    """Seconds from the stop signal to SIGKILL; None: no SIGKILL."""
     chosen = seconds if seconds is not None else container.body["StopTimeout"]
     if chosen is None:
         return STOP_SECONDS

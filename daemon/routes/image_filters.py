@@ -1,12 +1,11 @@
-"""Which images `docker images --filter` means; docker-images(1)."""
+"""`docker images --filter`: which images are meant; docker-images(1)."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from fnmatch import fnmatchcase
 
-from daemon.routes.deps import check_filters
-from daemon.routes.listing import flag
+from daemon.routes.filters import check_names, flag
 from lab.images import Image, Images, normalize, split_tag
 from lab.shown import parse_time
 
@@ -14,7 +13,7 @@ Test = Callable[[Images, Image, str], bool]
 
 
 def _referenced(images: Images, image: Image, pattern: str) -> bool:
-    """As Go's path.Match(): no * reaches over a slash. The tag may be left out."""
+    """As Go's path.Match(): a * stops at a slash. The tag may be left out."""
     name = normalize(pattern).split("/")
     for candidate in (image.name, f"{image.name}:latest", split_tag(image.name)[0]):
         parts = candidate.split("/")
@@ -25,8 +24,8 @@ def _referenced(images: Images, image: Image, pattern: str) -> bool:
 
 TESTS: dict[str, Test] = {
     "reference": _referenced,
-    "dangling": lambda _, image, wanted: not flag("dangling", wanted),  # every image here has its name
-    "label": lambda *_: False,  # and none has labels
+    "dangling": lambda _, image, wanted: not flag("dangling", wanted),  # every image here has a name
+    "label": lambda *_: False,  # no image here has labels
     "label!": lambda *_: True,
     "before": lambda images, image, wanted: image.created < images.find(wanted).created,
     "since": lambda images, image, wanted: image.created > images.find(wanted).created,
@@ -35,8 +34,8 @@ TESTS: dict[str, Test] = {
 
 
 def matching(images: Images, filters: dict[str, list[str]]) -> list[Image]:
-    """Raises InvalidArgument for a filter that docker has not, NoSuchImage for an image that is not there."""
-    check_filters(filters, *TESTS)
+    """Raises InvalidArgument for an unknown filter, NoSuchImage for an unknown image in `before` and `since`."""
+    check_names(filters, *TESTS)
     return [
         image
         for image in images.list()

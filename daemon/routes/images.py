@@ -1,4 +1,4 @@
-"""/images/...: the root filesystems by name."""
+"""/images/...: root filesystems by name."""
 
 from __future__ import annotations
 
@@ -8,8 +8,9 @@ from typing import Annotated
 
 from fastapi import APIRouter, Query, Request, Response
 
-from daemon.routes import host, image_filters
-from daemon.routes.deps import Filters, Platform, Switch, TheEngine
+from daemon.routes import image_filters, image_views
+from daemon.routes.deps import Platform, Switch, TheEngine
+from daemon.routes.filters import Filters
 from daemon.wire.answers import Json
 from daemon.wire.uploads import upload
 from lab.errors import Conflict, InvalidArgument, NoSuchImage, NotImplementedHere
@@ -23,8 +24,8 @@ async def list_images(
     engine: TheEngine, filters: Filters, *,
     all: Switch = False, digests: Switch = False, shared_size: Annotated[Switch, Query(alias="shared-size")] = False,
 ) -> Response:  # fmt: skip
-    """docker images; there are no intermediate ones for `all` to add, and no digests of a registry's"""
-    rows = [host.image_summary(engine, image) for image in image_filters.matching(engine.images, filters)]
+    """docker images; `all` and `digests` add nothing: the lab has no intermediate images and no registry"""
+    rows = [image_views.summary(engine, image) for image in image_filters.matching(engine.images, filters)]
     return Json([{**row, "SharedSize": 0 if shared_size else -1} for row in rows])
 
 
@@ -33,18 +34,20 @@ async def create(
     request: Request, engine: TheEngine, platform: Platform, fromImage: Text = "", fromSrc: Text = "",
     repo: Text = "", tag: Text = "",
 ) -> Response:  # fmt: skip
-    """docker import; docker pull, which always fails: nothing is ever downloaded"""
+    """docker import; docker pull always fails, because the lab downloads nothing"""
     if fromImage:
         reference = f"{fromImage}:{tag}" if tag else fromImage
         names = ", ".join(image.name for image in engine.images.list())
         raise NoSuchImage(
             f"No such image: {reference[:200]}: the lab downloads nothing",
-            f"there is: {names}; `docker import rootfs.tar NAME` adds one",
+            f"the images are: {names}; `docker import rootfs.tar NAME` adds one",
         )
     if fromSrc != "-":
-        raise NotImplementedHere("importing from a URL is not part of this lab", "give a tar: docker import - NAME")
+        raise NotImplementedHere(
+            "import from a URL is not part of this lab", "give a tar: docker import rootfs.tar NAME"
+        )
     if not repo:
-        raise InvalidArgument("an image needs a name", "docker import rootfs.tar NAME")
+        raise InvalidArgument("an image needs a name", "write docker import rootfs.tar NAME")
     name = f"{repo}:{tag}" if tag else repo
     image = await upload(request, lambda tar: engine.images.import_tar(name, tar))
     engine.events.add("image", "import", image.id, {"name": image.name}, {})
@@ -54,7 +57,7 @@ async def create(
 @router.get("/{name:path}/json")
 async def inspect(engine: TheEngine, name: str) -> Response:
     """docker image inspect"""
-    return Json(host.image_inspect(engine.images.find(name, damaged=True)))
+    return Json(image_views.inspect(engine.images.find(name, damaged=True)))
 
 
 @router.get("/{name:path}/history")
@@ -67,7 +70,7 @@ async def history(engine: TheEngine, name: str) -> Response:
 
 @router.delete("/{name:path}")
 async def remove(engine: TheEngine, name: str, force: Switch = False, noprune: Switch = False) -> Response:
-    """docker rmi; no image has parents that `noprune` could spare"""
+    """docker rmi; `noprune` changes nothing: no image has parents"""
     image = engine.images.find(name, damaged=True)
     users = [c.name for c in engine.containers.values() if c.record.config["image_id"] == image.id]
     if users and force:

@@ -1,7 +1,7 @@
 """`docker diff`: what a container's overlay holds above its image; Documentation/filesystems/overlayfs.rst.
 
-The container may be at work there: things come and go, and a directory may become a symlink that leads to the host's.
-So each directory is opened from the top without following any. What lies deeper than a path can name is passed over.
+The container may write there at the same time: files come and go, a directory may become a symlink to the host's.
+So each directory is opened from the top, and no symlink is followed. A file whose path is too long is left out.
 """
 
 from __future__ import annotations
@@ -14,12 +14,12 @@ from lab.spec import Spec
 from lab.syscalls import openat2
 
 MODIFIED, ADDED, DELETED = 0, 1, 2
-MOUNT_POINTS = ("/dev", "/proc", "/sys")  # which the runtime makes, should the image lack them
+MOUNT_POINTS = ("/dev", "/proc", "/sys")  # the runtime makes them if the image lacks them
 RESOLVE_NO_SYMLINKS = 0x04
 
 
 def changes(spec: Spec) -> list[dict[str, str | int]] | None:
-    """Path and Kind of each change, parents first; None if there are none, as for a root that is read-only."""
+    """Path and Kind of each change, parents first; None if nothing changed or the container has no layer."""
     if not spec.layer:
         return None
     found: list[dict[str, str | int]] = []
@@ -36,7 +36,7 @@ def changes(spec: Spec) -> list[dict[str, str | int]] | None:
 
 
 def size(spec: Spec) -> int:
-    """Bytes of what the container's layer holds, a file of several names once; 0 where it has none."""
+    """Bytes in the container's layer, a file with several names counted once; 0 without a layer."""
     found: dict[tuple[int, int], int] = {}
     for _, status in _entries(f"{spec.layer}/upper") if spec.layer else ():
         if not stat.S_ISDIR(status.st_mode) and not stat.S_ISCHR(status.st_mode):
@@ -45,7 +45,7 @@ def size(spec: Spec) -> int:
 
 
 def _entries(top: str) -> Iterator[tuple[str, os.stat_result]]:
-    """All below a directory, each with its path from there, as /PATH; not recursive, for it may be deep."""
+    """All entries below a directory, each as /PATH from there. Not recursive: the tree may be deep."""
     root = _open(top)
     waiting = [""] if root >= 0 else []
     try:
@@ -58,7 +58,7 @@ def _entries(top: str) -> Iterator[tuple[str, os.stat_result]]:
                 for name in os.listdir(fd):  # noqa: PTH208 (a descriptor)
                     try:
                         status = os.stat(name, dir_fd=fd, follow_symlinks=False)
-                    except OSError:  # it has just gone
+                    except OSError:  # the file has just been removed
                         continue
                     yield f"{folder}/{name}", status
                     if stat.S_ISDIR(status.st_mode):
@@ -71,7 +71,7 @@ def _entries(top: str) -> Iterator[tuple[str, os.stat_result]]:
 
 
 def _open(path: str, below: int = -1) -> int:
-    """A directory's descriptor; -1 if there is none. Below another one no symlink is followed."""
+    """A directory's descriptor; -1 if it cannot be opened. Below another directory no symlink is followed."""
     flags = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
     try:
         return os.open(path, flags) if below < 0 else openat2(below, path, flags, RESOLVE_NO_SYMLINKS)

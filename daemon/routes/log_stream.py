@@ -1,7 +1,7 @@
-"""`docker logs`: the records on disk as lines, from the end or from a time on, and on as they grow.
+"""`docker logs`: a log's lines, the last ones or those of a time span; then, with --follow, new ones as they come.
 
-The files are read by one thread, a batch of some milliseconds at a time, so that neither a long log nor a log of
-nothing but newlines keeps the event loop from answering others; the followers take turns.
+One thread reads the files, a batch of some milliseconds at a time. So neither a long log nor a log of empty lines
+blocks the event loop, and clients take turns.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ THREAD = ThreadPoolExecutor(1, "labd-logs")
 
 @dataclass(frozen=True, slots=True)
 class LogQuery:
-    """What to show. tail: the last so many lines, None: all; since, until: seconds since 1970, 0: no limit."""
+    """What to show. tail: how many lines from the end, None: all; since, until: seconds since 1970, 0: no limit."""
 
     stdout: bool
     stderr: bool
@@ -32,7 +32,7 @@ class LogQuery:
     until: float
 
     def lines(self, path: str, *, whole: bool) -> logs.Lines:
-        """The lines that are meant."""
+        """A reader of these lines; whole: lines come whole, however the process wrote them."""
         streams = [stream for stream, wanted in ((logs.STDOUT, self.stdout), (logs.STDERR, self.stderr)) if wanted]
         since, until = int(self.since * 1e9), int(self.until * 1e9)
         return logs.Lines(path, streams, whole=whole, tail=self.tail, since=since, until=until)
@@ -60,11 +60,11 @@ async def log_stream(container: Container, query: LogQuery) -> AsyncGenerator[by
         if last := _encode(lines.rest(), query, framed):
             yield last
     finally:
-        THREAD.submit(lines.close)  # behind the batch that may be under way
+        THREAD.submit(lines.close)  # after the batch that may be running
 
 
 async def _growth(grew: asyncio.Event, until: float) -> bool:
-    """Wait for more; False if nothing can come any more that is wanted."""
+    """Wait until the log grows; False once the time `until` has passed."""
     try:
         async with asyncio.timeout(max(0.0, until - time.time()) if until else None):
             await grew.wait()

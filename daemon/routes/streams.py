@@ -1,4 +1,4 @@
-"""/containers/ID/attach, /containers/ID/logs and /exec/...: where bytes flow."""
+"""/containers/ID/attach, /containers/ID/logs and /exec/...: the streams of processes."""
 
 from __future__ import annotations
 
@@ -11,9 +11,10 @@ from fastapi import APIRouter, Query, Request, Response
 
 from daemon.containers import Container
 from daemon.models import ExecCreate, ExecStart
-from daemon.routes import views
-from daemon.routes.deps import ApiVersion, StrictRoute, Switch, TheContainer, TheEngine, TheExec
+from daemon.routes import container_views
+from daemon.routes.deps import ApiVersion, Switch, TheContainer, TheEngine, TheExec
 from daemon.routes.log_stream import LogQuery, log_stream
+from daemon.routes.strict import StrictRoute
 from daemon.wire.answers import Json, Streamed
 from daemon.wire.attach import DEFAULT_DETACH_KEYS, MULTIPLEXED, RAW, AttachedClient, DetachKeys, Session
 from daemon.wire.hijack import Connection, HijackedResponse
@@ -23,8 +24,7 @@ from lab.logs import STDOUT
 
 router = APIRouter(route_class=StrictRoute)
 MULTIPLEXED_SINCE = (1, 42)
-# docker-py drops what arrives in one packet with the 101 (its issue 3332).
-DOCKER_PY_PAUSE = 0.05
+DOCKER_PY_PAUSE = 0.05  # seconds: docker-py drops data that arrives together with the 101 (its issue 3332)
 Keys = Annotated[str, Query(max_length=200)]
 Tail = Annotated[str, Query(max_length=20, pattern="^(all|-?[0-9]*)$")]
 Moment = Annotated[float, Query(ge=-1e12, le=1e12)]
@@ -36,7 +36,7 @@ async def attach(
     stream: Switch = False, stdin: Switch = False, stdout: Switch = False, stderr: Switch = False,
     logs: Switch = False, detachKeys: Keys = "",
 ) -> Response:  # fmt: skip
-    """docker attach, and docker run's streams"""
+    """docker attach, and the streams of docker run"""
     tty, run = container.spec.tty, container.run
     session = Session(
         AttachedClient(tty=tty, stdout=stdout, stderr=stderr), run.output,
@@ -50,7 +50,7 @@ async def attach(
 
 
 class _Before:
-    """What is sent ahead of the live output: the pause for docker-py, the log for `logs=1`."""
+    """What comes before the live output: a pause for docker-py, the log for `logs=1`."""
 
     def __init__(self, request: Request, container: Container | None, stdout: bool, stderr: bool) -> None:
         self.pause = "docker-sdk-python" in request.headers.get("user-agent", "")
@@ -80,7 +80,7 @@ async def container_logs(
 ) -> Response:  # fmt: skip
     """docker logs"""
     if not (stdout or stderr):
-        raise InvalidArgument("Bad parameters: you must choose at least one stream", "stdout=1 or stderr=1")
+        raise InvalidArgument("Bad parameters: you must choose at least one stream", "add stdout=1 or stderr=1")
     lines = int(tail) if tail.isascii() and tail.isdigit() else None
     query = LogQuery(stdout, stderr, follow, timestamps, lines, _absolute(since), _absolute(until))
     return Streamed(log_stream(container, query), _media_type(container.spec.tty, version))
@@ -93,21 +93,21 @@ def _absolute(moment: float) -> float:
 
 @router.post("/containers/{reference}/exec")
 async def create_exec(engine: TheEngine, container: TheContainer, body: ExecCreate) -> Response:
-    """docker exec, first part"""
+    """docker exec, its first request"""
     return Json({"Id": engine.create_exec(container, body).id}, 201)
 
 
 @router.get("/exec/{exec_id}/json")
 async def inspect_exec(found: TheExec) -> Response:
     """docker inspect of an exec: its exit code"""
-    return Json(views.inspect_exec(found))
+    return Json(container_views.inspect_exec(found))
 
 
 @router.post("/exec/{exec_id}/resize")
 async def resize_exec(
     found: TheExec, h: Annotated[int, Query(ge=0, le=65535)] = 0, w: Annotated[int, Query(ge=0, le=65535)] = 0
 ) -> Response:
-    """The window of docker exec -t has another size"""
+    """docker exec -t, when the window's size changes"""
     found.run.resize(h, w)
     return Response(status_code=200)
 
@@ -116,7 +116,7 @@ async def resize_exec(
 async def start_exec(
     request: Request, engine: TheEngine, found: TheExec, body: ExecStart, version: ApiVersion
 ) -> Response:
-    """docker exec, second part: with Detach an ordinary answer, else the process's streams"""
+    """docker exec, its second request: with Detach an ordinary answer, else the process's streams"""
     loginuid = engine.attribution.of(request.scope["socket"], f"exec in {found.container.name}")
     found.claim()
     found.body.ConsoleSize = body.ConsoleSize or found.body.ConsoleSize
@@ -134,7 +134,7 @@ async def start_exec(
     async def start_and_serve(connection: Connection) -> None:
         try:
             await found.start(loginuid)
-        except LabError as error:  # dockerd, too, tells it in the stream: the 101 is out
+        except LabError as error:  # in the stream, as in dockerd: the 101 has been sent
             message = f"OCI runtime exec failed: {error.message}\r\n".encode()
             connection[1].write(message if body.Tty else frames.header(STDOUT, len(message)) + message)
         else:

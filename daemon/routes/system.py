@@ -1,4 +1,4 @@
-"""/_ping, /version, /info, /events and the others that are about the daemon itself."""
+"""/_ping, /version, /info, /events, /system/df: the daemon itself."""
 
 from __future__ import annotations
 
@@ -11,8 +11,9 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Query, Response
 
 from daemon.events import Event
-from daemon.routes import host, views
-from daemon.routes.deps import Filters, TheEngine, check_filters
+from daemon.routes import container_views, image_views, system_views
+from daemon.routes.deps import TheEngine
+from daemon.routes.filters import Filters, check_names
 from daemon.wire.answers import Json, Streamed
 from daemon.wire.front import API_VERSION
 from lab.errors import InvalidArgument
@@ -24,7 +25,7 @@ PING = {
     "Cache-Control": "no-cache, no-store, must-revalidate", "Pragma": "no-cache", "Builder-Version": "1",
     "Swarm": "inactive",
 }  # fmt: skip
-# Of the second row there are no events here: nothing is what passes such a filter.
+# The lab has no events of the second row's kinds: such a filter lets none through.
 EVENT_FILTERS = (
     "container", "event", "image", "label", "scope", "type",
     "config", "daemon", "network", "node", "plugin", "secret", "service", "volume",
@@ -35,26 +36,26 @@ When = Annotated[str, Query(max_length=40)]
 @router.head("/_ping")
 @router.get("/_ping")
 async def ping() -> Response:
-    """The first request of every docker command: which API is spoken here"""
+    """The first request of every docker command: which API the daemon speaks"""
     return Response("OK", headers=PING, media_type="text/plain")
 
 
 @router.get("/version")
 async def version() -> Response:
     """docker version"""
-    return Json(host.version())
+    return Json(system_views.version())
 
 
 @router.get("/info")
 async def info(engine: TheEngine) -> Response:
     """docker info"""
-    return Json(host.info(engine))
+    return Json(system_views.info(engine))
 
 
 @router.get("/events")
 async def events(engine: TheEngine, filters: Filters, since: When = "", until: When = "") -> Response:
     """docker events"""
-    check_filters(filters, *EVENT_FILTERS)
+    check_names(filters, *EVENT_FILTERS)
     start, end = (parse_time(text) / SECOND if text else None for text in (since, until))
     stream = engine.events.follow(start, end, lambda event: _wanted(event, filters))
 
@@ -80,22 +81,22 @@ def _wanted(event: Event, filters: dict[str, list[str]]) -> bool:
 
 @router.get("/system/df")
 async def disk_usage(engine: TheEngine, type: Annotated[list[str] | None, Query()] = None) -> Response:
-    """docker system df; `type` names some of the parts"""
+    """docker system df; `type` selects parts"""
     images, containers = engine.images.list(), list(engine.containers.values())
     parts: dict[str, dict[str, Any]] = {
         "container": {"Containers": []},
         "image": {
             "LayersSize": sum(image.size for image in images),
-            "Images": [host.image_summary(engine, image) for image in images],
+            "Images": [image_views.summary(engine, image) for image in images],
         },
         "volume": {"Volumes": []},
         "build-cache": {"BuildCache": [], "BuilderSize": 0},
     }
     for name in type or ():
         if name not in parts:
-            raise InvalidArgument(f"unknown object type: {name[:40]}", f"one of {', '.join(parts)}")
+            raise InvalidArgument(f"unknown object type: {name[:40]}", f"write one of {', '.join(parts)}")
     if not type or "container" in type:
-        sizes = await asyncio.to_thread(lambda: [views.sizes(engine, container) for container in containers])
+        sizes = await asyncio.to_thread(lambda: [container_views.sizes(engine, container) for container in containers])
         rows = zip(containers, sizes, strict=True)
-        parts["container"]["Containers"] = [{**views.summary(container), **more} for container, more in rows]
+        parts["container"]["Containers"] = [{**container_views.summary(container), **more} for container, more in rows]
     return Json({key: value for name in type or parts for key, value in parts[name].items()})

@@ -1,4 +1,4 @@
-"""Responses in Docker's form, and the one place where errors become them."""
+"""Responses in Docker's form; the one place where errors become responses."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ LACKS = {
 
 
 class Json(Response):
-    """JSON in ASCII: names from the file system need not be UTF-8."""
+    """JSON in ASCII, because names from the file system need not be UTF-8."""
 
     media_type = "application/json"
 
@@ -38,7 +38,7 @@ class Json(Response):
 
 
 class Streamed(StreamingResponse):
-    """A body that comes bit by bit. Its source is closed however this ends: the client may leave before the first."""
+    """A body that comes in pieces. Its source is always closed, even if the client leaves before the first piece."""
 
     def __init__(
         self,
@@ -54,15 +54,15 @@ class Streamed(StreamingResponse):
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         async def send_in_turn(message: Message) -> None:
             await send(message)
-            await asyncio.sleep(0)  # else a source that is never short of data lets nobody else have a turn
+            await asyncio.sleep(0)  # a source that always has data would keep other tasks from running
 
         async with self.held:
             await super().__call__(scope, receive, send_in_turn)
 
 
 def error_response(status: int, message: str, **more: int) -> Response:
-    """{"message": ...}, as all of dockerd's errors are."""
-    # Whoever is told that the body is too large may be sending it for ever.
+    """{"message": ...}, the form of all of dockerd's errors."""
+    # After a 413 the client may go on sending its body: only the end of the connection stops that.
     return Json({"message": message, **more}, status, {"Connection": "close"} if status == 413 else None)
 
 
@@ -73,7 +73,7 @@ async def _lab_error(_: Request, error: Exception) -> Response:
 
 
 async def _os_error(request: Request, error: Exception) -> Response:
-    """What the machine lacks is no bug of labd's."""
+    """What the machine lacks is not a bug in labd."""
     assert isinstance(error, OSError)
     if error.errno not in LACKS:
         return await _bug(request, error)
@@ -96,11 +96,11 @@ async def _invalid(_: Request, error: Exception) -> Response:
 
 async def _bug(_: Request, error: Exception) -> Response:
     log.exception("a bug in labd", exc_info=error)
-    return error_response(500, f"a bug in labd: {error!r}; its journal has the traceback")
+    return error_response(500, f"a bug in labd: {error!r} (the traceback is in labd's journal)")
 
 
 def install(app: FastAPI) -> None:
-    """Register the handlers."""
+    """Register the error handlers."""
     app.add_exception_handler(LabError, _lab_error)
     app.add_exception_handler(OSError, _os_error)
     app.add_exception_handler(HTTPException, _http_error)

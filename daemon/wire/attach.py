@@ -1,4 +1,4 @@
-"""One attached client: frames out, bytes in, the keys that detach."""
+"""One attached client: its output in frames, its input, the keys that detach."""
 
 from __future__ import annotations
 
@@ -27,12 +27,12 @@ class AttachedClient:
         self._connected = asyncio.Event()
 
     def connect(self, writer: asyncio.StreamWriter) -> None:
-        """The head of the response is out; what was sent until now may follow."""
+        """The head of the response has been sent: send() may write from now on."""
         self._writer = writer
         self._connected.set()
 
     def leave(self) -> None:
-        """The connection has gone."""
+        """The connection has ended: send() fails from now on."""
         self._writer = None
         self._connected.set()
 
@@ -49,14 +49,14 @@ class AttachedClient:
 
 
 class DetachKeys:
-    """Finds the detach sequence in a terminal's input; docker-attach(1), `--detach-keys`."""
+    """Finds the detach keys in a terminal's input; docker-attach(1), `--detach-keys`."""
 
     def __init__(self, keys: str) -> None:
         self.sequence = bytes(_key(name) for name in keys.split(","))
         self._seen = 0
 
     def feed(self, data: bytes) -> tuple[bytes, bool]:
-        """(what the process should get, whether to detach). A beginning that leads nowhere is passed on."""
+        """(the bytes for the process, whether to detach). An incomplete sequence is passed on."""
         passed = bytearray()
         for byte in data:
             if byte == self.sequence[self._seen]:
@@ -88,10 +88,10 @@ def _key(name: str) -> int:
 class Session:
     """What happens on an attached connection, from the 101 to the end.
 
-    incoming  the way to the process's stdin, once it has been started; None: it has none
-    close_stdin  whether the client's end of file is the process's
-    before       what is sent ahead of the live output
-    live         whether there is to be any
+    incoming     gives the process's standard input once it has started; None: the client's input goes nowhere
+    close_stdin  whether the client's end of file is passed on to the process
+    before       sends what comes before the live output
+    live         whether live output is wanted
     """
 
     def __init__(
@@ -111,7 +111,7 @@ class Session:
 
     @contextlib.contextmanager
     def listening(self) -> Iterator[None]:
-        """What the process writes is kept for the client from here on; a client that goes holds nothing up."""
+        """From here on no output of the process is missed; a client that leaves is removed from the receivers."""
         if self.live:
             self.output.receivers.add(self.client)
         try:
@@ -121,7 +121,7 @@ class Session:
             self.client.leave()
 
     async def serve(self, connection: Connection) -> None:
-        """Returns when the process's output has ended, the client has gone, or the detach keys came."""
+        """Return when the process's output has ended, the client has left, or the detach keys came."""
         reader, writer = connection
         if not self.live:
             await self.before(writer)
@@ -136,14 +136,14 @@ class Session:
             if feeding.done() and not feeding.result():
                 await asyncio.wait({finished, gone}, return_when=asyncio.FIRST_COMPLETED)
         finally:
-            if not finished.done():  # the process reads on: what the client sent before it left is still for it
+            if not finished.done():  # what the client sent before it left still goes to the process
                 await asyncio.wait({feeding}, timeout=DRAIN_SECONDS)
             for task in (feeding, finished, gone):
                 task.cancel()
             await asyncio.gather(feeding, finished, gone, return_exceptions=True)
 
     async def _feed(self, reader: asyncio.StreamReader) -> bool:
-        """Carry the client's bytes in; True if it wishes to detach."""
+        """Pass the client's input on; True if the detach keys came."""
         target = await self.incoming() if self.incoming else None
         detach = False
         try:
@@ -153,7 +153,7 @@ class Session:
                 if target:
                     await target.write(data)
         except ConnectionError:
-            pass  # the client has gone, which is an end of file, too
+            pass  # a client that has left counts as end of file
         finally:
             if target and self.close_stdin and not detach and not self.output.finished.is_set():
                 target.close()

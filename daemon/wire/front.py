@@ -1,4 +1,4 @@
-"""What every request passes before it is routed: the version in its path, and the limits on its body."""
+"""What happens to every request before it is routed: the version in its path, the limit on its body."""
 
 from __future__ import annotations
 
@@ -11,14 +11,15 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from daemon.wire.answers import error_response
 
 API_VERSION, OLDEST_API = (1, 44), (1, 24)
-BODY_LIMIT = 3 << 20  # of JSON: all arguments and variables of a command are at most 2 MiB; execve(2)
-TARS = re.compile(r"(/v[\d.]+)?/(images/(create|load)|build|containers/[^/]+/archive)")  # never held in memory
+BODY_LIMIT = 3 << 20  # bytes of JSON: a command's arguments and variables are at most 2 MiB; execve(2)
+# Requests whose bodies are never held in memory.
+TARS = re.compile(r"(/v[\d.]+)?/(images/(create|load)|build|containers/[^/]+/archive)")
 VERSION = re.compile(r"/v(\d{1,4})\.(\d{1,4})(/.*)")
 log = logging.getLogger("labd")
 
 
 class Front:
-    """An ASGI middleware; a plain one, since Starlette's BaseHTTPMiddleware delays the head of `wait`."""
+    """A plain ASGI middleware: Starlette's BaseHTTPMiddleware delays the head of `wait`."""
 
     def __init__(self, app: ASGIApp) -> None:
         self.app = app
@@ -51,7 +52,7 @@ def _logged(scope: Scope, send: Send) -> Send:
 
 
 def request_line(scope: Scope) -> str:
-    """Method and path as they came: what is quoted with percent signs cannot break a line of the log."""
+    """Method and path as they came, still percent-encoded: so no path can break a line of the log."""
     path: bytes = scope["raw_path"]
     return f"{scope['method']} {path.decode('ascii', 'backslashreplace')}"
 
@@ -82,7 +83,7 @@ def _dots(version: tuple[int, int]) -> str:
 def _limited(scope: Scope, receive: Receive) -> Receive:
     declared = dict(scope["headers"]).get(b"content-length", b"0")
     if declared.isdigit() and int(declared) > BODY_LIMIT:
-        raise HTTPException(413, f"the body is larger than {BODY_LIMIT} bytes")
+        raise HTTPException(413, f"the body is larger than the limit of {BODY_LIMIT} bytes")
     total = 0
 
     async def counted() -> Message:
@@ -90,7 +91,7 @@ def _limited(scope: Scope, receive: Receive) -> Receive:
         message = await receive()
         total += len(message.get("body", b""))
         if total > BODY_LIMIT:
-            raise HTTPException(413, f"the body is larger than {BODY_LIMIT} bytes")
+            raise HTTPException(413, f"the body is larger than the limit of {BODY_LIMIT} bytes")
         return message
 
     return counted

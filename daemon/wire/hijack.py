@@ -1,9 +1,9 @@
 """Taking a connection over from HTTP, as Docker's attach and exec do; engine API, "Stream details".
 
-The client asks with `Connection: Upgrade`, `Upgrade: tcp`; after the response head both sides send raw bytes. ASGI has
-no such thing, so this subclass of uvicorn's H11Protocol lends a callable to the application, in
+The client asks with `Connection: Upgrade`, `Upgrade: tcp`; after the response head both sides send raw bytes. ASGI does
+not know this, so this subclass of uvicorn's H11Protocol gives the application a callable, in
 scope["extensions"]["hijack"]: it detaches the transport from HTTP and gives it to a plain StreamReader and
-StreamWriter. Only `.app`, `.conn` and `.transport` of uvicorn's class are touched.
+StreamWriter.
 """
 
 from __future__ import annotations
@@ -23,23 +23,23 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from daemon.wire.front import TARS, request_line
 
-HEAD_TIMEOUT = 8.0  # seconds for a request's head, from the first byte that is owed
+HEAD_TIMEOUT = 8.0  # seconds for a request's head, from the connection or from the head's first byte
 BODY_TIMEOUT = 8.0  # seconds without a byte of a request's body, once it has begun
-TAR_TIMEOUT = 60.0  # of a tar's, whose sender may have to wait for a slow disk
+TAR_TIMEOUT = 60.0  # the same for a tar: the sender may wait for a slow disk
 LATE = (
     b"HTTP/1.1 408 Request Timeout\r\nContent-Type: application/json\r\nConnection: close\r\nContent-Length: 49\r\n\r\n"
     b'{"message": "the request\'s body stopped coming"}\n'
 )
 STREAM_BUFFER = 1 << 16
-AHEAD = 1 << 16  # bytes that may come behind a request before its answer is complete
-HALF_SECONDS = 1.0  # for an ordinary answer to who asked for an upgrade and has ended the sending half
+AHEAD = 1 << 16  # bytes that a client may send after a request before its answer is complete
+HALF_SECONDS = 1.0  # for an ordinary answer to an upgrade request whose client has shut its sending half
 
 log = logging.getLogger("labd")
 Connection = tuple[asyncio.StreamReader, asyncio.StreamWriter]
 
 
 class HijackProtocol(H11Protocol):
-    """HTTP/1.1 that can be left, and that does not wait for ever for the rest of a request."""
+    """HTTP/1.1 that a handler can leave, with a time limit for the rest of a request."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -68,7 +68,7 @@ class HijackProtocol(H11Protocol):
 
     def handle_events(self) -> None:
         super().handle_events()
-        # Data that is no whole head yet must become one in time: a slow sender may not hold a connection for ever.
+        # A head that has begun must be complete in time: a slow sender may not hold a connection without limit.
         if self.conn.their_state is not h11.IDLE:
             self._head_arrived()
         elif self._head_timer is None and self.conn.trailing_data[0]:
@@ -77,7 +77,7 @@ class HijackProtocol(H11Protocol):
         self._listen_on()
 
     def _listen_on(self) -> None:
-        """uvicorn reads no more once something comes behind a request, and would not notice that the client leaves."""
+        """Read on during the answer. uvicorn stops once data follows a request, and would miss the client's end."""
         whole = self.conn.their_state is h11.DONE
         if not (whole or self._upgrading()) or self.transport.is_closing():
             return
@@ -87,7 +87,7 @@ class HijackProtocol(H11Protocol):
             self.transport.abort()
 
     def send_400_response(self, msg: str) -> None:
-        """For what is no HTTP; if it comes behind a request that is being answered, there is nothing more to say."""
+        """For data that is not HTTP; no response can be sent while an earlier request is being answered."""
         if self.conn.our_state in (h11.IDLE, h11.SEND_RESPONSE):
             super().send_400_response(msg)
         else:
@@ -102,7 +102,7 @@ class HijackProtocol(H11Protocol):
             self._head_timer = None
 
     def _expect_body(self) -> None:
-        """From each piece to the next."""
+        """Start the timer anew at each piece of the body."""
         if self._body_timer:
             self._body_timer.cancel()
             self._body_timer = None
@@ -111,7 +111,7 @@ class HijackProtocol(H11Protocol):
             self._body_timer = self.loop.call_later(seconds, self._body_is_late)
 
     def _body_is_late(self) -> None:
-        if self.flow.read_paused:  # it is we who do not read: what came is still being worked on
+        if self.flow.read_paused:  # we do not read at the moment: earlier pieces are still being processed
             self._expect_body()
         elif self.cycle.response_started:
             self.transport.abort()
@@ -120,7 +120,7 @@ class HijackProtocol(H11Protocol):
             self.transport.close()
 
     def _should_upgrade(self) -> bool:
-        return False  # `Upgrade: tcp` is the application's business, and there are no WebSockets here
+        return False  # the application handles `Upgrade: tcp`; labd has no WebSockets
 
     def eof_received(self) -> bool | None:  # type: ignore[override]
         """True keeps the other direction open: the docker command half-closes right after the 101."""
@@ -133,7 +133,7 @@ class HijackProtocol(H11Protocol):
         return self.conn.their_state is h11.MIGHT_SWITCH_PROTOCOL  # type: ignore[attr-defined]
 
     def on_response_complete(self) -> None:
-        """An ordinary answer to an upgrade request (a 404): the half that was kept open has no use any more."""
+        """After an ordinary answer to an upgrade request (a 404) the half that was kept open has no use."""
         super().on_response_complete()
         if self._half_closed and not self.transport.is_closing():
             self.transport.close()
@@ -154,7 +154,9 @@ class HijackProtocol(H11Protocol):
         if early:
             reader.feed_data(early)
         if gone:
-            protocol.connection_lost(None)  # asyncio told HTTP's protocol of the client's end, and tells it once
+            protocol.connection_lost(
+                None
+            )  # asyncio reports the client's end once, and has reported it to HTTP's protocol
         elif self._half_closed:
             reader.feed_eof()
         self.connection_lost(ConnectionAbortedError("taken over"))
@@ -165,8 +167,8 @@ class HijackProtocol(H11Protocol):
 class HijackedResponse(Response):
     """A response that leaves HTTP: writes its own head, then hands the connection to `serve`.
 
-    With `Upgrade` in the request the head is a 101, else a 200, as dockerd does for old clients. `listening` is
-    entered before the head goes out, so that nothing that comes after it is missed, and left however this ends.
+    With `Upgrade` in the request the head is a 101, else a 200, as in dockerd for old clients. `listening` is entered
+    before the head is sent, so that no output after the head is missed, and is always left at the end.
     """
 
     def __init__(
@@ -196,9 +198,9 @@ class HijackedResponse(Response):
 
 
 async def hung_up(connection: Connection) -> None:
-    """Returns when the peer has closed altogether, which its end of file does not tell: it may still be reading.
+    """Return when the peer has closed both directions. End of file is not enough: the peer may still be reading.
 
-    poll(2): POLLHUP comes unasked, once both directions are shut. The inner epoll is readable when it has.
+    poll(2) reports POLLHUP even without events; this epoll, registered without events, becomes readable then.
     """
     loop, closed = asyncio.get_running_loop(), asyncio.Event()
     fd = connection[1].get_extra_info("socket").fileno()
@@ -214,9 +216,9 @@ async def hung_up(connection: Connection) -> None:
 
 
 async def _close(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    """End our half, swallow what the client still sends, then close.
+    """Shut our half, read and drop what the client still sends, then close.
 
-    Closing with unread input resets the connection, and the client loses the tail of the output.
+    A close with unread input resets the connection, and the client loses the end of the output.
     """
     try:
         if writer.can_write_eof():

@@ -50,7 +50,7 @@ async def upload(request: Request, work: Callable[[IO[bytes]], Result]) -> Resul
 
 
 class Body(io.FileIO):
-    """The pipe's read end. End of file is an error until `complete` is set: half a tar is no tar."""
+    """The pipe's read end. End of file is an error until `complete` is set, so that half a tar is refused."""
 
     complete = False
 

@@ -15,7 +15,9 @@ OTHER_NAMES = {"pread": "pread64", "pwrite": "pwrite64", "getdents": "getdents64
 @pytest.mark.parametrize("machine", ["x86_64", "aarch64"])
 def test_system_calls_have_the_numbers_that_ausyscall_knows(machine: str) -> None:
     """The tables of linux and of audit-userspace agree."""
-    dump = subprocess.run(["ausyscall", machine, "--dump"], capture_output=True, text=True, check=True).stdout
+    dump = subprocess.run(
+        ["ausyscall", machine, "--dump"], capture_output=True, text=True, check=True, timeout=60
+    ).stdout
     theirs = {int(number): name for number, name in (line.split() for line in dump.splitlines()[1:])}
     assert len(theirs) > 300
     for number, name in theirs.items():
@@ -24,7 +26,7 @@ def test_system_calls_have_the_numbers_that_ausyscall_knows(machine: str) -> Non
 
 
 def test_names_are_unique() -> None:
-    """A name that stood twice would shift every number behind it."""
+    """No name stands twice: a second one would shift every number behind it."""
     for machine, names in SYSCALLS.items():
         assert len(NUMBERS[machine]) == len(names)
     assert len(set(RECORD_TYPES.values())) == len(RECORD_TYPES)

@@ -26,7 +26,7 @@ def kernel_writes(text: bytes) -> bytes:
 
 
 def test_a_syscall_record_gives_its_fields() -> None:
-    """SYSCALL holds who, what and how it ended."""
+    """A SYSCALL record holds the caller, the call and the result."""
     event = one(1300, SYSCALL)
     assert (event.auid, event.ses, event.uid, event.pid) == (4294967295, 4294967295, 0, 11)
     assert (event.syscall, event.success, event.exit, event.tty) == ("openat", True, 3, "(none)")
@@ -59,7 +59,7 @@ def test_the_flags_of_the_other_machine_have_other_numbers() -> None:
 
 
 def test_a_failed_call_prints_its_error() -> None:
-    """exit=-13 is EACCES."""
+    """A failed call prints the name of its error: exit=-13 is EACCES."""
     event = one(1300, SYSCALL.replace(b"success=yes exit=3", b"success=no exit=-13"))
     assert (event.success, event.exit) == (False, -13)
     assert "exit=EACCES(Permission denied)" in event.render()[0]
@@ -87,7 +87,7 @@ def test_the_first_of_two_equal_fields_holds() -> None:
 
 
 def test_the_text_of_a_user_message_is_not_the_kernels() -> None:
-    """A program with CAP_AUDIT_WRITE may write anything into msg='...', which all containers of Docker have."""
+    """A program with CAP_AUDIT_WRITE, as in every container of Docker, may write anything into msg='...'."""
     event = one(1005, STAMP + b"pid=9 uid=0 auid=4294967295 ses=4294967295 msg='x' auid=1000 key=\"k\" 'y'")
     record = event.records[0]
     assert event.auid == 4294967295
@@ -119,7 +119,7 @@ def test_proctitle_is_split_at_its_nuls() -> None:
 
 
 def test_records_group_by_serial_even_when_interleaved() -> None:
-    """Two processors write their events at the same time."""
+    """Events of two processors arrive mixed; the serial number puts each together."""
     texts = [b"audit(1.000:1): a=1", b"audit(1.000:2): a=2", b"audit(1.000:1): a=3", b"audit(1.000:2): "]
     kinds = [1300, 1300, 1320, 1302]
     grouped = list(events(Record.from_netlink(kind, text) for kind, text in zip(kinds, texts, strict=True)))

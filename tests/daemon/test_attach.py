@@ -49,13 +49,13 @@ def test_other_bytes_pass_untouched(data: bytes, step: int) -> None:
 
 @pytest.mark.parametrize("keys", ["", "ctrl-", "ctrl-pp", "meta-x", "ctrl-\xe9", "a,,b"])
 def test_unknown_keys_are_refused(keys: str) -> None:
-    """What is neither a character nor ctrl-X is the caller's mistake."""
+    """A key that is neither a character nor ctrl-X is the caller's mistake."""
     with pytest.raises(InvalidArgument):
         DetachKeys(keys)
 
 
 def test_an_output_ends_with_its_process_not_with_its_pipes() -> None:
-    """A pipe that a stranger holds open does not keep an output going once the process has ended and it is empty."""
+    """Once the process has ended, an empty pipe is the end, even if another process holds its write end."""
     import os
 
     class Collector:

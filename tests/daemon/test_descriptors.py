@@ -1,4 +1,4 @@
-"""Descriptors on their way between labd and its spawner, where one side has no more numbers free."""
+"""Descriptors passed between labd and its spawner, where the receiver is at its limit of open files."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from daemon.programs.messages import LOST, Inbox, pack
 
 @contextmanager
 def room_for(count: int) -> Iterator[None]:
-    """So many more descriptors can be opened."""
+    """Set RLIMIT_NOFILE so that `count` more descriptors can be opened."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     used = {int(entry.name) for entry in Path("/proc/self/fd").iterdir()}
     limit = max(used) + 1
@@ -29,7 +29,7 @@ def room_for(count: int) -> Iterator[None]:
 
 
 def test_a_lost_descriptor_is_not_replaced_by_the_next_messages() -> None:
-    """Else a signal for one container would hit another."""
+    """The next message's descriptor does not take a lost one's place: a signal would hit the wrong container."""
     ours, theirs = socket.socketpair()
     with ours, theirs, (Path("/proc/self/stat")).open("rb") as first, (Path("/proc/self/status")).open("rb") as second:
         inbox = Inbox()

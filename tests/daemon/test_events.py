@@ -10,7 +10,7 @@ from daemon.events import KEPT, QUEUED, Events
 
 
 def test_history_is_bounded_in_bytes() -> None:
-    """Labels and command lines of megabytes cost the history some kilobytes; the attributes' own names come first."""
+    """Of labels and command lines of megabytes the history keeps some kilobytes; the name is always kept."""
 
     async def scenario() -> list[dict[str, Any]]:
         events = Events()
@@ -34,7 +34,7 @@ def test_any_label_can_be_told() -> None:
 
 
 def test_a_listener_that_does_not_read_is_dropped() -> None:
-    """It gets what has been queued for it, then its stream ends; others hear all."""
+    """A listener that does not read gets what was queued for it, then its stream ends; others get every event."""
 
     async def scenario() -> tuple[int, int]:
         events = Events()

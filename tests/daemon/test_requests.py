@@ -9,7 +9,7 @@ from starlette.exceptions import HTTPException
 
 from daemon.models import ContainerCreate, ExecStart
 from daemon.options import run_options
-from daemon.routes.deps import strict_json
+from daemon.routes.strict import strict_json
 from daemon.wire.front import _strip_version
 from lab.errors import NotImplementedHere
 
@@ -28,9 +28,10 @@ def test_versions_in_paths(path: str, rest: str, version: tuple[int, int]) -> No
 
 @pytest.mark.parametrize("path", ["/v1.23/info", "/v1.45/info", "/v2.0/info", "/v0.9/info"])
 def test_versions_out_of_range(path: str) -> None:
-    """Out of range is a 400."""
-    with pytest.raises(HTTPException, match=r"is too (old|new)"):
+    """A version out of range is a 400 that says on which side."""
+    with pytest.raises(HTTPException, match=r"is too (old|new)") as failure:
         _strip_version({"path": path, "raw_path": path.encode()})
+    assert failure.value.status_code == 400
 
 
 def test_names_in_any_case_and_null() -> None:

@@ -76,7 +76,7 @@ EXEC_CREATE = _fields(
 EXEC_START = _fields("Detach: boolean, Tty: boolean, ConsoleSize: [integer]")
 UPDATE = RESOURCES | {"RestartPolicy": "object"}
 
-# Where zero is not what Docker documents as the default, or where there are other ways to say it.
+# Where zero is not the default that Docker documents, or where other values mean the same.
 DEFAULTS: dict[str, tuple[Any, ...]] = {
     "HostConfig.MemorySwappiness": (-1,),
     "HostConfig.CgroupnsMode": ("", "host"),
@@ -95,7 +95,7 @@ DEFAULTS: dict[str, tuple[Any, ...]] = {
     "Init": (),
     "OomKillDisable": (False,),
 }
-# A wish that Docker understands, where not every string is one.
+# Values that Docker understands, where it does not take every string.
 WISHES: dict[str, tuple[Any, ...]] = {
     "HostConfig.CgroupnsMode": ("private",),
     "HostConfig.IpcMode": ("host", "none", "shareable", "container:x"),

@@ -1,4 +1,4 @@
-"""What the tests of a wakeful labd share: rude clients, a pinger, and what a process holds."""
+"""Shared by the tests that nothing blocks labd: clients that leave early, a pinger, and what the daemon holds."""
 
 from __future__ import annotations
 
@@ -37,14 +37,14 @@ def ask(method: str, path: str, body: str = "", headers: str = "") -> bytes:
 
 
 def leave_after(labd: Labd, data: bytes) -> None:
-    """Connect, send this, and be gone."""
+    """Connect, send the data, and close at once."""
     with socket.socket(socket.AF_UNIX) as connection:
         connection.connect(str(labd.socket))
         connection.sendall(data)
 
 
 def connect(labd: Labd, data: bytes, seconds: float = 30) -> socket.socket:
-    """A connection on which this has been sent."""
+    """A connection on which the data has been sent."""
     connection = socket.socket(socket.AF_UNIX)
     connection.settimeout(seconds)
     connection.connect(str(labd.socket))
@@ -64,35 +64,35 @@ def descriptors(labd: Labd) -> int:
 
 
 def tasks(labd: Labd) -> int:
-    """How many tasks the daemon's event loop has: SIGUSR1 makes it tell."""
+    """How many tasks the daemon's event loop has: at SIGUSR1 labd writes the number to its log."""
     seen = labd.log.stat().st_size
     labd.process.send_signal(signal.SIGUSR1)
     for _ in range(500):
         if found := re.search(r"tasks: (\d+)\n", labd.log.read_text()[seen:]):
             return int(found[1])
         time.sleep(0.01)
-    raise AssertionError("labd does not tell its tasks")
+    raise AssertionError("labd did not write how many tasks it has")
 
 
 def held(labd: Labd) -> tuple[int, int]:
-    """Its descriptors and its tasks."""
+    """How many descriptors and tasks the daemon has."""
     return descriptors(labd), tasks(labd)
 
 
 def resident(labd: Labd) -> int:
-    """The peak of its RSS in KiB since the last forget_peak()."""
+    """The daemon's peak of RSS, in KiB, since the last forget_peak()."""
     rows = Path(f"/proc/{labd.pid}/status").read_text().splitlines()
     return next(int(row.split()[1]) for row in rows if row.startswith("VmHWM"))
 
 
 def forget_peak(labd: Labd) -> None:
-    """clear_refs of proc_pid_clear_refs(5)."""
+    """Let the kernel count the peak from now on; proc_pid_clear_refs(5)."""
     Path(f"/proc/{labd.pid}/clear_refs").write_text("5")
 
 
 @contextmanager
 def pinging(labd: Labd) -> Iterator[list[float]]:
-    """Pings one after the other, each on a connection of its own; the list gets the seconds that each took."""
+    """Ping again and again, each time on a new connection; the list gets the seconds that each ping took."""
     took: list[float] = []
     stop = Event()
 
@@ -113,7 +113,7 @@ def pinging(labd: Labd) -> Iterator[list[float]]:
 
 
 def percentile(took: list[float], part: float = 0.99) -> float:
-    """The time within which so many of them came."""
+    """The seconds within which this part of the pings was answered."""
     return sorted(took)[min(len(took) - 1, int(len(took) * part))]
 
 
@@ -130,6 +130,6 @@ def container(labd: Labd, name: str, *command: str, start: bool = True, **body: 
 
 
 def wait(labd: Labd, name: str, seconds: float = 60) -> int:
-    """Its exit code."""
+    """Wait for the container's end; its exit code."""
     code: int = labd.request("POST", f"/containers/{name}/wait", timeout=seconds)[1]["StatusCode"]
     return code

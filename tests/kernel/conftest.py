@@ -1,4 +1,4 @@
-"""The engine in a place of its own, an image, an ordinary user."""
+"""Fixtures: the fork/exec engine with a state directory for one test, a small image, an ordinary user."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ def user() -> Iterator[pwd.struct_passwd]:
 
 @pytest.fixture
 def rootless(scripts: Path, user: pwd.struct_passwd) -> Iterator[Podmanish]:
-    """The fork/exec engine as that user; the checkout must be one that others may read."""
+    """The fork/exec engine, run by that user; other users must be able to read the checkout."""
     become = ["setpriv", f"--reuid={user.pw_uid}", f"--regid={user.pw_gid}", "--clear-groups", "--reset-env"]
     engine = Podmanish(scripts / "podmanish", Path(user.pw_dir) / "lab", become)
     yield engine

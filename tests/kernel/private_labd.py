@@ -52,7 +52,7 @@ class Labd:
 
     @property
     def spawner(self) -> int:
-        """The pid of its helper, the containers' parent."""
+        """The pid of labd's helper, which is the containers' parent."""
         children = Path(f"/proc/{self.pid}/task/{self.pid}/children").read_text().split()
         return next(int(pid) for pid in children if Path(f"/proc/{pid}/comm").read_text() == "labd-spawner\n")
 
@@ -83,7 +83,7 @@ class Labd:
         )
 
     def stop(self, number: int = signal.SIGTERM) -> int:
-        """End it; returns its exit status."""
+        """End the daemon; returns its exit status."""
         if self.process.poll() is None:
             self.process.send_signal(number)
         return self.process.wait(20)
@@ -132,7 +132,7 @@ def launch(folder: Path, *options: str, state: Path | None = None, env: dict[str
 
 
 def await_answer(daemon: Labd) -> None:
-    """Return at the first answered ping; inotify would be an event, but of the bind, not of the listen."""
+    """Return at the first answered ping. inotify(7) would report the socket's bind, not its listen."""
     ended = os.pidfd_open(daemon.pid)
     poll = select.poll()
     poll.register(ended, select.POLLIN)
@@ -153,8 +153,6 @@ def await_answer(daemon: Labd) -> None:
 @pytest.fixture(scope="session")
 def labd(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Labd]:
     """One daemon for all tests that do not end it."""
-    if os.geteuid() != 0:
-        pytest.skip("labd needs root")
     daemon = launch(tmp_path_factory.mktemp("labd"))
     yield daemon
     daemon.stop()

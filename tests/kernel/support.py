@@ -11,11 +11,13 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+from lab.identity import ancestry
+
 CHECKOUT = Path(__file__).parent.parent.parent
 
 
 class Podmanish:
-    """The command, with a directory of the test's own; `prefix` goes before it, to run it as somebody else."""
+    """The command, with a state directory for one test; `prefix` goes before it, to run it as another user."""
 
     def __init__(self, program: Path, root: Path, prefix: Sequence[str] = ()) -> None:
         self.command = [*prefix, str(program), "--root", str(root)]
@@ -34,7 +36,7 @@ class Podmanish:
         return done.stdout.decode().strip()
 
     def start(self, *arguments: str, **options: Any) -> subprocess.Popen[bytes]:
-        """In the background; standard output is a pipe."""
+        """Start the command in the background; its standard output is a pipe."""
         options.setdefault("stdin", subprocess.DEVNULL)
         return subprocess.Popen([*self.command, *arguments], stdout=subprocess.PIPE, **options)
 
@@ -49,18 +51,18 @@ def add(
     mode: int = 0o644,
     uid: int = 0,
 ) -> None:
-    """One member, byte for byte as given: tarfile would clean up hostile names."""
+    """Add one member, byte for byte as given: TarFile.add() would clean up a hostile name."""
     member = tarfile.TarInfo(name)
     member.type, member.linkname, member.mode, member.size, member.uid = kind, link, mode, len(data), uid
     tar.addfile(member, io.BytesIO(data))
 
 
 def in_child(work: Callable[[], object]) -> int:
-    """Do it in a throw-away child; its pid. A failure there fails the test.
+    """Do the work in a throw-away child; the child's pid. A failure there fails the test.
 
-    For what audit is to record: a process that was forked before audit was first enabled since the boot has no audit
-    context, and leaves no records ever (kernel/auditsc.c, audit_alloc(): audit_ever_enabled). The pytest process may be
-    one; a child that is forked after the watch has begun is none.
+    What audit is to record must happen in such a child. A process that was forked before audit was first enabled since
+    the boot has no audit context, and never leaves a record (kernel/auditsc.c, audit_alloc(): audit_ever_enabled).
+    That may be true of the pytest process, but not of a child that is forked after the watch has begun.
     """
     pid = os.fork()
     if pid == 0:
@@ -82,15 +84,15 @@ def own_mounts(path: Path) -> list[str]:
 
 
 def processes_with(text: str) -> list[int]:
-    """Pids whose command line holds the text, other than this process and its parents."""
-    found = []
+    """Pids whose command line holds the text, other than this process and those above it."""
+    found, own = [], {above.pid for above in ancestry(os.getpid())}
     for folder in Path("/proc").iterdir():
-        if folder.name.isdigit() and int(folder.name) not in (os.getpid(), os.getppid()):
+        if folder.name.isdigit() and int(folder.name) not in own:
             try:
                 words = (folder / "cmdline").read_bytes()
             except (FileNotFoundError, ProcessLookupError):
                 continue
-            if text.encode() in words and b"pytest" not in words:
+            if text.encode() in words:
                 found.append(int(folder.name))
     return found
 

@@ -80,7 +80,7 @@ os.execv("/bin/true", ["tr ue", "--x=' auid=1000'", "\n", "", "A" * 9000, "caf\x
 
 @pytest.fixture(params=["RAW", "ENRICHED"])
 def log(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Path]:
-    """The log of an auditd of the test's own; audit is as it was afterwards."""
+    """The log of an auditd that only this test uses; afterwards audit is as it was."""
     (tmp_path / "plugins").mkdir(mode=0o750)
     configuration = tmp_path / "auditd.conf"
     configuration.write_text(CONFIGURATION.format(directory=tmp_path, form=request.param))
@@ -110,7 +110,7 @@ def run_workload(control: AuditControl, directory: Path) -> None:
     directory.mkdir()
     control.add_rule(rule)
     try:
-        subprocess.run([sys.executable, "-I", "-S", "-c", WORKLOAD, str(directory)], check=True)
+        subprocess.run([sys.executable, "-I", "-S", "-c", WORKLOAD, str(directory)], check=True, timeout=60)
         control.user_message('op=test acct="root" exe="/bin/x" hostname=? addr=? terminal=pts/0 res=success')
     finally:
         control.delete_rule(rule)
@@ -138,7 +138,7 @@ def ausearch(log: Path, *arguments: str) -> str:
     return result.stdout.decode("utf-8", "surrogateescape")
 
 
-# Where ausearch errs: audit 3.0 prints a name cut off its table (IGPWR), and pr_cap's number for one that it lacks.
+# Known errors of ausearch 3.0: a name of its table is cut (IGPWR), and a capability that it lacks is a number.
 KNOWN = re.compile(r"a0=I?GPWR|a2=igp")
 
 

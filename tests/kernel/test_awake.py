@@ -1,4 +1,4 @@
-"""No client and no container can hold up another: who leaves, who stalls, who floods costs labd nothing that lasts."""
+"""No client and no container blocks another: clients that leave, stall or flood cost labd nothing that lasts."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def requests(labd: Labd) -> Iterator[bytes]:
 
 
 def be_rude(labd: Labd, folder: Path, clients: int, *, step: int) -> None:
-    """So many clients leave after a whole request, and others after every step-th byte of one."""
+    """Let `clients` clients leave after a whole request, and others after every `step` bytes of one."""
     container(labd, "talker", "sh", "-c", COUNTING, HostConfig={"Binds": [f"{folder}:/x"]})
     container(labd, "quiet", "sleep", "1000", OpenStdin=True)
     container(labd, "fresh", "cat", start=False, OpenStdin=True, StdinOnce=True)
@@ -87,7 +87,7 @@ def be_rude(labd: Labd, folder: Path, clients: int, *, step: int) -> None:
 
 
 def settled(labd: Labd, wanted: tuple[int, int], seconds: float = 15) -> tuple[int, int]:
-    """What labd holds when it is what is wanted, or when the time is up."""
+    """What labd holds, as soon as that is `wanted`, or when the time is up."""
     end = time.monotonic() + seconds
     while (found := held(labd)) != wanted and time.monotonic() < end:
         time.sleep(0.1)
@@ -95,7 +95,7 @@ def settled(labd: Labd, wanted: tuple[int, int], seconds: float = 15) -> tuple[i
 
 
 def test_rude_clients_leave_nothing_behind(new_labd: NewLabd, tmp_path: Path) -> None:
-    """Who leaves in the middle of any request costs no descriptor and no task; no process stalls, no line is lost."""
+    """A client that leaves in the middle of a request costs no descriptor and no task; no line of output is lost."""
     folder = tmp_path / "x"
     folder.mkdir()
     be_rude(new_labd(), folder, 100, step=9)
@@ -110,7 +110,7 @@ def test_1000_rude_clients_leave_nothing_behind(new_labd: NewLabd, tmp_path: Pat
 
 
 def test_a_process_does_not_wait_for_an_attached_client_that_left(labd: Labd) -> None:
-    """20 clients attach and leave at once, before the start: more output than a pipe holds is written to its end."""
+    """After 20 clients have attached and left, the process still writes more than a pipe holds, to the end."""
     container(labd, "left", "sh", "-c", "seq 100000", start=False)
     for _ in range(20):
         leave_after(labd, ask("POST", "/containers/left/attach?stream=1&stdout=1", headers=UPGRADE))
@@ -121,7 +121,7 @@ def test_a_process_does_not_wait_for_an_attached_client_that_left(labd: Labd) ->
 
 
 def test_a_half_closed_client_still_hears(labd: Labd) -> None:
-    """shutdown(2) of one direction, as `docker run` does it, is no leaving: all output comes."""
+    """After shutdown(2) of one direction, as `docker run` does it, all output still comes."""
     container(labd, "half", "sh", "-c", "sleep 0.3; echo late", start=False)
     with connect(labd, ask("POST", "/containers/half/attach?stream=1&stdout=1", headers=UPGRADE)) as connection:
         connection.shutdown(socket.SHUT_WR)
@@ -134,7 +134,7 @@ def test_a_half_closed_client_still_hears(labd: Labd) -> None:
 
 
 def test_what_a_client_sent_before_it_left_is_the_processs(labd: Labd) -> None:
-    """Input and the end of file arrive, although the client is gone before they can be written."""
+    """Input and its end reach the process, although the client is gone before they can be written."""
     container(labd, "fed", "cat", start=False, OpenStdin=True, StdinOnce=True)
     request = ask("POST", "/containers/fed/attach?stream=1&stdin=1", headers=UPGRADE)
     with connect(labd, request) as connection:
@@ -251,7 +251,7 @@ HALF_SENT = [
 
 
 def test_500_half_sent_requests_disturb_nobody(labd: Labd) -> None:
-    """Bodies and heads that stop coming: closed within 12 s, a JSON body's with 408; pings are answered meanwhile."""
+    """Requests that stop coming are closed within 12 s, JSON bodies with a 408; pings are answered meanwhile."""
     with ExitStack() as stack:
         began = time.monotonic()
         slow = [stack.enter_context(connect(labd, HALF_SENT[number % 4], 15)) for number in range(500)]
@@ -268,7 +268,7 @@ def test_500_half_sent_requests_disturb_nobody(labd: Labd) -> None:
 
 
 def test_imports_under_way_keep_nobody_from_work(labd: Labd) -> None:
-    """Ten imports whose tars do not come: `docker stats`, which needs a thread, is answered."""
+    """While ten imports wait for their tars, `docker stats`, which needs a thread, is answered."""
     container(labd, "measured", "sleep", "1000")
     with ExitStack() as stack:
         for number in range(10):
@@ -281,7 +281,7 @@ def test_imports_under_way_keep_nobody_from_work(labd: Labd) -> None:
 
 @pytest.mark.parametrize("path", ["/images/create?fromSrc=-&repo=half", "/containers/target/archive?path=/tmp"])
 def test_sigterm_ends_labd_in_the_middle_of_an_upload(new_labd: NewLabd, path: str) -> None:
-    """A tar of which half has been sent: labd ends within 10 s, nothing half-made stays, no process stays."""
+    """When half a tar has been sent, SIGTERM ends labd within 10 s; no half-made image and no process stays."""
     labd = new_labd()
     container(labd, "target", "sleep", "1000")
     children = Path(f"/proc/{labd.pid}/task")

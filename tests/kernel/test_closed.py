@@ -1,4 +1,4 @@
-"""Images, layers and states are their owner's: no other user of the machine gets at them."""
+"""Images, layers and states belong to their owner: no other user of the machine can read or change them."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ def engine(scripts: Path, open_place: Path) -> Podmanish:
 
 
 def import_hostile_image(root: Path, busybox: bytes) -> None:
-    """With a set-user-ID program, and directories that its tar does not list."""
+    """Import an image with a set-user-ID program, and with directories that its tar does not list."""
     buffer = io.BytesIO()
     with tarfile.open(fileobj=buffer, mode="w") as tar:
         add(tar, "bin/busybox", busybox, mode=0o4755)
@@ -72,7 +72,7 @@ def import_hostile_image(root: Path, busybox: bytes) -> None:
 
 
 def succeeded(root: Path) -> list[str]:
-    """What nobody can do with anything below a directory, given all the paths that there are."""
+    """What the user nobody can do below a directory, given all the paths in it."""
     paths = [str(path) for path in root.rglob("*")]
     assert len(paths) > 10
     done = subprocess.run(
@@ -83,7 +83,7 @@ def succeeded(root: Path) -> list[str]:
 
 
 def test_another_user_gets_at_nothing(engine: Podmanish, new_labd: Callable[..., Labd]) -> None:
-    """Of all paths below the state directory nobody lists, reads, executes, replaces or plants a single one."""
+    """Of all paths below the state directory, the user nobody can list, read, run, replace or plant none."""
     import_hostile_image(engine.root, Path("/bin/busybox").read_bytes())
     daemon = new_labd(state=engine.root)
     engine.output("run", "--name", "kept", "hostile", "sh", "-c", "echo secret; echo >/written")
@@ -111,7 +111,7 @@ def test_what_an_earlier_version_left_open_is_closed(engine: Podmanish, new_labd
 
 
 def test_somebody_elses_state_is_not_used(open_place: Path, engine: Podmanish) -> None:
-    """A directory that another user owns is refused: that user could change what root runs."""
+    """A state directory that another user owns is refused: that user could change what root runs."""
     (open_place / "state").mkdir()
     (open_place / "state/podmanish").mkdir()
     os.chown(open_place / "state/podmanish", 65534, 65534)
@@ -121,7 +121,7 @@ def test_somebody_elses_state_is_not_used(open_place: Path, engine: Podmanish) -
 
 
 def test_a_symlink_does_not_lead_to_closing_another_directory(open_place: Path) -> None:
-    """What stands open behind a symlink is refused, not changed."""
+    """An open directory behind a symlink is refused, and its mode is not changed."""
     (open_place / "other").mkdir(mode=0o755)
     (open_place / "images").symlink_to("other")
     with pytest.raises(NotAllowed, match="open to others"):
@@ -130,8 +130,12 @@ def test_a_symlink_does_not_lead_to_closing_another_directory(open_place: Path) 
 
 
 def test_directories_that_the_tar_does_not_list(tmp_path: Path) -> None:
-    """They get the mode 0755, whatever the umask of whoever imports; so has the root."""
-    import_hostile_image(tmp_path, b"")
+    """They get the mode 0755, whatever the umask of the process that imports; so does the root."""
+    umask = os.umask(0o077)
+    try:
+        import_hostile_image(tmp_path, b"")
+    finally:
+        os.umask(umask)
     rootfs = tmp_path / "images/hostile/rootfs"
     modes = {path.name: path.stat().st_mode & 0o7777 for path in (rootfs, *rootfs.rglob("*")) if path.is_dir()}
     assert modes == {"rootfs": 0o755, "bin": 0o755, "etc": 0o755, "deep": 0o755}
@@ -140,7 +144,7 @@ def test_directories_that_the_tar_does_not_list(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("umask", [0, 0o022, 0o077])
 def test_the_containers_root_is_open_inside(engine: Podmanish, rootfs_tar: bytes, umask: int) -> None:
-    """Closed is the way there, not the directory itself: a user inside passes through `/`, whatever the umask."""
+    """A container's `/` is open to its users, whatever the umask: only the way to it is closed outside."""
     Images(str(engine.root / "images")).import_tar("small", io.BytesIO(rootfs_tar))
     words = ("run", "--rm", "--user", "1000", "small", "stat", "-c", "%a %u", "/", "/bin")
     assert engine.output(*words, umask=umask).split("\n") == ["755 0", "755 0"]

@@ -20,7 +20,7 @@ CLI, RUN, STREAMS, LIFE = "test_docker_cli.py", "test_daemon_run.py", "test_daem
 OPTIONS, PY, HTTP = "test_daemon_options.py", "test_docker_py.py", "test_daemon_http.py"
 PROFILE = 'seccomp={"defaultAction": "SCMP_ACT_ALLOW"}'
 
-# field: (a wish, the test that shows what comes of it)
+# field: (a value that asks for something, the test that shows the effect)
 HONOURED: dict[str, tuple[Any, str]] = {
     "Hostname": ("h1", f"{CLI}::test_run"),
     "User": ("1:2", f"{CLI}::test_run"),
@@ -73,7 +73,7 @@ HONOURED: dict[str, tuple[Any, str]] = {
     "HostConfig.Devices.CgroupPermissions": ("rwm", f"{OPTIONS}::test_a_device"),
 }
 LIMITS = {"HostConfig.Memory": "memory", "HostConfig.NanoCpus": "cpu", "HostConfig.PidsLimit": "pids"}
-# Fields of which nothing, "" or [] is a mistake of its own, not a default.
+# Fields in which null, "" or [] is a mistake, not a default.
 NO_EMPTY = (
     "Cmd", "Image", "HostConfig.Mounts.Type", "HostConfig.Mounts.Source", "HostConfig.Mounts.Target",
     "HostConfig.Devices.PathOnHost",
@@ -147,14 +147,14 @@ def test_create(labd: Labd, name: str, kind: str) -> None:
      ("HostConfig.SecurityOpt", ["seccomp={"]), ("HostConfig.ConsoleSize", [1, 2, 3])],
 )  # fmt: skip
 def test_values_that_docker_does_not_know(labd: Labd, name: str, value: Any) -> None:
-    """A word or a number that Docker would not take either is a 400."""
+    """A word or a number that Docker does not take is a 400."""
     status, message = create(labd, request_of(name, value))
     assert status == 400 and message, message
 
 
 @pytest.mark.parametrize(("name", "kind"), api.UPDATE.items(), ids=api.UPDATE)
 def test_update(labd: Labd, walked: str, name: str, kind: str) -> None:
-    """docker update: a request that changes nothing passes, whatever changes something is refused by name."""
+    """docker update: a request that changes nothing passes, and every change is refused by name."""
     path = f"/containers/{walked}/update"
     zero, wish, malformed = api.TYPES[kind]
     for value in (None, *api.DEFAULTS.get(name, (zero,))):
@@ -186,7 +186,7 @@ START_HONOURED: dict[str, tuple[Any, str]] = {
 
 
 def test_exec(labd: Labd, walked: str) -> None:
-    """Every field of exec, of its making and of its start, is honoured; malformed it is a 400."""
+    """Every field of the making of an exec is honoured; malformed it is a 400, as are those of its start."""
     assert EXEC_HONOURED.keys() == api.EXEC_CREATE.keys() and START_HONOURED.keys() == api.EXEC_START.keys()
     path = f"/containers/{walked}/exec"
     for name, kind in api.EXEC_CREATE.items():
@@ -253,20 +253,28 @@ PARAMETERS = [(route, name) for route, names in api.QUERIES.items() for name in 
 
 @pytest.mark.parametrize(("route", "name"), PARAMETERS, ids=[f"{route} {name}" for route, name in PARAMETERS])
 def test_query(labd: Labd, walked: str, route: str, name: str) -> None:
-    """A parameter of a query is one that the handler has, or 501: by its name, or the route's as a whole."""
+    """A parameter of a query is read by the handler, or refused with 501, as the whole route may be."""
     if name in QUERY_HONOURED.get(route, {}):
-        if api.QUERIES[route][name] == "integer" or name == "filters":
-            return _check_malformed(labd, walked, route, name)
-        return None
+        _check_honoured(labd, walked, route, name)
+        return
     method, path = _path(route, walked)
     status, answer = labd.request(method, f"{path}?{name}=1")
     assert status == 501 and answer["message"]
     if route in QUERY_HONOURED:
         assert name in answer["message"]
         for default in ("0", "") if api.QUERIES[route][name] == "boolean" else ("",):
-            probe = path.replace(walked, "nobody")  # a request of which nothing comes
+            probe = path.replace(walked, "nobody")  # a request that changes nothing
             assert name not in labd.request(method, f"{probe}?{name}={default}")[1]["message"]
-    return None
+
+
+def _check_honoured(labd: Labd, walked: str, route: str, name: str) -> None:
+    """A parameter that the handler reads is not refused; a malformed number or filter is a 400."""
+    method, path = _path(route, "nobody")
+    more = "&until=1" if path == "/events" and name != "until" else ""
+    status, answer = labd.request(method, f"{path.replace('/host', '/nobody')}?{name}=1{more}")
+    assert status != 501 or f"{name} is not part" not in answer["message"], answer
+    if api.QUERIES[route][name] == "integer" or name == "filters":
+        _check_malformed(labd, walked, route, name)
 
 
 def _path(route: str, walked: str) -> tuple[str, str]:
@@ -276,7 +284,7 @@ def _path(route: str, walked: str) -> tuple[str, str]:
 
 def _check_malformed(labd: Labd, walked: str, route: str, name: str) -> None:
     method, path = _path(route, walked)
-    if "build/prune" in path:  # where there is nothing to choose from
+    if "build/prune" in path:  # it has nothing to filter
         return
     wrong = "%7B%22nonsense%22%3A%5B%22x%22%5D%7D" if name == "filters" else "abc"
     query = f"{name}={wrong}" + ("&stdout=1" if path.endswith("/logs") else "")

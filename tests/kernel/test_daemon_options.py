@@ -66,7 +66,7 @@ def refused(labd: Labd, **body: Any) -> tuple[int, str]:
 
 
 def test_network_disabled(labd: Labd) -> None:
-    """NetworkDisabled is --network none: a loopback and nothing more; with another network it contradicts."""
+    """NetworkDisabled means --network none: a loopback and nothing more; another network is a contradiction."""
     rows = output(labd, "cat", "/proc/self/net/dev", NetworkDisabled=True).splitlines()[2:]
     assert [row.split(":")[0].strip() for row in rows] == ["lo"]
     status, message = refused(labd, NetworkDisabled=True, HostConfig={"NetworkMode": "host"})
@@ -76,9 +76,11 @@ def test_network_disabled(labd: Labd) -> None:
 
 
 def test_masked_paths(labd: Labd) -> None:
-    """MaskedPaths are empty inside; [] shows what Docker hides, as --privileged does, which named paths outlast."""
+    """MaskedPaths are empty inside; [] hides nothing, nor does --privileged, but named paths stay hidden."""
     both = ("sh", "-c", "ls -A /etc /sys/firmware | wc -l")
-    assert output(labd, *both, host={"MaskedPaths": ["/etc", "/sys/firmware"]}).strip() == "3"  # two names, a blank
+    assert (
+        output(labd, *both, host={"MaskedPaths": ["/etc", "/sys/firmware"]}).strip() == "3"
+    )  # two names and an empty line
     hidden = ("sh", "-c", "grep -c ' /sys/firmware ' /proc/self/mounts")
     assert output(labd, *hidden).strip() == "1"
     for host in UNMASKED:
@@ -125,7 +127,7 @@ def test_inspect_shows_limits(labd: Labd) -> None:
 
 @pytest.mark.needs("cgroups")
 def test_a_limit_of_processes(labd: Labd) -> None:
-    """With PidsLimit 10, fifteen processes at once are more than fork(2) gives."""
+    """With PidsLimit 10, fork(2) fails before there are fifteen processes."""
     script = "for n in 0 1 2 3 4 5 6 7 8 9 10 11 12 13 14; do sleep 1 & done; wait"
     assert "fork" in output(labd, "sh", "-c", script, host={"PidsLimit": 10}).lower()
     assert output(labd, "sh", "-c", script.replace("sleep 1", "true")) == ""
@@ -168,7 +170,7 @@ def test_a_read_only_root(labd: Labd, small: str) -> None:
 
 
 def test_a_device(labd: Labd) -> None:
-    """A device of the host's is there under the name that was asked for, and nowhere without."""
+    """A device of the host is there under the name that was asked for, and only then."""
     device = {"PathOnHost": "/dev/zero", "PathInContainer": "/dev/naught", "CgroupPermissions": "rwm"}
     show = ("sh", "-c", "head -c 3 /dev/naught | od -An -tx1")
     assert output(labd, *show, host={"Devices": [device]}).split() == ["00", "00", "00"]
@@ -176,7 +178,7 @@ def test_a_device(labd: Labd) -> None:
 
 
 def test_a_seccomp_profile(labd: Labd) -> None:
-    """A profile that refuses mkdir(2) is the one that holds; a malformed one is a 400."""
+    """A profile that refuses mkdir(2) holds; a malformed one is a 400."""
     refuse_mkdir = {
         "defaultAction": "SCMP_ACT_ALLOW",
         "syscalls": [{"names": ["mkdir", "mkdirat"], "action": "SCMP_ACT_ERRNO", "errnoRet": 95}],
@@ -195,14 +197,14 @@ def test_mounts(labd: Labd, tmp_path: Path) -> None:
     writing = ("sh", "-c", "touch /mnt/new 2>/dev/null && echo yes || echo no")
     readonly = {**mount, "ReadOnly": True, "BindOptions": {"ReadOnlyForceRecursive": True}}
     assert output(labd, *writing, host={"Mounts": [readonly]}) == "no\n"
-    below = {**readonly, "Source": "/dev"}  # where /dev/shm is a mount of its own
+    below = {**readonly, "Source": "/dev"}  # where /dev/shm is another mount
     assert output(
         labd, "sh", "-c", "touch /mnt/shm/x 2>/dev/null && echo yes || echo no", host={"Mounts": [below]}
     ) == ("no\n")
 
 
 def test_inspect_shows_what_was_asked(labd: Labd) -> None:
-    """Fields that are the client's own, as in Docker, are shown again."""
+    """Fields that only the client uses are shown again, as in Docker."""
     host = {"ContainerIDFile": "/run/x.cid", "RestartPolicy": {"Name": "no"}}
     container = made(labd, AttachStdin=True, AttachStdout=True, AttachStderr=True, host=host)
     shown = inspected(labd, container)
@@ -215,14 +217,14 @@ def test_inspect_shows_what_was_asked(labd: Labd) -> None:
 
 
 def test_no_healthcheck_is_no_change(labd: Labd) -> None:
-    """--no-healthcheck asks for what is so anyway; a check is refused by name."""
+    """--no-healthcheck passes, since there is no healthcheck; a check is refused by name."""
     labd.request("DELETE", f"/containers/{made(labd, Healthcheck={'Test': ['NONE']})}")
     status, message = refused(labd, Healthcheck={"Test": ["CMD", "true"]})
     assert status == 501 and "Healthcheck.Test" in message
 
 
 def test_stop_signal_and_timeout(labd: Labd) -> None:
-    """StopSignal is what stop and restart send unless told otherwise; StopTimeout is how long they wait."""
+    """stop sends StopSignal, or the signal that it is told, and waits for the exit; with t=0 it kills at once."""
     script = "trap 'exit 5' INT; trap 'exit 6' USR1; echo ready; while :; do sleep 0.02; done"
     for query, code in (("", 5), ("?signal=USR1", 6), ("?signal=HUP&t=0", 129)):
         container = made(labd, Cmd=["sh", "-c", script], StopSignal="INT", StopTimeout=20)
@@ -279,7 +281,7 @@ def test_the_window_of_an_exec(labd: Labd, box: str, at_start: bool) -> None:
 
 
 def test_detach_keys_of_an_exec(labd: Labd, box: str) -> None:
-    """DetachKeys end the session, and leave the process."""
+    """DetachKeys end the session; the process runs on."""
     body = {"Cmd": ["cat"], "Tty": True, "AttachStdin": True, "AttachStdout": True, "DetachKeys": "ctrl-x"}
     _, answer = labd.request("POST", f"/containers/{box}/exec", body)
     connection = start_exec(labd, answer["Id"], {"Tty": True})
@@ -289,7 +291,7 @@ def test_detach_keys_of_an_exec(labd: Labd, box: str) -> None:
 
 
 def test_detach_keys_of_attach(labd: Labd, box: str) -> None:
-    """detachKeys= end an attach session, and leave the container."""
+    """detachKeys= end an attach session; the container runs on."""
     connection = attach(labd, box, "stream=1&stdin=1&stdout=1&detachKeys=ctrl-x")
     connection.sendall(b"a\x18")
     read_to_end(connection)
@@ -311,7 +313,7 @@ def test_a_privileged_exec(labd: Labd, box: str) -> None:
     [("linux", 201), (f"linux/{os.uname().machine}", 201), ("linux/s390x", 404), ("windows/amd64", 404), ("a b", 400)],
 )
 def test_platforms(labd: Labd, platform: str, status: int) -> None:
-    """--platform of this machine is what is there anyway; another's image is none that there is."""
+    """--platform of this machine passes; for another machine there is no image."""
     path = f"/containers/create?platform={platform.replace(' ', '%20')}"
     code, answer = labd.request("POST", path, {"Image": "host", "Cmd": ["true"]})
     assert code == status
@@ -341,7 +343,7 @@ def test_sizes_are_real(labd: Labd, small: str) -> None:
     pruned = labd.request("POST", "/containers/prune")[1]
     assert container in pruned["ContainersDeleted"] and pruned["SpaceReclaimed"] == 100_000
     on_host = made(labd)
-    assert "SizeRootFs" not in inspected(labd, on_host, "?size=1")  # nobody has counted the machine's root
+    assert "SizeRootFs" not in inspected(labd, on_host, "?size=1")  # the size of the machine's root is not known
     labd.request("DELETE", f"/containers/{on_host}")
 
 
@@ -396,7 +398,7 @@ def test_health_and_tasks(labd: Labd, box: str) -> None:
 
 
 def test_image_prune(labd: Labd, small: str) -> None:
-    """Dangling images: none, nothing goes. All unused ones: refused, nothing goes."""
+    """There are no dangling images, so nothing goes; removing all unused ones is refused, and nothing goes."""
     for value, status in (("true", 200), ("false", 501), ("maybe", 400)):
         path = f"/images/prune?filters=%7B%22dangling%22%3A%5B%22{value}%22%5D%7D"
         assert labd.request("POST", path)[0] == status
@@ -404,7 +406,7 @@ def test_image_prune(labd: Labd, small: str) -> None:
 
 
 def test_rmi_force(labd: Labd, small: str) -> None:
-    """An image in use stays: a Conflict, and with force a refusal that says so; out of use force changes nothing."""
+    """An image in use stays: a 409, or a 501 with force. One that is not in use goes, with or without force."""
     container = made(labd, Image=small)
     assert labd.request("DELETE", f"/images/{small}")[0] == 409
     status, answer = labd.request("DELETE", f"/images/{small}?force=1")
@@ -415,7 +417,7 @@ def test_rmi_force(labd: Labd, small: str) -> None:
 
 
 def test_nothing_to_spare(labd: Labd, small: str) -> None:
-    """v, noprune, all, digests, shared-size, build/prune's: asked or not, there is nothing that they could change."""
+    """v, noprune, all, digests and those of build/prune change nothing: there is nothing that they could change."""
     rows = labd.request("GET", "/images/json")[1]
     assert labd.request("GET", "/images/json?all=1&digests=1")[1] == rows
     assert [row["RepoDigests"] for row in rows] == [[]] * len(rows) and {row["SharedSize"] for row in rows} == {-1}

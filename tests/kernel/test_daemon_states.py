@@ -16,7 +16,7 @@ LEGAL = {"created", "running", "paused", "exited"}
 
 
 class Life(RuleBasedStateMachine):
-    """Containers of `sleep`, which end only when they are made to; `model` is what each must be."""
+    """Containers of `sleep`, which end only by a request; `model` holds the state that each must have."""
 
     labd: ClassVar[Labd]
     containers = Bundle("containers")
@@ -115,7 +115,7 @@ class Life(RuleBasedStateMachine):
 
     @invariant()
     def daemon_and_model_agree(self) -> None:
-        """The list, and nothing but the list, is what the requests made it."""
+        """labd's list is what the requests have made it."""
         rows = self.labd.request("GET", "/containers/json?all=1")[1]
         states = {row["Id"]: row["State"] for row in rows}
         assert set(states.values()) <= LEGAL

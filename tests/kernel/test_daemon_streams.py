@@ -96,13 +96,13 @@ def test_a_slow_reader_loses_nothing(labd: Labd) -> None:
 
 
 def test_a_stalled_reader_stalls_the_container_and_a_vanished_one_does_not(labd: Labd) -> None:
-    """Who does not read holds the writer up; when the reader goes, the writer goes on to its end."""
+    """A client that does not read blocks the writer; when that client leaves, the writer goes on to its end."""
     body = {"Image": "host", "Cmd": ["sh", "-c", "head -c 4000000 /dev/zero; echo done >&2"]}
     _, made = labd.request("POST", "/containers/create?name=stalled", body)
     connection = attach(labd, "stalled", "stream=1&stdout=1&stderr=1")
     labd.request("POST", "/containers/stalled/start")
     assert connection.recv(1000)
-    for _ in range(20):  # it does not end by itself
+    for _ in range(20):  # the container does not end by itself
         assert labd.request("GET", "/containers/stalled/json")[1]["State"]["Running"]
     connection.close()
     assert labd.request("POST", "/containers/stalled/wait")[1] == {"StatusCode": 0}
@@ -248,6 +248,9 @@ def test_attach_with_logs_then_live(labd: Labd) -> None:
     with attach(labd, "cat", "logs=1&stream=1&stdin=1&stdout=1") as second:
         received = b""
         while b"one" not in received:
+            received += second.recv(100)
+        second.sendall(b"two\r")
+        while b"two" not in received:
             received += second.recv(100)
         second.sendall(b"\x10\x11")
         while second.recv(100):

@@ -63,7 +63,7 @@ def test_a_damaged_container_that_runs(podmanish: Podmanish) -> None:
 
 
 def test_labd_lives_with_damaged_containers(new_labd: Callable[..., Labd]) -> None:
-    """It starts; each is "dead" with an Error, cannot be started, can be removed; the others are what they were."""
+    """labd starts; a damaged container is "dead" with an Error, cannot be started, and can be removed."""
     daemon = new_labd()
     for name in ("good", "body", *DAMAGE):
         done = daemon.dockerish("run", "--name", name.replace(" ", "-"), "host", "true")
@@ -115,7 +115,7 @@ def test_labd_sweeps_what_a_killed_one_left(new_labd: Callable[..., Labd]) -> No
 
 
 def test_a_damaged_image_under_both_engines(podmanish: Podmanish, new_labd: Callable[..., Labd], image: str) -> None:
-    """It is listed with the reason, is not run, and rmi removes it; the others work."""
+    """A damaged image is listed with the reason, is not run, and rmi removes it; the others work."""
     folder = podmanish.root / "images" / image
     other = podmanish.root / "images" / "other"
     shutil.copytree(folder, other, symlinks=True)
@@ -136,7 +136,7 @@ def test_a_damaged_image_under_both_engines(podmanish: Podmanish, new_labd: Call
 
 @pytest.fixture
 def disk(tmp_path: Path) -> Iterator[Callable[[], Path]]:
-    """An ext4 in a file. Called, it gives what would be on it after a cut of power now: a copy of the file, mounted."""
+    """An ext4 in a file. Calling it gives what would be on the disk after a cut of power: a mounted copy."""
     if not shutil.which("mkfs.ext4"):
         pytest.skip("needs mkfs.ext4")
     mounted: list[Path] = []
@@ -174,7 +174,7 @@ print(box.id)
 
 
 def test_a_cut_of_power(disk: Callable[[], Path], tmp_path: Path) -> None:
-    """What the store has told of is on the disk when it returns, and whole; of `--rm` nothing need be, or stays."""
+    """What the store has recorded is on the disk, as a whole, when its call returns."""
     os.sync()
     box = lab_python(STEPS, str(tmp_path / "disk/store"), "kept")
     after = Store(str(disk() / "store"))
@@ -185,7 +185,7 @@ def test_a_cut_of_power(disk: Callable[[], Path], tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("moment", ["made", "after a sync"])
 def test_a_cut_of_power_and_rm(disk: Callable[[], Path], tmp_path: Path, moment: str) -> None:
-    """`--rm` waits for no disk: what is left of such a container is swept, or listed and can be removed."""
+    """A container of `--rm` does not wait for the disk: what a cut of power leaves of it can be removed."""
     lab_python(STEPS, str(tmp_path / "disk/store"), "rm")
     if moment != "made":
         os.sync()

@@ -57,7 +57,7 @@ def small(labd: Labd, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]
 
 
 def test_version_info_images(labd: Labd) -> None:
-    """The daemon introduces itself."""
+    """version, info and images tell what the daemon is."""
     assert out(labd, "version", "--format", "{{.Server.APIVersion}}").strip() == "1.44"
     assert out(labd, "info", "--format", "{{.DockerRootDir}}").strip() == str(labd.state)
     assert "host" in out(labd, "images", "--format", "{{.Repository}}").split()
@@ -89,7 +89,7 @@ def test_version_info_images(labd: Labd) -> None:
     ],
 )
 def test_run(labd: Labd, words: tuple[str, ...], code: int, stdout: str | None, stderr: str | None) -> None:
-    """docker run --rm: exit codes and streams as with dockerd; None stands for whatever there is, if anything."""
+    """docker run --rm: exit codes and streams as with dockerd; None stands for any output."""
     done = labd.docker("run", "--rm", *words)
     assert done.returncode == code, done.stderr
     assert stdout is None or done.stdout.decode() == stdout
@@ -133,7 +133,7 @@ def test_run(labd: Labd, words: tuple[str, ...], code: int, stdout: str | None, 
     ],
 )
 def test_options_are_never_ignored(labd: Labd, option: str, named: str) -> None:
-    """What the lab does not do with an option of docker run's is said, with the field's name, and nothing runs."""
+    """An option that the lab does not do is refused with the name of its field, and nothing runs."""
     done = labd.docker("run", option, "host", "true")
     assert done.returncode == 125 and named in done.stderr.decode(), done.stderr
     assert out(labd, "ps", "-aq") == ""
@@ -166,13 +166,13 @@ def test_prune_and_dangling(labd: Labd, small: str) -> None:
 
 
 def test_inspect_of_nobody(labd: Labd) -> None:
-    """docker inspect asks for container, image, network, volume and plugin: none of that name is what it says."""
+    """docker inspect asks for container, image, network, volume and plugin, then says that there is no such object."""
     done = labd.docker("inspect", "nobody")
     assert done.returncode == 1 and b"no such object: nobody" in done.stderr.lower()
 
 
 def test_the_loginuid_is_lost(labd: Labd) -> None:
-    """What the lab is about: the container's loginuid is the daemon's, not that of whoever typed the command."""
+    """The container's loginuid is the daemon's, not that of the user who typed the command."""
     mine = Path(f"/proc/{labd.pid}/loginuid").read_text()
     assert out(labd, "run", "--rm", "host", "cat", "/proc/self/loginuid") == mine
 
@@ -207,7 +207,7 @@ def test_a_terminal(labd: Labd) -> None:
 
 
 def test_create_start_attach(labd: Labd) -> None:
-    """docker create, start -a, start -ai."""
+    """docker create, then start -ai: input, output and the exit code go through."""
     out(labd, "create", "--name", "made", "-i", "host", "sh", "-c", "read line; echo got $line; exit 4")
     done = labd.docker("start", "-ai", "made", input=b"this\n")
     assert (done.returncode, done.stdout) == (4, b"got this\n")
@@ -236,7 +236,7 @@ def test_ps_filters(labd: Labd, box: str) -> None:
 
 
 def test_logs(labd: Labd) -> None:
-    """docker logs with --tail, -t and --since; both streams."""
+    """docker logs with --tail, -f, -t, --since and --until; both streams, each on its own descriptor."""
     out(labd, "run", "--name", "talk", "host", "sh", "-c", "echo one; echo two; echo three")
     assert out(labd, "logs", "--tail", "2", "talk") == "two\nthree\n"
     assert out(labd, "logs", "-f", "talk") == "one\ntwo\nthree\n"
@@ -244,10 +244,14 @@ def test_logs(labd: Labd) -> None:
     assert out(labd, "logs", "--since", "1h", "talk") == "one\ntwo\nthree\n"
     assert out(labd, "logs", "--until", "1h", "talk") == ""
     out(labd, "rm", "talk")
+    out(labd, "run", "--name", "both", "host", "sh", "-c", "echo out; echo err >&2")
+    done = labd.docker("logs", "both")
+    assert (done.stdout, done.stderr) == (b"out\n", b"err\n")
+    out(labd, "rm", "both")
 
 
 def test_wait_stop_kill_restart(labd: Labd, box: str) -> None:
-    """docker stop -t 0 is 137; kill -s USR1 passes the signal; restart brings it back."""
+    """docker stop -t 0 and kill -s KILL make the exit code 137; restart makes a new process; kill of none fails."""
     first = out(labd, "inspect", "-f", "{{.State.Pid}}", box)
     out(labd, "restart", "-t", "0", box)
     assert out(labd, "inspect", "-f", "{{.State.Pid}}", box) != first
@@ -306,7 +310,7 @@ def test_events(labd: Labd) -> None:
 
 
 def test_cp_both_ways(labd: Labd, small: str, tmp_path: Path) -> None:
-    """docker cp into and out of a running and a stopped container; a missing path is said; diff shows the change."""
+    """docker cp works into and out of a running and a stopped container; a missing path fails; diff shows changes."""
     (tmp_path / "file").write_text("content")
     out(labd, "run", "-d", "--name", "copy", small, "/bin/sleep", "100")
     out(labd, "cp", str(tmp_path / "file"), "copy:/srv/there")

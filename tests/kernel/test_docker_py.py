@@ -44,7 +44,7 @@ def test_run_returns_the_output(client: docker.DockerClient) -> None:
 
 
 def test_life(client: docker.DockerClient) -> None:
-    """create, start, reload, top, pause, stop, wait, restart, rename, remove."""
+    """create, start, reload, top, stop, wait, restart, rename, list, kill and remove work as with dockerd."""
     container = client.containers.create("host", ["sleep", "1000"], name="py", labels={"a": "b"})
     assert container.status == "created"
     container.start()
@@ -79,7 +79,7 @@ def test_logs_and_attach(client: docker.DockerClient) -> None:
 
 
 def test_attach_socket(client: docker.DockerClient) -> None:
-    """attach_socket() with stdin: what is written comes back from cat; closing it ends cat."""
+    """attach_socket() with stdin: what is written is echoed by the terminal, and comes back from cat."""
     container = client.containers.create("host", ["cat"], stdin_open=True, tty=True)
     container.start()
     connection = container.attach_socket(params={"stdin": 1, "stdout": 1, "stream": 1})

@@ -1,7 +1,7 @@
-"""How containers are escaped, and what stops it: one section an attack, as it became known in other engines.
+"""How containers are escaped, and what stops it: one section for each attack that became known in other engines.
 
-Each test attacks for real, with the flags that anybody may give. Files and imports of images have chapters of their
-own (test_closed.py, test_import_bombs.py), and so have processes that outlive their engine (test_survivors.py).
+Each test attacks for real, with flags that any user may give. Other files attack the engine's own files
+(test_closed.py), its imports (test_import_bombs.py), and its hold on its containers (test_survivors.py).
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ Run = Callable[..., subprocess.CompletedProcess[bytes]]
 
 @pytest.fixture(params=["podmanish", "dockerish"])
 def engine(request: pytest.FixtureRequest) -> Run:
-    """Both engines: they share the runtime, and so what it withstands."""
+    """Both engines: they share the runtime, so the same attacks must fail in both."""
     if request.param == "podmanish":
         forker: Podmanish = request.getfixturevalue("podmanish")
         return forker
@@ -82,13 +82,19 @@ def trap(podmanish: Podmanish, rootfs_tar: bytes) -> str:
 
 
 def trapped(podmanish: Podmanish) -> list[Path]:
-    """Where it did."""
+    """The files that a sprung trap has written."""
     return list(podmanish.root.glob("podmanish/containers/*/layer/upper/trapped"))
+
+
+def test_the_trap_is_where_one_would_see_it(podmanish: Podmanish, trap: str) -> None:
+    """A file that the container makes as /trapped is found: without this, the tests below could not fail."""
+    podmanish.output("run", "--name", "box", trap, "touch", "/trapped")
+    assert len(trapped(podmanish)) == 1
 
 
 @pytest.mark.parametrize("options", OPTIONS, ids=" ".join)
 def test_no_line_of_the_images_python_runs(podmanish: Podmanish, trap: str, options: list[str]) -> None:
-    """What an engine needs, it has imported before the image becomes its root; after that it imports nothing."""
+    """The engine imports what it needs before the image becomes its root, and nothing afterwards."""
     done = podmanish("run", "--name", "box", *options, trap, "echo", "ran")
     assert done.stdout.split() == [b"ran"], done.stderr
     assert trapped(podmanish) == []
@@ -96,7 +102,7 @@ def test_no_line_of_the_images_python_runs(podmanish: Podmanish, trap: str, opti
 
 @pytest.mark.parametrize("options", [[], ["-t"], ["--user", "alice"], ["--privileged"], ["-it"]], ids=" ".join)
 def test_nor_by_exec(podmanish: Podmanish, trap: str, options: list[str]) -> None:
-    """The helper of exec joins a root that the container may have changed since."""
+    """The helper of exec imports nothing from the container's root, which the container may have changed."""
     podmanish.output("run", "-d", "--name", "box", "--network", "none", trap, "sleep", "60")
     assert podmanish("exec", *options, "box", "echo", "ran").stdout.split() == [b"ran"]
     assert trapped(podmanish) == []
@@ -104,14 +110,14 @@ def test_nor_by_exec(podmanish: Podmanish, trap: str, options: list[str]) -> Non
 
 @pytest.mark.parametrize("command", [["no-such-program"], ["/etc"], ["/etc/secret"]], ids=" ".join)
 def test_nor_on_the_way_to_an_error(podmanish: Podmanish, trap: str, command: list[str]) -> None:
-    """A failure inside is reported by what is in memory already; a traceback would look for sources and codecs."""
+    """A failure inside is reported without an import; a traceback would look for sources and codecs."""
     assert podmanish("run", "--name", "box", "--network", "none", trap, *command).returncode in (126, 127)
     assert podmanish("run", "--name", "bux", "--user", "nobody-there", trap, "true").returncode == 125
     assert trapped(podmanish) == []
 
 
 def test_nor_as_an_ordinary_user(rootless: Podmanish, rootfs_tar: bytes, tmp_path: Path) -> None:
-    """A user's containers are in a user namespace; the engine's memory is the user's all the same."""
+    """The engine of an ordinary user imports nothing from the image, either."""
     tar = tmp_path / "trap.tar"
     tar.write_bytes(baited(rootfs_tar))
     for folder in (tmp_path, *tmp_path.parents[:2]):
@@ -158,14 +164,14 @@ def test_no_device_of_the_hosts_can_be_opened(engine: Run, tmp_path: Path) -> No
 
 
 def test_nor_from_a_layer_of_its_own(podmanish: Podmanish, image: str) -> None:
-    """The overlay of an imported image is nodev, too: /dev/zero made by hand is not one."""
+    """The overlay of an imported image is nodev, too: a node of /dev/zero made there cannot be opened."""
     script = "busybox mknod /zero c 1 5; busybox mknod /dev/zero2 c 1 5; busybox head -c 1 /zero /dev/zero2"
     done = podmanish("run", "--rm", image, "sh", "-c", script)
     assert (done.returncode, done.stderr.count(b"Permission denied")) == (1, 2), done.stderr
 
 
 def test_devices_that_are_asked_for(engine: Run) -> None:
-    """--device gives one device under the name that is wished; --privileged gives all, as in Docker."""
+    """--device gives one device under the name that is asked for; --privileged gives all, as in Docker."""
     read = "import os; print(len(os.read(os.open('/dev/naught', os.O_RDWR), 3)))"
     assert engine("run", "--rm", "--device", "/dev/zero:/dev/naught", "host", *PYTHON, read).stdout == b"3\n"
     make = "import os; os.mknod('/tmp/z', 0o20600, os.makedev(1, 5)); print(len(open('/tmp/z', 'rb').read(3)))"
@@ -186,7 +192,7 @@ def test_of_sys_only_the_cgroups_are_mounted(podmanish: Podmanish) -> None:
 
 
 # --- The engine's own program -----------------------------------------------------------------------------------------
-# CVE-2019-5736: runc's file was overwritten through /proc/self/exe, by an image whose command was just that.
+# CVE-2019-5736: runc's file was overwritten through /proc/self/exe, by an image that had it as its command.
 
 ATTACK = """
 import os
@@ -233,7 +239,7 @@ def test_the_engines_program_as_command(engine: Run, options: list[str]) -> None
 
 @pytest.mark.usefixtures("untouched")
 def test_the_engines_program_by_exec(engine: Run) -> None:
-    """The same by exec, whose helper is another copy of the engine."""
+    """`exec` of /proc/self/exe cannot write to the engine's Python, either."""
     engine("run", "-d", "--name", "escape-exec", "host", "sleep", "60")
     done = engine("exec", "escape-exec", "/proc/self/exe", "-ISc", ATTACK)
     engine("rm", "-f", "escape-exec")
@@ -375,7 +381,7 @@ def test_init_shows_nothing_of_the_engines_command_line(podmanish: Podmanish) ->
 
 
 # --- Keys -------------------------------------------------------------------------------------------------------------
-# Keyrings have no namespace: a container of root's found the keys of root's session (CVE-2014-9922 is of the kind).
+# Keyrings have no namespace: a container run by root would find the keys of root's session.
 
 KEYS = """
 import ctypes, sys

@@ -1,4 +1,4 @@
-"""exec into a container that lies in wait: it stops, traces and searches whatever process appears in it."""
+"""exec into a hostile container, which stops, traces and searches every process that appears in it."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def test_a_stopped_exec_holds_no_descriptor_of_the_hosts(podmanish: Podmanish, o
 
 
 def test_nor_one_of_the_daemons(labd: Labd) -> None:
-    """The spawner has its socket to labd and all other containers' pidfds; nothing of them is born inside."""
+    """The spawner's socket to labd and its pidfds of other containers are closed before a process enters one."""
     labd.dockerish("run", "-d", "--name", "box", "--cap-add", "SYS_PTRACE", "host", *PYTHON, SEARCH)
     for _ in range(10):
         labd.dockerish("exec", "box", "true")
@@ -65,7 +65,7 @@ while True:
         except (OSError, ValueError):
             pass
 """
-# PTRACE_SEIZE of whatever appears, and no wait(2) for it ever.
+# PTRACE_SEIZE of each process that appears, without ever a wait(2) for it.
 TRACE = """
 import ctypes, os, time
 known, seized = set(os.listdir("/proc")), set()
@@ -93,7 +93,7 @@ def test_a_container_holds_up_its_own_execs_only(new_labd: Callable[..., Labd], 
             assert held.poll() is None
             assert labd.dockerish("run", "--rm", "host", "echo", "on", timeout=10).stdout == b"on\n"
             assert labd.dockerish("rm", "-f", "box", timeout=20).returncode == 0
-            held.wait(10)  # the command of a tracer's victim may have ended well
+            held.wait(10)  # a traced command may have ended by itself
         finally:
             held.kill()
 
@@ -157,6 +157,6 @@ os.kill(box.pid, signal.SIGKILL)
 
 @pytest.mark.parametrize("where", ["birth", "report"])
 def test_no_step_of_exec_waits_for_a_stopped_process(where: str) -> None:
-    """It may be stopped at its birth, with all pipes still open, or when it has told why it failed."""
+    """No step waits for a process that was stopped at its birth, or after it had reported its failure."""
     told = {"birth": [], "report": ['exec: "no-such-program": executable file not found in $PATH']}[where]
     assert lab_python(STOPPED, where).splitlines() == [*told, "True"]

@@ -1,4 +1,4 @@
-"""labd's state directory on a disk that is full: nobody waits for ever, and what cannot be done is said."""
+"""labd's state directory on a full disk: no request hangs, and what cannot be done is refused in a sentence."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ pytestmark = pytest.mark.needs("root")
 
 @pytest.fixture
 def small_disk(tmp_path: Path) -> Iterator[Path]:
-    """A tmpfs of 2 MiB; taken away after the daemon on it has ended."""
+    """A tmpfs of 2 MiB; it is unmounted after the daemon on it has ended."""
     path = tmp_path / "disk"
     path.mkdir()
     subprocess.run(["mount", "-t", "tmpfs", "-o", "size=2m", "tmpfs", str(path)], check=True)
@@ -24,7 +24,7 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
 
 
 def fill(disk: Path) -> Path:
-    """Take all the room there is; returns the file that does."""
+    """Fill the disk; returns the file that takes the room."""
     filler = disk / "filler"
     with filler.open("wb", buffering=0) as file:
         try:

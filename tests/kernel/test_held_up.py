@@ -1,4 +1,4 @@
-"""What one container or client does, and the others must not feel: a frozen exec, a dead spawner, a large layer."""
+"""One container or client does not hold up the others: a frozen exec, a dead spawner, a large layer."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ from private_labd import Labd
 
 from lab.runtime import cgroup
 
+pytestmark = pytest.mark.needs("root")
 HOST = [f"/{name}:/{name}:ro" for name in ("usr", "lib", "lib64", "bin") if Path(f"/{name}").exists()]
 FOLDERS = ("usr", "lib", "lib64", "bin", "tmp", "proc", "sys", "dev")
 
@@ -36,7 +37,7 @@ def tar(**files: bytes | None) -> bytes:
 
 @pytest.fixture
 def layered(labd: Labd) -> Iterator[Callable[..., str]]:
-    """Make a container with a layer of its own to write to, and the machine's programs."""
+    """Make a container that has a layer to write to, and the machine's programs."""
     if labd.request("GET", "/images/layered/json")[0] == 404:
         folders = dict.fromkeys(FOLDERS)
         assert labd.request("POST", "/images/create?fromSrc=-&repo=layered", tar(**folders))[0] == 200
@@ -49,19 +50,19 @@ def layered(labd: Labd) -> Iterator[Callable[..., str]]:
 
 
 def prepared(labd: Labd, name: str, *command: str) -> str:
-    """The id of an exec that has yet to be started."""
+    """The id of an exec that has not been started."""
     status, made = labd.request("POST", f"/containers/{name}/exec", {"Cmd": list(command)})
     assert status == 201, made
     return str(made["Id"])
 
 
 def begin(labd: Labd, exec_id: str, seconds: float = 30) -> int:
-    """Start it, and do not stay; the status."""
+    """Start the exec detached; the status of the answer."""
     return labd.request("POST", f"/exec/{exec_id}/start", {"Detach": True}, timeout=seconds)[0]
 
 
 def test_an_exec_that_was_made_before_a_pause_is_refused_during_it(labd: Labd) -> None:
-    """It would be born frozen, and the spawner, which all containers share, would wait for it."""
+    """An exec cannot start in a paused container: born frozen, it would hold up the spawner that all share."""
     container(labd, "held-paused", "sleep", "60")
     container(labd, "held-other", "true", start=False)
     exec_id = prepared(labd, "held-paused", "true")
@@ -77,7 +78,7 @@ def test_an_exec_that_was_made_before_a_pause_is_refused_during_it(labd: Labd) -
 
 
 def test_pauses_and_execs_at_once_hold_up_nobody(labd: Labd) -> None:
-    """Whichever comes first, the other waits its turn."""
+    """Pauses and execs of one container at the same time wait for each other, and all are answered."""
     container(labd, "held-race", "sleep", "60")
     try:
         for _ in range(10):
@@ -94,7 +95,7 @@ def test_pauses_and_execs_at_once_hold_up_nobody(labd: Labd) -> None:
 
 @pytest.mark.skipif(not cgroup.version_2(), reason="needs cgroup version 2")
 def test_a_process_that_cannot_begin_is_given_up(labd: Labd) -> None:
-    """A privileged container can freeze itself behind labd's back."""
+    """labd gives up a process that cannot begin, as in a container that has frozen itself."""
     name = container(labd, "held-frozen", "sleep", "60")
     container(labd, "held-next", "true", start=False)
     exec_id = prepared(labd, "held-frozen", "true")
@@ -113,7 +114,7 @@ def test_a_process_that_cannot_begin_is_given_up(labd: Labd) -> None:
 
 
 def test_who_waits_for_a_spawner_that_dies_is_served_by_the_next(new_labd: Callable[..., Labd]) -> None:
-    """labd knows of every process that runs: a start fails, or its container is shown as running."""
+    """After the spawner's death a waiting start fails, or its container runs and labd shows it."""
     labd = new_labd()
     names = [f"queued-{number}" for number in range(30)]
     for name in names:
@@ -134,7 +135,7 @@ def test_who_waits_for_a_spawner_that_dies_is_served_by_the_next(new_labd: Calla
 
 
 def test_removing_a_large_layer_holds_up_nobody(labd: Labd, layered: Callable[..., str]) -> None:
-    """Fifty thousand files take a while; a ping is answered meanwhile."""
+    """While a layer of 50,000 files is removed, a ping is answered."""
     script = "import os\nfor d in range(100):\n os.mkdir(f'/tmp/{d}')\n for i in range(500): open(f'/tmp/{d}/{i}', 'w')"
     layered("held-large", "/usr/bin/python3", "-c", script)
     assert wait(labd, "held-large") == 0
@@ -147,7 +148,7 @@ def test_removing_a_large_layer_holds_up_nobody(labd: Labd, layered: Callable[..
 
 
 def test_removals_of_one_container_at_once_agree(labd: Labd, layered: Callable[..., str]) -> None:
-    """The first removes it; the others are told so, or that it is gone."""
+    """Of several removals at once, one removes; the others get a 409 or a 404."""
     script = "import os\nfor i in range(3000): open(f'/tmp/{i}', 'w')\nimport time; time.sleep(60)"
     for number in range(5):
         layered(f"held-rm-{number}", "/usr/bin/python3", "-c", script, AutoRemove=number % 2 == 0)
@@ -164,7 +165,7 @@ def test_removals_of_one_container_at_once_agree(labd: Labd, layered: Callable[.
 
 
 def test_who_waits_for_a_removal_that_fails_hears_of_the_end(labd: Labd) -> None:
-    """`docker run --rm` ends with its container whatever the disk says; the container can be removed by hand."""
+    """wait?condition=removed ends with the container even if its removal fails; it can be removed later."""
     name = container(labd, "held-stuck", "sleep", "1", HostConfig={"AutoRemove": True})
     in_the_way = labd.state / "labd/containers" / f".{name}" / "x"
     in_the_way.mkdir(parents=True)
@@ -179,7 +180,7 @@ def test_who_waits_for_a_removal_that_fails_hears_of_the_end(labd: Labd) -> None
 
 
 def test_a_name_that_is_another_containers_id_leads_nowhere_else(labd: Labd, layered: Callable[..., str]) -> None:
-    """docker cp to a stopped container reaches that one."""
+    """docker cp to a stopped container reaches it, even if its id is another container's name."""
     first = layered("held-first", "/usr/bin/true", start=False)
     second = layered(first, "/usr/bin/true", start=False)
     try:
@@ -192,7 +193,7 @@ def test_a_name_that_is_another_containers_id_leads_nowhere_else(labd: Labd, lay
 
 
 def test_a_layer_may_be_as_deep_and_as_lively_as_it_likes(labd: Labd, layered: Callable[..., str]) -> None:
-    """diff, sizes and prune answer all the same."""
+    """diff and sizes answer for a layer that is 2,500 directories deep, and for one that changes meanwhile."""
     deep = "import os\nos.chdir('/tmp')\nfor i in range(2500): os.mkdir('d'); os.chdir('d')\nopen('x', 'w').write('x')"
     busy = (
         "while 1:\n for i in range(200): open(f'/tmp/{i}', 'w').close()\n for i in range(200): os.unlink(f'/tmp/{i}')"

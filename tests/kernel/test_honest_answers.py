@@ -1,4 +1,4 @@
-"""Requests at the edge of what HTTP, JSON and files can hold: a plain answer, and nothing left behind."""
+"""Requests at the limits of HTTP, JSON and files get a plain answer, and leave nothing behind."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ from private_labd import Labd
 
 from lab.runtime import cgroup
 
+pytestmark = pytest.mark.needs("root")
 LONG = (
     ("POST", "/containers/edge/wait"), ("GET", "/events"), ("GET", "/containers/edge/logs?follow=1&stdout=1"),
 )  # fmt: skip
@@ -31,7 +32,7 @@ def edge(labd: Labd) -> Iterator[str]:
 
 @pytest.mark.parametrize(("method", "path"), LONG)
 def test_who_leaves_with_more_sent_leaves_nothing_behind(labd: Labd, edge: str, method: str, path: str) -> None:
-    """Requests behind the first, junk, an upgrade that the route does not know: the client's end is noticed."""
+    """A client's end is noticed, though more requests, junk or an unknown upgrade came after its request."""
     before = held(labd)
     behind = (ask("GET", "/_ping") * 3, b"junk", b"x" * (1 << 20))
     for headers in ("", UPGRADE, "Connection: close\r\n"):
@@ -54,7 +55,7 @@ def test_who_leaves_with_more_sent_leaves_nothing_behind(labd: Labd, edge: str, 
 
 
 def test_pipelined_requests_are_answered_in_turn(labd: Labd) -> None:
-    """Each of ten at once."""
+    """Ten requests in one packet get ten answers."""
     with connect(labd, ask("GET", "/_ping") * 10, 5) as connection:
         answer = b""
         while answer.count(b"200 OK") < 10 or not answer.endswith(b"OK"):
@@ -63,7 +64,7 @@ def test_pipelined_requests_are_answered_in_turn(labd: Labd) -> None:
 
 
 def test_half_a_character_is_400_however_it_is_written(labd: Labd) -> None:
-    """As bytes that are no UTF-8, and as UTF-16."""
+    """Half a surrogate pair is a 400, as bytes that are no UTF-8 and as UTF-16."""
     for field in (b'"Hostname":"h\xed\xa0\x80"', b'"Labels":{"\xed\xa0\x80":""}'):
         assert labd.request("POST", "/containers/create", b'{"Image":"host","Cmd":["true"],' + field + b"}")[0] == 400
     device = b'"HostConfig":{"Devices":[{"PathOnHost":"/dev/\xed\xa0\x80"}]}'
@@ -73,14 +74,14 @@ def test_half_a_character_is_400_however_it_is_written(labd: Labd) -> None:
 
 
 def test_a_stop_timeout_is_64_bits_wide(labd: Labd) -> None:
-    """More would overflow when the container is stopped."""
+    """A StopTimeout of more than 64 bits is a 400: it would overflow at the container's stop."""
     for seconds in (2**63, -(10**400), 10**400):
         body = b'{"Image":"host","Cmd":["true"],"StopTimeout":%d}' % seconds
         assert labd.request("POST", "/containers/create", body)[0] == 400
 
 
 def test_a_file_of_any_time_can_be_copied(labd: Labd, edge: str) -> None:
-    """A tmpfs keeps 64 bits of seconds; RFC 3339 ends with the year 9999."""
+    """A file's time may lie outside the years 0 to 9999 of RFC 3339: it can be copied all the same."""
     for seconds in (2**56, -(2**56), -(10**11)):
         made = labd.request("POST", "/containers/edge/exec", {"Cmd": ["touch", "-d", f"@{seconds}", "/dev/shm/x"]})[1]
         assert labd.request("POST", f"/exec/{made['Id']}/start", {})[0] == 200
@@ -89,7 +90,7 @@ def test_a_file_of_any_time_can_be_copied(labd: Labd, edge: str) -> None:
 
 
 def test_a_tars_long_name_is_told_in_short(labd: Labd, edge: str) -> None:
-    """And its control characters as escapes."""
+    """A long name of a tar's member is cut in the error, and its control characters are escapes."""
     for name in ("a" * 100_000, "\N{LATIN SMALL LETTER E WITH ACUTE}" * 100_000, "\x1b[31m\n" + "b" * 300):
         data = io.BytesIO()
         with tarfile.open(fileobj=data, mode="w") as archive:
@@ -105,7 +106,7 @@ def test_a_tars_long_name_is_told_in_short(labd: Labd, edge: str) -> None:
 
 
 def test_a_variable_without_a_value_is_taken_away(labd: Labd) -> None:
-    """Env ["HOSTNAME"]: Docker's way to be without what the image or the engine sets."""
+    """Env ["HOSTNAME"], without a value, takes away the variable that the image or the engine sets."""
     container(labd, "edge-env", "env", Env=["HOSTNAME", "A=1"])
     assert wait(labd, "edge-env") == 0
     text = labd.request("GET", "/containers/edge-env/logs?stdout=1")[1]
@@ -124,7 +125,7 @@ def test_a_variable_without_a_value_is_taken_away(labd: Labd) -> None:
     ],
 )
 def test_a_bind_is_what_was_asked_for_or_refused(labd: Labd, host: dict[str, object]) -> None:
-    """No directory of the daemon's own, no option out of a path."""
+    """A relative source, a NUL, and an option within a path are refused."""
     body = {"Image": "host", "Cmd": ["true"], "HostConfig": host}
     assert labd.request("POST", "/containers/create", body)[0] in (400, 501)
 
@@ -160,7 +161,7 @@ def test_a_client_shows_the_hint_of_a_refusal(labd: Labd, edge: str) -> None:
 
 
 def test_execs_that_are_never_started_are_not_kept_for_ever(labd: Labd, edge: str) -> None:
-    """The oldest go."""
+    """Of more than 1,000 execs that are never started, the oldest go."""
     body = {"Cmd": ["true"]}
     first = labd.request("POST", "/containers/edge/exec", body)[1]["Id"]
     for _ in range(1001):
@@ -171,7 +172,7 @@ def test_execs_that_are_never_started_are_not_kept_for_ever(labd: Labd, edge: st
 
 
 def test_a_start_that_fails_costs_no_descriptor(labd: Labd) -> None:
-    """Not the one of the container's log, either."""
+    """A start that fails leaves no descriptor open, not even that of the container's log."""
     container(labd, "edge-fails", "/no/such/command", start=False)
     before = descriptors(labd)
     for _ in range(20):
@@ -181,7 +182,7 @@ def test_a_start_that_fails_costs_no_descriptor(labd: Labd) -> None:
 
 
 def test_a_container_starts_again_in_the_cgroup_that_a_killed_spawner_left(labd: Labd) -> None:
-    """The name is the same, and nothing else can be in it."""
+    """A container starts in a cgroup that is left over under its name."""
     name = container(labd, "edge-left", "true", start=False, HostConfig={"PidsLimit": 50})
     left = [Path(folder) for folder in cgroup.folders(f"/{cgroup.NAME}{name}", {"pids": 50})]
     for folder in left:

@@ -74,7 +74,7 @@ def test_audit_control_may_set_it_again() -> None:
 
 
 def test_a_process_writes_only_its_own() -> None:
-    """Root writing another process's loginuid: EPERM."""
+    """Writing another process's loginuid fails with EPERM, for root too."""
     code = """
 import os
 fd = os.open(f"/proc/{os.getppid()}/loginuid", os.O_WRONLY)
@@ -87,7 +87,7 @@ except PermissionError:
 
 
 def test_open_session_keeps_ones_own_and_refuses_anothers() -> None:
-    """open_session() changes nothing for the same user, and says why it cannot for another."""
+    """open_session() changes nothing for the same user, and refuses to change a set loginuid without privilege."""
     code = (
         AS_USER
         + f"""
@@ -107,7 +107,7 @@ except NotAllowed as error:
 
 
 def test_podmanish_keeps_it(podmanish: Podmanish) -> None:
-    """A fork/exec engine's container has its caller's loginuid, with --init, -d and exec, too."""
+    """A container has the loginuid of podmanish's caller, with --init and -d too; an exec has its own caller's."""
     command = [*podmanish.command, "run", "--rm", "--init", "host", "cat", "/proc/self/loginuid", "/proc/1/loginuid"]
     code = AS_USER + "import sys; print(flush=True); os.execv(sys.argv[1], sys.argv[1:])"
     assert lab_python(code, *command) == f"{USER}{USER}"
@@ -140,5 +140,5 @@ def test_ancestry_leads_to_the_top() -> None:
 
 
 def test_names() -> None:
-    """ausearch -i's names: root, unset, and the number where there is no name."""
+    """Names are those of `ausearch -i`: root, unset, and the number where there is no name."""
     assert [name_of(uid) for uid in (0, UNSET, 2**31)] == ["root", "unset", str(2**31)]

@@ -1,4 +1,4 @@
-"""Importing images, hostile ones, too: what a tar says can only happen inside the image."""
+"""Imports, of hostile images too: what a tar says can happen only inside the image."""
 
 from __future__ import annotations
 
@@ -123,7 +123,7 @@ def test_compressions(images: Images, rootfs_tar: bytes, compress: Callable[[byt
 
 @pytest.mark.parametrize("data", [b"", b"no tar at all" * 100, b"\0" * 10240])
 def test_what_is_no_tar(images: Images, data: bytes) -> None:
-    """What is no tar, or an empty one, is refused in a sentence, and nothing stays behind."""
+    """A file that is no tar, or an empty tar, is refused in a sentence, and nothing stays behind."""
     with pytest.raises(LabError, match="cannot import"):
         images.import_tar("broken", io.BytesIO(data))
     assert list(Path(images.root).iterdir()) == []
@@ -138,14 +138,14 @@ def test_a_tar_cut_short(images: Images, rootfs_tar: bytes) -> None:
 
 @pytest.mark.parametrize("name", ["", "..", "a/../b", "/abs", "UPPER", "a:b:c", "host", "x" * 129, "a//b", "a\0b"])
 def test_names_that_will_not_do(images: Images, rootfs_tar: bytes, name: str) -> None:
-    """A name that Docker would not take, or that is taken for good, is refused before anything is written."""
+    """A name that Docker would not take, and `host`, are refused before anything is written."""
     with pytest.raises(InvalidArgument):
         images.import_tar(name, io.BytesIO(rootfs_tar))
     assert not Path(images.root).exists()
 
 
 def test_life_of_an_image(images: Images, rootfs_tar: bytes) -> None:
-    """import, list, find, remove; a name in use and an unknown one say what there is."""
+    """An image is imported, listed and removed; a name in use is a Conflict; for an unknown one a hint lists them."""
     images.import_tar("team/base:1.0", io.BytesIO(rootfs_tar))
     assert [image.name for image in images.list()] == ["host", "team/base:1.0"]
     with pytest.raises(Conflict):

@@ -1,4 +1,4 @@
-"""Tars made to exhaust whoever reads them: bounded memory and disk, a sentence, and nothing left over."""
+"""Tars made to exhaust their reader: memory and disk stay bounded, the error is one sentence, nothing is left."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ MIB = 1 << 20
 
 
 def bombed(place: Path, tar: bytes) -> tuple[str, int]:
-    """What the import said, and its peak of memory; nothing may be left over if it was refused."""
+    """What the import said, and its peak of memory in MiB; after a refusal nothing may be left."""
     with tempfile.TemporaryFile() as file:
         file.write(tar)
         file.seek(0)
@@ -71,7 +71,7 @@ def gzipped(*parts: tuple[bytes, int]) -> bytes:
 
 @pytest.fixture
 def small_disk(tmp_path: Path) -> Iterator[Path]:
-    """64 MiB and 2,000 inodes."""
+    """A tmpfs of 64 MiB and 2,000 inodes."""
     place = tmp_path / "disk"
     place.mkdir()
     subprocess.run(["mount", "-t", "tmpfs", "-o", "size=64m,nr_inodes=2000", "lab-test", place], check=True)
@@ -88,7 +88,7 @@ def test_a_long_header_is_not_read(tmp_path: Path, kind: bytes) -> None:
 
 
 def test_headers_upon_headers(tmp_path: Path) -> None:
-    """100,000 long names for one member."""
+    """100,000 long names for one member are refused as nested too deep."""
     said, peak = bombed(
         tmp_path, gzipped((header("x", 5, tarfile.GNUTYPE_LONGNAME) + b"name\0".ljust(512, b"\0"), 10**5))
     )
@@ -97,7 +97,7 @@ def test_headers_upon_headers(tmp_path: Path) -> None:
 
 
 def test_global_headers_upon_global_headers(tmp_path: Path) -> None:
-    """What a tar says of all its members is kept in memory: there is an end to it."""
+    """Global headers are kept in memory for all members: too many of them are refused."""
     blocks = []
     for number in range(4):
         records = b"".join(b"%d %d.%05d=%s\n" % (1013, number, n, b"v" * 1000) for n in range(240))
@@ -166,7 +166,7 @@ def test_a_bzip2_of_gigabytes(small_disk: Path) -> None:
 
 
 def test_an_xz_that_needs_a_large_dictionary(tmp_path: Path) -> None:
-    """`xz --lzma2=dict=3GiB` asks its reader for as much memory."""
+    """`xz --lzma2=dict=3GiB` asks its reader for as much memory, and is refused."""
     small = lzma.compress(header("x", 0) + bytes(1024), filters=[{"id": lzma.FILTER_LZMA2, "dict_size": 4096}])
     # The dictionary's size is one byte of the block header: 39 means 3 GiB; the header's CRC follows.
     at = 12
@@ -180,7 +180,7 @@ def test_an_xz_that_needs_a_large_dictionary(tmp_path: Path) -> None:
 
 
 def test_what_an_honest_tar_needs_is_there(tmp_path: Path) -> None:
-    """`xz -9e`, long names and extended attributes: taken."""
+    """A tar of `xz -9e` with long names and extended attributes is imported."""
     buffer = io.BytesIO()
     with tarfile.open(fileobj=buffer, mode="w", format=tarfile.PAX_FORMAT) as tar:
         member = tarfile.TarInfo("/".join(["n" * 200] * 15))
@@ -194,7 +194,7 @@ def test_what_an_honest_tar_needs_is_there(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("compress", [bytes, gzip.compress, bz2.compress, lzma.compress])
 def test_a_stream_cut_anywhere(tmp_path: Path, compress: Callable[[bytes], bytes]) -> None:
-    """Between members, in a header, in a file, in the checksum at the end: refused, and nothing is left."""
+    """A tar that is cut between members, in a header, in a file or in its checksum is refused; nothing is left."""
     buffer = io.BytesIO()
     with tarfile.open(fileobj=buffer, mode="w") as tar:
         for number in range(4):
@@ -212,7 +212,7 @@ def test_a_stream_cut_anywhere(tmp_path: Path, compress: Callable[[bytes], bytes
 
 
 def test_a_hard_link_to_nothing(tmp_path: Path) -> None:
-    """It is an error at once, not after the rest of the tar has been searched for what it means."""
+    """A hard link to a missing member is an error at once: the rest of the tar is not searched for it."""
     buffer = io.BytesIO()
     with tarfile.open(fileobj=buffer, mode="w") as tar:
         add(tar, "link", kind=tarfile.LNKTYPE, link="nothing")
@@ -236,7 +236,7 @@ def deep_tar(levels: int) -> bytes:
 
 
 def test_a_tree_deeper_than_a_path(tmp_path: Path) -> None:
-    """4,000 directories in one another: an image of it can be removed."""
+    """An image with 4,000 directories in one another can be removed."""
     images = Images(str(tmp_path / "images"))
     images.import_tar("deep", io.BytesIO(deep_tar(10)))
     images.remove("deep")
@@ -244,7 +244,7 @@ def test_a_tree_deeper_than_a_path(tmp_path: Path) -> None:
 
 
 def test_removal_follows_no_symlink(tmp_path: Path) -> None:
-    """Neither one inside, nor one in the directory's own place."""
+    """remove_tree() follows neither a symlink in the tree, nor one in place of the tree."""
     precious = tmp_path / "precious"
     precious.mkdir()
     (precious / "file").touch()
@@ -271,7 +271,7 @@ print(Images(sys.argv[1]).import_tar(sys.argv[2], sys.stdin.buffer).name)
 
 
 def partial(place: Path, count: int) -> None:
-    """Return when so many imports have unpacked their first file."""
+    """Return when `count` imports have unpacked their first file."""
     deadline = time.monotonic() + 20
     while len(list(place.glob(".*/rootfs/file0"))) != count:
         assert time.monotonic() < deadline
@@ -296,7 +296,7 @@ def test_a_killed_import_is_swept_and_a_running_one_is_not(tmp_path: Path) -> No
         killed.wait()
         deadline = time.monotonic() + 20
         while len([path for path in place.iterdir() if path.name.startswith(".")]) > 1:
-            assert time.monotonic() < deadline  # its unpacker sees the end of its input, and ends
+            assert time.monotonic() < deadline  # the killed import's unpacker ends at the end of its input
             Images(str(place)).import_tar("quick", io.BytesIO(data))
             Images(str(place)).remove("quick")
         partial(place, 1)
@@ -307,7 +307,7 @@ def test_a_killed_import_is_swept_and_a_running_one_is_not(tmp_path: Path) -> No
 
 
 def test_two_imports_of_one_name(tmp_path: Path) -> None:
-    """The slower one is told that the name is taken."""
+    """Of two imports of one name, the slower one is refused: the name exists."""
     buffer = io.BytesIO()
     with tarfile.open(fileobj=buffer, mode="w") as tar:
         add(tar, "file0", b"x")

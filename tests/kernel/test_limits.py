@@ -1,4 +1,4 @@
-"""cgroups(7): limits that hold, one cgroup a container, and nothing left of it; both engines share the code."""
+"""cgroups(7): limits hold, each container has one cgroup, and nothing stays of it; both engines share the code."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ Run = Callable[..., subprocess.CompletedProcess[bytes]]
 
 
 def ours() -> list[str]:
-    """All cgroups of the lab's on this machine."""
+    """All cgroups of the lab on this machine."""
     return sorted(folder for folder, _, _ in os.walk(cgroup.MOUNT) if Path(folder).name.startswith(cgroup.NAME))
 
 
@@ -77,14 +77,14 @@ def test_a_memory_bomb(engine: Run) -> None:
 
 
 def test_a_share_of_a_processor(engine: Run) -> None:
-    """--cpus 0.2: two seconds of waiting give no more than some 0.4 seconds of computing."""
+    """With --cpus 0.2, two seconds by the clock give some 0.4 seconds of processor time."""
     spin = "import time; end = time.monotonic() + 2\nwhile time.monotonic() < end: pass\nprint(time.process_time())"
     seconds = float(engine("run", "--rm", "--cpus", "0.2", "host", *PYTHON, spin).stdout)
     assert 0.1 < seconds < 0.8
 
 
 def test_exec_is_inside_the_limits(engine: Run) -> None:
-    """A process that comes by exec counts with the others: the limit is the container's."""
+    """A process of exec counts with the others: the limit is the container's."""
     engine("run", "-d", "--name", "box", "--pids-limit", "10", "host", "sleep", "60")
     done = engine("exec", "box", *PYTHON, FORKS)
     engine("rm", "-f", "box")
@@ -92,7 +92,7 @@ def test_exec_is_inside_the_limits(engine: Run) -> None:
 
 
 def test_every_container_has_a_cgroup_of_its_own(engine: Run) -> None:
-    """Without limits it lies in the engine's cgroup: that is inherited, too. A process cannot leave it."""
+    """A container's cgroup lies below its engine's. No process can leave it."""
     inside = engine("run", "--rm", "host", "cat", "/proc/self/cgroup").stdout.decode().splitlines()
     own = [line for line in Path("/proc/self/cgroup").read_text().splitlines() if line.startswith("0::")]
     found = next(line for line in inside if line.startswith("0::"))
@@ -102,16 +102,16 @@ def test_every_container_has_a_cgroup_of_its_own(engine: Run) -> None:
 
 
 def test_a_failed_start_leaves_no_cgroup(engine: Run) -> None:
-    """The fixture looks: a command that is not there, a mount that cannot be, a limit and a missing image."""
+    """A start that fails leaves no cgroup: the fixture looks for it. The command or the mount point is missing."""
     for words in (["no-such-command"], ["/etc"]):
         assert engine("run", "--rm", "-m", "64m", "--pids-limit", "9", "host", *words).returncode in (126, 127)
     assert engine("run", "--rm", "-v", "/tmp:/etc/no-such-directory", "host", "true").returncode == 125
 
 
 def test_pause_stats_and_top_go_by_it(labd: Labd) -> None:
-    """They see what is in a pid namespace below the container's, and what came by exec."""
+    """pause, stats and top see the processes of an exec, and of a pid namespace below the container's."""
     labd.dockerish("run", "-d", "--name", "tree", "--privileged", "host", "unshare", "-pf", "sleep", "61")
-    labd.docker("exec", "-d", "tree", "sleep", "62")
+    labd.dockerish("exec", "-d", "tree", "sleep", "62")
     try:
         table = labd.request("GET", "/containers/tree/top?ps_args=-eo%20pid,args")[1]
         titles, rows = table["Titles"], table["Processes"]
@@ -129,7 +129,7 @@ def test_pause_stats_and_top_go_by_it(labd: Labd) -> None:
 
 
 def test_cgroups_of_killed_engines_are_swept(podmanish: Podmanish, monkeypatch: pytest.MonkeyPatch) -> None:
-    """An empty cgroup of the lab's that is older than a minute belongs to nobody."""
+    """An empty cgroup of the lab is removed when it is older than a minute."""
     left = Path(f"{cgroup.version_2()}/{cgroup.NAME}test-{os.getpid()}")
     left.mkdir()
     cgroup.sweep()
@@ -140,7 +140,7 @@ def test_cgroups_of_killed_engines_are_swept(podmanish: Podmanish, monkeypatch: 
 
 
 def test_what_is_not_the_labs_is_not_removed(tmp_path: Path) -> None:
-    """A path that does not end in the lab's own name is no cgroup of ours, even if a state file says so."""
+    """A cgroup without the lab's name is not removed, even if a state file names it."""
     other = Path(f"{cgroup.version_2()}/not-the-lab-{os.getpid()}")
     other.mkdir()
     try:
@@ -153,7 +153,7 @@ def test_what_is_not_the_labs_is_not_removed(tmp_path: Path) -> None:
 
 
 def test_a_limit_that_cannot_be_kept_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Without a controller the option is refused, with its name and what to do: never accepted and ignored."""
+    """Without its controller a limit is refused by name, never accepted and ignored."""
     monkeypatch.setattr(cgroup, "available", lambda: {"cpu"})
     cgroup.check(Spec(args=["true"], nano_cpus=10**9))
     with pytest.raises(MissingFeature, match="memory, pids"):

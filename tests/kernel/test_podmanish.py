@@ -41,7 +41,7 @@ def test_every_fatal_signal_is_128_plus_n(podmanish: Podmanish) -> None:
 
 
 def test_sigkill_of_pid_one_is_137(podmanish: Podmanish) -> None:
-    """Without --init, too, a container that is killed from outside exits with 128+9."""
+    """A container without --init that is killed from outside exits with 128+9."""
     with podmanish.start("run", "--name", "victim", "host", "sh", "-c", "echo up; exec sleep 60") as run:
         assert run.stdout is not None
         assert run.stdout.readline() == b"up\n"
@@ -74,7 +74,7 @@ def test_sigkill_of_pid_one_is_137(podmanish: Podmanish) -> None:
     ],
 )
 def test_what_cannot_run(podmanish: Podmanish, arguments: list[str], code: int, words: str) -> None:
-    """126: not executable, 127: not found, 125: the engine's own refusal; one sentence, and nothing is left."""
+    """The exit code is 126 for not executable, 127 for not found, 125 for a refusal; no container is left."""
     done = podmanish("run", "--rm", *arguments)
     assert done.returncode == code
     assert words in done.stderr.decode()
@@ -107,15 +107,17 @@ def test_binary_output_is_exact(podmanish: Podmanish, mebibytes: int) -> None:
         "key=$(printf %064d 7); head -c %d /dev/zero | openssl enc -aes-256-ctr -K $key -iv $(printf %032d 1)"
         .replace("%d", str(mebibytes << 20))
     )  # fmt: skip
-    straight = subprocess.run(["sh", "-c", f"{script} | sha256sum"], capture_output=True, check=True).stdout
+    straight = subprocess.run(
+        ["sh", "-c", f"{script} | sha256sum"], capture_output=True, check=True, timeout=600
+    ).stdout
     with podmanish.start("run", "--rm", "host", "sh", "-c", script) as run:
-        carried = subprocess.run(["sha256sum"], stdin=run.stdout, capture_output=True, check=True).stdout
+        carried = subprocess.run(["sha256sum"], stdin=run.stdout, capture_output=True, check=True, timeout=600).stdout
     assert run.returncode == 0
     assert carried == straight
 
 
 def test_a_reader_that_does_not_block(podmanish: Podmanish) -> None:
-    """An output with O_NONBLOCK, which anybody who shares it may have set, loses nothing when its reader is slow."""
+    """An output with O_NONBLOCK, which another process may have set, loses nothing when its reader is slow."""
     reader, writer = os.pipe()
     os.set_blocking(writer, False)
     command = [*podmanish.command, "run", "--rm", "host", "head", "-c", "1000000", "/dev/zero"]
@@ -152,7 +154,7 @@ def test_environment_is_exact(podmanish: Podmanish) -> None:
 
 
 def test_one_of_many_gets_the_name(podmanish: Podmanish) -> None:
-    """Of 8 that ask for one name at once, one gets it; the others are told who has it."""
+    """Of 8 runs that ask for one name at once, one gets it; the others are told that it is in use."""
     runs = [podmanish.start("run", "--name", "only", "host", "sleep", "60", stderr=subprocess.PIPE) for _ in range(8)]
     pidfds = {os.pidfd_open(run.pid): run for run in runs}
     losers: list[subprocess.Popen[bytes]] = []
@@ -191,7 +193,7 @@ def test_sudden_deaths(podmanish: Podmanish, times: int) -> None:
 
 
 def _await_none(word: str) -> None:
-    """Until no process has the word: the kernel kills a container at its engine's death, and is not done at once."""
+    """Wait until no process has the word: a container's death follows its engine's, but not at once."""
     for pid in processes_with(word):
         try:
             pidfd = os.pidfd_open(pid)
@@ -203,7 +205,7 @@ def _await_none(word: str) -> None:
 
 
 def test_a_killed_engine_is_told_apart(podmanish: Podmanish) -> None:
-    """A container whose engine was killed is `exited`, with 255: nobody saw its end."""
+    """A container whose engine was killed is exited, with 255: nobody saw how it ended."""
     with podmanish.start("run", "--name", "orphan", "host", "sh", "-c", "echo up; exec sleep 60") as run:
         assert run.stdout is not None
         run.stdout.readline()
@@ -227,7 +229,7 @@ def test_detached_life(podmanish: Podmanish) -> None:
 
 
 def test_detached_failure_is_reported(podmanish: Podmanish) -> None:
-    """-d, too, exits with 127 for a command that is not there."""
+    """run -d exits with 127 for a command that is not there."""
     assert podmanish("run", "-d", "--rm", "host", "no-such-command").returncode == 127
     assert podmanish.output("ps", "-aq") == ""
 
@@ -246,7 +248,7 @@ def test_the_host_image_does_not_show_the_state(scripts: Path) -> None:
 
 
 def test_options_that_are_not_the_labs(podmanish: Podmanish) -> None:
-    """An option of podman's that the lab has not is named; a limit that is none is told before anything starts."""
+    """An option that is not part of the lab is named; a wrong limit, device or profile is told before any start."""
     for words, told in (
         (("--group-add", "audio"), b"--group-add is not part of this lab"),
         (("--pid", "host"), b"--pid is not part of this lab"),
@@ -280,7 +282,7 @@ def test_hostile_references(podmanish: Podmanish, reference: str) -> None:
 
 
 def test_signals_reach_the_container(podmanish: Podmanish) -> None:
-    """A SIGTERM for podmanish goes on to the container, whose exit code comes back."""
+    """podmanish passes SIGTERM on to the container, and exits with the container's exit code."""
     script = "trap 'exit 42' TERM; echo up; while :; do sleep 0.01; done"
     with podmanish.start("run", "--rm", "host", "sh", "-c", script) as run:
         assert run.stdout is not None
@@ -310,7 +312,7 @@ def test_full_disk(scripts: Path, short_place: Path) -> None:
     try:
         engine = Podmanish(scripts / "podmanish", short_place / "state")
         filler = short_place / "filler"
-        subprocess.run(["dd", "if=/dev/zero", f"of={filler}", "bs=4096"], check=False, capture_output=True)
+        subprocess.run(["dd", "if=/dev/zero", f"of={filler}", "bs=4096"], check=False, capture_output=True, timeout=60)
         done = engine("run", "--rm", "host", "true")
         assert done.returncode == 125
         assert b"No space left" in done.stderr and b"Traceback" not in done.stderr

@@ -19,9 +19,9 @@ pytestmark = pytest.mark.needs("root")
 
 
 def test_follow_shows_all_to_the_end(podmanish: Podmanish, tmp_path: Path) -> None:
-    """-f ends with the container, with exit code 0, and every line has come once: the last that its monitor wrote, too.
+    """-f ends with the container, with exit code 0, after every line has come once, the last ones too.
 
-    The monitor is stopped meanwhile, so that the process has ended and nobody has recorded it yet.
+    The monitor is stopped for a while: then the process has ended, and its end is not recorded yet.
     """
     script = "seq 200; until [ -e /x/go ]; do sleep 0.01; done; seq 201 5000; printf end"
     podmanish("run", "-d", "--name", "told", "-v", f"{tmp_path}:/x", "host", "sh", "-c", script)
@@ -33,7 +33,7 @@ def test_follow_shows_all_to_the_end(podmanish: Podmanish, tmp_path: Path) -> No
         pidfd = os.pidfd_open(state["pid"])
         assert select.select([pidfd], [], [], 20)[0]
         os.close(pidfd)
-        time.sleep(0.5)  # in which the follower looks some times
+        time.sleep(0.5)  # the follower looks several times meanwhile
         os.kill(state["monitor"], signal.SIGCONT)
         shown = ended(follower)
     assert follower.returncode == 0
@@ -94,7 +94,7 @@ def test_long_logs_cost_little_memory(podmanish: Podmanish, options: tuple[str, 
 
 
 def ended(process: subprocess.Popen[bytes]) -> bytes:
-    """The rest of its output, which must end in time."""
+    """The rest of the process's output, which must end within 20 seconds."""
     try:
         return process.communicate(timeout=20)[0]
     finally:

@@ -38,7 +38,7 @@ COMPARED = [run, shadow, inherit, frameup, mirror, crash]
 
 def manage(verb: str) -> None:
     """Start or end the real daemons."""
-    subprocess.run([sys.executable, "-m", "scenarios.props.real_daemons", verb], cwd=CHECKOUT, check=True)
+    subprocess.run([sys.executable, "-m", "scenarios.props.real_daemons", verb], cwd=CHECKOUT, check=True, timeout=120)
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -162,12 +162,14 @@ def test_a_killed_run_leaves_neither_image_nor_container(name: str, tmp_path: Pa
     with Journal(tmp_path) as killed:
         (found,) = Choice([name]).find({})
         engine = with_image(found, killed)
-        subprocess.run(engine.command("run", "-d", engine.image, "sleep", "600"), check=True, capture_output=True)
+        subprocess.run(
+            engine.command("run", "-d", engine.image, "sleep", "600"), check=True, capture_output=True, timeout=60
+        )
         killed.keep()
     with Journal(tmp_path) as journal:
         assert any(engine.image in line for line in journal.restored)
     for words in (("ps", "-aq", "--filter", f"ancestor={engine.image}"), ("images", "-q", engine.image)):
-        said = subprocess.run(engine.command(*words), capture_output=True, text=True, check=False)
+        said = subprocess.run(engine.command(*words), capture_output=True, text=True, check=True, timeout=60)
         assert said.stdout == ""
 
 
@@ -183,10 +185,10 @@ def test_an_image_goes_though_podmans_settings_went_first(tmp_path: Path, monkey
         with tempfile.TemporaryFile() as tar:
             pack(tar)
             tar.seek(0)
-            subprocess.run(words, stdin=tar, check=True, capture_output=True)
+            subprocess.run(words, stdin=tar, check=True, capture_output=True, timeout=60)
         settings.unlink()
     monkeypatch.delenv("CONTAINERS_CONF")
-    assert subprocess.run(["podman", "images", "-q", image], capture_output=True, check=True).stdout == b""
+    assert subprocess.run(["podman", "images", "-q", image], capture_output=True, check=True, timeout=60).stdout == b""
 
 
 @pytest.fixture
@@ -207,4 +209,4 @@ def test_the_variants_hand_down_what_their_parents_have(
         report = here.tell(1, variants)
     shown = [claim.claim for claim in report.claims if claim.verdict == HELD]
     assert len(shown) >= 5 and not failed(report), report.claims
-    assert subprocess.run(["pgrep", "-u", str(user.pw_uid), "-r", "S,R,D"], check=False).returncode == 1
+    assert subprocess.run(["pgrep", "-u", str(user.pw_uid), "-r", "S,R,D"], check=False, timeout=60).returncode == 1

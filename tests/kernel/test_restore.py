@@ -28,7 +28,7 @@ SHADOW = Path("/etc/shadow")
 
 
 def observe() -> dict[str, object]:
-    """The machine, as far as a demo touches it."""
+    """The parts of the machine that a demo touches."""
     with AuditControl() as control:
         rules, enabled = sorted(control.rules()), control.status().enabled
     status = SHADOW.stat()
@@ -51,14 +51,14 @@ def ours() -> Iterator[str]:
             comm, namespace = (folder / "comm").read_text().strip(), (folder / "ns/pid").readlink()
         except OSError:
             continue
-        if not start_time(int(folder.name)):  # a zombie, which init will reap when it gets to it
+        if not start_time(int(folder.name)):  # a zombie, which init has yet to reap
             continue
         if comm in ("labd", "labd-spawner", "login-session", "podmanish", "lifeline", "dockerish") or namespace != own:
             yield f"{folder.name} {comm}"
 
 
 def settled(before: dict[str, object]) -> dict[str, object]:
-    """What dies with a killed demo dies within a moment, not at once: wait for it, but not for ever."""
+    """What the machine is like, as soon as it is as before, or after 20 seconds."""
     deadline = time.monotonic() + 20
     while (now := observe()) != before and time.monotonic() < deadline:
         time.sleep(0.05)
@@ -72,7 +72,7 @@ def kill_once(delay: float, number: int, *target: str) -> None:
     ) as demo:
         if not ended(os.pidfd_open(demo.pid), delay):
             demo.send_signal(number)
-    subprocess.run([LAB, "restore"], check=True, stdout=subprocess.DEVNULL)
+    subprocess.run([LAB, "restore"], check=True, stdout=subprocess.DEVNULL, timeout=60)
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
@@ -85,7 +85,7 @@ def test_a_killed_demo_is_restored(number: int) -> None:
 
 @pytest.mark.stress
 def test_fifty_kills_at_random_moments() -> None:
-    """Whatever the moment, restoring brings back the machine as it was."""
+    """Whatever the moment of the kill, `lab restore` brings back the machine as it was."""
     before = observe()
     chance = random.Random(3267)
     for _ in range(50):
@@ -95,19 +95,19 @@ def test_fifty_kills_at_random_moments() -> None:
 
 
 def test_restore_takes_the_interpreters_mount_away() -> None:
-    """What stays after a run by intent, the read-only mount and the compiled filter, goes with `lab restore`."""
+    """`lab restore` removes what a run leaves on purpose: the read-only mount and the compiled filter."""
     interpreter.executable()
     assert interpreter.ROOT in Path("/proc/self/mountinfo").read_text()
-    said = subprocess.run([LAB, "restore"], check=True, capture_output=True, text=True).stdout
+    said = subprocess.run([LAB, "restore"], check=True, capture_output=True, text=True, timeout=60).stdout
     assert f"unmounted: {interpreter.ROOT}/usr" in said
     assert interpreter.ROOT not in Path("/proc/self/mountinfo").read_text()
     assert not Path(interpreter.ROOT).exists() and not Path(compiled.DIRECTORY).exists()
 
 
 def test_restore_is_idempotent() -> None:
-    """The second time there is nothing to do, and that is no error."""
+    """A second `lab restore` finds nothing to do, which is no error."""
     for _ in range(2):
-        done = subprocess.run([LAB, "restore"], check=True, capture_output=True, text=True)
+        done = subprocess.run([LAB, "restore"], check=True, capture_output=True, text=True, timeout=60)
     assert done.stdout == "nothing to restore\n"
 
 
@@ -122,7 +122,9 @@ def test_the_admins_rules_survive() -> None:
             control.add_rule(rule)
         try:
             before = control.rules()
-            subprocess.run([LAB, "run", "--auto", "--target", str(SHADOW), "shadow"], check=True, capture_output=True)
+            subprocess.run(
+                [LAB, "run", "--auto", "--target", str(SHADOW), "shadow"], check=True, capture_output=True, timeout=120
+            )
             assert control.rules() == before
         finally:
             for rule in packed:
@@ -131,11 +133,11 @@ def test_the_admins_rules_survive() -> None:
 
 
 def test_two_runs_cannot_overlap() -> None:
-    """The second one is refused in a sentence, and the first one is not disturbed."""
+    """A second run at the same time is refused in a sentence; the first one is not disturbed."""
     with subprocess.Popen([LAB, "run", "--auto", "run"], stdout=subprocess.PIPE, text=True) as first:
         assert first.stdout
         first.stdout.readline()
-        second = subprocess.run([LAB, "run", "--auto", "run"], capture_output=True, text=True, check=False)
+        second = subprocess.run([LAB, "run", "--auto", "run"], capture_output=True, text=True, check=False, timeout=120)
         first.communicate()
     assert (first.returncode, second.returncode) == (0, 125)
     assert "another run of the lab is on" in second.stderr
@@ -143,7 +145,9 @@ def test_two_runs_cannot_overlap() -> None:
 
 def test_json_alone_on_standard_output() -> None:
     """--json: verdicts and evidence for a program, the narration on standard error."""
-    done = subprocess.run([LAB, "run", "--json", "loginuid", "shadow"], capture_output=True, text=True, check=True)
+    done = subprocess.run(
+        [LAB, "run", "--json", "loginuid", "shadow"], capture_output=True, text=True, check=True, timeout=120
+    )
     answer = json.loads(done.stdout)
     assert answer["exit_code"] == 0
     assert [story["name"] for story in answer["stories"]] == ["loginuid", "shadow"]
@@ -153,10 +157,10 @@ def test_json_alone_on_standard_output() -> None:
 
 
 def test_eighty_columns_hold_everything() -> None:
-    """But for commands, which must stay in one piece to be pasted, no line is wider than the terminal."""
+    """No line is wider than the terminal, except for commands, which must stay in one piece to be pasted."""
     done = subprocess.run(
         [LAB, "run", "--auto", "--no-color", "run", "shadow"],
-        capture_output=True, text=True, check=True, env={**os.environ, "COLUMNS": "80"},
+        capture_output=True, text=True, check=True, env={**os.environ, "COLUMNS": "80"}, timeout=120,
     )  # fmt: skip
     wide = [line for line in done.stdout.splitlines() if len(line) > 80 and not line.startswith("  $ ")]
     assert not wide
@@ -175,9 +179,9 @@ def test_eighty_columns_hold_everything() -> None:
     ids=["no root", "user namespace", "network namespace", "story", "user"],
 )
 def test_what_cannot_be_is_said_first(command: list[str], message: str) -> None:
-    """One clear sentence, exit status 125, and nothing has been changed."""
+    """A run that cannot be is refused with exit status 125 and the reason, before anything is changed."""
     before = observe()
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
     assert done.returncode == 125, done.stderr
     assert message in done.stderr
     assert "Traceback" not in done.stderr

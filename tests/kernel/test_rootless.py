@@ -18,7 +18,7 @@ pytestmark = pytest.mark.needs("root", "setpriv")
 
 @pytest.fixture
 def single(rootless: Podmanish) -> Podmanish:
-    """The same, with newuidmap(1) out of sight: the map is a single id."""
+    """The rootless engine without newuidmap(1) in its PATH: its map is a single id."""
     return Podmanish(Path(rootless.command[-3]), rootless.root, [*rootless.command[:-3], "env", "PATH=/nowhere"])
 
 
@@ -30,7 +30,7 @@ def _readable_by_others() -> None:
 
 
 def test_single_id_map(single: Podmanish, user: pwd.struct_passwd) -> None:
-    """Without newuidmap's help root inside is the user outside, and the only user there is."""
+    """Without newuidmap(1), root inside is the user outside, and no other user exists."""
     assert single.output("run", "--rm", "host", "cat", "/proc/self/uid_map").split() == ["0", str(user.pw_uid), "1"]
     assert single.output("run", "--rm", "host", "id", "-u") == "0"
     done = single("run", "--rm", "-u", "1", "host", "true")
@@ -39,7 +39,7 @@ def test_single_id_map(single: Podmanish, user: pwd.struct_passwd) -> None:
 
 @pytest.mark.needs("newuidmap")
 def test_map_of_many_ids(rootless: Podmanish, user: pwd.struct_passwd) -> None:
-    """With newuidmap and /etc/subuid the other ids are there, too."""
+    """With newuidmap(1) and /etc/subuid the container has at least 65,536 more ids."""
     rows = rootless.output("run", "--rm", "host", "cat", "/proc/self/uid_map").splitlines()
     assert rows[0].split() == ["0", str(user.pw_uid), "1"]
     assert rows[1].split()[0] == "1"
@@ -48,7 +48,7 @@ def test_map_of_many_ids(rootless: Podmanish, user: pwd.struct_passwd) -> None:
 
 
 def test_the_hosts_files_stay_the_hosts(single: Podmanish) -> None:
-    """Root inside, with every capability and the host's root bound, cannot write what the user cannot."""
+    """Root inside, with every capability and the host's root bound, cannot write what the user cannot write."""
     before = Path("/etc/shadow").stat()
     done = single("run", "--rm", "--privileged", "-v", "/:/host", "host", "touch", "/host/etc/shadow")
     assert done.returncode != 0
@@ -57,7 +57,7 @@ def test_the_hosts_files_stay_the_hosts(single: Podmanish) -> None:
 
 
 def test_rootless_containers_are_containers(single: Podmanish) -> None:
-    """pid 1, an own hostname, a terminal, exec and --network none work without root."""
+    """pid 1, a hostname, a terminal, exec and --network none work without root."""
     assert single.output("run", "--rm", "-h", "mine", "host", "sh", "-c", "echo $$ $(hostname)") == "1 mine"
     assert single.output("run", "--rm", "--network", "none", "host", "sh", "-c", "grep -c : /proc/net/dev") == "1"
     assert single.output("run", "--rm", "-t", "host", "tty") == "/dev/pts/0"
@@ -100,7 +100,7 @@ def test_an_image_of_ones_own(
 
 
 def test_state_of_ones_own(single: Podmanish, user: pwd.struct_passwd) -> None:
-    """Without --root the state is below the user's own data directory, closed to others."""
+    """Without --root the state is in the user's data directory, closed to others."""
     home = Path(user.pw_dir)
     command = [*single.command[:-2], "run", "--name", "kept", "host", "true"]
     subprocess.run(command, check=True, timeout=60)
@@ -108,7 +108,7 @@ def test_state_of_ones_own(single: Podmanish, user: pwd.struct_passwd) -> None:
     assert (home / ".local/share/lab/podmanish/containers").stat().st_mode & 0o077 == 0
 
 
-def test_import_leaves_ids_that_cannot_be(tmp_path: Path, rootfs_tar: bytes) -> None:
+def test_roots_import_keeps_owners_and_modes(tmp_path: Path, rootfs_tar: bytes) -> None:
     """As root, an imported tree keeps its owners and modes."""
     image = Images(str(tmp_path)).import_tar("small", io.BytesIO(rootfs_tar))
     secret = (Path(image.rootfs) / "etc/secret").stat()

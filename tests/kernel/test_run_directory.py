@@ -1,6 +1,6 @@
-"""/run/lab: what the engines start programs and filters from is root's alone, and what it is said to be.
+"""/run/lab, from which the engines take their interpreter and filters, is root's alone.
 
-Each test has a /run of its own, in a mount namespace of its own.
+Each test has an empty /run, in a new mount namespace.
 """
 
 from __future__ import annotations
@@ -29,14 +29,14 @@ def test_no_umask_opens_it(podmanish: Podmanish) -> None:
 
 
 def test_one_that_others_can_change_is_refused(podmanish: Podmanish) -> None:
-    """Root does not run an interpreter from where another user may have put it."""
+    """A /run/lab that others can change is refused: root would run an interpreter that another user put there."""
     for script in ("mkdir -m 777 /run/lab", "mkdir -p /run/lab/interpreter; chown 65534 /run/lab/interpreter"):
         done = with_own_run(f"{script}; $P run --rm host true", podmanish)
         assert done.returncode == 125 and "can be changed by others" in done.stderr, done.stderr
 
 
 def test_a_directory_in_place_of_the_mount(podmanish: Podmanish) -> None:
-    """What looks like the mount but is none, or has become writable, is mounted over, where it was run for ever."""
+    """A directory in place of the read-only mount, or a mount that has become writable, is mounted over."""
     script = (
         "mkdir -p /run/lab/interpreter/usr/bin; cp -P /usr/bin/python3* /run/lab/interpreter/usr/bin\n"
         "timeout 10 $P run --rm host echo one\n"
@@ -47,7 +47,7 @@ def test_a_directory_in_place_of_the_mount(podmanish: Podmanish) -> None:
 
 
 def test_an_empty_filter_in_the_cache_is_none(podmanish: Podmanish) -> None:
-    """A file that a cut of power or a full disk has emptied does not leave the container without a filter."""
+    """An empty file in the cache of filters does not leave the container without a filter."""
     script = "$P run --rm host true; for file in /run/lab/seccomp/*; do : > $file; done; "
     done = with_own_run(script + "$P run --rm host grep Seccomp: /proc/self/status", podmanish)
     assert done.stdout.split() == ["Seccomp:", "2"], done.stderr

@@ -1,4 +1,4 @@
-"""A process that has moved into an image's or a container's root imports nothing there: it would be theirs."""
+"""A process that has moved into an image's or a container's root imports no module: it would be a hostile one."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ MODULES = ("bz2", "lzma", "gzip", "_compression", "tarfile", "copy", "socket", "
 
 
 def add_traps(tar: tarfile.TarFile) -> None:
-    """A Python of the image's own, in every place where the host's would be looked for."""
+    """Add hostile modules in every place where the host's Python would look for its own."""
     for module in MODULES:
         add(tar, str(STANDARD_LIBRARY / f"{module}.py").lstrip("/"), TRAP)
     for path in (CHECKOUT / "lab").rglob("*.py"):
@@ -37,7 +37,7 @@ def add_traps(tar: tarfile.TarFile) -> None:
 
 
 def tar_with(*ends: bytes, traps: bool = False) -> bytes:
-    """A tar with traps, if so asked, and other bytes where its end should be."""
+    """A tar, with traps on request, and with other bytes where its end should be."""
     buffer = io.BytesIO()
     with tarfile.open(fileobj=buffer, mode="w") as tar:
         if traps:
@@ -48,7 +48,7 @@ def tar_with(*ends: bytes, traps: bool = False) -> bytes:
 
 
 def long_names(count: int) -> bytes:
-    """So many headers with a long name for one member."""
+    """A number of headers with a long name, all for one member."""
     member = tarfile.TarInfo("x")
     member.type, member.size = tarfile.GNUTYPE_LONGNAME, 5
     return (member.tobuf(tarfile.GNU_FORMAT) + b"name\0".ljust(512, b"\0")) * count
@@ -64,7 +64,7 @@ ENDS = {
 
 @pytest.mark.parametrize("end", ENDS.values(), ids=ENDS.keys())
 def test_a_failing_import_runs_nothing_of_the_image(tmp_path: Path, end: bytes) -> None:
-    """Whatever the unpacker stumbles on, it says so in a line, without looking for files."""
+    """The unpacker reports any failure in one line, and imports nothing for it."""
     command = [sys.executable, "-IS", str(CHECKOUT / "lab/unpack.py"), str(tmp_path)]
     done = subprocess.run(command, input=tar_with(end, traps=True), capture_output=True, check=False, timeout=60)
     assert (tmp_path / "file").exists()
@@ -97,7 +97,7 @@ else:
 
 
 def test_nothing_can_be_imported_after_the_seal(tmp_path: Path) -> None:
-    """Neither a file of the container's, nor a built-in, frozen or C module."""
+    """After the seal no module can be imported: no file of the container, no built-in, frozen or C module."""
     with tarfile.open(fileobj=io.BytesIO(tar_with(bytes(1024), traps=True))) as tar:
         for member in tar:
             tar.extract(member, tmp_path)
@@ -129,7 +129,7 @@ UPLOADS = {
 
 @pytest.mark.parametrize("running", [True, False], ids=["running", "stopped"])
 def test_docker_cp_runs_nothing_of_the_container(labd: Labd, trapped: str, running: bool) -> None:
-    """Good uploads are taken and bad ones refused, none with a 5xx, and no trap of the container's is sprung."""
+    """Good uploads are taken and bad ones refused with a 400; none springs a trap of the container."""
     done = labd.dockerish("run", "-d", "--name", "trap", trapped, "sleep", "100" if running else "0")
     assert done.returncode == 0, done.stderr
     if not running:

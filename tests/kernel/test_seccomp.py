@@ -1,4 +1,4 @@
-"""seccomp(2): Docker's default policy, call by call, profiles of one's own, and programs that the kernel takes."""
+"""seccomp(2): Docker's default policy, call by call, and profiles of the user."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ def test_each_refused_call_is_refused(podmanish: Podmanish) -> None:
 
 @pytest.mark.needs("root")
 def test_the_daemons_containers_have_the_same_policy(labd: Labd) -> None:
-    """One policy for both engines."""
+    """labd's containers have the same policy as podmanish's."""
     found = errors(labd.dockerish, [], "keyctl", "unshare", "io_uring_setup", "clone3", "getpid")
     assert found == [errno.EPERM, errno.EPERM, errno.EPERM, errno.ENOSYS, 0]
 
@@ -83,7 +83,7 @@ def test_calls_that_depend_on_their_arguments(podmanish: Podmanish) -> None:
     "options", [["--security-opt", "seccomp=unconfined"], ["--privileged"], ["--cap-add", "SYS_ADMIN"]], ids=" ".join
 )
 def test_what_lifts_it(podmanish: Podmanish, options: list[str]) -> None:
-    """unconfined and --privileged mean no filter; a capability brings the calls that it is for."""
+    """unconfined and --privileged mean no filter; a capability allows the calls that need it."""
     assert errors(podmanish, options, "unshare,0", "clone3") == [0, errno.EINVAL]
     keyctl = errors(podmanish, options, "keyctl,0,0xfffffffd,1")[0]
     assert keyctl == (errno.EPERM if "--cap-add" in options else 0)
@@ -99,7 +99,7 @@ def test_the_other_numbers_of_the_same_machine(podmanish: Podmanish) -> None:
 
 @pytest.mark.needs("root")
 def test_exec_and_init_are_under_it(podmanish: Podmanish) -> None:
-    """Every process: Seccomp is 2 in each /proc/PID/status."""
+    """Every process, those of --init and exec too, has Seccomp: 2 in /proc/PID/status."""
     podmanish.output("run", "-d", "--name", "box", "--init", "host", "sleep", "60")
     shown = podmanish.output("exec", "box", "sh", "-c", "grep -h ^Seccomp: /proc/[0-9]*/status")
     assert {line.split()[1] for line in shown.splitlines()} == {"2"} and len(shown.splitlines()) >= 3
@@ -164,7 +164,7 @@ def interpret(program: bytes, number: int, arguments: tuple[int, ...], arch: int
 
 @pytest.mark.parametrize(("machine", "arch"), [("x86_64", 0xC000003E), ("aarch64", 0xC00000B7)])
 def test_every_number_of_both_machines(machine: str, arch: int) -> None:
-    """The search by halving finds for each number what the table says; other architectures have no call at all."""
+    """The program's binary search agrees with the table for each number; other architectures have no call."""
     program = seccomp.compile_profile(DEFAULT_PROFILE, (), machine)
     always = {NUMBERS[machine][name] for name in ALWAYS.split() if name in NUMBERS[machine]}
     always |= {NUMBERS[machine][name] for name in ON_X86_64.split() if machine == "x86_64"}
@@ -189,13 +189,13 @@ def test_every_number_of_both_machines(machine: str, arch: int) -> None:
     ],
 )  # fmt: skip
 def test_what_is_no_profile(text: str) -> None:
-    """A profile that cannot be kept to the letter is refused before anything starts."""
+    """A profile that cannot be applied exactly is refused."""
     with pytest.raises(InvalidArgument):
         seccomp.check(text)
 
 
 @pytest.mark.needs("podman")
 def test_podmans_profile_compiles() -> None:
-    """The profile that comes with podman is in the same format, and the kernel's limit of 4096 instructions is far."""
+    """podman's profile compiles to less than 500 instructions; the kernel's limit is 4,096."""
     program = seccomp.program(Path("/usr/share/containers/seccomp.json").read_text(), DEFAULT_CAPABILITIES)
     assert len(program) < 500 * ctypes.sizeof(ctypes.c_uint64)

@@ -25,7 +25,7 @@ SETTLING = 10  # seconds
 
 
 def codes(run: Callable[..., subprocess.CompletedProcess[bytes]], runs: int, at_once: int = AT_ONCE) -> list[int]:
-    """The exit codes of so many containers, each of which was told to exit with its number modulo 256."""
+    """The exit codes of `runs` containers, each of which exits with its number modulo 256."""
 
     def one(number: int) -> int:
         command = ("run", "--rm", "host", "sh", "-c", f"exit {number % 256}")
@@ -56,7 +56,7 @@ def left(*daemons: int) -> dict[str, Any]:
 
 def _mounts() -> list[str]:
     rows = Path("/proc/self/mountinfo").read_text().splitlines()
-    return [row for row in rows if interpreter.ROOT not in row]  # made once, and meant to stay
+    return [row for row in rows if interpreter.ROOT not in row]  # made once, and left on purpose
 
 
 def is_zombie(stat: Path) -> bool:
@@ -82,7 +82,7 @@ def _left_beside(before: dict[str, Any], *daemons: int) -> dict[str, Any]:
 
 
 def test_podmanish(podmanish: Podmanish) -> None:
-    """Each run is a process tree of its own; they meet only in the directory of names."""
+    """1,000 runs of podmanish return their exit codes and leave nothing: they share only the directory of names."""
     before = left()
     assert codes(podmanish, RUNS) == wanted(RUNS)
     assert settled(before) == before
@@ -90,8 +90,8 @@ def test_podmanish(podmanish: Podmanish) -> None:
 
 
 def test_dockerish(labd: Labd) -> None:
-    """All go through one daemon and one spawner; neither may keep a descriptor, and the daemon not 5 MiB."""
-    assert codes(labd.dockerish, 2 * AT_ONCE) == wanted(2 * AT_ONCE)  # after which its pools have their size
+    """1,000 runs through one labd return their exit codes; it keeps no descriptor, and grows by less than 5 MiB."""
+    assert codes(labd.dockerish, 2 * AT_ONCE) == wanted(2 * AT_ONCE)  # afterwards labd's pools have their final size
     before, resident = left(labd.pid, labd.spawner), resident_kib(labd.pid)
     assert codes(labd.dockerish, RUNS) == wanted(RUNS)
     assert settled(before, labd.pid, labd.spawner) == before
@@ -99,6 +99,7 @@ def test_dockerish(labd: Labd) -> None:
     assert labd.dockerish("ps", "-aq").stdout == b""
 
 
+@pytest.mark.needs("docker-cli")
 def test_soak_of_labd(labd: Labd, capsys: pytest.CaptureFixture[str]) -> None:
     """10,000 runs, 8 at a time: labd's memory does not go on growing, and a run takes as long at the end."""
     marks, times = [], []

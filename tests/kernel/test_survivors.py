@@ -23,7 +23,7 @@ pytestmark = pytest.mark.needs("root")
 
 PYTHON = ("/usr/bin/python3", "-ISc")
 SECONDS = 5.0
-# It clears PR_SET_PDEATHSIG, leaves its session and parent behind, and ignores what it may.
+# A container that clears PR_SET_PDEATHSIG, leaves its session and parent, and ignores every signal that it can.
 STUBBORN = """
 import ctypes, os, signal, time
 prctl = ctypes.CDLL(None).prctl
@@ -43,7 +43,7 @@ while True:
 
 
 def stubborn(mark: str) -> tuple[str, ...]:
-    """The command, to be told from others by its mark."""
+    """The command STUBBORN, which its mark tells from others."""
     return (*PYTHON, STUBBORN.replace("MARK", mark))
 
 
@@ -128,7 +128,7 @@ def test_kill_9_of_an_ordinary_users_podmanish(rootless: Podmanish) -> None:
     assert await_(lambda: not processes(mark)), processes(mark)
 
 
-# Between the engine's word and PR_SET_PDEATHSIG, the child belongs to nobody if the engine dies.
+# The window: if the engine dies between its word to go and PR_SET_PDEATHSIG, no signal comes for the child.
 WINDOW = """
 import os, sys, time
 from lab import runtime
@@ -181,7 +181,7 @@ print(pid)
 
 
 def test_a_container_without_a_monitor_is_not_forgotten(podmanish: Podmanish) -> None:
-    """Where one has outlived its monitor nevertheless, ps shows it as running, rm refuses, and rm -f ends it."""
+    """A process that has outlived its monitor is shown as running by ps; rm refuses, and rm -f ends it."""
     pid = int(lab_python(ORPHAN, f"{podmanish.root}/podmanish"))
     assert "Up " in podmanish.output("ps")
     refused = podmanish("rm", "orphan")

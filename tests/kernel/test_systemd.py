@@ -1,4 +1,4 @@
-"""What the fork/exec engine hands on of what systemd handed to it; and the systemd that the stage boots."""
+"""What the fork/exec engine passes on from systemd to its container; and the systemd that the stage boots."""
 
 from __future__ import annotations
 
@@ -90,14 +90,14 @@ def test_conmon_mode_stays_silent_when_the_container_cannot_start(
 
 
 def test_ignore_mode_passes_nothing(podmanish: Podmanish, supervisor: socket.socket) -> None:
-    """--sdnotify=ignore."""
+    """--sdnotify=ignore: the engine sends nothing, and the container is not told of the socket."""
     environment = {**os.environ, "NOTIFY_SOCKET": supervisor.getsockname()}
     done = podmanish("run", "--rm", "--sdnotify=ignore", "host", PYTHON, "-c", SAY_READY, env=environment)
     assert (done.stdout, received(supervisor)) == (b"\n", [])
 
 
 def test_an_unknown_mode_is_refused(podmanish: Podmanish) -> None:
-    """The value is checked also where nobody listens."""
+    """An unknown --sdnotify is refused, even without a NOTIFY_SOCKET."""
     done = podmanish("run", "--rm", "--sdnotify=yes", "host", "true")
     assert done.returncode == 125
     assert b"container, conmon, ignore" in done.stderr
@@ -110,14 +110,15 @@ def test_listen_fds_reach_the_container(podmanish: Podmanish, options: tuple[str
     done = subprocess.run(
         ["sh", "-c", 'exec 3</etc/hostname 4</etc/hostname; LISTEN_PID=$$ exec "$@"', "sh",
          *podmanish.command, "run", "--rm", *options, "host", "sh", "-c", workload],
-        capture_output=True, text=True, check=True, env={**os.environ, "LISTEN_FDS": "2", "LISTEN_FDNAMES": "a:b"},
+        capture_output=True, text=True, check=True, timeout=60,
+        env={**os.environ, "LISTEN_FDS": "2", "LISTEN_FDNAMES": "a:b"},
     )  # fmt: skip
     name = Path("/etc/hostname").read_text()
     assert done.stdout == f"2 {pid} {pid} a:b\n{name}{name}6\n"
 
 
 def test_listen_fds_of_another_process_are_left_out(podmanish: Podmanish) -> None:
-    """LISTEN_PID names whom they are for; inherited by anybody else they mean nothing, and no descriptor leaks."""
+    """Descriptors for another LISTEN_PID are not passed on: neither the variables nor the descriptors."""
     environment = {**os.environ, "LISTEN_FDS": "1", "LISTEN_PID": "1"}
     with Path("/etc/hostname").open() as file:
         done = podmanish("run", "--rm", "host", "sh", "-c", "echo ${LISTEN_FDS-none}; ls /proc/self/fd | wc -l",
@@ -130,17 +131,20 @@ class TestSystemd:
     """The stage's system manager."""
 
     def test_leaves_nothing_behind(self, short_place: Path) -> None:
-        """Its mounts are in a namespace of its own, its cgroups and its directory are removed, its processes end."""
+        """The booted systemd has a new mount namespace; afterwards its cgroups, directory and processes are gone."""
         with Journal(short_place) as journal:
             with Systemd(journal) as systemd:
                 assert systemd.run("cat", "/proc/1/comm") == "systemd"
                 noted = [json.loads(line) for line in journal.path.read_text().splitlines()]
+                assert not systemd.booted_here or {"process", "cgroup", "directory"} <= {
+                    entry["kind"] for entry in noted
+                }
             assert [entry["path"] for entry in noted if "path" in entry and Path(entry["path"]).exists()] == []
             assert not any(is_alive(entry["pid"], entry["start_time"]) for entry in noted if "pid" in entry)
             assert own_mounts(Path("/run/lab/systemd-")) == []
 
     def test_has_no_loginuid(self, short_place: Path) -> None:
-        """Even if the stage was started from a login: a real init has none."""
+        """The booted systemd has no loginuid, even if the stage was started from a login."""
         with Journal(short_place) as journal, Systemd(journal) as systemd:
             assert systemd.run("cat", "/proc/1/loginuid") == "4294967295"
 
@@ -173,7 +177,7 @@ with Journal(Path({str(short_place)!r})) as journal, Systemd(journal) as systemd
     print(systemd.enter[-1], flush=True)
     os.kill(os.getpid(), 9)
 """
-        killed = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+        killed = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False, timeout=60)
         if not killed.stdout.strip().isdecimal():
             pytest.skip("the machine's own systemd was used: nothing was booted")
         with Journal(short_place) as journal:

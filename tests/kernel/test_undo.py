@@ -1,4 +1,4 @@
-"""`lab restore` acts as root on what a journal says: it touches nothing but what the lab has made."""
+"""`lab restore` acts as root on a journal, and changes nothing but what the lab has made."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ USER = 65534
 
 @pytest.fixture
 def roots_daemon() -> Iterator[subprocess.Popen[bytes]]:
-    """A process of root's that must survive."""
+    """A process of root that must survive."""
     with subprocess.Popen(["sleep", "600"]) as process:
         yield process
         alive = process.poll() is None
@@ -114,7 +114,7 @@ def test_a_users_pause_file_leads_to_no_process_of_roots(
 
 
 def test_without_a_uid_no_process_is_ended(home: Path, roots_daemon: subprocess.Popen[bytes]) -> None:
-    """Nor if the journal says that the user is root."""
+    """Without a uid in the journal, or with root's, no process is ended."""
     pause = home / "libpod/tmp/pause.pid"
     pause.write_text(str(roots_daemon.pid))
     for entry in ({"kind": "pause", "path": str(pause)}, {"kind": "pause", "path": str(pause), "uid": 0}):
@@ -122,7 +122,7 @@ def test_without_a_uid_no_process_is_ended(home: Path, roots_daemon: subprocess.
 
 
 def test_the_users_own_pause_process_is_ended(home: Path) -> None:
-    """What podman left of its user's namespace goes."""
+    """The pause process that podman left for the user is ended."""
     with subprocess.Popen(["setpriv", f"--reuid={USER}", f"--regid={USER}", "--clear-groups", "sleep", "600"]) as own:
         users(home / "libpod/tmp/pause.pid", f"{own.pid}\n")
         while f"Uid:\t{USER}" not in Path(f"/proc/{own.pid}/status").read_text():
@@ -154,8 +154,8 @@ HOSTILE = [
 
 
 def test_hostile_lines_are_told_and_nothing_is_done(short_place: Path, roots_daemon: subprocess.Popen[bytes]) -> None:
-    """Each is told once; what stands between them is restored all the same; no mount, file or process is gone."""
-    mounts = own_mounts(Path("/"))
+    """Each hostile line is reported once; the good lines are restored; no mount, file or process is gone."""
+    mounts, run_lab = own_mounts(Path("/")), Path("/run/lab").exists()
     (short_place / "before").mkdir()
     (short_place / "after").mkdir()
     first, last = ({"kind": "directory", "path": str(short_place / name)} for name in ("before", "after"))
@@ -166,7 +166,7 @@ def test_hostile_lines_are_told_and_nothing_is_done(short_place: Path, roots_dae
     ]  # fmt: skip
     assert sorted(path.name for path in short_place.iterdir()) == ["stage.lock"]
     assert own_mounts(Path("/")) == mounts
-    assert Path("/run/lab").parent.exists() and not Path("/tmp/lab-hostile").exists()
+    assert Path("/run/lab").exists() == run_lab and not Path("/tmp/lab-hostile").exists()
 
 
 def test_a_directory_behind_a_symlink_stays(short_place: Path, tmp_path: Path) -> None:
@@ -193,7 +193,7 @@ def test_a_mount_is_taken_off_whatever_its_name(short_place: Path) -> None:
 
 
 def test_a_last_line_cut_short_is_no_change(short_place: Path) -> None:
-    """Its change had not been made; every other line is restored."""
+    """A last line that is cut short is ignored: its change had not been made. Every other line is restored."""
     (short_place / "made").mkdir()
     entry = json.dumps({"kind": "directory", "path": str(short_place / "made")})
     (short_place / "journal").write_text(f'{entry}\n{{"kind": "dire')
@@ -202,7 +202,7 @@ def test_a_last_line_cut_short_is_no_change(short_place: Path) -> None:
 
 
 def test_what_cannot_be_undone_now_is_undone_later(short_place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """It stays in the journal and is told; the rest is restored meanwhile."""
+    """What cannot be undone stays in the journal and is reported; the rest is restored."""
     (short_place / "made").mkdir()
     entries = ({"kind": "network", "name": "lab-0123ab"}, {"kind": "directory", "path": str(short_place / "made")})
     (short_place / "journal").write_text("".join(f"{json.dumps(entry)}\n" for entry in entries))

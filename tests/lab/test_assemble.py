@@ -53,7 +53,7 @@ def test_what_the_lab_has_not_can_be_switched_off(option: str) -> None:
 
 
 def test_seccomp_profiles(tmp_path: Path) -> None:
-    """Docker's policy, none for --privileged; unconfined, default or a file's text if so asked, then for both."""
+    """The default is Docker's policy, or none with --privileged; an explicit profile holds with and without it."""
     profile = tmp_path / "profile.json"
     profile.write_text('{"defaultAction": "SCMP_ACT_ALLOW"}')
     assert spec_of("img").seccomp == "default"
@@ -76,7 +76,7 @@ def test_seccomp_profiles_that_are_none(tmp_path: Path, text: str) -> None:
 
 
 def test_system_paths() -> None:
-    """Docker's masks, none for --privileged or systempaths=unconfined; what is named wins over both."""
+    """Docker's paths are masked, or none with --privileged or systempaths=unconfined; named paths win over both."""
     assert (spec_of("img").masked_paths, spec_of("img").readonly_paths) == ([*MASKED_PATHS], [*READONLY_PATHS])
     for option in ("--privileged", "--security-opt=systempaths=unconfined"):
         open_spec = spec_of(option, "img")
@@ -99,13 +99,13 @@ def test_the_host_image_hides_the_engines_own_state() -> None:
 
 
 def test_a_root_that_is_read_only() -> None:
-    """--read-only."""
+    """--read-only makes the root read-only; without it the root is writable."""
     assert spec_of("--read-only", "img").readonly and not spec_of("img").readonly
 
 
 @pytest.mark.needs("root")
 def test_limits() -> None:
-    """-m, --cpus and --pids-limit become limits of the Spec; 0 and -1 are none."""
+    """-m, --cpus and --pids-limit become limits of the Spec; 0 and -1 mean no limit."""
     free = spec_of("img")
     assert (free.memory, free.nano_cpus, free.pids_limit) == (0, 0, 0)
     spec = spec_of("-m", "20m", "--cpus", "0.5", "--pids-limit", "7", "img")
@@ -132,7 +132,7 @@ def test_an_ordinary_user_has_no_limits() -> None:
 
 
 def test_devices(tmp_path: Path) -> None:
-    """A device is one of this machine's, symlinks resolved; what is none is refused in Docker's words."""
+    """A device is a device node of this machine, symlinks resolved; another file is refused in Docker's words."""
     (tmp_path / "link").symlink_to("/dev/null")
     found = spec_of("--device", f"{tmp_path}/link:/dev/x", "--device", "/dev/zero", "img").devices
     assert [(device.source, device.target) for device in found] == [("/dev/null", "/dev/x"), ("/dev/zero", "/dev/zero")]
@@ -142,7 +142,7 @@ def test_devices(tmp_path: Path) -> None:
 
 
 def test_exec_inherits_and_changes() -> None:
-    """exec has the container's world, with an environment, user and directory of its own on top."""
+    """exec starts from the container's Spec; the environment, user and directory of the exec come on top."""
     container = spec_of("--cap-drop", "ALL", "img")
     spec = assemble_exec(parse_exec(["-e", "A=exec", "-u", "9", "box", "id"]), container)
     assert (spec.args, spec.user, spec.cwd, spec.env["A"], spec.capabilities) == (["id"], "9", "/w", "exec", [])
@@ -151,7 +151,7 @@ def test_exec_inherits_and_changes() -> None:
 
 
 def test_capabilities_add_and_drop() -> None:
-    """Names with or without CAP_, in any case; ALL; what is dropped wins, but not over --cap-drop ALL's exceptions."""
+    """A name may lack CAP_ and be in lower case; a drop wins over an add, but --cap-drop ALL keeps what is added."""
     base = DEFAULT_CAPABILITIES
     assert set(capability_set(base, ["net_admin"], ["CAP_CHOWN"])) == set(base) - {"CAP_CHOWN"} | {"CAP_NET_ADMIN"}
     assert capability_set(base, ["CHOWN"], ["ALL"]) == ["CAP_CHOWN"]
@@ -171,7 +171,7 @@ def test_names_of_images(name: str) -> None:
     "name", ["", "Foo", "a:b:c", "a:", ":a", "x:y/foo", "x:5000/a:b:c", "a/", "a//b", "-a", "a..b", "host"]
 )
 def test_names_of_no_images(name: str) -> None:
-    """A name in capitals, two tags, a port that is none."""
+    """Capitals, two tags, an empty part or a port that is no number make no name."""
     with pytest.raises(InvalidArgument):
         check_name(name)
 

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lab.damage import LARGEST
-from lab.errors import NoSuchContainer
+from lab.errors import CannotStart, NoSuchContainer
 from lab.images import Images
 from lab.record import Record
 from lab.spec import Spec
@@ -48,7 +48,7 @@ STATES = {
     "exit code": {"status": "exited", "exit_code": "0"},
 }
 CONFIGS = {
-    "no name": {key: value for key, value in CONFIG.items() if key != "name"},
+    "no name": {**CONFIG, "created": 1},
     "name": {**CONFIG, "name": 5, "created": 1},
     "path": {**CONFIG, "name": "a/b", "created": 1},
     "control": {**CONFIG, "name": "a\nb", "created": 1},
@@ -90,7 +90,7 @@ def expect_damage(store: Store, good: Record, bad: Record) -> None:
 @pytest.mark.parametrize("file", ["state", "config"])
 @pytest.mark.parametrize("data", GARBAGE.values(), ids=GARBAGE.keys())
 def test_garbage(tmp_path: Path, file: str, data: bytes) -> None:
-    """Empty, cut short, no literal, or one that would exhaust the parser."""
+    """A file that is empty, cut short, no literal or too much for the parser damages one container."""
     store, good, bad = two(str(tmp_path))
     Path(bad.path, file).write_bytes(data)
     expect_damage(store, good, bad)
@@ -98,7 +98,7 @@ def test_garbage(tmp_path: Path, file: str, data: bytes) -> None:
 
 @pytest.mark.parametrize("file", ["state", "config"])
 def test_what_cannot_be_read(tmp_path: Path, file: str) -> None:
-    """A file that is missing, or a directory in its place."""
+    """A missing file, or a directory in its place, damages one container."""
     store, good, bad = two(str(tmp_path / "missing"))
     Path(bad.path, file).unlink()
     expect_damage(store, good, bad)
@@ -110,7 +110,7 @@ def test_what_cannot_be_read(tmp_path: Path, file: str) -> None:
 
 @pytest.mark.parametrize("state", STATES.values(), ids=STATES.keys())
 def test_states_of_the_wrong_shape(tmp_path: Path, state: object) -> None:
-    """A key that is missing, or of another type than the engine writes."""
+    """A state with a key that is missing or has a wrong value damages one container."""
     store, good, bad = two(str(tmp_path))
     Path(bad.path, "state").write_text(repr(state))
     expect_damage(store, good, bad)
@@ -118,10 +118,19 @@ def test_states_of_the_wrong_shape(tmp_path: Path, state: object) -> None:
 
 @pytest.mark.parametrize("config", CONFIGS.values(), ids=CONFIGS.keys())
 def test_configs_of_the_wrong_shape(tmp_path: Path, config: object) -> None:
-    """As above, down to the Spec."""
+    """A config with a key that is missing or has a wrong value, down to the Spec, damages one container."""
     store, good, bad = two(str(tmp_path))
     Path(bad.path, "config").write_text(repr(config))
     expect_damage(store, good, bad)
+
+
+def test_the_right_shape_is_no_damage(tmp_path: Path) -> None:
+    """What the tables above change in one place is taken as it is without the change."""
+    store, _, other = two(str(tmp_path))
+    Path(other.path, "config").write_text(repr({**CONFIG, "name": "bad", "created": 1}))
+    for state in ({"status": "exited"}, {"status": "exited", "pid": 1, "finished": 2, "exit_code": 0}):
+        Path(other.path, "state").write_text(repr(state))
+        assert {found.name: found.status for found in store.list()} == {"good": "created", "bad": "exited"}
 
 
 LEAVES = st.none() | st.booleans() | st.integers() | st.text(max_size=5) | st.floats(allow_nan=False)
@@ -162,7 +171,7 @@ RECORDS = {
 
 @pytest.mark.parametrize("record", RECORDS.values(), ids=RECORDS.keys())
 def test_a_damaged_image(tmp_path: Path, record: bytes | None) -> None:
-    """It is listed with what is wrong with it, nothing runs from it, and it can be removed by name or id."""
+    """A damaged image is listed with the reason, nothing runs from it, and it can be removed by name or id."""
     for by_id in (False, True):
         folder = tmp_path / "team+bad=1"
         folder.mkdir()
@@ -174,7 +183,7 @@ def test_a_damaged_image(tmp_path: Path, record: bytes | None) -> None:
         (tmp_path / "a stray file").touch()
         host, bad = images.list()
         assert (host.name, host.damage, bad.name, bad.damage != "") == ("host", "", "team/bad:1", True)
-        with pytest.raises(Exception, match="team/bad:1 is damaged"):
+        with pytest.raises(CannotStart, match="team/bad:1 is damaged"):
             images.find("team/bad:1")
         assert images.find(bad.id, damaged=True).name == "team/bad:1"
         images.remove(bad.id[7:19] if by_id else "team/bad:1")

@@ -73,7 +73,7 @@ def test_a_log_cut_short_ends_there(tmp_path: Path) -> None:
 
 
 def test_what_is_no_log_has_no_lines(tmp_path: Path) -> None:
-    """A file of anything else is read without an error, without an end to the memory, and shows nothing."""
+    """A file that is no log is read without an error, and shows no line."""
     path = tmp_path / "log"
     for content in (b"\xff" * (1 << 20), b"\0" * 11, os.urandom(1 << 18)):
         path.write_bytes(content)
@@ -83,7 +83,7 @@ def test_what_is_no_log_has_no_lines(tmp_path: Path) -> None:
 
 @given(records=written, count=st.integers(0, 8))
 def test_a_tail_is_the_last_lines(records: list[tuple[int, str]], count: int) -> None:
-    """However lines were written, in pieces and between each other: `tail` shows those that ended last, whole."""
+    """`tail` shows the lines that ended last, each as a whole, in whatever pieces they were written."""
     with tempfile.TemporaryDirectory() as folder:
         pieces = [(stream, text.encode()) for stream, text in records]
         write(f"{folder}/log", *pieces)
@@ -92,7 +92,7 @@ def test_a_tail_is_the_last_lines(records: list[tuple[int, str]], count: int) ->
 
 
 def test_pieces_of_a_line_have_the_time_of_the_first(tmp_path: Path) -> None:
-    """`since` is compared with the beginning of a line, also where its end came later."""
+    """`since` and `until` are compared with the time at which a line began, even if its end came later."""
     path = str(tmp_path / "log")
     write(path, (1, b"old and "), (1, b"new\nlast\n"))
     lines = logs.Lines(path)
@@ -104,7 +104,7 @@ def test_pieces_of_a_line_have_the_time_of_the_first(tmp_path: Path) -> None:
 
 
 def test_a_long_line_comes_in_pieces_of_which_one_begins_it(tmp_path: Path) -> None:
-    """The reader keeps no more than LONGEST_LINE of it, and only the first piece may get a time before it."""
+    """The reader keeps at most LONGEST_LINE of a line, and only the first piece is marked as a beginning."""
     path = str(tmp_path / "log")
     write(path, *[(1, b"x" * 50_000)] * 4, (1, b"\nshort\n"))
     lines, found = logs.Lines(path), []

@@ -11,10 +11,10 @@ from lab.signals import SIGRTMAX, SIGRTMIN, signal_number
 
 
 def test_every_name_of_this_system() -> None:
-    """Each name that this machine's C library has leads to its number, in either case, with or without SIG."""
-    for member in signal.Signals:
-        short = member.name.removeprefix("SIG")
-        assert {signal_number(text) for text in (member.name, short, short.lower())} == {member.value}
+    """Each name of the C library, aliases too, leads to its number, in either case, with or without SIG."""
+    for name, member in signal.Signals.__members__.items():
+        short = name.removeprefix("SIG")
+        assert {signal_number(text) for text in (name, short, short.lower())} == {member.value}, name
 
 
 def test_real_time_signals() -> None:
@@ -35,7 +35,7 @@ def test_numbers(number: int) -> None:
     ["", "0", "65", "-9", "SIGNONSENSE", "9" * 5000, "\u0669", "SIGRTMIN+99", "SIG", "00099999", "SIGRTMIN+\xb2"],
 )
 def test_no_signals(name: str) -> None:
-    """All else is the caller's mistake, and the error says what is expected."""
+    """Any other text is refused, and the error says what is expected."""
     with pytest.raises(InvalidArgument, match="Invalid signal") as raised:
         signal_number(name)
     assert "signal(7)" in raised.value.hint

@@ -27,7 +27,7 @@ def store(tmp_path: Path) -> Store:
 
 @pytest.fixture
 def dead() -> tuple[int, int]:
-    """The pid and start time of a process that is no more."""
+    """The pid and start time of a process that has ended."""
     with subprocess.Popen(["cat"], stdin=subprocess.PIPE) as process:
         return process.pid, start_time(process.pid)
 
@@ -43,7 +43,7 @@ def test_a_container_is_found_by_name_id_and_prefix(store: Store) -> None:
 
 
 def test_an_ambiguous_prefix_is_refused(store: Store) -> None:
-    """Two ids that begin alike: more must be written."""
+    """A beginning that two ids share is refused."""
     for number in range(2):
         store.create("ab" * 31 + f"0{number}", f"box{number}", CONFIG)
     with pytest.raises(InvalidArgument, match="2 containers"):
@@ -73,7 +73,7 @@ def test_names_that_will_not_do(store: Store, name: str) -> None:
 
 
 def test_a_silent_death_is_told(store: Store, dead: tuple[int, int]) -> None:
-    """A container whose monitor died without a word is exited, with 255: nobody knows how it ended."""
+    """A container whose monitor died without recording the end is exited, with 255: nobody saw how it ended."""
     container = store.create(new_id(), "box", CONFIG)
     container.started(os.getpid(), os.getpid())
     assert store.find("box").status == "running"
@@ -83,7 +83,7 @@ def test_a_silent_death_is_told(store: Store, dead: tuple[int, int]) -> None:
 
 
 def test_a_container_that_restarts_keeps_its_name(store: Store) -> None:
-    """One of `--rm` that has ended, but whose engine lives and may start it again, is no left-over."""
+    """A container of `--rm` that has ended keeps its name while its engine lives and may start it again."""
     container = store.create(new_id(), "box", {**CONFIG, "rm": True}, os.getpid())
     container.started(os.getpid(), os.getpid())
     container.exited(0)
@@ -92,7 +92,7 @@ def test_a_container_that_restarts_keeps_its_name(store: Store) -> None:
 
 
 def test_what_lives_without_a_monitor_is_running(store: Store, dead: tuple[int, int]) -> None:
-    """A container that has lost only its monitor is not said to have ended."""
+    """A container that has lost only its monitor is still running."""
     container = store.create(new_id(), "box", CONFIG)
     container.started(os.getpid(), os.getpid())
     container.save_state(monitor=dead[0], monitor_start_time=dead[1])
@@ -120,7 +120,7 @@ def test_a_death_before_the_start_frees_the_name(store: Store, dead: tuple[int, 
 
 
 def test_half_made_containers_are_swept(store: Store) -> None:
-    """A directory behind a dot or without a file, and a name that leads nowhere, are what a killed process left."""
+    """A killed process leaves hidden or empty directories, and names that lead nowhere; sweep() removes them."""
     whole = store.create(new_id(), "whole", CONFIG)
     half = store.create(new_id(), "half", CONFIG)
     Path(half.path).rename(Path(half.path).with_name(f".{half.id}"))
@@ -154,7 +154,7 @@ def test_a_spec_survives_the_disk(args: list[str], env: dict[str, str], source: 
 
 
 def test_the_end_of_rm_is_told_to_those_who_wait(store: Store) -> None:
-    """`--rm`: gone at once if nobody waits; else the exit code stays until the last who waits has read it."""
+    """A container of `--rm` goes at once if nobody waits; otherwise its exit code stays for those who wait."""
     unheard = store.create(new_id(), "unheard", {**CONFIG, "rm": True})
     store.end(unheard, 3)
     assert not Path(unheard.path).exists()

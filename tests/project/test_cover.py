@@ -57,7 +57,7 @@ def test_lines_of_children_that_save_nothing_are_noted(tmp_path: Path, monkeypat
     (room / "__init__.py").write_text('"""A room."""\n')
     (room / "child.py").write_text(CHILD)
     monkeypatch.setattr(cover, "CHECKOUT", tmp_path)
-    monkeypatch.setattr(cover, "ROOMS", ("room",))
+    monkeypatch.setattr(cover, "ROOMS", {"room": "True"})
     begins = cover.prepare(work)
     (work / "room.py").replace(room / "__init__.py")  # run_tests() mounts it there
     done = subprocess.run(

@@ -1,4 +1,4 @@
-"""`docker stats`: what a container's cgroup uses. What no controller counts is summed up from /proc."""
+"""`docker stats`: what a container's cgroup uses. Without a controller the processes' figures are added up."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ INTERVAL = 1.0  # seconds, as dockerd's
 
 
 async def samples(container: Container, *, stream: bool, one_shot: bool) -> AsyncGenerator[dict[str, Any], None]:
-    """One sample a second while the container is known; a single one holds two measurements, unless one_shot."""
+    """A sample each second until the container is removed; without stream one, of two moments unless one_shot."""
     before: dict[str, Any] = {}
     if not stream and not one_shot:
         before = await asyncio.to_thread(_sample, container, before)
@@ -42,19 +42,19 @@ def _sample(container: Container, before: dict[str, Any]) -> dict[str, Any]:
     if memory is None:
         memory = sum(_resident(pid) for pid in pids)
     limit = container.spec.pids_limit
+    pids_stats = {"current": len(pids), **({"limit": limit} if limit else {})}
+    memory_limit = container.spec.memory or PAGE * os.sysconf("SC_PHYS_PAGES")
     return {
         "id": container.id, "name": f"/{container.name}", "read": rfc3339(time.time_ns()),
         "preread": before.get("read", rfc3339(0)), "num_procs": 0, "storage_stats": {}, "blkio_stats": {},
-        "pids_stats": {"current": len(pids), **({"limit": limit} if limit else {})} if pids else {},
+        "pids_stats": pids_stats if pids else {},
         "cpu_stats": _cpu(cpu), "precpu_stats": before.get("cpu_stats", NOTHING),
-        "memory_stats": {
-            "usage": memory, "stats": {}, "limit": container.spec.memory or PAGE * os.sysconf("SC_PHYS_PAGES"),
-        } if pids else {},
+        "memory_stats": {"usage": memory, "stats": {}, "limit": memory_limit} if pids else {},
     }  # fmt: skip
 
 
 def _cpu(used: int) -> dict[str, Any]:
-    """CPU times in ns: these of the container's processes, and those of the whole machine."""
+    """CPU times in ns: `used` by the container, and all of the machine's."""
     machine = sum(int(word) for word in Path("/proc/stat").read_text().splitlines()[0].split()[1:9])
     return {
         "cpu_usage": {"total_usage": used, "usage_in_kernelmode": 0, "usage_in_usermode": 0},

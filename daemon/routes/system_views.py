@@ -1,4 +1,4 @@
-"""What the daemon says of itself, of its machine and of its images."""
+"""The daemon and its machine as Docker's JSON shows them."""
 
 from __future__ import annotations
 
@@ -10,9 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from daemon.wire.front import API_VERSION, OLDEST_API
-from lab.images import Image, split_tag
 from lab.runtime import cgroup
-from lab.shown import rfc3339
 
 if TYPE_CHECKING:
     from daemon.engine import Engine
@@ -79,33 +77,3 @@ def _operating_system() -> str:
         return platform.freedesktop_os_release().get("PRETTY_NAME", "Linux")
     except OSError:
         return "Linux"
-
-
-def _tag(image: Image) -> str:
-    return image.name if split_tag(image.name)[1] else f"{image.name}:latest"
-
-
-def image_summary(engine: Engine, image: Image) -> dict[str, Any]:
-    """One row of GET /images/json."""
-    users = sum(container.record.config["image_id"] == image.id for container in engine.containers.values())
-    return {
-        "Id": image.id, "ParentId": "", "RepoTags": [_tag(image)], "RepoDigests": [], "Created": image.created // 10**9,
-        "Size": image.size, "VirtualSize": image.size, "SharedSize": -1, "Labels": None, "Containers": users,
-    }  # fmt: skip
-
-
-def image_inspect(image: Image) -> dict[str, Any]:
-    """GET /images/NAME/json."""
-    machine = os.uname().machine
-    return {
-        "Id": image.id, "RepoTags": [_tag(image)], "RepoDigests": [], "Parent": "", "Author": "",
-        "Comment": f"damaged: {image.damage}" if image.damage else "",
-        "Created": rfc3339(image.created), "Architecture": ARCHITECTURES.get(machine, machine), "Os": "linux",
-        "Size": image.size, "VirtualSize": image.size, "DockerVersion": "", "Container": "",
-        "GraphDriver": {"Name": "host" if image.is_host else "overlay", "Data": None},
-        "RootFS": {"Type": "layers", "Layers": [image.id]}, "Metadata": {"LastTagTime": rfc3339(image.created)},
-        "Config": {
-            "Env": image.env, "Cmd": image.command or None, "Entrypoint": image.entrypoint or None, "User": image.user,
-            "WorkingDir": image.workdir, "Labels": None, "Volumes": None, "ExposedPorts": None, "OnBuild": None,
-        },
-    }  # fmt: skip

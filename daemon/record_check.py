@@ -1,4 +1,4 @@
-"""A container whose record on disk cannot be read, as the daemon keeps it: Docker's state "dead", good for removal."""
+"""labd's part of a container's record, checked when it is read. A damaged container has Docker's state "dead"."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from lab.record import Record
 
 
 def checked(record: Record) -> Record:
-    """The record; as a damaged one if what is labd's own in its config is not what labd wrote."""
+    """The record; marked as damaged if the part of its config that only labd uses is not what labd writes."""
     config = record.config
     try:
         config["body"] = ContainerCreate.model_validate(config["body"]).model_dump()
         reason = "" if "image_id" in config else "no image_id"
     except (KeyError, ValidationError, RecursionError):
-        reason = "its body is not what a client may ask for"
+        reason = "its body is not a valid request"
     if reason:
         config |= {"image_id": "", "body": ContainerCreate(Image="?").model_dump()}
         if record.status != damage.DAMAGED:

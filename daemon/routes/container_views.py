@@ -1,4 +1,4 @@
-"""A container as Docker's JSON shows it."""
+"""A container, and an exec, as Docker's JSON shows them."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ COPIED = ("AttachStdin", "AttachStdout", "AttachStderr", "Tty", "OpenStdin", "St
 
 def inspect(engine: Engine, container: Container) -> dict[str, Any]:
     """GET /containers/ID/json."""
-    spec, record, body = container.spec, container.record, container.body
-    view: dict[str, Any] = {
+    spec, record = container.spec, container.record
+    return {
         "Id": container.id,
         "Created": rfc3339(record.config["created"]),
         "Path": spec.args[0],
@@ -26,7 +26,7 @@ def inspect(engine: Engine, container: Container) -> dict[str, Any]:
         "State": state(container),
         "Image": record.config["image_id"],
         "Name": f"/{container.name}",
-        "RestartCount": 0,  # as restart policies count, which are not part of the lab
+        "RestartCount": 0,  # restart policies count here; the lab has none
         "Driver": "overlay" if spec.layer else "host",
         "Platform": "linux",
         "MountLabel": "", "ProcessLabel": "", "AppArmorProfile": "",
@@ -39,9 +39,6 @@ def inspect(engine: Engine, container: Container) -> dict[str, Any]:
         "Config": config(container),
         "NetworkSettings": network_settings(container),
     }  # fmt: skip
-    if body["HostConfig"]["AutoRemove"]:
-        view["HostConfig"]["AutoRemove"] = True
-    return view
 
 
 def state(container: Container) -> dict[str, Any]:
@@ -57,7 +54,7 @@ def state(container: Container) -> dict[str, Any]:
 
 
 def config(container: Container) -> dict[str, Any]:
-    """Its Config part: what runs, the image's defaults filled in."""
+    """Its Config part: the command and its surroundings, with the image's defaults filled in."""
     spec, body = container.spec, container.body
     command = body["Cmd"] or (spec.args[1:] if body["Entrypoint"] else spec.args)
     return {
@@ -91,7 +88,7 @@ def host_config(container: Container) -> dict[str, Any]:
 
 
 def mounts(container: Container) -> list[dict[str, Any]]:
-    """Its binds."""
+    """Its Mounts part: the bind mounts."""
     return [
         {
             "Type": "bind", "Source": mount.source, "Destination": mount.target, "RW": not mount.readonly,
@@ -102,7 +99,7 @@ def mounts(container: Container) -> list[dict[str, Any]]:
 
 
 def network_settings(container: Container) -> dict[str, Any]:
-    """Empty but for the name: the lab has the host's network or none."""
+    """Its NetworkSettings part: a name without addresses, since the lab has the host's network or none."""
     endpoint = {"NetworkID": "", "EndpointID": "", "Gateway": "", "IPAddress": "", "MacAddress": "", "IPPrefixLen": 0}
     return {"Ports": {}, "IPAddress": "", "Networks": {container.spec.network: endpoint}}
 
@@ -112,7 +109,7 @@ def sizes(engine: Engine, container: Container) -> dict[str, int]:
     layer = layers.size(container.spec)
     try:
         image = engine.images.find(container.record.config["image_id"])
-    except LabError:  # it is gone, or cannot be read
+    except LabError:  # the image has been removed or cannot be read
         return {"SizeRw": layer}
     return {"SizeRw": layer} if image.is_host else {"SizeRw": layer, "SizeRootFs": image.size + layer}
 

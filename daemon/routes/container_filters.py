@@ -1,4 +1,4 @@
-"""Which containers `docker ps --filter` and `docker container prune --filter` mean; docker-ps(1)."""
+"""`docker ps --filter`, `docker container prune --filter`: which containers are meant; docker-ps(1)."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ from collections.abc import Callable
 
 from daemon.containers import Container
 from daemon.engine import Engine
+from daemon.routes.filters import TRUTH, check_names, flag, one_of
 from lab.errors import InvalidArgument
 from lab.shown import parse_time
 
 STATES = ("created", "running", "paused", "exited", "restarting", "removing", "dead")
-TRUTH = ("true", "false", "1", "0", "True", "False")
 VALUES = {"status": STATES, "health": ("starting", "healthy", "unhealthy", "none"), "is-task": TRUTH}
 Test = Callable[[Engine, Container, str], bool]
 
@@ -23,14 +23,14 @@ def _labelled(engine: Engine, container: Container, wanted: str) -> bool:
 
 
 def _named(engine: Engine, container: Container, wanted: str) -> bool:
-    """A part of the name, with ^ and $ for its ends; `/` may go before it.
+    """A part of the name, with ^ and $ for its ends and `/` before it.
 
-    dockerd takes a regular expression, but its engine is linear: Python's can be kept busy for ever by a pattern.
+    dockerd accepts a regular expression: Go's engine takes linear time. Python's may take exponential time.
     """
     part = wanted.removeprefix("^").removesuffix("$")
     if set(part) & set(r"\^$*+?()[]{}|"):
         raise InvalidArgument(
-            f"invalid filter 'name={wanted[:40]}'", "a part of the name is expected, with ^ and $ for its ends"
+            f"invalid filter 'name={wanted[:40]}'", "write a part of the name, with ^ and $ for its ends"
         )
     begins, ends, names = wanted.startswith("^"), wanted.endswith("$"), (container.name, f"/{container.name}")
     if begins and ends:
@@ -42,24 +42,12 @@ def _named(engine: Engine, container: Container, wanted: str) -> bool:
 
 def _exit_code(engine: Engine, container: Container, wanted: str) -> bool:
     if not re.fullmatch(r"-?\d{1,9}", wanted, re.ASCII):
-        raise InvalidArgument(f"invalid filter 'exited={wanted[:40]}'", "a number is expected")
+        raise InvalidArgument(f"invalid filter 'exited={wanted[:40]}'", "write a number")
     return container.status == "exited" and container.exit_code == int(wanted)
 
 
-def one_of(words: tuple[str, ...], name: str, value: str) -> str:
-    """The value of a filter that has but a few. Raises InvalidArgument."""
-    if value not in words:
-        raise InvalidArgument(f"invalid filter '{name}={value[:40]}'", f"one of {', '.join(words)}")
-    return value
-
-
-def flag(name: str, value: str) -> bool:
-    """true or false, as a filter has it. Raises InvalidArgument."""
-    return one_of(TRUTH, name, value).lower() in ("1", "true")
-
-
 def _created_before(engine: Engine, container: Container, wanted: str) -> bool:
-    """until=: a time in seconds since 1970, or how long ago (10m)."""
+    """until=TIME, as parse_time() reads it: seconds since 1970, RFC 3339, or how long ago (10m)."""
     return _created(container) < parse_time(wanted)
 
 
@@ -81,17 +69,15 @@ TESTS: dict[str, Test] = {
     "until": _created_before,
     "health": lambda _, container, wanted: wanted == "none",
     "is-task": lambda engine, container, wanted: not flag("is-task", wanted),
-    "publish": lambda *_: False,  # no container has ports of its own
+    "publish": lambda *_: False,  # no container publishes ports
     "expose": lambda *_: False,
 }
-ALL_OF = ("label", "label!")  # given twice both must hold; of the others one is enough
+ALL_OF = ("label", "label!")  # all values must hold; of the other filters one is enough
 
 
 def matching(engine: Engine, filters: dict[str, list[str]], *, all: bool) -> list[Container]:
-    """The youngest first. Raises InvalidArgument for a filter that docker has not."""
-    for name in filters:
-        if name not in TESTS:
-            raise InvalidArgument(f"invalid filter '{name[:40]}'", f"known are {', '.join(sorted(TESTS))}")
+    """The youngest first. Raises InvalidArgument for an unknown filter or value."""
+    check_names(filters, *TESTS)
     for name, words in VALUES.items():
         for value in filters.get(name, ()):
             one_of(words, name, value)
