@@ -25,11 +25,15 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments = _parser().parse_args(argv)
     try:
         code: int = arguments.act(arguments)
+        sys.stdout.flush()
     except LabError as error:
         print(error.told_by("lab"), file=sys.stderr)
         return 125
     except KeyboardInterrupt:
         return 130
+    except BrokenPipeError:  # the reader, `head` for example, has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # for the flush at the interpreter's end; signal module, SIGPIPE
+        return 141
     return code
 
 
