@@ -4,11 +4,11 @@
 BIN := .venv/bin
 # Bytecode saves each command 100 ms and more.
 unexport PYTHONDONTWRITEBYTECODE
-.PHONY: help venv venv-dev demo talk doctor ssh test test-vm stress bench \
-  engines-up engines-down lint clean
+.PHONY: help venv venv-dev demo talk doctor ssh test test-vm stress coverage bench \
+  engines-up engines-down lint docs clean
 
 help:  ## what there is (this)
-	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' Makefile | expand -t 16
+	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' Makefile | expand -t 20
 
 venv:  ## the commands podmanish, dockerish, labd and lab, in .venv/bin
 	@tools/setup venv
@@ -42,6 +42,12 @@ stress:  ## the long tests: soak, storms of kills, full disks
 	@tools/setup venv dev
 	@$(BIN)/pytest -m stress --timeout 3600 $(ARGS); status=$$?; tools/setup give-back; exit $$status
 
+coverage:  ## the same tests as make test, and which lines of the rooms they reach
+	@tools/setup root coverage
+	@tools/setup wanted $(TEST_PACKAGES)
+	@tools/setup venv dev
+	@$(BIN)/python -m tools.cover $(ARGS); status=$$?; tools/setup give-back; exit $$status
+
 bench:  ## the engines beside bwrap, unshare, runc, podman and docker
 	@tools/setup root bench
 	@tools/setup venv dev
@@ -57,13 +63,15 @@ engines-down:  ## end what engines-up started
 	@tools/setup root engines-down
 	@$(BIN)/python -m scenarios.props.real_daemons down
 
-lint: venv-dev  ## ruff and mypy
-	@$(BIN)/ruff check .
-	@$(BIN)/ruff format --check .
-	@$(BIN)/mypy
+lint: venv-dev  ## ruff, mypy, shellcheck, codespell: what .pre-commit-config.yaml names
+	@tools/lint
+
+docs:  ## the documentation as a site, in site/
+	@tools/setup venv docs
+	@tools/site $(ARGS); status=$$?; tools/setup give-back; exit $$status
 
 clean:  ## remove what make made
-	@rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis bench/results.json ./*.egg-info
+	@rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis bench/results.json .coverage site ./*.egg-info
 	@find . -name __pycache__ -prune -exec rm -rf {} +
 
 TEST_PACKAGES := busybox-static sudo uidmap util-linux

@@ -24,14 +24,14 @@ import gc, os, sys, time
 gc.disable()
 sys.path.insert(0, sys.argv[1])
 from lab import runtime
-from lab.runtime import cgroup, process
+from lab.runtime import cgroup, child
 from lab.spec import Spec
-leave_keys_behind = process._leave_keys_behind
+leave_keys_behind = child._leave_keys_behind
 for number in range(int(sys.argv[2])):
     for guards in ("no guards", "seccomp", "keyring", "cgroup", "lifeline", "all guards"):
         has = lambda guard: guards in (guard, "all guards")
         spec = Spec(args=["true"], seccomp="default" if has("seccomp") else "")
-        process._leave_keys_behind = leave_keys_behind if has("keyring") else lambda: None
+        child._leave_keys_behind = leave_keys_behind if has("keyring") else lambda: None
         begin = time.perf_counter()
         spec.cgroup = cgroup.path(os.urandom(8).hex(), spec) if has("cgroup") else ""
         made = runtime.spawn(spec, lifeline=has("lifeline"))

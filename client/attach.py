@@ -6,13 +6,12 @@ import contextlib
 import os
 import select
 import socket
-import struct
 from collections.abc import Callable
 
 from lab import syscalls
+from lab.frames import FrameReader
 from lab.signals import FORWARDED
 
-FRAME = struct.Struct(">B3xI")
 CHUNK = 1 << 18
 
 
@@ -27,7 +26,8 @@ class Attachment:
     def __init__(
         self, connection: socket.socket, early: bytes, *, framed: bool, stdin: bool, on_signal: Callable[[int], None]
     ) -> None:
-        self.connection, self.framed, self.on_signal = connection, framed, on_signal
+        self.connection, self.on_signal = connection, on_signal
+        self._frames = FrameReader() if framed else None
         connection.setblocking(False)
         self._poll = select.poll()
         self._signals = syscalls.signalfd(FORWARDED)
@@ -37,7 +37,6 @@ class Attachment:
         if stdin:
             self._poll.register(0, select.POLLIN)
         self._outgoing = memoryview(b"")
-        self._target, self._left, self._header = 1, 0, bytearray()
         self._closed: set[int] = set()
         if early:
             self._receive(memoryview(early))
@@ -68,22 +67,11 @@ class Attachment:
         return count > 0
 
     def _receive(self, data: memoryview) -> None:
-        if not self.framed:
+        if self._frames is None:
             self._write(1, data)
             return
-        while data:
-            if not self._left:
-                missing = FRAME.size - len(self._header)
-                self._header += data[:missing]
-                data = data[missing:]
-                if len(self._header) < FRAME.size:
-                    return
-                self._target, self._left = FRAME.unpack(self._header)
-                self._header.clear()
-            piece = data[: self._left]
-            self._write(self._target, piece)
-            self._left -= len(piece)
-            data = data[len(piece) :]
+        for target, piece in self._frames.feed(data):
+            self._write(target, piece)
 
     def _write(self, target: int, data: memoryview) -> None:
         try:

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 from client.api import Api, socket_path
 from client.run import exec_, run
-from lab import runargs
+from lab.commandline import HelpWanted
 from lab.errors import InvalidArgument, LabError
 from lab.paths import SOCKET
 
@@ -18,7 +18,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments = list(sys.argv[1:] if argv is None else argv)
     try:
         return dispatch(arguments)
-    except runargs.HelpWanted as wanted:
+    except HelpWanted as wanted:
         print(wanted.command.help("dockerish"))
         return 0
     except LabError as error:

@@ -9,11 +9,12 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from client.api import Api, socket_path
-from client.attach import FRAME
 from client.run import carry, create_body
 from lab import runargs
+from lab.commandline import FLAG, Command, Option
 from lab.errors import InvalidArgument, LabError
-from lab.runargs import FLAG, Command, Option, RunOptions
+from lab.frames import FrameReader
+from lab.runargs import RunOptions
 from lab.shown import PS_COLUMNS, SECOND, SHORT_ID, image_row, parse_time, ps_row, show_table
 
 START = Command(
@@ -92,25 +93,11 @@ def logs(api: Api, argv: Sequence[str]) -> int:
         "tail": values["tail"] or "all", "since": parse_time(values["since"]) / SECOND if values["since"] else 0,
     }  # fmt: skip
     with api.stream("GET", "containers", reference, "logs", **query) as stream:
-        for target, data in _demultiplexed(stream.chunks(), framed=not tty):
-            os.write(target, data)
+        frames = None if tty else FrameReader()
+        for chunk in stream.chunks():
+            for target, data in frames.feed(chunk) if frames else ((1, chunk),):
+                os.write(target, data)
     return 0
-
-
-def _demultiplexed(chunks: Any, *, framed: bool) -> Any:
-    pending = b""
-    for chunk in chunks:
-        if not framed:
-            yield 1, chunk
-            continue
-        pending += chunk
-        while len(pending) >= FRAME.size:
-            target, length = FRAME.unpack_from(pending)
-            end = FRAME.size + length
-            if len(pending) < end:
-                break
-            yield target, pending[FRAME.size : end]
-            pending = pending[end:]
 
 
 def stop(api: Api, argv: Sequence[str]) -> int:

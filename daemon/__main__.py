@@ -20,11 +20,11 @@ from daemon.attribution import Attribution
 from daemon.engine import Engine
 from daemon.wire import listen
 from daemon.wire.hijack import HijackProtocol
+from lab import identity
 from lab.errors import LabError, NotAllowed
 from lab.paths import SOCKET, STATE
 
 log = logging.getLogger("labd")
-UNSET = 2**32 - 1
 GRACE_SECONDS = 2  # for answers under way, after the containers have ended
 
 
@@ -120,10 +120,10 @@ def _collect_often() -> None:
 def _check_identity(allowed: bool) -> None:
     """A daemon that is started from a login carries that login's uid, and so does every container of everybody."""
     try:
-        loginuid = int(Path("/proc/self/loginuid").read_text())
+        loginuid = identity.loginuid()
     except FileNotFoundError:  # a kernel without audit
         return
-    if loginuid != UNSET and not allowed:
+    if loginuid != identity.UNSET and not allowed:
         raise NotAllowed(
             f"my loginuid is set ({loginuid}): every user's container would be recorded as this user's",
             "start me as a service (systemctl start labd), or with --allow-loginuid to show just that",

@@ -1,4 +1,4 @@
-"""labd's side of `docker cp`: start the archiver in a container's root, and carry its tar."""
+"""labd's side of `docker cp`: start the archiver in a container's root, and pass the tar on."""
 
 from __future__ import annotations
 
@@ -13,7 +13,9 @@ from typing import TYPE_CHECKING, Any
 from starlette.requests import ClientDisconnect, Request
 
 from daemon.programs.command import command
-from lab.errors import InvalidArgument, LabError, NotFound
+from lab import errors
+from lab.errors import InvalidArgument, LabError
+from lab.pidfd import send_signal
 from lab.shown import rfc3339
 
 if TYPE_CHECKING:
@@ -24,17 +26,18 @@ LONGEST_ANSWER = 1 << 16
 
 
 class Archiver:
-    """`async with Archiver(container, verb, path)`: daemon.programs.archiver at work in the container's root."""
+    """`async with Archiver(container, verb, path)`: daemon.programs.archiver, run in the container's root."""
 
     def __init__(self, container: Container, verb: str, path: str) -> None:
         if not path or "\0" in path:
-            raise InvalidArgument("path must be given, without NUL bytes")
+            raise InvalidArgument("the query has no path, or one with a NUL byte", "give path=/PATH/IN/THE/CONTAINER")
         container.require_sound()
         where = ["stopped", container.engine.store.root, container.id]
         self._fds: tuple[int, ...] = ()
         self._pidfd = -1
-        if container.running and container.run.process and container.run.process.pidfd >= 0:  # else it has just ended
-            self._fds = (container.run.process.pidfd,)
+        process = container.run.process if container.running else None
+        if process and process.pidfd >= 0:  # else the container has just ended
+            self._fds = (process.pidfd,)
             where = ["running", str(self._fds[0])]
         # surrogateescape: a name in a container need not be UTF-8
         self._command = command("archiver", verb, "/" + path.lstrip("/"), *where)
@@ -44,7 +47,7 @@ class Archiver:
             *self._command, stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE, pass_fds=self._fds,
             limit=LONGEST_ANSWER,
         )  # fmt: skip
-        # Not Process.kill(): that reaps a process that has just ended, and asyncio's own waiting for it then complains.
+        # Not Process.kill(): it reaps a process that has just ended, and asyncio's own wait for it then fails.
         with contextlib.suppress(ProcessLookupError):
             self._pidfd = os.pidfd_open(self.process.pid)
         assert self.process.stdin and self.process.stdout
@@ -53,34 +56,34 @@ class Archiver:
 
     async def __aexit__(self, *error: object) -> None:
         if self._pidfd >= 0:
-            with contextlib.suppress(ProcessLookupError):
-                signal.pidfd_send_signal(self._pidfd, signal.SIGKILL)
+            send_signal(self._pidfd, signal.SIGKILL)
             os.close(self._pidfd)
         await self.process.wait()
 
     async def feed(self, request: Request) -> None:
-        """The request's body is the tar to unpack."""
+        """Pass the request's body on: the tar to unpack. Raises InvalidArgument if the client leaves."""
         try:
             async for chunk in request.stream():
                 self._in.write(chunk)
                 await self._in.drain()
             self._in.close()
         except ConnectionError:
-            pass  # it says why, in its answer
+            pass  # the archiver reads no more; its answer says why
         except ClientDisconnect:
-            raise InvalidArgument("the tar ended too early") from None
+            raise InvalidArgument("the tar ended too early", "send all of it again") from None
 
     async def answer(self) -> dict[str, Any]:
-        """Its first line. Raises NotFound or InvalidArgument if that tells of a failure."""
+        """The program's first line. Raises the error that it reports: NotFound, InvalidArgument, Conflict."""
         line = await self._out.readline()
-        found: dict[str, Any] = json.loads(line or b'{"message": "the archiver died", "status": 500}')
-        if "message" not in found:
-            return found
-        kinds: dict[int, type[LabError]] = {404: NotFound, 400: InvalidArgument}
-        raise kinds.get(found["status"], LabError)(found["message"])
+        if not line:
+            raise LabError("the archiver ended without an answer", "labd's journal may say why; try again")
+        found: dict[str, Any] = json.loads(line)
+        if "error" in found:
+            raise errors.from_bytes(found["error"].encode())
+        return found
 
     async def rest(self) -> AsyncGenerator[bytes, None]:
-        """What follows that line."""
+        """What follows that line: the tar."""
         while chunk := await self._out.read(CHUNK):
             yield chunk
 

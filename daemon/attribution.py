@@ -13,8 +13,8 @@ from typing import Literal
 
 from daemon.peer import peer_of
 from lab.errors import NotAllowed
+from lab.identity import UNSET
 
-UNSET = 2**32 - 1
 Mode = Literal["none", "log", "stamp"]
 log = logging.getLogger("labd")
 

@@ -1,31 +1,30 @@
 """One container's life: created -> running <-> paused -> exited -> removed.
 
-Every change of state happens in one of Container's methods, under its lock; what survives the daemon is in
-lab.store's record, the rest is here.
+Every change of state happens in one of Container's methods. What must survive the daemon is in the record on disk
+(daemon.recording), the rest is here.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-import errno
 import logging
 import signal
 from collections.abc import AsyncGenerator
 from typing import Any, Protocol
 
+from daemon import recording
 from daemon.events import Events
 from daemon.run import Run
 from daemon.spawning import SpawnerLink
 from daemon.stdio import Pulse
 from lab.damage import DAMAGED
-from lab.errors import Conflict, LabError, NoSpace, NoSuchContainer, NotRunning, StillRunning
-from lab.pidfd import is_alive
+from lab.errors import Conflict, LabError, NoSuchContainer, NotRunning, StillRunning
+from lab.record import Record
 from lab.runtime import cgroup
 from lab.signals import signal_number
 from lab.spec import Spec
-from lab.store import UNKNOWN, Store
-from lab.store import Container as Record
+from lab.store import Store
 
 log = logging.getLogger("labd")
 STOP_SECONDS = 10
@@ -39,11 +38,11 @@ class Keeper(Protocol):
     store: Store
 
     async def forget(self, container: Container) -> None:
-        """Delete it, and all it has on disk. Raises OSError if it has to stay."""
+        """Delete the container and its files. Raises OSError if that is impossible."""
 
 
 class Container:
-    """A container that the daemon knows. record is its part on disk; body is Docker's create request as stored."""
+    """A container that the daemon knows. record: its part on disk; body: Docker's create request as stored there."""
 
     def __init__(self, engine: Keeper, record: Record) -> None:
         self.engine, self.record = engine, record
@@ -56,7 +55,7 @@ class Container:
         self._next_exit: asyncio.Future[int] = asyncio.get_running_loop().create_future()
         self._changing = asyncio.Lock()
         self._supervisor: asyncio.Task[None] | None = None
-        self._restarting = 0  # requests under way
+        self._restarting = 0  # how many restart requests are being served
         self._removing: asyncio.Task[None] | None = None
 
     @property
@@ -69,14 +68,14 @@ class Container:
 
     @property
     def status(self) -> str:
-        """One of Docker's words: created, running, paused, exited; dead if its record is damaged."""
+        """One of Docker's words: created, running, paused, exited; dead if the record is damaged."""
         if self.record.status == DAMAGED:
             return "dead"
         return "paused" if self.paused else self.record.status
 
     @property
     def running(self) -> bool:
-        """Whether it has processes, be they paused."""
+        """Whether it has processes, paused ones included."""
         return self.record.status == "running"
 
     @property
@@ -88,7 +87,7 @@ class Container:
         return self.run.process.pid if self.running and self.run.process else 0
 
     def event(self, action: str, **attributes: str) -> None:
-        """Tell those who follow the daemon's events."""
+        """Add an event to the daemon's events."""
         known = {"image": self.record.config["image"], "name": self.name, **attributes}
         self.engine.events.add("container", action, self.id, known, self.body["Labels"])
 
@@ -101,20 +100,20 @@ class Container:
         """Raises NotRunning, Conflict."""
         self.require_running()
         if self.paused:
-            raise Conflict(f"Container {self.id} is paused", "unpause the container before exec")
+            raise Conflict(f"Container {self.id} is paused", "unpause the container first")
 
     @contextlib.asynccontextmanager
     async def kept_awake(self) -> AsyncGenerator[None, None]:
-        """It is not paused meanwhile: a process that is born frozen would hold up the spawner, and so all others.
+        """For the length of a `with` the container cannot be paused. Raises NotRunning, Conflict.
 
-        Raises NotRunning, Conflict.
+        A process that is born frozen does not exec, and its start would wait for it in vain.
         """
         async with self._changing:
             self.require_awake()
             yield
 
     async def start(self, loginuid: int | None = None) -> bool:
-        """Start its process, stamped with loginuid if given; False if it runs already.
+        """Start the first process, stamped with a given loginuid; False if it runs already.
 
         Raises CommandNotFound, CommandNotExecutable, CannotStart.
         """
@@ -126,47 +125,43 @@ class Container:
             try:
                 await self._spawn(loginuid)
             except LabError as error:
-                self.run.output.abandon()
-                self.run = Run()
-                if not self.removed.done():
-                    self._save(exit_code=error.exit_code, error=error.message)
-                    if self.body["HostConfig"]["AutoRemove"]:
-                        await self._remove(error.exit_code)
+                await self._start_failed(error)
                 raise
             return True
 
+    async def _start_failed(self, error: LabError) -> None:
+        self.run.output.abandon()
+        self.run = Run()
+        if not self.removed.done():
+            recording.save(self.record, exit_code=error.exit_code, error=error.message)
+            if self.body["HostConfig"]["AutoRemove"]:
+                await self._remove(error.exit_code)
+
     async def _spawn(self, loginuid: int | None) -> None:
         run = self.run
-        self._save_or_refuse(error="")
+        recording.save_before_start(self.record)
         run.output.on_record = self.log_grew.beat
         self.spec.cgroup = cgroup.path(self.id, self.spec)
         process = await run.start(
-            self.engine.link,
-            self.id,
-            self.spec,
-            stdin=self.body["OpenStdin"],
-            log=self.record.log_path,
-            loginuid=loginuid,
-        )
-        size = self.body["HostConfig"]["ConsoleSize"]
-        if self.spec.tty and len(size) == 2 and all(size):
-            run.resize(*size)
+            self.engine.link, self.id, self.spec,
+            stdin=self.body["OpenStdin"], log=self.record.log_path, loginuid=loginuid,
+        )  # fmt: skip
+        run.set_first_size(self.body["HostConfig"]["ConsoleSize"])
         try:
             self.record.started(process.pid, self.engine.link.pid, self.spec.cgroup)
-        except OSError as error:  # a daemon that is killed could not tell the next one of it
+        except OSError as error:  # if this daemon were killed, the next one could not know of the process
             process.kill(signal.SIGKILL)
             await self._supervise(run)
-            raise _not_recorded(error) from None
+            raise recording.not_recorded(error) from None
         self.event("start")
         self._supervisor = asyncio.create_task(self._supervise(run))
 
     async def _supervise(self, run: Run) -> None:
         code = await run.finish()
-        if self.paused:
-            self.paused = False
+        self.paused = False
         try:
-            self._record_end(code, run.oom_killed)
-        finally:  # whatever the disk says: who waits must hear
+            recording.save_end(self.record, code, run.oom_killed)
+        finally:  # waiting clients must get the exit code even if the disk fails
             self.run = Run()
             self.event("die", exitCode=str(code))
             waiting, self._next_exit = self._next_exit, asyncio.get_running_loop().create_future()
@@ -174,30 +169,8 @@ class Container:
             if self.body["HostConfig"]["AutoRemove"] and not self._restarting:
                 await self._remove_or_tell(code)
 
-    def _record_end(self, code: int, oom_killed: bool) -> None:
-        try:
-            self.record.exited(code, oom_killed)
-        except OSError as error:
-            log.error("the end of container %s (exit code %d) cannot be recorded: %s", self.id, code, error.strerror)
-        if code == UNKNOWN and not is_alive(self.record.state["monitor"], self.record.state["monitor_start_time"]):
-            self._save(error="how it ended is unknown: the daemon's spawner was killed")
-
-    def _save(self, **changes: Any) -> None:
-        """Into the state; what the disk has no room for is at least known until the daemon ends."""
-        try:
-            self.record.save_state(**changes)
-        except OSError as error:
-            log.error("the state of container %s cannot be written: %s", self.id, error.strerror)
-
-    def _save_or_refuse(self, **changes: Any) -> None:
-        """As _save(), but raises NoSpace, LabError: before a start, of which the disk must know."""
-        try:
-            self.record.save_state(**changes)
-        except OSError as error:
-            raise _not_recorded(error) from None
-
     def waiter(self, condition: str) -> asyncio.Future[int]:
-        """A future of the exit code: for "not-running", "next-exit" or "removed"."""
+        """A future of the exit code for Docker's conditions "not-running", "next-exit" and "removed"."""
         if condition == "removed":
             return self.removed
         if condition == "next-exit" or self.running:
@@ -207,23 +180,23 @@ class Container:
         return done
 
     def kill(self, number: int) -> None:
-        """Signal its first process. Raises NotRunning."""
+        """Signal the first process. Raises NotRunning."""
         self.require_running()
         if self.run.process:
             self.run.process.kill(number)
         if number == signal.SIGKILL and self.paused:
-            cgroup.freeze(self.spec.cgroup, False)  # version 1's freezer holds even SIGKILL back
+            cgroup.freeze(self.spec.cgroup, False)  # the freezer of cgroup version 1 delays even SIGKILL
         self.event("kill", signal=str(number))
 
     async def kill_and_wait(self, number: int) -> None:
-        """As kill(); after SIGKILL returns when it is dead, as dockerd does."""
+        """kill(); SIGKILL returns only once the process has ended, as in dockerd."""
         exited = self.waiter("next-exit")
         self.kill(number)
         if number == signal.SIGKILL:
             await asyncio.shield(exited)
 
     async def stop(self, seconds: float | None, number: int | None = None) -> bool:
-        """Its stop signal (or this one), and SIGKILL after so many seconds (None: never). False if it did not run."""
+        """Send the stop signal (or `number`), and SIGKILL after `seconds` (None: never). False if it did not run."""
         if not self.running:
             return False
         exited = self.waiter("next-exit")
@@ -245,7 +218,7 @@ class Container:
         return signal_number(self.body["StopSignal"] or "TERM")
 
     async def restart(self, seconds: float | None, number: int | None, loginuid: int | None) -> None:
-        """stop() and start(), between which AutoRemove rests. Raises what start() raises."""
+        """stop() and start(); AutoRemove does not act in between. Raises what start() raises."""
         self._restarting += 1
         try:
             await self.stop(seconds, number)
@@ -255,7 +228,7 @@ class Container:
         self.event("restart")
 
     async def pause(self) -> None:
-        """Freeze all its processes. Raises NotRunning, Conflict, MissingFeature."""
+        """Freeze all processes. Raises NotRunning, Conflict, MissingFeature."""
         async with self._changing:
             self.require_running()
             if self.paused:
@@ -265,7 +238,7 @@ class Container:
         self.event("pause")
 
     def resume(self) -> None:
-        """Thaw them. Raises Conflict if it is not paused."""
+        """Thaw all processes. Raises Conflict if the container is not paused."""
         if not self.paused:
             raise Conflict(f"Container {self.id} is not paused")
         cgroup.freeze(self.spec.cgroup, False)
@@ -281,7 +254,7 @@ class Container:
         self.event("rename", oldName=f"/{old}")
 
     async def remove(self, force: bool) -> None:
-        """Delete it and its log. Raises StillRunning without force."""
+        """Delete the container and its files. Raises StillRunning if it runs, unless force is set."""
         async with self._changing:
             if self._removing is None:
                 self._require_present()
@@ -297,7 +270,7 @@ class Container:
             await self._remove(self.exit_code)
 
     async def _remove(self, code: int) -> None:
-        """Once, whoever asks: AutoRemove may have begun with it. Raises OSError."""
+        """Delete once, however many ask: AutoRemove and a request may meet. Raises OSError."""
         if self.removed.done():
             return
         if self._removing is None:
@@ -314,7 +287,7 @@ class Container:
         self.removed.set_result(code)
 
     async def _remove_or_tell(self, code: int) -> None:
-        """For AutoRemove: if it cannot be deleted, it stays, to be removed by hand; who waits must hear."""
+        """For AutoRemove: a container that cannot be deleted stays, and waiting clients get the exit code anyway."""
         try:
             await self._remove(code)
         except OSError as error:
@@ -329,13 +302,6 @@ class Container:
             raise Conflict(f"removal of container {self.id} is already in progress")
 
     def require_sound(self) -> None:
-        """Raises Conflict for one whose record is damaged: it can be looked at and removed."""
+        """Raises Conflict if the record is damaged: such a container can only be inspected and removed."""
         if self.status == "dead":
             raise Conflict(f"container {self.name} is damaged: {self.record.state['error']}", "remove it")
-
-
-def _not_recorded(error: OSError) -> LabError:
-    kind = NoSpace if error.errno in (errno.ENOSPC, errno.EDQUOT) else LabError
-    return kind(
-        f"the container's start cannot be recorded: {error.strerror}", "make room on the disk of labd's state directory"
-    )

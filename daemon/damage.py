@@ -6,7 +6,7 @@ from pydantic import ValidationError
 
 from daemon.models import ContainerCreate
 from lab import damage
-from lab.store import Container as Record
+from lab.record import Record
 
 
 def checked(record: Record) -> Record:

@@ -7,7 +7,6 @@ import contextlib
 import fcntl
 import logging
 import os
-import select
 import signal
 from pathlib import Path
 
@@ -24,8 +23,9 @@ from lab import files
 from lab.assemble import assemble
 from lab.errors import Conflict, InvalidArgument, NoSuchContainer, NoSuchExec, NotRunning
 from lab.images import Images
+from lab.pidfd import ended, send_signal
+from lab.record import Record
 from lab.runtime import cgroup
-from lab.store import Container as Record
 from lab.store import Store, new_id
 
 log = logging.getLogger("labd")
@@ -86,7 +86,7 @@ class Engine:
         layer = "" if image.is_host else f"{self.store.root}/containers/{container_id}/layer"
         spec = assemble(options, image, container_id, layer, state=str(self.root))
         config = {
-            "image": body.Image, "image_id": image.id, "spec": spec.to_dict(), "rm": options.rm, "label": options.label,
+            "image": body.Image, "image_id": image.id, "spec": spec.to_dict(), "rm": options.rm,
             "body": body.model_dump(),
         }  # fmt: skip
         record = self.store.create(container_id, name.removeprefix("/") or random_name(container_id), config)
@@ -153,9 +153,8 @@ def end_survivor(record: Record) -> None:
     """Wait for the end of a container whose spawner has died: the kernel may be about to kill it still."""
     with contextlib.suppress(NotRunning):
         pidfd = record.open()
-        with contextlib.suppress(ProcessLookupError):
-            signal.pidfd_send_signal(pidfd, signal.SIGKILL)
-        select.select([pidfd], [], [], SURVIVOR_SECONDS)
+        send_signal(pidfd, signal.SIGKILL)
+        ended(pidfd, SURVIVOR_SECONDS)
         os.close(pidfd)
     record.reload()
 

@@ -1,4 +1,4 @@
-"""`exec`: one more process in a running container."""
+"""`docker exec`: one more process in a running container."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class Exec:
 
     @property
     def exit_code(self) -> int | None:
-        """None until it has ended."""
+        """None until the process has ended."""
         return self.run.exit_code if self.failed is None else self.failed
 
     @property
@@ -35,34 +35,28 @@ class Exec:
         return self.run.process is not None and self.run.exit_code is None
 
     def claim(self) -> None:
-        """The right to start it, which exists once. Raises Conflict, NotRunning."""
+        """Take the right to start it, which exists once. Raises Conflict, NotRunning."""
         if self.started:
             raise Conflict(f"Error: Exec command {self.id} has already run or is running")
         self.container.require_awake()
         self.started = True
 
     async def start(self, loginuid: int | None) -> None:
-        """Stamped with loginuid, if given.
+        """Start the process, stamped with a given loginuid. Raises what lab.runtime.spawn_into() raises.
 
-        Raises what lab.runtime.spawn_into() raises; the exit code is then its 126 or 127.
+        The exit code is then the error's: 126, 127 or 125.
         """
         try:
             async with self.container.kept_awake():
                 await self.run.start(
-                    self.container.engine.link,
-                    self.id,
-                    self.spec,
-                    stdin=self.body.AttachStdin,
-                    into=self.container.id,
-                    loginuid=loginuid,
-                )
+                    self.container.engine.link, self.id, self.spec,
+                    stdin=self.body.AttachStdin, into=self.container.id, loginuid=loginuid,
+                )  # fmt: skip
         except LabError as error:
             self.failed = error.exit_code
             self.run.output.abandon()
             raise
-        size = self.body.ConsoleSize
-        if self.spec.tty and len(size) == 2 and all(size):
-            self.run.resize(*size)
+        self.run.set_first_size(self.body.ConsoleSize)
         self.container.event(f"exec_start: {' '.join(self.body.Cmd)}", execID=self.id)
         self._supervisor = asyncio.create_task(self._supervise())
 

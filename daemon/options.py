@@ -96,8 +96,10 @@ def _mount(mount: BindMount) -> Mount:
 
 
 def _bind(text: str) -> Mount:
-    if text.startswith("."):  # the client's own working directory, of which the daemon knows nothing
-        raise InvalidArgument(f"invalid volume {text[:80]!a}: the source is no absolute path", "write /SRC:/DST")
+    if text.startswith("."):  # relative to the client's working directory, which the daemon does not know
+        raise InvalidArgument(
+            f"invalid volume {text[:80]!a}: the source must be an absolute path", "write /SOURCE:/TARGET"
+        )
     return parse_volume(text)
 
 

@@ -1,4 +1,4 @@
-"""Who is behind a connection: what the kernel says of the process at the other end of a UNIX socket; unix(7)."""
+"""What the kernel says about the process at the other end of a UNIX socket; unix(7)."""
 
 from __future__ import annotations
 
@@ -7,7 +7,10 @@ import os
 import socket
 import struct
 from dataclasses import dataclass
-from pathlib import Path
+
+from lab import identity
+from lab.identity import UNSET
+from lab.pidfd import pid_of
 
 SO_PEERPIDFD = 77  # include/uapi/asm-generic/socket.h, Linux 6.5
 UCRED = struct.Struct("3i")
@@ -15,7 +18,12 @@ UCRED = struct.Struct("3i")
 
 @dataclass(frozen=True, slots=True)
 class Peer:
-    """pid, uid and gid when it connected; loginuid as it is now, None if that cannot be told; how it was looked up."""
+    """The process at the other end of a connection.
+
+    pid, uid and gid  when it called connect(2)
+    loginuid          now; None if the process is gone
+    method            the socket option through which the loginuid was found
+    """
 
     pid: int
     uid: int
@@ -24,14 +32,15 @@ class Peer:
     method: str
 
     def __str__(self) -> str:
-        loginuid = "unknown" if self.loginuid is None else "unset" if self.loginuid == 2**32 - 1 else self.loginuid
+        known = "unknown" if self.loginuid is None else str(self.loginuid)
+        loginuid = "unset" if self.loginuid == UNSET else known
         return f"pid={self.pid} uid={self.uid} gid={self.gid} loginuid={loginuid} ({self.method})"
 
 
 def peer_of(connection: socket.socket, *, by_pid: bool = False) -> Peer:
-    """SO_PEERCRED, and the loginuid through SO_PEERPIDFD; on an older kernel, or if asked to, through the pid alone.
+    """The peer by SO_PEERCRED, its loginuid through SO_PEERPIDFD; through the pid alone if by_pid or on an old kernel.
 
-    A pid alone may by now be another process's: then the wrong user is named.
+    A pid alone may belong to another process by now: then the wrong user is named.
     """
     pid, uid, gid = UCRED.unpack(connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, UCRED.size))
     try:
@@ -41,29 +50,22 @@ def peer_of(connection: socket.socket, *, by_pid: bool = False) -> Peer:
             return Peer(pid, uid, gid, None, "SO_PEERPIDFD")
         pidfd = -1
     if pidfd < 0:
-        return Peer(pid, uid, gid, _read(pid), "SO_PEERCRED")
+        return Peer(pid, uid, gid, _loginuid(pid), "SO_PEERCRED")
     try:
-        return Peer(pid, uid, gid, _loginuid(pidfd), "SO_PEERPIDFD")
+        return Peer(pid, uid, gid, _loginuid_of(pidfd), "SO_PEERPIDFD")
     finally:
         os.close(pidfd)
 
 
-def _loginuid(pidfd: int) -> int | None:
-    """Read between two looks at the pidfd, which says -1 once its process is gone."""
-    pid = _pid(pidfd)
-    loginuid = _read(pid)
-    return loginuid if _pid(pidfd) == pid else None
+def _loginuid_of(pidfd: int) -> int | None:
+    """Read by pid, between two checks that the pidfd's process still has that pid."""
+    pid = pid_of(pidfd)
+    loginuid = _loginuid(pid)
+    return loginuid if pid_of(pidfd) == pid else None
 
 
-def _read(pid: int) -> int | None:
+def _loginuid(pid: int) -> int | None:
     try:
-        return int(Path(f"/proc/{pid}/loginuid").read_text())
-    except OSError:
+        return identity.loginuid(pid)
+    except OSError:  # no such process, or a kernel without audit
         return None
-
-
-def _pid(pidfd: int) -> int:
-    for line in Path(f"/proc/self/fdinfo/{pidfd}").read_text().splitlines():
-        if line.startswith("Pid:"):
-            return int(line.split()[1])
-    return -1

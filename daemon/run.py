@@ -1,12 +1,13 @@
-"""One run of one process, a container's first or an exec's: its streams, its beginning and its end."""
+"""One run of one process, a container's first or an exec's: its streams, its start and its end."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
 import errno
+from collections.abc import Sequence
 
-from daemon.spawning import Spawned, SpawnerLink
+from daemon.spawning import RemoteProcess, SpawnerLink
 from daemon.stdio import Input, Output, Stdio, resize
 from lab.errors import CannotStart, Conflict
 from lab.logs import LogWriter
@@ -14,28 +15,24 @@ from lab.spec import Spec
 
 
 class Run:
-    """Made before the process, so that clients can attach first; good for one start."""
+    """Made before the process, so that clients can attach first; used for one start only."""
 
     def __init__(self) -> None:
         self.output = Output()
         self.input: Input | None = None
-        self.process: Spawned | None = None
+        self.process: RemoteProcess | None = None
         self.oom_killed = False
         self.exit_code: int | None = None  # known before the output counts as finished
         self._begun = asyncio.Event()
 
     async def start(
-        self,
-        link: SpawnerLink,
-        key: str,
-        spec: Spec,
-        *,
-        stdin: bool,
-        log: str = "",
-        into: str = "",
-        loginuid: int | None = None,
-    ) -> Spawned:
-        """Spawn it and connect its streams. Raises what lab.runtime.spawn() raises; the output then ends."""
+        self, link: SpawnerLink, key: str, spec: Spec, *,
+        stdin: bool, log: str = "", into: str = "", loginuid: int | None = None,
+    ) -> RemoteProcess:  # fmt: skip
+        """Spawn the process and connect its streams. Raises what lab.runtime.spawn() raises; the output then ends.
+
+        log is the path of a file for the output; key, into and loginuid are those of SpawnerLink.spawn().
+        """
         try:
             stdio = Stdio(tty=spec.tty, stdin=stdin)
         except OSError as error:
@@ -57,7 +54,7 @@ class Run:
         return self.process
 
     async def finish(self) -> int:
-        """Wait for its end and, within bounds, for its output; returns the exit code."""
+        """Wait for the process's end and, for a limited time, for its output; return the exit code."""
         assert self.process is not None
         code, self.oom_killed = await self.process.ended
         self.exit_code = code
@@ -69,18 +66,23 @@ class Run:
         return code
 
     async def stdin(self) -> Input | None:
-        """The way in, as soon as there is one."""
+        """The process's standard input, once the process has started; None if it has none."""
         await self._begun.wait()
         return self.input
 
+    def set_first_size(self, size: Sequence[int]) -> None:
+        """Set the terminal's size to [height, width] as a client sends it; [] and zeros mean nothing."""
+        if self.process and self.process.console >= 0 and len(size) == 2 and all(size):
+            self.resize(*size)
+
     def resize(self, height: int, width: int) -> None:
-        """Set the terminal's size. Raises Conflict if there is none, or none any more."""
+        """Set the terminal's size. Raises Conflict if the process has no terminal or has ended."""
         if self.input is None or self.input.fd < 0 or self.process is None or self.process.console < 0:
-            raise Conflict("the process has no terminal", "start it with -t")
-        with contextlib.suppress(OSError):  # it has just ended
+            raise Conflict("the process has no terminal, or has ended", "start the process with -t")
+        with contextlib.suppress(OSError):  # the process has just ended
             resize(self.input.fd, height, width)
 
 
 def _no_descriptors(error: OSError) -> CannotStart:
     hint = "raise LimitNOFILE of labd's service" if error.errno in (errno.EMFILE, errno.ENFILE) else ""
-    return CannotStart(f"the daemon cannot start the process: {error.strerror}", hint)
+    return CannotStart(f"the daemon cannot make pipes for the process: {error.strerror}", hint)

@@ -1,6 +1,6 @@
-"""labd's side of the spawner: start it, ask it for processes, hear of their ends.
+"""labd's side of the spawner: start it, request processes, receive their ends.
 
-daemon.programs.spawner has the protocol.
+daemon.programs.spawner describes the protocol.
 """
 
 from __future__ import annotations
@@ -16,21 +16,25 @@ from dataclasses import dataclass
 from typing import Any
 
 from daemon.programs.command import command
-from daemon.programs.spawner import LOST, Inbox, pack
+from daemon.programs.messages import LOST, Inbox, close_all, pack
 from lab import errors, interpreter, syscalls
-from lab.errors import CannotStart, LabError
+from lab.errors import CannotStart
+from lab.pidfd import send_signal
+from lab.record import UNKNOWN
 from lab.spec import Spec
-from lab.store import UNKNOWN
 
 Ending = tuple[int, bool]
 
 
 @dataclass(slots=True)
-class Spawned:
-    """A process that runs or ran: its pid, a pidfd of our own, its terminal's master side or -1.
+class RemoteProcess:
+    """A process that the spawner made (lab.runtime's Process), as labd holds it.
 
-    ended gives its exit code, lab.store.UNKNOWN if the spawner died, since nobody else can reap it; and whether the
-    container was killed at its memory limit.
+    pid      as the host's /proc has it
+    pidfd    labd's own copy, for signals; -1 after close()
+    console  the master side of its terminal, or -1
+    ended    its exit code, or lab.record.UNKNOWN if the spawner died, as only its parent can reap it; and whether the
+             kernel killed a process of the container at the memory limit
     """
 
     pid: int
@@ -39,13 +43,12 @@ class Spawned:
     ended: asyncio.Future[Ending]
 
     def kill(self, number: int) -> None:
-        """pidfd_send_signal(2): it never hits a stranger. Nothing happens if the process has ended."""
+        """Send the signal; nothing happens if the process has ended."""
         if self.pidfd >= 0:
-            with contextlib.suppress(ProcessLookupError):
-                signal.pidfd_send_signal(self.pidfd, number)
+            send_signal(self.pidfd, number)
 
     def close(self) -> None:
-        """Give the pidfd back."""
+        """Close the pidfd."""
         if self.pidfd >= 0:
             os.close(self.pidfd)
             self.pidfd = -1
@@ -54,8 +57,8 @@ class Spawned:
 class SpawnerLink:
     """The connection to the spawner; a dead one is replaced when the next process is asked for.
 
-    store is the directory of the containers' states, where the spawner records what it must end alone. lock_fd is
-    a locked file that it inherits: the lock is free again only after its last container has been accounted for.
+    store is the directory of the containers' states: if labd dies, the spawner records the containers' ends there.
+    lock_fd is a locked file that the spawner inherits: the lock is free again only after the last end is recorded.
     """
 
     def __init__(self, store: str, lock_fd: int) -> None:
@@ -66,9 +69,9 @@ class SpawnerLink:
         self._socket: socket.socket | None = None
 
     def start(self) -> None:
-        """exec the spawner."""
+        """Start the spawner."""
         ours, theirs = socket.socketpair()
-        for end in (ours, theirs):  # a whole request at once, if it is of an ordinary size
+        for end in (ours, theirs):  # so that one sendmsg(2) takes an ordinary request whole
             end.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 1 << 20)
         with theirs:
             fds = [theirs.fileno(), self.lock_fd]
@@ -77,10 +80,11 @@ class SpawnerLink:
                 os.set_inheritable(fd, True)
             try:
                 with first_of_a_pid_namespace():
+                    # setsigdef: containers would inherit what labd's starter ignores, such as nohup's SIGHUP.
                     self.pid = os.posix_spawn(
                         interpreter.executable(), argv, {"PATH": os.defpath}, setsid=True,
                         file_actions=[(os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0)],
-                        setsigdef=signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP},  # not nohup's, for one
+                        setsigdef=signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP},
                     )  # fmt: skip
             finally:
                 os.set_inheritable(self.lock_fd, False)
@@ -90,10 +94,10 @@ class SpawnerLink:
 
     async def spawn(
         self, key: str, spec: Spec, stdio: Sequence[int], *, into: str = "", loginuid: int | None = None
-    ) -> Spawned:
+    ) -> RemoteProcess:
         """Have a container started (or, with `into`, a process in the container of that key).
 
-        loginuid is stamped on it, if given. Raises what lab.runtime.spawn() raises. stdio stays the caller's to close.
+        A loginuid is stamped on the process. Raises what lab.runtime.spawn() raises. The caller closes stdio.
         """
         number, loop = next(self._numbers), asyncio.get_running_loop()
         reply: asyncio.Future[tuple[dict[str, Any], list[int]]] = loop.create_future()
@@ -109,34 +113,30 @@ class SpawnerLink:
             async with self._sending:
                 if self._socket is None:
                     self.start()
-                # Not before it is our turn: the death of a spawner that was never asked is no answer and no end.
+                # Registered under the lock: the death of a spawner before our request must not count as an answer.
                 self._replies[number], self._ends[key] = reply, ended
                 await self._send(pack(request, len(stdio)), stdio)
             message, fds = await reply
             if "error" in message:
-                kind, text, hint = message["error"]
-                found: type[LabError] = getattr(errors, kind)
-                raise found(text, hint)
+                raise errors.from_bytes(message["error"].encode())
             if LOST in fds:
                 await self._give_up(key, fds)
         except BaseException:
             self._ends.pop(key, None)
             if not reply.cancel():
-                reply.exception()  # it is told by what is raised here
+                reply.exception()  # marked as retrieved: this function raises it already
             raise
         finally:
             self._replies.pop(number, None)
-        return Spawned(message["pid"], fds[0], fds[1] if len(fds) > 1 else -1, ended)
+        return RemoteProcess(message["pid"], fds[0], fds[1] if len(fds) > 1 else -1, ended)
 
     async def _give_up(self, key: str, fds: list[int]) -> None:
-        """It runs, but beyond our reach: have it killed. Raises CannotStart."""
-        for fd in fds:
-            if fd != LOST:
-                os.close(fd)
+        """Have a process killed whose descriptors labd could not take. Raises CannotStart."""
+        close_all(fds)
         async with self._sending:
             if self._socket:
                 await self._send(pack({"kill": key}, 0), [])
-        raise CannotStart("the daemon has no descriptors left for the process", "raise LimitNOFILE of labd's service")
+        raise CannotStart("the daemon has no free descriptors for the process", "raise LimitNOFILE of labd's service")
 
     async def _send(self, data: bytes, fds: Sequence[int]) -> None:
         connection = self._socket
@@ -148,7 +148,7 @@ class SpawnerLink:
             raise _gone() from None
 
     async def _send_first(self, connection: socket.socket, data: bytes, fds: Sequence[int]) -> int:
-        """The sendmsg(2) that carries the descriptors; waits while the spawner is behind."""
+        """The sendmsg(2) that carries the descriptors; waits while the socket is full."""
         loop = asyncio.get_running_loop()
         while True:
             try:
@@ -179,9 +179,7 @@ class SpawnerLink:
         if reply and not reply.done():
             reply.set_result((message, fds))
             return
-        for fd in fds:  # whoever asked has been cancelled meanwhile
-            if fd != LOST:
-                os.close(fd)
+        close_all(fds)  # the task that asked has been cancelled meanwhile
 
     def _died(self) -> None:
         self._disconnect()
@@ -201,7 +199,7 @@ class SpawnerLink:
             self._socket = None
 
     async def stop(self) -> None:
-        """Close the connection, upon which the spawner ends what still runs, and wait for it."""
+        """Close the connection and wait: the spawner then kills every process that still runs, and ends."""
         if self._socket:
             self._disconnect()
             await asyncio.to_thread(os.waitpid, self.pid, 0)
@@ -209,7 +207,7 @@ class SpawnerLink:
 
 @contextlib.contextmanager
 def first_of_a_pid_namespace() -> Iterator[None]:
-    """For one child of this thread: unshare(2) and setns(2) change only where its next children are born."""
+    """For one child of this thread. unshare(2) and setns(2) change only the pid namespace of its later children."""
     own = os.open("/proc/self/ns/pid", os.O_RDONLY | os.O_CLOEXEC)
     syscalls.unshare(syscalls.CLONE_NEWPID)
     try:

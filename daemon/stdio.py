@@ -17,17 +17,16 @@ import termios
 from collections.abc import Callable, Iterator
 from typing import Protocol
 
-from lab.logs import LogWriter
+from lab.logs import STDERR, STDOUT, LogWriter
 
 CHUNK = 1 << 16
-STDOUT, STDERR = 1, 2
 DRAIN_SECONDS = 2.0  # dockerd waits as long for a process's output before it calls the process ended
 
 log = logging.getLogger("labd")
 
 
-class Listener(Protocol):
-    """Somebody who is attached."""
+class Receiver(Protocol):
+    """An attached client."""
 
     async def send(self, stream: int, data: bytes) -> None:
         """Take the data; return when there is room for more. Raises ConnectionError when nobody is there."""
@@ -59,7 +58,7 @@ class Output:
     """The reading ends of one process, from start to the last byte."""
 
     def __init__(self) -> None:
-        self.listeners: set[Listener] = set()
+        self.receivers: set[Receiver] = set()
         self.log: LogWriter | None = None
         self.finished = asyncio.Event()  # the process has ended, every listener has its last byte
         self.on_record: Callable[[], None] = lambda: None
@@ -112,8 +111,8 @@ class Output:
         try:
             while data := await self._read(fd, waker):
                 self._record(stream, data)
-                for listener in tuple(self.listeners):
-                    await self._deliver(listener, stream, data)
+                for receiver in tuple(self.receivers):
+                    await self._deliver(receiver, stream, data)
                 await asyncio.sleep(0)  # let the others have a turn: a busy pipe is always readable
         finally:
             os.close(fd)
@@ -146,11 +145,11 @@ class Output:
             self.log = None
         self.on_record()
 
-    async def _deliver(self, listener: Listener, stream: int, data: bytes) -> None:
+    async def _deliver(self, receiver: Receiver, stream: int, data: bytes) -> None:
         try:
-            await listener.send(stream, data)
+            await receiver.send(stream, data)
         except ConnectionError:
-            self.listeners.discard(listener)
+            self.receivers.discard(receiver)
 
 
 class Input:

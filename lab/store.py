@@ -1,16 +1,12 @@
 """Containers on disk: a directory each, a symlink for each name, changes under flock(2).
 
-    ROOT/names                locked while a name is taken or given up
-    ROOT/names/NAME           -> the id
-    ROOT/containers/ID/config what was asked for; written once (again for a rename)
-    ROOT/containers/ID/state  what became of it; replaced by rename(2), so never half-written
-    ROOT/containers/ID/log    what it wrote; lab.logs
-    ROOT/containers/ID/layer  upper/ and work/ of its overlay
-    ROOT/containers/.ID       one that is being made or removed
-
-config and state are Python literals: repr() and ast.literal_eval(), where importing json would cost the fork/exec
-engine 6 of its 15 ms. They survive a cut of power, but for those of `--rm`: such a container does not outlive it, and
-what is left of it can be removed.
+ROOT/names                locked while a name is taken or given up
+ROOT/names/NAME           -> the id
+ROOT/containers/ID/config what was asked for; lab.record
+ROOT/containers/ID/state  what became of it; lab.record
+ROOT/containers/ID/log    what it wrote; lab.logs
+ROOT/containers/ID/layer  upper/ and work/ of its overlay
+ROOT/containers/.ID       one that is being made or removed
 """
 
 from __future__ import annotations
@@ -20,10 +16,10 @@ import os
 import time
 
 from lab import files
-from lab.errors import InvalidArgument, NameInUse, NoSuchContainer, NotAllowed, NotRunning
+from lab.errors import InvalidArgument, NameInUse, NoSuchContainer, NotAllowed
 from lab.files import Lock
-from lab.pidfd import is_alive, open_process, start_time
-from lab.spec import Spec
+from lab.pidfd import start_time
+from lab.record import Record
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -32,122 +28,6 @@ if TYPE_CHECKING:
 
 NAME_CHARACTERS = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_.-")
 ID_LENGTH = 64
-UNKNOWN = 255  # the exit code of a container whose end nobody saw
-
-
-class Container:
-    """One container's directory. config and state are read once; reload() reads them again.
-
-    state has "status" ("created", "running", "exited"; "damaged": lab.damage) and, in time, "pid", "start_time"
-    (clock ticks since boot), "monitor" and "monitor_start_time" (the process that waits for it), "cgroup" (its path),
-    "started" and "finished" (ns since 1970), "exit_code", "oom_killed", "error".
-    """
-
-    def __init__(self, path: str, config: dict[str, Any], state: dict[str, Any]) -> None:
-        self.path, self.config, self.state = path, config, state
-        self.damage = ""  # what is wrong with its config
-
-    @property
-    def id(self) -> str:
-        return os.path.basename(self.path)
-
-    @property
-    def name(self) -> str:
-        name: str = self.config["name"]
-        return name
-
-    @property
-    def log_path(self) -> str:
-        return f"{self.path}/log"
-
-    @property
-    def spec(self) -> Spec:
-        """What was asked for, and the cgroup of its last start."""
-        spec = Spec.from_dict(self.config["spec"])
-        spec.cgroup = self.state.get("cgroup", "")
-        return spec
-
-    @property
-    def status(self) -> str:
-        status: str = self.state["status"]
-        return status
-
-    def save_config(self, **changes: Any) -> None:
-        """Merge changes into the config and write it."""
-        self.config.update(changes)
-        files.write(f"{self.path}/config", self.config, durable=self.is_durable)
-
-    def save_state(self, **changes: Any) -> None:
-        """Merge changes into the state and write it."""
-        self.state.update(changes)
-        files.write(f"{self.path}/state", self.state, durable=self.is_durable)
-
-    @property
-    def is_durable(self) -> bool:
-        """Whether it is to be found after a cut of power."""
-        return not self.config.get("rm")
-
-    @property
-    def is_left_over(self) -> bool:
-        """Whether it is of `--rm`, has ended, and whoever was to remove it has died."""
-        monitor: int = self.state.get("monitor", 0)
-        orphaned = not is_alive(monitor, self.state.get("monitor_start_time", 0))
-        return bool(self.config.get("rm")) and self.status == "exited" and orphaned
-
-    def open(self) -> int:
-        """A pidfd of its first process. Raises NotRunning."""
-        known = {"pid", "start_time"} <= self.state.keys()
-        pidfd = open_process(self.state["pid"], self.state["start_time"]) if known else -1
-        if pidfd < 0:
-            raise NotRunning(f"container {self.name} is not running", "`podmanish ps` lists those that run")
-        return pidfd
-
-    def kept(self) -> Lock:
-        """For the length of a `with`, nobody removes this container: a shared flock(2) on its directory."""
-        return Lock(self.path, fcntl.LOCK_SH)
-
-    def started(self, pid: int, monitor: int, cgroup: str = "") -> None:
-        """It runs as pid; monitor is the process that will record its end."""
-        self.save_state(
-            status="running", pid=pid, start_time=start_time(pid), monitor=monitor, cgroup=cgroup,
-            monitor_start_time=start_time(monitor), started=time.time_ns(), finished=0, exit_code=None,
-        )  # fmt: skip
-
-    def exited(self, code: int, oom_killed: bool = False) -> None:
-        """It has ended with this exit code; oom_killed: the kernel had killed a process at its memory limit."""
-        self.save_state(status="exited", exit_code=code, oom_killed=oom_killed, finished=time.time_ns())
-
-    def reload(self) -> Container:
-        """Read the state again; a container whose monitor died without a word ended in a way nobody knows."""
-        self.state = self._read_state()
-        if self._is_abandoned():
-            self.state = self._read_state()  # the monitor may have written it between the two reads
-            if self._is_abandoned():
-                _remove_cgroup(self.state.get("cgroup", ""))
-                self.save_state(status="exited", exit_code=UNKNOWN, error="its monitor was killed", finished=0)
-        return self
-
-    def _read_state(self) -> dict[str, Any]:
-        from lab import damage  # not for `run`, which only writes
-
-        state: dict[str, Any] = {}
-        try:
-            state = damage.read_state(self.path)
-            reason = self.damage
-        except damage.Damage as error:
-            reason = str(error)
-        except FileNotFoundError:
-            if not os.path.isdir(self.path):
-                raise  # somebody has removed it
-            reason = f"{self.path}/state: missing"
-        return damage.state_instead(reason, state) if reason else state
-
-    def _is_abandoned(self) -> bool:
-        """Whether neither it nor its monitor lives. One that has lost only its monitor is still running."""
-        monitor: int = self.state.get("monitor", 0)
-        if self.status == "exited" or not monitor or is_alive(monitor, self.state["monitor_start_time"]):
-            return False
-        return self.status == "created" or not is_alive(self.state["pid"], self.state["start_time"])
 
 
 class Store:
@@ -156,13 +36,13 @@ class Store:
     def __init__(self, root: str) -> None:
         self.root = root
 
-    def create(self, container_id: str, name: str, config: dict[str, Any], monitor: int = 0) -> Container:
+    def create(self, container_id: str, name: str, config: dict[str, Any], monitor: int = 0) -> Record:
         """plan() and add()."""
         container = self.plan(container_id, name, config, monitor)
         self.add(container)
         return container
 
-    def plan(self, container_id: str, name: str, config: dict[str, Any], monitor: int = 0) -> Container:
+    def plan(self, container_id: str, name: str, config: dict[str, Any], monitor: int = 0) -> Record:
         """A container that is not on disk yet. Raises InvalidArgument for a name that Docker would not take.
 
         monitor is the process that is about to start it, if there is one: should it die first, that is the end.
@@ -170,9 +50,9 @@ class Store:
         check_name(name)
         state = {"status": "created", "monitor": monitor, "monitor_start_time": monitor and start_time(monitor)}
         config = {"name": name, "created": time.time_ns(), **config}
-        return Container(f"{self.root}/containers/{container_id}", config, state)
+        return Record(f"{self.root}/containers/{container_id}", config, state)
 
-    def add(self, container: Container) -> None:
+    def add(self, container: Record) -> None:
         """Reserve its id and name, write it to disk. Raises NameInUse."""
         with self._lock():
             self._take_name(container.name, container.id)
@@ -191,27 +71,31 @@ class Store:
                 self._drop(container.name, container.id)
                 raise
 
-    def end(self, container: Container, code: int, oom_killed: bool = False) -> None:
+    def end(self, container: Record, code: int, oom_killed: bool = False) -> None:
         """Record that it ended with this exit code, or remove it at once if it is `--rm` and nobody waits to hear."""
         if container.config["rm"] and self._remove_unless_kept(container):
             return
         container.exited(code, oom_killed)
 
-    def _remove_unless_kept(self, container: Container) -> bool:
+    def _remove_unless_kept(self, container: Record) -> bool:
         try:
             self._remove(container, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except (BlockingIOError, FileNotFoundError):
             return False
         return True
 
-    def _remove(self, container: Container, operation: int = fcntl.LOCK_EX) -> None:
+    def _remove(self, container: Record, operation: int = fcntl.LOCK_EX) -> None:
         """The store's lock is held for a moment only: it may take long to delete the files."""
         with Lock(container.path, operation):
             with self._lock():
                 hidden = self._hide(container.name, container.id)
             files.remove_tree(hidden)
 
-    def find(self, reference: str) -> Container:
+    def layer_path(self, container_id: str) -> str:
+        """The directory of its overlay."""
+        return f"{self.root}/containers/{container_id}/layer"
+
+    def find(self, reference: str) -> Record:
         """By id, name or unambiguous beginning of an id; a name may look like an id. Raises NoSuchContainer."""
         container_id = self._by_id(reference) or self._by_name(reference) or self._by_prefix(reference)
         container = self._load(container_id) if container_id else None
@@ -219,12 +103,12 @@ class Store:
             raise NoSuchContainer(f"No such container: {reference}", "`ps -a` lists those that there are")
         return container
 
-    def list(self) -> list[Container]:
+    def list(self) -> list[Record]:
         """All, the youngest first."""
         found = [container for container in map(self._load, self._ids()) if container]
         return sorted(found, key=lambda container: -container.config["created"])
 
-    def rename(self, container: Container, name: str) -> None:
+    def rename(self, container: Record, name: str) -> None:
         """Raises NameInUse, InvalidArgument."""
         check_name(name)
         with self._lock():
@@ -238,14 +122,14 @@ class Store:
                 raise
             os.unlink(f"{self.root}/names/{old}")
 
-    def remove(self, container: Container) -> None:
+    def remove(self, container: Record) -> None:
         """Delete all that the container has on disk, once nobody keeps it; nothing if that has been done."""
         try:
             self._remove(container)
         except FileNotFoundError:
             pass  # somebody else has removed it, or is at it
 
-    def hide(self, container: Container) -> str:
+    def hide(self, container: Record) -> str:
         """The first, quick part of remove(): its name is free. Returns the directory to delete, "" if it is gone."""
         try:
             with Lock(container.path), self._lock():
@@ -329,7 +213,7 @@ class Store:
             raise InvalidArgument(f"{prefix} is the beginning of {len(ids)} containers' ids", "write more of it")
         return ids[0] if ids else ""
 
-    def _load(self, container_id: str) -> Container | None:
+    def _load(self, container_id: str) -> Record | None:
         from lab import damage  # not for `run`
 
         path = f"{self.root}/containers/{container_id}"
@@ -345,7 +229,7 @@ class Store:
                 reason = f"{path}/config: missing"
             if reason:
                 config = damage.config_instead(path, self._name_of(container_id))
-            container = Container(path, config, {})
+            container = Record(path, config, {})
             container.damage = reason
             return container.reload()
         except (FileNotFoundError, NotADirectoryError):
@@ -376,10 +260,3 @@ def check_name(name: str) -> None:
         raise InvalidArgument(
             f"invalid container name {name[:80]!r}", "letters, digits and _.- only, beginning with a letter or digit"
         )
-
-
-def _remove_cgroup(path: str) -> None:
-    if path:
-        from lab.runtime import cgroup  # rarely needed: its engine removes it
-
-        cgroup.remove(path)

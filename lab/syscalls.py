@@ -21,7 +21,7 @@ libc.umount2.argtypes = (ctypes.c_char_p, ctypes.c_int)
 libc.setns.argtypes = (ctypes.c_int, ctypes.c_int)
 libc.sethostname.argtypes = (ctypes.c_char_p, ctypes.c_size_t)
 libc.prctl.argtypes = (ctypes.c_int, *(ctypes.c_ulong,) * 4)
-libc.capset.argtypes = (ctypes.c_char_p, ctypes.c_char_p)
+libc.capset.argtypes = (ctypes.c_void_p, ctypes.c_void_p)
 
 
 def _prototype(*argtypes: type[ctypes._SimpleCData[Any]]) -> ctypes._FuncPointer:
@@ -71,6 +71,9 @@ RESOLVE_IN_ROOT = 0x10
 
 PR_SET_PDEATHSIG, PR_SET_DUMPABLE, PR_SET_NAME, PR_SET_SECCOMP, SECCOMP_MODE_FILTER = 1, 4, 15, 22, 2
 PR_CAPBSET_READ, PR_CAPBSET_DROP, PR_SET_NO_NEW_PRIVS = 23, 24, 38
+LINUX_CAPABILITY_VERSION_3 = 0x20080522
+SIGSET_BYTES = 128  # sizeof(sigset_t) of the C library
+LAST_FD = 2**32 - 1  # ~0U, for close_range(): every descriptor from the first on
 
 
 def _check(result: int, path: object = None) -> int:
@@ -80,16 +83,47 @@ def _check(result: int, path: object = None) -> int:
     return result
 
 
+def _fields(kind: type[ctypes._SimpleCData[Any]], names: str) -> tuple[tuple[str, type[Any]], ...]:
+    return tuple((name, kind) for name in names.split())
+
+
 class CloneArgs(ctypes.Structure):
     """struct clone_args, linux/sched.h, as of Linux 5.7."""
 
-    _fields_ = tuple(
-        (name, ctypes.c_uint64)
-        for name in (
-            "flags", "pidfd", "child_tid", "parent_tid", "exit_signal", "stack", "stack_size", "tls", "set_tid",
-            "set_tid_size", "cgroup",
-        )
-    )  # fmt: skip
+    _fields_ = _fields(
+        ctypes.c_uint64,
+        "flags pidfd child_tid parent_tid exit_signal stack stack_size tls set_tid set_tid_size cgroup",
+    )
+
+
+class MountAttr(ctypes.Structure):
+    """struct mount_attr, linux/mount.h."""
+
+    _fields_ = _fields(ctypes.c_uint64, "attr_set attr_clr propagation userns_fd")
+
+
+class OpenHow(ctypes.Structure):
+    """struct open_how, linux/openat2.h."""
+
+    _fields_ = _fields(ctypes.c_uint64, "flags mode resolve")
+
+
+class CapHeader(ctypes.Structure):
+    """struct __user_cap_header_struct, linux/capability.h; pid 0 is the caller."""
+
+    _fields_ = (("version", ctypes.c_uint32), ("pid", ctypes.c_int))
+
+
+class CapData(ctypes.Structure):
+    """struct __user_cap_data_struct: 32 capabilities; version 3 has two of these, the low ones first."""
+
+    _fields_ = _fields(ctypes.c_uint32, "effective permitted inheritable")
+
+
+class SockFprog(ctypes.Structure):
+    """struct sock_fprog, linux/filter.h."""
+
+    _fields_ = (("len", ctypes.c_ushort), ("filter", ctypes.c_void_p))
 
 
 def clone3(flags: int, *, set_tid: int = 0, cgroup: int = -1) -> tuple[int, int]:
@@ -163,8 +197,9 @@ def move_mount(mount_fd: int, to_fd: int, to_path: str = "") -> None:
 
 def mount_setattr(mount_fd: int, attributes: int, flags: int = 0) -> None:
     """Set MOUNT_ATTR_* on a mount (with AT_RECURSIVE: and all below it); mount_setattr(2), Linux 5.12."""
-    fields = (ctypes.c_uint64 * 4)(attributes, 0, 0, 0)  # struct mount_attr: only attr_set
-    _check(_mount_setattr(SYS_mount_setattr, mount_fd, b"", flags | AT_EMPTY_PATH, fields, 32))
+    wanted = MountAttr(attr_set=attributes)
+    flags |= AT_EMPTY_PATH
+    _check(_mount_setattr(SYS_mount_setattr, mount_fd, b"", flags, ctypes.addressof(wanted), ctypes.sizeof(wanted)))
 
 
 def new_filesystem(fstype: str, options: dict[str, str | None], attributes: int = 0) -> int:
@@ -183,8 +218,8 @@ def new_filesystem(fstype: str, options: dict[str, str | None], attributes: int 
 
 def openat2(dir_fd: int, path: str, flags: int, resolve: int) -> int:
     """openat2(2), Linux 5.6; with RESOLVE_IN_ROOT no symlink and no ".." leads out of dir_fd."""
-    how = (ctypes.c_uint64 * 3)(flags | os.O_CLOEXEC, 0, resolve)
-    return _check(_openat2(SYS_openat2, dir_fd, os.fsencode(path), how, 24), path)
+    how = OpenHow(flags=flags | os.O_CLOEXEC, resolve=resolve)
+    return _check(_openat2(SYS_openat2, dir_fd, os.fsencode(path), ctypes.addressof(how), ctypes.sizeof(how)), path)
 
 
 def close_range(first: int, last: int) -> None:
@@ -214,12 +249,6 @@ def set_seccomp_filter(program: bytes) -> None:
     prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, ctypes.addressof(arguments))
 
 
-class SockFprog(ctypes.Structure):
-    """struct sock_fprog, linux/filter.h."""
-
-    _fields_ = (("len", ctypes.c_ushort), ("filter", ctypes.c_void_p))
-
-
 def set_process_name(name: str) -> None:
     """The name in /proc/self/comm, at most 15 bytes; PR_SET_NAME of prctl(2)."""
     text = ctypes.create_string_buffer(name.encode())
@@ -228,14 +257,15 @@ def set_process_name(name: str) -> None:
 
 def capset(permitted: int) -> None:
     """Make this bit mask the effective and permitted capabilities, none inheritable; capset(2), version 3."""
-    low, high = permitted & 0xFFFFFFFF, permitted >> 32
-    header = (ctypes.c_uint32 * 2)(0x20080522, 0)
-    _check(libc.capset(bytes(header), bytes((ctypes.c_uint32 * 6)(low, low, 0, high, high, 0))))
+    header = CapHeader(version=LINUX_CAPABILITY_VERSION_3)
+    words = [permitted & 0xFFFFFFFF, permitted >> 32]
+    data = (CapData * 2)(*(CapData(effective=word, permitted=word) for word in words))
+    _check(libc.capset(ctypes.addressof(header), ctypes.addressof(data)))
 
 
 def signalfd(signals: Iterable[int]) -> int:
     """Block these signals and receive them from a descriptor: signalfd(2), sigprocmask(2), sigaddset(3)."""
-    mask = ctypes.create_string_buffer(128)
+    mask = ctypes.create_string_buffer(SIGSET_BYTES)
     for number in signals:
         libc.sigaddset(mask, number)
     _check(libc.sigprocmask(SIG_BLOCK, mask, None))

@@ -47,6 +47,8 @@ FEATURES: dict[str, Callable[[], str]] = {
     "docker": _program("dockerd"),
     "docker-cli": _program("docker"),
     "docker-py": _module("docker"),
+    "git": _program("git"),
+    "mkdocs": _module("material"),
     "newuidmap": _program("newuidmap"),
     "podman": _program("podman"),
     "runc": _program("runc"),

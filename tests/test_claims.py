@@ -14,6 +14,7 @@ PAGE = Path(__file__).parent.parent / "docs" / "claims.md"
 
 
 def report_of(claim: Claim, verdict: str) -> Report:
+    """A story's report in which the claim's evidence has this verdict."""
     claims = [{"claim": start, "verdict": verdict, "seen": f"saw {start}"} for start in claim.shown_by]
     return Report(claim.story, "", claims)
 

@@ -16,16 +16,17 @@ pytestmark = pytest.mark.needs("root")
 
 
 def test_give_back_follows_no_link(tmp_path: Path) -> None:
-    """Root's files in .venv and __pycache__ are given; no symlink and no hard link leads further."""
+    """Root's files in .venv, __pycache__ and site are given; no symlink and no hard link leads further."""
     precious = tmp_path / "precious"
     (precious / "__pycache__").mkdir(parents=True)
     (precious / "__pycache__/file").touch()
     (precious / "file").touch()
     checkout = tmp_path / "checkout"
-    for folder in ("tools", ".venv/lib", "lab/__pycache__", "lab/audit/__pycache__", "x.egg-info", "daemon"):
+    for folder in ("tools", ".venv/lib", "lab/__pycache__", "lab/audit/__pycache__", "x.egg-info", "daemon", "site/a"):
         (checkout / folder).mkdir(parents=True)
     shutil.copy(SETUP, checkout / "tools")
-    made = [checkout / path for path in (".venv/lib/made", "lab/__pycache__/made", "x.egg-info/made")]
+    made = [checkout / path for path in (".venv/lib/made", "lab/__pycache__/made", "x.egg-info/made", "site/a/made")]
+    made.append(checkout / ".coverage")
     for path in made:
         path.touch()
     (checkout / "root's").touch()
@@ -36,7 +37,7 @@ def test_give_back_follows_no_link(tmp_path: Path) -> None:
     (checkout / ".venv/hard").hardlink_to(precious / "file")
     os.chown(checkout, NOBODY, NOBODY)
     subprocess.run([checkout / "tools/setup", "give-back"], check=True, timeout=60)
-    assert [path.stat().st_uid for path in (*made, checkout / ".venv", made[1].parent)] == [NOBODY] * 5
+    assert [path.stat().st_uid for path in (*made, checkout / ".venv", made[1].parent)] == [NOBODY] * 7
     assert {path.stat().st_uid for path in (precious, *precious.rglob("*"), checkout / "root's")} == {0}
 
 

@@ -37,11 +37,13 @@ class Checkout:
             (path / name).chmod(0o755)
 
     def make_guest(self) -> None:
+        """Leave what Vagrant leaves of a machine that it has made."""
         machine = self.path / ".vagrant/machines/lab/libvirt"
         machine.mkdir(parents=True)
         (machine / "id").write_text("1")
 
     def run(self, *words: str, user: int | None = None, **env: str) -> subprocess.CompletedProcess[str]:
+        """Run tools/where."""
         path = f"{self.path}/bin:{os.environ['PATH']}"
         return subprocess.run(
             ["tools/where", *words], cwd=self.path, env={"PATH": path, "STATE": "running", **env}, user=user,

@@ -1,15 +1,16 @@
-"""`docker cp`: a process of its own that moves into the container's root before it touches a path.
+"""`docker cp`: a separate process that moves into the container's root before it touches a path.
 
     python -I -S -c ... CHECKOUT stat|get|put PATH running PIDFD
     python -I -S -c ... CHECKOUT stat|get|put PATH stopped STORE ID
 
-Inside, no symlink and no ".." of the container's leads out; outside, every path would have to be distrusted
-(CVE-2018-15664). Nor is anything imported there, as it would be the container's own (CVE-2019-14271). The first line
-of standard output is JSON: what is at PATH, or {"status", "message"}; `get` sends a tar behind it, `put` reads one from
-standard input before it.
+Inside that root no symlink and no ".." of the container leads out; from outside, every path would be a danger
+(CVE-2018-15664). Nothing is imported after the move: the module would be the container's (CVE-2019-14271).
+
+The first line of standard output is JSON: what is at PATH, or {"error"}, whose value is LabError.to_bytes() as text.
+`get` writes a tar behind that line, `put` reads one from standard input before it.
 """
 
-# Like all that runs outside labd itself, this does without pathlib, to start in a few ms.
+# No pathlib, as in all of labd's programs: so they start in a few ms.
 # ruff: noqa: PTH112, PTH114, PTH119
 from __future__ import annotations
 
@@ -21,7 +22,7 @@ import sys
 import tarfile
 
 from lab import syscalls, tars
-from lab.errors import Conflict, LabError
+from lab.errors import Conflict, InvalidArgument, LabError, NotFound
 from lab.runtime import rootfs
 from lab.shown import printable
 from lab.store import Store
@@ -38,14 +39,14 @@ GO_BITS = {stat.S_ISUID: 1 << 23, stat.S_ISGID: 1 << 22, stat.S_ISVTX: 1 << 20}
 
 
 def enter(how: str, *arguments: str) -> None:
-    """Move into the root of a container that runs, or build that of one that does not, seen by nobody else."""
+    """Move into the root of a running container; build a stopped one's root in a private mount namespace."""
     if how == "running":
         syscalls.setns(int(arguments[0]), syscalls.CLONE_NEWNS)
         return
     root, container_id = arguments
     container = Store(root).find(container_id)
     if container.status == "damaged":
-        raise Conflict(f"container {container.name} is damaged: {container.state['error']}")
+        raise Conflict(f"container {container.name} is damaged: {container.state['error']}", "remove it")
     syscalls.unshare(syscalls.CLONE_NEWNS)
     rootfs.enter(container.spec)
 
@@ -85,7 +86,7 @@ def put(path: str) -> None:
 
 
 def main() -> None:
-    """Exit status 0; failures are told on standard output."""
+    """Exit status 0; errors are reported on standard output."""
     verb, path, *where = sys.argv[2:]
     os.umask(0o022)
     tars.confine()
@@ -96,13 +97,13 @@ def main() -> None:
             put(path)
         found = describe(path)
     except LabError as error:
-        _say({"status": error.http_status, "message": error.message})
+        _refuse(error)
     except FileNotFoundError:
-        _say({"status": 404, "message": f"Could not find the file {path} in the container"})
+        _refuse(NotFound(f"Could not find the file {path} in the container"))
     except OSError as error:
-        _say({"status": 400, "message": f"{error.filename or path}: {error.strerror or error}"})
+        _refuse(InvalidArgument(f"{error.filename or path}: {error.strerror or error}"))
     except Exception as error:  # a traceback would look for source files in the container
-        _say({"status": 400, "message": f"cannot read the tar: {tars.reason(error)}"})
+        _refuse(InvalidArgument(f"cannot read the tar: {tars.reason(error)}"))
     else:
         _say(found)
         if verb == "get":
@@ -112,13 +113,16 @@ def main() -> None:
 def _get_all(path: str) -> None:
     try:
         get(path)
-    except Exception as error:  # as above; the answer is under way, and a tar that is cut short tells the client
+    except Exception as error:  # as above; the first line is out already: the client notices a tar that is cut short
         print(f"labd: archive of {path!r}: {tars.reason(error)}", file=sys.stderr)
         sys.exit(1)
 
 
+def _refuse(error: LabError) -> None:
+    error.message = printable(error.message[:LONGEST_MESSAGE])  # it may hold names from the container or the tar
+    _say({"error": error.to_bytes().decode()})
+
+
 def _say(answer: dict[str, Any]) -> None:
-    if "message" in answer:  # with names from the container or the tar in it
-        answer["message"] = printable(answer["message"][:LONGEST_MESSAGE])
     sys.stdout.write(json.dumps(answer) + "\n")
     sys.stdout.flush()

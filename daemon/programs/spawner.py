@@ -1,33 +1,46 @@
-"""The helper process that makes the containers: exec'ed once by labd, one thread, nothing but lab.* in it.
+"""The helper process that makes the containers: labd execs it once; it has one thread and imports only lab.*.
 
-A threaded server must not clone(2): the child would inherit the locks of threads that it has not got. So labd sends
-each Spec here, with the three descriptors of its stdio, and this process is the parent of every container: it
-reaps them and reports their exit codes. Requests and replies are JSON behind a length, descriptors ride along by
-SCM_RIGHTS; unix(7).
+A threaded server must not clone(2): the child would inherit locks held by threads that do not exist in it. So labd
+sends each Spec here, and this process is the parent of every container: it reaps them and reports their exit codes.
 
-    request  {"id", "spec", "key"[, "into"][, "loginuid"]}      + stdin, stdout, stderr
-             {"kill": key}                              labd could not take its descriptors
-    reply    {"id", "pid"} + pidfd[, console]   or   {"id", "error": [class, message, hint]}
+    labd                            spawner                         the process in the container
+    write end of a pipe             read end ---------------------> 0
+    read ends of two pipes          write ends -------------------> 1 and 2
+    request + those three ends ===> closed here once the child has its copies
+                                    link's `go` ------------------> read before it execs
+                                    link's `status` <-------------- its pid, its error; end of file: it has exec'ed
+    reply + pidfd[, console] <===== pidfd of clone3(2), console <-- sent over link's socket pair, with -t
+    spawner.lock                    inherited: it is free again once both processes have ended
+
+    ===  the one socketpair(2) between the two; daemon.programs.messages has its form.  link: lab.runtime.link
+
+    request  {"id", "spec", "key"[, "into"][, "loginuid"]}    + stdin, stdout, stderr
+             {"kill": key}                            labd had no free descriptor numbers for the reply
+    reply    {"id", "pid"} + pidfd[, console]   or   {"id", "error"}   error: LabError.to_bytes() as text
     report   {"exit": key, "code", "oom_killed"}
 
+    id       the request's number; its reply carries the same
+    key      the process's name between the two: the container's id or the exec's id; its report carries the same
+    into     only for an exec: the key of the container in which the process starts
+
 If labd dies, the socket ends: then all containers are killed and reaped here, and each exit code goes into the
-container's state on disk, so that the next labd can tell what became of it. This process is the first of a pid
-namespace: if it dies, the kernel kills all containers, whatever they do against that; pid_namespaces(7).
+container's state on disk, so that the next labd knows how the container ended. This process is the first of a pid
+namespace: if it dies, the kernel kills all containers, and no process in them can prevent that; pid_namespaces(7).
 """
 
 from __future__ import annotations
 
-import json
 import os
 import select
 import signal
 import socket
-import struct
 import sys
 import time
 
+from daemon.programs.messages import LOST, Inbox, close_all, pack
 from lab import runtime, syscalls
 from lab.errors import CannotStart, LabError, NoSuchContainer
+from lab.pidfd import send_signal
 from lab.runtime import cgroup
 from lab.spec import Spec
 from lab.store import Store
@@ -41,65 +54,17 @@ if TYPE_CHECKING:
 
     Steps = Generator[int, None, Process]
 
-LENGTH = struct.Struct(">II")  # of the JSON in bytes, and the number of descriptors
-MAX_FDS = 8
 HELD_MILLISECONDS, BEGIN_SECONDS = 50, 10
-LOST = -1  # in place of a descriptor for which the receiver had no number free
-
-
-def pack(message: dict[str, Any], fds: int) -> bytes:
-    """A message as it goes over the socket."""
-    data = json.dumps(message).encode()
-    return LENGTH.pack(len(data), fds) + data
-
-
-class Inbox:
-    """Takes what recvmsg(2) returns and gives whole messages with their descriptors."""
-
-    def __init__(self) -> None:
-        self._data, self._fds = bytearray(), list[int]()
-
-    def receive(self, connection: socket.socket) -> bool:
-        """One recvmsg(2); False at end of file."""
-        try:
-            data, fds, flags, _ = socket.recv_fds(connection, 1 << 18, MAX_FDS)
-        except ConnectionResetError:
-            return False
-        self._fds += fds
-        if flags & socket.MSG_CTRUNC:
-            self._fds.append(LOST)
-        self._data += data
-        return bool(data)
-
-    def next(self) -> tuple[dict[str, Any], list[int]] | None:
-        """The oldest message, None if it is not all here yet."""
-        if len(self._data) < LENGTH.size:
-            return None
-        length, count = LENGTH.unpack_from(self._data)
-        end = LENGTH.size + length
-        if len(self._data) < end:
-            return None
-        message: dict[str, Any] = json.loads(self._data[LENGTH.size : end])
-        del self._data[:end]
-        return message, self._take(count)
-
-    def _take(self, count: int) -> list[int]:
-        """So many descriptors; where some were lost, the next ones are another message's."""
-        fds: list[int] = []
-        while len(fds) < count:
-            fd = self._fds.pop(0)
-            fds += [fd] if fd != LOST else [LOST] * (count - len(fds))
-        return fds
 
 
 class Child:
-    """A process of ours: key is the container's id, or labd's name for an exec."""
+    """A process that the spawner must reap. cgroup is the container's to remove at the end; None for an exec."""
 
     def __init__(self, key: str, cgroup: str | None, process: Process) -> None:
-        self.key, self.cgroup, self.process = key, cgroup, process  # cgroup: None for an exec
+        self.key, self.cgroup, self.process = key, cgroup, process
 
     def remove_cgroup(self) -> bool:
-        """After a container's end; whether it had been killed at its memory limit."""
+        """For after the container's end; True if the kernel had killed a process at the memory limit."""
         return bool(self.cgroup) and cgroup.remove(self.cgroup or "")
 
 
@@ -109,14 +74,14 @@ class Spawner:
     def __init__(self, connection: socket.socket, store: Store) -> None:
         self.connection, self.inbox, self.store = connection, Inbox(), store
         self.children: dict[int, Child] = {}  # by pidfd
-        # Requests, their steps and when they must have begun, by the descriptor they wait for.
+        # By the descriptor that a start waits for: its request, its remaining steps, its deadline.
         self.starting: dict[int, tuple[dict[str, Any], Steps, float]] = {}
-        self.held: list[int] = []  # pidfds of children that have ended, but are not given to us yet
+        self.held: list[int] = []  # pidfds of children that have ended but that a tracer keeps; see _report_end()
         self.poll = select.poll()
         self.poll.register(connection, select.POLLIN)
 
     def run(self) -> None:
-        """Serve until labd has gone, then leave no container behind."""
+        """Serve until labd has ended, then end every container."""
         while self._turn():
             pass
         self._end_all()
@@ -139,21 +104,21 @@ class Spawner:
         return True
 
     def _patience(self) -> float | None:
-        """Milliseconds until something is to be looked at that no descriptor tells of; None: there is nothing."""
+        """Milliseconds until the next deadline, or until held children are tried again; None: wait for descriptors."""
         times = [1000 * (deadline - time.monotonic()) for _, _, deadline in self.starting.values()]
         if self.held:
             times.append(HELD_MILLISECONDS)
         return max(0.0, min(times)) if times else None
 
     def _give_up_late_ones(self) -> None:
-        """What a filesystem or a freezer holds up may never begin."""
+        """Give up starts whose time is over: a filesystem or a freezer can delay them without limit."""
         for fd, (request, steps, deadline) in list(self.starting.items()):
             if time.monotonic() >= deadline:
                 self.poll.unregister(fd)
                 del self.starting[fd]
                 steps.close()
                 late = f"the process did not begin within {BEGIN_SECONDS} seconds"
-                self._send({"id": request["id"], "error": ["CannotStart", late, "is the container frozen?"]})
+                self._refuse(request, CannotStart(late, "the container may be frozen: see cgroup.freeze in its cgroup"))
 
     def _answer(self, request: dict[str, Any], stdio: list[int]) -> None:
         if "kill" in request:
@@ -162,17 +127,15 @@ class Spawner:
         try:
             self._go_on(request, self._steps(request, stdio), time.monotonic() + BEGIN_SECONDS)
         finally:
-            for fd in stdio:
-                if fd != LOST:
-                    os.close(fd)
+            close_all(stdio)
 
     def _kill(self, key: str) -> None:
         for pidfd, child in self.children.items():
             if child.key == key:
-                signal.pidfd_send_signal(pidfd, signal.SIGKILL)
+                send_signal(pidfd, signal.SIGKILL)
 
     def _go_on(self, request: dict[str, Any], steps: Steps, deadline: float) -> None:
-        """Take the next step. None may wait: a container can stop what is being started in it, for ever."""
+        """Take the next step of a start. No step may block: a container can stop a process that is started in it."""
         try:
             awaited = next(steps)
             self.starting[awaited] = request, steps, deadline
@@ -180,13 +143,16 @@ class Spawner:
         except StopIteration as end:
             self._started(request, end.value)
         except LabError as error:
-            self._send({"id": request["id"], "error": [type(error).__name__, error.message, error.hint]})
-        except Exception as error:  # whatever it is, the other containers' parent must live on
-            self._send({"id": request["id"], "error": ["CannotStart", f"cannot start: {error}", ""]})
+            self._refuse(request, error)
+        except Exception as error:  # whatever failed, the parent of the other containers must live on
+            self._refuse(request, CannotStart(f"cannot start the process: {error!r}"))
+
+    def _refuse(self, request: dict[str, Any], error: LabError) -> None:
+        self._send({"id": request["id"], "error": error.to_bytes().decode()})
 
     def _steps(self, request: dict[str, Any], stdio: list[int]) -> Steps:
         if LOST in stdio:
-            raise CannotStart("the daemon's spawner has no descriptors left", "raise LimitNOFILE of labd's service")
+            raise CannotStart("the daemon's spawner has no free descriptors", "raise LimitNOFILE of labd's service")
         spec, loginuid = Spec.from_dict(request["spec"]), request.get("loginuid")
         if "into" in request:
             pidfd = self._container(request["into"])
@@ -214,7 +180,7 @@ class Spawner:
     def _report_end(self, pidfd: int) -> bool:
         """Reap a child and tell labd. False while another process of its container traces it.
 
-        The kernel gives a process that has ended to who traces it first, and that one may take its time; ptrace(2).
+        The kernel reports the end of a traced process to its tracer first, and to its parent only later; ptrace(2).
         """
         child = self.children[pidfd]
         pid, status = os.waitpid(child.process.child, os.WNOHANG)
@@ -231,13 +197,13 @@ class Spawner:
             sent = socket.send_fds(self.connection, [data], fds) if fds else 0
             self.connection.sendall(data[sent:])
         except (BrokenPipeError, ConnectionResetError):
-            pass  # labd is gone; the next poll says so
+            pass  # labd has ended; the next poll reports that
 
     def _end_all(self) -> None:
         for _, steps, _ in self.starting.values():
             steps.close()
         for pidfd in self.children:
-            signal.pidfd_send_signal(pidfd, signal.SIGKILL)
+            send_signal(pidfd, signal.SIGKILL)
         for child in self.children.values():
             code = runtime.wait(child.process.child)
             if child.cgroup is not None:
@@ -247,16 +213,16 @@ class Spawner:
         try:
             container = self.store.find(container_id)
         except NoSuchContainer:
-            return  # labd died between removing it and saying so
+            return  # labd died after it had removed the container
         if container.status == "running":
             container.exited(code, oom_killed)
 
 
 def main() -> None:
-    """`python -I -S -c ... CHECKOUT SOCKET-FD LOCK-FD STORE`; the lock is kept to the very end."""
+    """`python -I -S -c ... CHECKOUT SOCKET-FD LOCK-FD STORE`; the lock is held until this process ends."""
     syscalls.set_process_name("labd-spawner")
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        # A handler, not SIG_IGN, which every container would inherit. labd decides when to end, by closing the socket.
+        # A handler, because every container would inherit SIG_IGN. labd ends this process by closing the socket.
         signal.signal(number, lambda *_: None)
     connection = socket.socket(fileno=int(sys.argv[2]))
     connection.set_inheritable(False)

@@ -13,15 +13,14 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 from daemon.containers import Container
-from daemon.wire.attach import FRAME
-from lab import logs
+from lab import frames, logs
 from lab.shown import rfc3339
 
 THREAD = ThreadPoolExecutor(1, "labd-logs")
 
 
 @dataclass(frozen=True, slots=True)
-class Query:
+class LogQuery:
     """What to show. tail: the last so many lines, None: all; since, until: seconds since 1970, 0: no limit."""
 
     stdout: bool
@@ -39,7 +38,7 @@ class Query:
         return logs.Lines(path, streams, whole=whole, tail=self.tail, since=since, until=until)
 
 
-async def log_stream(container: Container, query: Query) -> AsyncGenerator[bytes, None]:
+async def log_stream(container: Container, query: LogQuery) -> AsyncGenerator[bytes, None]:
     """The response body: a frame for each line, or raw bytes for a container with a terminal."""
     framed, run, loop = not container.spec.tty, container.run, asyncio.get_running_loop()
     lines = query.lines(container.record.log_path, whole=framed or query.timestamps)
@@ -74,7 +73,7 @@ async def _growth(grew: asyncio.Event, until: float) -> bool:
     return True
 
 
-def _encode(lines: list[logs.Line], query: Query, framed: bool) -> bytes:
+def _encode(lines: list[logs.Line], query: LogQuery, framed: bool) -> bytes:
     parts: list[bytes] = []
     stamped, stamp = -1, b""
     for moment, stream, data, begins in lines:
@@ -83,6 +82,6 @@ def _encode(lines: list[logs.Line], query: Query, framed: bool) -> bytes:
                 stamped, stamp = moment, rfc3339(moment).encode() + b" "
             data = stamp + data
         if framed:
-            parts.append(FRAME.pack(stream, len(data)))
+            parts.append(frames.header(stream, len(data)))
         parts.append(data)
     return b"".join(parts)

@@ -13,13 +13,13 @@ from daemon.containers import Container
 from daemon.models import ExecCreate, ExecStart
 from daemon.routes import views
 from daemon.routes.deps import ApiVersion, StrictRoute, Switch, TheContainer, TheEngine, TheExec
-from daemon.routes.log_stream import Query as LogQuery
-from daemon.routes.log_stream import log_stream
-from daemon.stdio import STDOUT
+from daemon.routes.log_stream import LogQuery, log_stream
 from daemon.wire.answers import Json, Streamed
-from daemon.wire.attach import DEFAULT_DETACH_KEYS, FRAME, MULTIPLEXED, RAW, Client, DetachKeys, Session
+from daemon.wire.attach import DEFAULT_DETACH_KEYS, MULTIPLEXED, RAW, AttachedClient, DetachKeys, Session
 from daemon.wire.hijack import Connection, HijackedResponse
+from lab import frames
 from lab.errors import InvalidArgument, LabError
+from lab.logs import STDOUT
 
 router = APIRouter(route_class=StrictRoute)
 MULTIPLEXED_SINCE = (1, 42)
@@ -39,7 +39,7 @@ async def attach(
     """docker attach, and docker run's streams"""
     tty, run = container.spec.tty, container.run
     session = Session(
-        Client(tty=tty, stdout=stdout, stderr=stderr), run.output,
+        AttachedClient(tty=tty, stdout=stdout, stderr=stderr), run.output,
         run.stdin if stdin and container.body["OpenStdin"] else None,
         close_stdin=container.body["StdinOnce"] and not tty,
         keys=DetachKeys(detachKeys or DEFAULT_DETACH_KEYS) if tty and stdin else None,
@@ -125,7 +125,7 @@ async def start_exec(
         return Response(status_code=200)
     create = found.body
     session = Session(
-        Client(tty=body.Tty, stdout=create.AttachStdout, stderr=create.AttachStderr), found.run.output,
+        AttachedClient(tty=body.Tty, stdout=create.AttachStdout, stderr=create.AttachStderr), found.run.output,
         found.run.stdin if create.AttachStdin else None, close_stdin=not create.Tty,
         keys=DetachKeys(create.DetachKeys or DEFAULT_DETACH_KEYS) if create.Tty and create.AttachStdin else None,
         before=_Before(request, None, False, False),
@@ -136,7 +136,7 @@ async def start_exec(
             await found.start(loginuid)
         except LabError as error:  # dockerd, too, tells it in the stream: the 101 is out
             message = f"OCI runtime exec failed: {error.message}\r\n".encode()
-            connection[1].write(message if body.Tty else FRAME.pack(STDOUT, len(message)) + message)
+            connection[1].write(message if body.Tty else frames.header(STDOUT, len(message)) + message)
         else:
             await session.serve(connection)
 

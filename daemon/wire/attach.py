@@ -4,21 +4,21 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import struct
 from collections.abc import Awaitable, Callable, Iterator
 
-from daemon.stdio import DRAIN_SECONDS, STDERR, STDOUT, Input, Output
+from daemon.stdio import DRAIN_SECONDS, Input, Output
 from daemon.wire.hijack import Connection, hung_up
+from lab import frames
 from lab.errors import InvalidArgument
+from lab.logs import STDERR, STDOUT
 
-FRAME = struct.Struct(">B3xI")
 RAW, MULTIPLEXED = "application/vnd.docker.raw-stream", "application/vnd.docker.multiplexed-stream"
 DEFAULT_DETACH_KEYS = "ctrl-p,ctrl-q"
 CONTROL_KEYS = {"@": 0, "[": 27, "\\": 28, "]": 29, "^": 30, "_": 31}
 
 
-class Client:
-    """A Listener that writes to a taken-over connection."""
+class AttachedClient:
+    """A Receiver that writes to a connection taken over from HTTP."""
 
     def __init__(self, *, tty: bool, stdout: bool = True, stderr: bool = True) -> None:
         self.framed = not tty
@@ -42,7 +42,7 @@ class Client:
             raise ConnectionResetError
         if stream in self.streams:
             if self.framed:
-                self._writer.writelines((FRAME.pack(stream, len(data)), data))
+                self._writer.writelines((frames.header(stream, len(data)), data))
             else:
                 self._writer.write(data)
             await self._writer.drain()
@@ -96,7 +96,7 @@ class Session:
 
     def __init__(
         self,
-        client: Client,
+        client: AttachedClient,
         output: Output,
         incoming: Callable[[], Awaitable[Input | None]] | None,
         *,
@@ -113,11 +113,11 @@ class Session:
     def listening(self) -> Iterator[None]:
         """What the process writes is kept for the client from here on; a client that goes holds nothing up."""
         if self.live:
-            self.output.listeners.add(self.client)
+            self.output.receivers.add(self.client)
         try:
             yield
         finally:
-            self.output.listeners.discard(self.client)
+            self.output.receivers.discard(self.client)
             self.client.leave()
 
     async def serve(self, connection: Connection) -> None:

@@ -1,4 +1,4 @@
-"""A request's body as a file for code that reads: never more of it in memory than a pipe holds."""
+"""A request's body as a file for synchronous code. Memory holds no more of it than a pipe does."""
 
 from __future__ import annotations
 
@@ -16,17 +16,18 @@ from fastapi import Request
 from starlette.requests import ClientDisconnect
 
 from lab.errors import InvalidArgument
+from lab.pidfd import send_signal
 
 Result = TypeVar("Result")
 CLEANING_SECONDS = 2.0
-BROKEN_OFF = InvalidArgument("the upload broke off", "send it again, all of it")
+BROKEN_OFF = InvalidArgument("the upload ended too early", "send all of it again")
 
 
 async def upload(request: Request, work: Callable[[IO[bytes]], Result]) -> Result:
-    """What work(file) returns, done in a thread of its own, where file is the body while it comes.
+    """Run work(file) in a new thread, where file is the body while it arrives; return its result.
 
-    If the body breaks off, so does reading the file, with InvalidArgument; and what `work` has started as a process
-    is killed. Waits for its cleaning up, but not for ever.
+    If the body ends too early, reading the file raises InvalidArgument, and the processes that `work` has started are
+    killed; then its clean-up has CLEANING_SECONDS.
     """
     reading, writing = os.pipe2(os.O_CLOEXEC)
     worker = Worker(work, Body(reading))
@@ -36,7 +37,7 @@ async def upload(request: Request, work: Callable[[IO[bytes]], Result]) -> Resul
             await _feed(request, writing)
             worker.body.complete = True
         except BrokenPipeError:
-            pass  # it has seen enough, and says why
+            pass  # `work` reads no more; its result or error says why
         finally:
             os.close(writing)
         return await asyncio.shield(worker.result)
@@ -49,7 +50,7 @@ async def upload(request: Request, work: Callable[[IO[bytes]], Result]) -> Resul
 
 
 class Body(io.FileIO):
-    """The reading end of the pipe. Its end is an error until `complete` is set: a half-sent tar must not pass."""
+    """The pipe's read end. End of file is an error until `complete` is set: half a tar is no tar."""
 
     complete = False
 
@@ -64,7 +65,7 @@ class Body(io.FileIO):
 
 
 class Worker(threading.Thread, Generic[Result]):
-    """Not one of asyncio.to_thread()'s few: an upload may take long, and the others' work must not wait for it."""
+    """A thread for one upload. asyncio.to_thread() has few threads, and other work must not wait for a long upload."""
 
     def __init__(self, work: Callable[[IO[bytes]], Result], body: Body) -> None:
         super().__init__(name="labd-upload", daemon=True)
@@ -80,18 +81,18 @@ class Worker(threading.Thread, Generic[Result]):
                 tell, told = self.result.set_result, self.work(self.body)
             except Exception as error:
                 tell, told = self.result.set_exception, error
-        with contextlib.suppress(RuntimeError):  # the loop has ended meanwhile
+        with contextlib.suppress(RuntimeError):  # the loop has ended
             self.loop.call_soon_threadsafe(tell, told)
 
     def kill_children(self) -> None:
-        """End the processes that this thread has started and not yet waited for."""
+        """Kill the processes that this thread has started and not yet waited for."""
         children = Path(f"/proc/self/task/{self.native_id}/children")
         with contextlib.suppress(OSError):
             for pid in children.read_text().split():
                 pidfd = os.pidfd_open(int(pid))
                 try:
-                    if pid in children.read_text().split():  # still: so the pidfd is no stranger's
-                        signal.pidfd_send_signal(pidfd, signal.SIGKILL)
+                    if pid in children.read_text().split():  # still our child, so the pidfd is too
+                        send_signal(pidfd, signal.SIGKILL)
                 finally:
                     os.close(pidfd)
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import sys
 
-from lab import runargs, syscalls
+from lab import syscalls
+from lab.commandline import HelpWanted
 from lab.errors import LabError
 from lab.forker.engine import Forker
 from lab.paths import state_directory
@@ -23,7 +24,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         root, arguments = arguments[1], arguments[2:]
     try:
         return dispatch(Forker(root), arguments)
-    except runargs.HelpWanted as wanted:
+    except HelpWanted as wanted:
         print(wanted.command.help("podmanish"))
         return 0
     except LabError as error:

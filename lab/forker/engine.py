@@ -22,7 +22,7 @@ from lab.logs import LogWriter
 from lab.runtime import cgroup
 from lab.runtime.begun import has_begun
 from lab.signals import SIGKILL, SIGTERM
-from lab.store import Container, Store, new_id
+from lab.store import Store, new_id
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -30,6 +30,9 @@ if TYPE_CHECKING:
     from typing import NoReturn
 
     from lab.forker.handed import Handed
+    from lab.images import Image
+    from lab.record import Record
+    from lab.runargs import RunOptions
     from lab.spec import Spec
 
 # What the engine itself reads of its environment; and LC_CTYPE, which Python sets for itself (PEP 538).
@@ -53,7 +56,6 @@ class Forker:
         self.root = root
         self.images = Images(f"{root}/images")
         self.store = Store(f"{root}/podmanish")
-        self.handed: Handed | None = None  # by systemd
 
     def run(self, argv: Sequence[str]) -> int:
         """`podmanish run`; returns the container's exit code."""
@@ -61,7 +63,18 @@ class Forker:
         options = runargs.parse_run(argv, runargs.RUN_FORKED)
         image = self.images.find(options.image)
         container_id = new_id()
-        layer = "" if image.is_host else f"{self.store.root}/containers/{container_id}/layer"
+        spec = self._spec(options, image, container_id)
+        handed = _handed(options.sdnotify, spec)
+        config = {"image": image.name, "spec": spec.to_dict(), "rm": options.rm, "label": options.label}
+        record = self.store.create(container_id, options.name or container_id[:12], config, os.getpid())
+        if options.detach:
+            return self._detached(record, spec, handed)
+        stdin = os.dup(0) if options.interactive else -1
+        monitor = self._start(record, spec, handed, stdin=stdin, output=1, error=2)
+        return self._stand_by(record, monitor, raw=spec.tty and options.interactive)
+
+    def _spec(self, options: RunOptions, image: Image, container_id: str) -> Spec:
+        layer = "" if image.is_host else self.store.layer_path(container_id)
         spec = assemble(options, image, container_id, layer, state=self.root)
         if spec.init:
             _hide_environment(spec, options.env)
@@ -69,95 +82,86 @@ class Forker:
             from lab import userns
 
             spec.uid_mappings, spec.gid_mappings = userns.mappings()
-        if options.sdnotify or "NOTIFY_SOCKET" in os.environ or "LISTEN_FDS" in os.environ:
-            from lab.forker.handed import Handed
-
-            self.handed = Handed(options.sdnotify)
-            self.handed.hand_on(spec)
-        config = {"image": image.name, "spec": spec.to_dict(), "rm": options.rm, "label": options.label}
         spec.cgroup = cgroup.path(container_id, spec)
-        container = self.store.plan(container_id, options.name or container_id[:12], config, os.getpid())
-        if layer:  # An overlay's directory lies inside the record, so the record must exist before the spawn.
-            self.store.add(container)
-        if options.detach:
-            return self._detached(container, spec)
-        return self._attended(container, spec, os.dup(0) if options.interactive else -1, 1, 2)
+        return spec
 
-    def _attended(self, container: Container, spec: Spec, stdin: int, output: int, error: int) -> int:
-        """Fork the container and stand by it to the end."""
-        try:
-            monitor = self._start(container, spec, stdin, output, error)
-            code = stand_by(monitor, spec.tty and stdin >= 0)
-            self._record_end(container, code)
-            return code
-        finally:
-            if container.config["rm"]:
-                self.store.remove(container)
+    def _start(
+        self, record: Record, spec: Spec, handed: Handed | None, *, stdin: int = -1, output: int = -1, error: int = -1
+    ) -> Monitor:
+        """Fork the container. The monitor that is returned carries its bytes from and to these descriptors.
 
-    def _start(self, container: Container, spec: Spec, stdin: int, output: int, error: int) -> Monitor:
+        Raises what runtime.spawn() raises, and OSError for a record or a log that cannot be written.
+        """
         stdio = None if spec.tty else Stdio(stdin >= 0)
         try:
-            listen_fds = self.handed.listen_fds if self.handed else 0
             process = runtime.spawn(
                 spec,
                 stdio.child if stdio else (),
-                listen_fds,
+                preserve_fds=handed.listen_fds if handed else 0,
                 lifeline=True,
-                on_clone=lambda pid: self._record_start(container, pid, spec.cgroup),
+                on_clone=lambda pid: record.started(pid, os.getpid(), spec.cgroup),
             )
-        except LabError as failure:
-            if os.path.exists(container.path):
-                container.save_state(status="created", monitor=0, exit_code=failure.exit_code, error=failure.message)
+            if handed:
+                handed.tell_started()
+            monitor = Monitor(process, LogWriter(record.log_path), output=output, error=error, stdin=stdin)
+            monitor.attach(stdio)
+            return monitor
+        except BaseException as failure:
+            self._record_failure(record, failure)
             raise
-        if self.handed:
-            self.handed.tell_started()
-        monitor = Monitor(process, LogWriter(container.log_path), output=output, error=error, stdin=stdin)
-        monitor.attach(stdio)
-        return monitor
 
-    def _detached(self, container: Container, spec: Spec) -> int:
-        """`-d`: fork a monitor into a session of its own; return when the container runs, or raise why not."""
+    def _record_failure(self, record: Record, failure: BaseException) -> None:
+        """A container that could not be started keeps its record, as under Docker; that of `--rm` is removed."""
+        if record.config["rm"]:
+            self.store.remove(record)
+        elif isinstance(failure, LabError):
+            record.save_state(status="created", monitor=0, exit_code=failure.exit_code, error=failure.message)
+
+    def _stand_by(self, record: Record, monitor: Monitor, *, raw: bool) -> int:
+        """Run the monitor until the container has ended, and record the end; returns the exit code."""
+        try:
+            code = stand_by(monitor, raw)
+            self._record_end(record, code)
+            return code
+        finally:
+            if record.config["rm"]:
+                self.store.remove(record)
+
+    def _record_end(self, record: Record, code: int) -> None:
+        oom_killed = cgroup.remove(record.state["cgroup"])
+        try:
+            self.store.end(record, code, oom_killed)
+        except OSError as error:  # a full disk must not cost the caller the exit code, too
+            print(f"podmanish: cannot record the end of {record.name}: {error.strerror}", file=sys.stderr)
+
+    def _detached(self, record: Record, spec: Spec, handed: Handed | None) -> int:
+        """`-d`: fork a monitor into a new session; return when the container runs, or raise why it does not."""
         report, reply = os.pipe2(os.O_CLOEXEC)
         if os.fork() == 0:
-            self._monitor_in_background(container, spec, reply)
+            self._monitor_in_background(record, spec, handed, reply)
         os.close(reply)
         with open(report, "rb") as file:
             failure = file.read()
         if failure:
             raise from_bytes(failure)
-        print(container.id)
+        print(record.id)
         return 0
 
-    def _monitor_in_background(self, container: Container, spec: Spec, reply: int) -> NoReturn:
-        os.setsid()
-        null = os.open("/dev/null", os.O_RDWR)
-        for fd in (0, 1, 2):
-            os.dup2(null, fd)
+    def _monitor_in_background(self, record: Record, spec: Spec, handed: Handed | None, reply: int) -> NoReturn:
+        """The forked monitor of `-d`. It closes reply once the container runs, or writes there why it does not."""
         try:
-            monitor = self._start(container, spec, -1, -1, -1)
+            os.setsid()
+            null = os.open("/dev/null", os.O_RDWR)
+            for fd in (0, 1, 2):
+                os.dup2(null, fd)
+            monitor = self._start(record, spec, handed)
         except (LabError, OSError) as error:
             failure = error if isinstance(error, LabError) else CannotStart(f"cannot record it: {error.strerror}")
             os.write(reply, failure.to_bytes())
-            if container.config["rm"]:
-                self.store.remove(container)
             os._exit(125)
         os.close(reply)
-        self._record_end(container, monitor.run())
-        if container.config["rm"]:
-            self.store.remove(container)
+        self._stand_by(record, monitor, raw=False)
         os._exit(0)
-
-    def _record_start(self, container: Container, pid: int, path: str) -> None:
-        if not os.path.exists(container.path):
-            self.store.add(container)
-        container.started(pid, os.getpid(), path)
-
-    def _record_end(self, container: Container, code: int) -> None:
-        oom_killed = cgroup.remove(container.state["cgroup"])
-        try:
-            self.store.end(container, code, oom_killed)
-        except OSError as error:  # a full disk must not cost the caller the exit code, too
-            print(f"podmanish: cannot record the end of {container.name}: {error.strerror}", file=sys.stderr)
 
     def exec(self, argv: Sequence[str]) -> int:
         """`podmanish exec`; returns the command's exit code."""
@@ -177,14 +181,14 @@ class Forker:
         monitor.attach(stdio)
         return stand_by(monitor, spec.tty and options.interactive)
 
-    def running(self, reference: str) -> Container:
+    def running(self, reference: str) -> Record:
         """Raises NoSuchContainer, NotRunning."""
         container = self.store.find(reference)
         if container.status != "running":
             raise NotRunning(f"container {container.name} is not running", "`podmanish ps` lists those that run")
         return container
 
-    def containers(self) -> list[Container]:
+    def containers(self) -> list[Record]:
         """All; first sweeping out what a killed `run --rm` left."""
         self.store.sweep()
         cgroup.sweep()
@@ -194,7 +198,7 @@ class Forker:
                 self.store.remove(container)
         return [container for container in found if os.path.exists(container.path)]
 
-    def stop(self, container: Container, seconds: float) -> None:
+    def stop(self, container: Record, seconds: float) -> None:
         """SIGTERM; SIGKILL after that many seconds. Returns when the container's end has been recorded."""
         process = container.open()
         pidfd.send_signal(process, SIGTERM)
@@ -202,7 +206,7 @@ class Forker:
             pidfd.send_signal(process, SIGKILL)
         self.wait(container)
 
-    def wait(self, container: Container) -> int:
+    def wait(self, container: Record) -> int:
         """The exit code, when the monitor has recorded it."""
         with container.kept():
             while container.reload().status == "running":
@@ -213,7 +217,7 @@ class Forker:
             code: int = container.state.get("exit_code") or 0
             return code
 
-    def remove(self, container: Container, force: bool) -> None:
+    def remove(self, container: Record, force: bool) -> None:
         """Raises StillRunning without force."""
         if container.status == "running":
             if not force:
@@ -223,6 +227,17 @@ class Forker:
         elif container.status == "damaged":
             end_damaged(container, force)
         self.store.remove(container)
+
+
+def _handed(mode: str, spec: Spec) -> Handed | None:
+    """What systemd has handed to this process, put into spec; None if nothing was and nothing is asked for."""
+    if not (mode or "NOTIFY_SOCKET" in os.environ or "LISTEN_FDS" in os.environ):
+        return None
+    from lab.forker.handed import Handed
+
+    handed = Handed(mode)
+    handed.hand_on(spec)
+    return handed
 
 
 def _hide_environment(spec: Spec, wanted: Sequence[str]) -> None:
@@ -235,7 +250,7 @@ def _hide_environment(spec: Spec, wanted: Sequence[str]) -> None:
         interpreter.restart({name: value for name, value in os.environ.items() if name in kept})
 
 
-def end_damaged(container: Container, force: bool) -> None:
+def end_damaged(container: Record, force: bool) -> None:
     """What a damaged record still tells of a process: end it, or raise StillRunning without force."""
     try:
         process = container.open()

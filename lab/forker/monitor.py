@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from lab.runtime.link import Process
 
 CHUNK = 1 << 16
+SIGNALFD_SIGINFO_BYTES = 128  # sizeof(struct signalfd_siginfo); signalfd(2)
+WINSIZE_BYTES = 8  # sizeof(struct winsize); ioctl_tty(2)
 
 
 class Stdio:
@@ -165,7 +167,7 @@ class Monitor:
             self._watch(self.stdin, lambda: self._read_input(sink))
 
     def _forward(self, signals: int) -> None:
-        number = int.from_bytes(os.read(signals, 128)[:4], "little")
+        number = int.from_bytes(os.read(signals, SIGNALFD_SIGINFO_BYTES)[:4], "little")  # ssi_signo comes first
         if number == SIGWINCH:
             self._resize()
             return
@@ -179,7 +181,7 @@ class Monitor:
         import termios
 
         try:
-            size = fcntl.ioctl(self.stdin if self.stdin >= 0 else 1, termios.TIOCGWINSZ, bytes(8))
+            size = fcntl.ioctl(self.stdin if self.stdin >= 0 else 1, termios.TIOCGWINSZ, bytes(WINSIZE_BYTES))
         except OSError:  # the caller has no terminal
             return
         fcntl.ioctl(self.process.console, termios.TIOCSWINSZ, size)

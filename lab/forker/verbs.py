@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from lab.forker.engine import Forker
-    from lab.store import Container
+    from lab.record import Record
 
 FOLLOW_SECONDS = 0.05  # between two looks at a log that grows
 
@@ -52,7 +52,7 @@ def ps(engine: Forker, argv: Sequence[str]) -> int:
     return 0
 
 
-def _row(container: Container, *, whole: bool) -> Sequence[str]:
+def _row(container: Record, *, whole: bool) -> Sequence[str]:
     config, state = container.config, container.state
     status = {
         "created": "Created",
@@ -88,7 +88,7 @@ def show_logs(engine: Forker, argv: Sequence[str]) -> int:
     return 0
 
 
-def _is_running(container: Container) -> bool:
+def _is_running(container: Record) -> bool:
     """Until the monitor has recorded the end, before which all output is in the log."""
     try:
         return container.reload().status == "running"
@@ -128,7 +128,7 @@ def stop(engine: Forker, argv: Sequence[str]) -> int:
     values, references = runargs.parse_containers(runargs.STOP, argv)
     seconds = _number(values["time"] or "10", "--time")
 
-    def act(container: Container) -> None:
+    def act(container: Record) -> None:
         if container.status == "running":
             engine.stop(container, seconds)
 
@@ -158,7 +158,7 @@ def inspect(engine: Forker, argv: Sequence[str]) -> int:
     return 0
 
 
-def _inspected(container: Container) -> dict[str, object]:
+def _inspected(container: Record) -> dict[str, object]:
     """In the words of `podman inspect` and `docker inspect`; Spec is the lab's own."""
     config, state = container.config, container.state
     return {
@@ -190,7 +190,7 @@ def images(engine: Forker, argv: Sequence[str]) -> int:
 def _each(
     engine: Forker,
     references: Sequence[str],
-    act: Callable[[Container], object],
+    act: Callable[[Record], object],
     show: Callable[[object], str] | None = None,
 ) -> int:
     """Act on every container that was named, print each name (or what came out); an error spares the others."""

@@ -48,38 +48,56 @@ def spawn(
     pid while the child builds its root, on another processor; the command is exec'ed only after it has returned. Raises
     CommandNotFound, CommandNotExecutable, CannotStart or MissingFeature, and then nothing is left of the container.
     """
-    return _complete(starting(spec, stdio, preserve_fds, loginuid=loginuid, lifeline=lifeline, on_clone=on_clone))
+    steps = starting(spec, stdio, preserve_fds=preserve_fds, loginuid=loginuid, lifeline=lifeline, on_clone=on_clone)
+    return _complete(steps)
 
 
 def starting(
     spec: Spec,
     stdio: Sequence[int] = (0, 1, 2),
-    preserve_fds: int = 0,
     *,
+    preserve_fds: int = 0,
     loginuid: int | None = None,
     lifeline: bool = False,
     on_clone: Callable[[int], None] | None = None,
 ) -> Generator[int, None, Process]:
-    """The steps of spawn(): yields each descriptor that must be readable before the next step, lest that one wait.
+    """The steps of spawn(): yields each descriptor that must be readable before the next step can be taken.
 
     stdio may be closed after the first step.
     """
-    place = cgroup.create(spec) if spec.cgroup else -1
+
+    def clone_inside() -> int:
+        return syscalls.clone3(_namespaces(spec), cgroup=cgroup_fd)[0]
+
+    def prepare(pid: int) -> bytes:
+        if on_clone:
+            on_clone(pid)
+        return policy(spec)
+
+    cgroup_fd = cgroup.create(spec) if spec.cgroup else -1
     try:
-        with Link(spec.tty, in_cgroup=place >= 0) as link:
-            namespaces = NAMESPACES | (CLONE_NEWNET if spec.network == "none" else 0)
-            above = (CLONE_NEWUSER if spec.uid_mappings else 0) | (CLONE_NEWPID if lifeline else namespaces)
-            pid, pidfd = _clone(above, spec, -1 if lifeline else place)
+        with Link(spec.tty, in_cgroup=cgroup_fd >= 0) as link:
+            user = CLONE_NEWUSER if spec.uid_mappings else 0
+            if lifeline:
+                pid, pidfd = _clone(user | CLONE_NEWPID, spec, -1)
+            else:
+                pid, pidfd = _clone(user | _namespaces(spec), spec, cgroup_fd)
             if pid == 0:
-                below = (namespaces, place) if lifeline else None
-                _child(link, lambda: child.first(spec, stdio, link, preserve_fds, below), loginuid)
-            return (yield from link.finish(pid, pidfd, spec, on_clone, lifeline=lifeline))
+                clone = clone_inside if lifeline else None
+                _child(link, lambda: child.first(spec, stdio, link, preserve_fds, clone), loginuid)
+            mappings = (spec.uid_mappings, spec.gid_mappings)
+            return (yield from link.finish(pid, pidfd, mappings=mappings, prepare=prepare, lifeline=lifeline))
     except BaseException:
         cgroup.remove(spec.cgroup)
         raise
     finally:
-        if place >= 0:
-            os.close(place)
+        if cgroup_fd >= 0:
+            os.close(cgroup_fd)
+
+
+def _namespaces(spec: Spec) -> int:
+    """The CLONE_NEW* of a container, but for CLONE_NEWUSER: a lifeline is in the container's user namespace."""
+    return NAMESPACES | (CLONE_NEWNET if spec.network == "none" else 0)
 
 
 def spawn_into(pidfd: int, spec: Spec, stdio: Sequence[int] = (0, 1, 2), *, loginuid: int | None = None) -> Process:
@@ -96,25 +114,13 @@ def starting_into(
     pidfd: int, spec: Spec, stdio: Sequence[int] = (0, 1, 2), *, loginuid: int | None = None
 ) -> Generator[int, None, Process]:
     """The steps of spawn_into(), as those of starting(). The container can delay them for as long as it likes."""
-    program, place = policy(spec), cgroup.directory(spec)
-    with Link(spec.tty, in_cgroup=place >= 0, tells_pid=False) as link:
-        report, reply = os.pipe2(os.O_CLOEXEC)
-        try:
-            helper, helper_pidfd = _clone(0, spec, place)
-            if helper == 0:
-                _child(link, lambda: child.join(pidfd, spec, stdio, link, reply, program), loginuid)
-            link.let_child_have_its_ends()
-        except BaseException:
-            os.close(report)
-            raise
-        finally:
-            os.close(reply)
-            if place >= 0:
-                os.close(place)
+    cgroup_fd = cgroup.directory(spec)
+    with Link(spec.tty, in_cgroup=cgroup_fd >= 0, tells_pid=False) as link:
+        helper, helper_pidfd, report = _clone_helper(link, pidfd, spec, stdio, loginuid, cgroup_fd)
         try:
             with open(report, "rb", buffering=0) as file:
                 yield report
-                pid = int(file.read(PID_DIGITS) or 0)  # not up to its end: the child, too, has got the pipe
+                pid = int(file.read(PID_DIGITS) or 0)  # one read: the command holds the pipe's other end open, too
         except BaseException:  # the caller waits no longer
             link.give_up(helper, helper_pidfd)
             raise
@@ -123,6 +129,30 @@ def starting_into(
             return (yield from link.finish(helper, -1))
         os.waitpid(helper, 0)
         return (yield from link.finish(pid, os.pidfd_open(pid)))
+
+
+def _clone_helper(
+    link: Link, pidfd: int, spec: Spec, stdio: Sequence[int], loginuid: int | None, cgroup_fd: int
+) -> tuple[int, int, int]:
+    """The child that joins the container: its pid, its pidfd, and the pipe on which it tells the command's pid.
+
+    Closes cgroup_fd.
+    """
+    program = policy(spec)
+    report, reply = os.pipe2(os.O_CLOEXEC)
+    try:
+        helper, helper_pidfd = _clone(0, spec, cgroup_fd)
+        if helper == 0:
+            _child(link, lambda: child.join(pidfd, spec, stdio, link, reply, program), loginuid)
+        link.close_child_ends()
+        return helper, helper_pidfd, report
+    except BaseException:
+        os.close(report)
+        raise
+    finally:
+        os.close(reply)
+        if cgroup_fd >= 0:
+            os.close(cgroup_fd)
 
 
 def _complete(steps: Generator[int, None, Process]) -> Process:
@@ -145,17 +175,15 @@ def exit_code(status: int) -> int:
     return 128 + os.WTERMSIG(status) if os.WIFSIGNALED(status) else os.WEXITSTATUS(status)
 
 
-def _clone(flags: int, spec: Spec, place: int) -> tuple[int, int]:
+def _clone(flags: int, spec: Spec, cgroup_fd: int) -> tuple[int, int]:
     try:
-        return syscalls.clone3(flags, cgroup=place)
+        return syscalls.clone3(flags, cgroup=cgroup_fd)
     except OSError as error:
-        wanted = "a user namespace" if spec.uid_mappings else "namespaces"
-        raise CannotStart(
-            f"the kernel refused {wanted}: {error.strerror}",
-            "see user.max_user_namespaces and kernel.apparmor_restrict_unprivileged_userns in sysctl(8)"
-            if spec.uid_mappings
-            else "run as root, or as an ordinary user without sudo for a rootless container",
-        ) from None
+        wanted, hint = "namespaces", "run as root, or as an ordinary user without sudo for a rootless container"
+        if spec.uid_mappings:
+            wanted = "a user namespace"
+            hint = "see user.max_user_namespaces and kernel.apparmor_restrict_unprivileged_userns in sysctl(8)"
+        raise CannotStart(f"the kernel refused {wanted}: {error.strerror}", hint) from None
 
 
 def _child(link: Link, enter: Callable[[], NoReturn], loginuid: int | None) -> NoReturn:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import stat
+import struct
 
 from lab import syscalls
 from lab.errors import CannotStart, CommandNotExecutable, CommandNotFound
@@ -17,27 +18,30 @@ from lab.userns import write_whole
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
     from typing import NoReturn
 
     from lab.runtime.link import Link
     from lab.spec import Spec
 
 TIOCSCTTY, TIOCGWINSZ, TIOCSWINSZ = 0x540E, 0x5413, 0x5414  # ioctl_tty(2)
+WINSIZE_BYTES = 8  # sizeof(struct winsize)
+SIOCSIFFLAGS, IFF_UP, IFF_RUNNING = 0x8914, 0x1, 0x40  # netdevice(7)
+IFREQ = struct.Struct("16sh22x")  # struct ifreq: ifr_name, ifr_flags; the union behind the name has 24 bytes
 
 
-def first(spec: Spec, stdio: Sequence[int], link: Link, preserve_fds: int, below: tuple[int, int] | None) -> NoReturn:
+def first(spec: Spec, stdio: Sequence[int], link: Link, preserve_fds: int, clone: Callable[[], int] | None) -> NoReturn:
     """Become the first process of a new container: pid 1 of its pid namespace.
 
-    below: the CLONE_NEW* for its namespaces and the cgroup to be born in, if the calling process is to be its lifeline.
+    clone makes that process, if the calling one is to be its lifeline; None if the calling process itself is the first.
     """
     _import_and_seal(spec)
     if spec.uid_mappings:
         link.await_go()
         os.setresuid(0, 0, 0)
         os.setresgid(0, 0, 0)
-    if below:
-        stand_between(lambda: syscalls.clone3(below[0], cgroup=below[1])[0], link.child_go)
+    if clone:
+        stand_between(clone, link.child_go)
     link.report_pid()
     if spec.cgroup:
         cgroup.join(spec, link.in_cgroup)
@@ -165,9 +169,8 @@ def _loopback_up() -> None:
     import fcntl
     import socket
 
-    request = b"lo".ljust(16, b"\0") + (0x41).to_bytes(24, "little")  # struct ifreq, IFF_UP | IFF_RUNNING; netdevice(7)
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as control:
-        fcntl.ioctl(control, 0x8914, request)  # SIOCSIFFLAGS
+        fcntl.ioctl(control, SIOCSIFFLAGS, IFREQ.pack(b"lo", IFF_UP | IFF_RUNNING))
 
 
 def _connect_stdio(spec: Spec, stdio: Sequence[int], link: Link) -> None:
@@ -178,7 +181,7 @@ def _connect_stdio(spec: Spec, stdio: Sequence[int], link: Link) -> None:
         master, terminal = os.openpty()
         socket.send_fds(link.child_console, [b"t"], [master])
         try:  # before the command can ask for it; 0 still is the caller's, if that is a terminal
-            fcntl.ioctl(terminal, TIOCSWINSZ, fcntl.ioctl(0, TIOCGWINSZ, bytes(8)))
+            fcntl.ioctl(terminal, TIOCSWINSZ, fcntl.ioctl(0, TIOCGWINSZ, bytes(WINSIZE_BYTES)))
         except OSError:
             pass
         stdio = (terminal, terminal, terminal)
@@ -201,7 +204,7 @@ def close_others(*kept: int, first: int = 3) -> None:
     for fd in sorted(kept):
         syscalls.close_range(first, fd - 1)
         first = fd + 1
-    syscalls.close_range(first, 2**32 - 1)
+    syscalls.close_range(first, syscalls.LAST_FD)
 
 
 def _change_directory(path: str) -> None:

@@ -22,6 +22,7 @@ CAPABILITIES = (
     "CAP_BLOCK_SUSPEND", "CAP_AUDIT_READ", "CAP_PERFMON", "CAP_BPF", "CAP_CHECKPOINT_RESTORE",
 )  # fmt: skip
 
+NO_ID = 2**32 - 1  # (uid_t)-1, which setresuid(2) takes for "leave it as it is"
 LIMIT = 1 << 20  # bytes of /etc/passwd that are looked at: it is the image's, which may be anybody's
 
 
@@ -90,7 +91,7 @@ def _group(wanted: str) -> int:
 
 
 def _is_id(text: str) -> bool:
-    return text.isascii() and text.isdigit() and int(text) < 2**32 - 1
+    return text.isascii() and text.isdigit() and int(text) < NO_ID
 
 
 def _rows(path: str, columns: int, containing: str) -> list[list[str]]:

@@ -50,7 +50,7 @@ def _wait(pid: int) -> NoReturn:
         syscalls.prctl(syscalls.PR_SET_DUMPABLE, 0)
         syscalls.set_process_name("lifeline")
         syscalls.signal_default(SIGINT)  # ignored, then: the kernel delivers to a pid 1 only what it handles
-        syscalls.close_range(0, 2**32 - 1)
+        syscalls.close_range(0, syscalls.LAST_FD)
         _, status = os.waitpid(pid, 0)
         os._exit(128 + os.WTERMSIG(status) if os.WIFSIGNALED(status) else os.WEXITSTATUS(status))
     finally:

@@ -8,7 +8,6 @@ import time
 from lab import errors
 from lab.errors import CannotStart
 from lab.pidfd import pid_of, send_signal
-from lab.runtime.compiled import policy
 from lab.signals import SIGKILL
 from lab.userns import write_id_mappings
 
@@ -17,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Generator
 
     from lab.errors import LabError
-    from lab.spec import Spec
+    from lab.userns import Mappings
 
 LENGTH, MAX_REPORT = 4, 1 << 16  # bytes; a pipe has room for that, so it is written at once
 REAP_TRIES, REAP_PAUSE = 1000, 0.001  # seconds
@@ -65,14 +64,14 @@ class Link:
         return self
 
     def __exit__(self, *error: object) -> None:
-        self.let_child_have_its_ends()
+        self.close_child_ends()
         os.close(self.status)
         os.close(self.go)
         if self.console:
             self.console.close()
 
-    def let_child_have_its_ends(self) -> None:
-        """Once it is cloned, the caller closes them: so that their end is the end of file."""
+    def close_child_ends(self) -> None:
+        """The caller's copies of the child's ends; once they are closed, the child's death is an end of file here."""
         if self.child_go >= 0:
             os.close(self.child_status)
             os.close(self.child_go)
@@ -84,20 +83,22 @@ class Link:
         self,
         child: int,
         pidfd: int,
-        spec: Spec | None = None,
-        on_clone: Callable[[int], None] | None = None,
         *,
+        mappings: tuple[Mappings, Mappings] = ([], []),
+        prepare: Callable[[int], bytes] = lambda pid: b"",
         lifeline: bool = False,
     ) -> Generator[int, None, Process]:
         """The caller's side: map ids, let the child go, wait for exec. Raises what the child reported.
 
-        child and pidfd are those of the process that was cloned: the command's, or its lifeline's. spec is None for an
-        exec, whose credentials are set already.
+        child and pidfd are those of the process that was cloned: the command's, or its lifeline's. mappings are the
+        ids of its user namespace, empty if it has none. prepare is called with the command's pid while the child
+        builds its root on another processor; it returns the seccomp filter that the child gets before exec. An exec
+        needs neither: its credentials are set already.
         """
-        self.let_child_have_its_ends()
+        self.close_child_ends()
         try:
-            if spec and spec.uid_mappings:
-                write_id_mappings(child, spec.uid_mappings, spec.gid_mappings)
+            if mappings[0]:
+                write_id_mappings(child, *mappings)
                 self._let_go()
             if self.reported:
                 pid = pid_of(pidfd) if pidfd >= 0 else 0
@@ -106,11 +107,9 @@ class Link:
                 pid = self._read_pid()
             if lifeline:
                 os.close(pidfd)
-                pidfd = -1
+                pidfd = -1  # closed once only, should the next line fail
                 pidfd = self._open(pid)
-            if on_clone:
-                on_clone(pid)
-            self._let_go(policy(spec) if spec else b"")
+            self._let_go(prepare(pid))
             yield self.status
             self._await_exec()
             return Process(pid, pidfd, child, self._receive_console())

@@ -4,6 +4,8 @@ Source: moby, profiles/seccomp/default.json, as of Docker 28; names of 32-bit ma
 aarch64 are left out. What is not named here fails with EPERM.
 """
 
+import errno
+
 ALWAYS = """
     accept accept4 access adjtimex alarm bind brk cachestat capget capset chdir chmod chown clock_adjtime clock_getres
     clock_gettime clock_nanosleep close close_range connect copy_file_range creat dup dup2 dup3 epoll_create
@@ -34,7 +36,7 @@ ALWAYS = """
     timerfd_gettime timerfd_settime times tkill truncate umask uname unlink unlinkat utime utimensat utimes
     vfork vmsplice wait4 waitid write writev
 """
-# What a capability would be for: who has not got it, does not get the call either.
+# What a capability is for: a container without the capability does not get the call either.
 WITH_CAPABILITY = {
     "CAP_DAC_READ_SEARCH": "open_by_handle_at",
     "CAP_SYS_ADMIN": """
@@ -56,11 +58,11 @@ WITH_CAPABILITY = {
     "CAP_SYSLOG": "syslog",
 }
 ON_X86_64 = "arch_prctl modify_ldt"
-PERSONALITIES = (0, 8, 0x20000, 0x20008, 0xFFFFFFFF)  # Linux, 32-bit uname, both; the last only asks; personality(2)
-NAMESPACE_FLAGS = 0x7E020000  # all CLONE_NEW* but CLONE_NEWTIME, which clone(2) cannot take
+PER_LINUX, PER_LINUX32, UNAME26, ASK_ONLY = 0, 8, 0x20000, 0xFFFFFFFF  # personality(2)
+PERSONALITIES = (PER_LINUX, PER_LINUX32, UNAME26, UNAME26 | PER_LINUX32, ASK_ONLY)
+NAMESPACE_FLAGS = 0x7E020000  # every CLONE_NEW* but CLONE_NEWTIME, which clone(2) does not take
 AF_VSOCK = 40  # the way from a virtual machine to its host
 LOWER_HALF: dict[str, object] = {"index": 0, "value": 0xFFFFFFFF, "op": "SCMP_CMP_MASKED_EQ"}
-ENOSYS = 38
 
 
 def _allow(names: str, **more: object) -> dict[str, object]:
@@ -83,6 +85,11 @@ DEFAULT_PROFILE: dict[str, object] = {
         _allow("socket", args=_argument(0, "SCMP_CMP_GE")),
         _allow("clone", args=_argument(NAMESPACE_FLAGS, "SCMP_CMP_MASKED_EQ"), excludes={"caps": ["CAP_SYS_ADMIN"]}),
         # A filter cannot look behind clone3's pointer at the flags. ENOSYS makes the C library use clone(2) instead.
-        {"names": ["clone3"], "action": "SCMP_ACT_ERRNO", "errnoRet": ENOSYS, "excludes": {"caps": ["CAP_SYS_ADMIN"]}},
+        {
+            "names": ["clone3"],
+            "action": "SCMP_ACT_ERRNO",
+            "errnoRet": errno.ENOSYS,
+            "excludes": {"caps": ["CAP_SYS_ADMIN"]},
+        },
     ],
-}
+}  # fmt: skip

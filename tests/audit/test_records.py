@@ -15,6 +15,7 @@ STAMP = b"audit(1540000000.123:456): "
 
 
 def one(kind: int, text: bytes) -> Event:
+    """An event of a single record."""
     return Event((Record.from_netlink(kind, text),))
 
 

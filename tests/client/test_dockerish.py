@@ -19,10 +19,11 @@ from lab.runargs import parse_run
 CHECKOUT = Path(__file__).parent.parent.parent
 
 
-def dockerish(*words: str, **options: object) -> subprocess.CompletedProcess[str]:
+def dockerish(*words: str, env: dict[str, str] | None = None) -> subprocess.CompletedProcess[str]:
+    """Run our own client."""
     return subprocess.run(
-        [sys.executable, "-m", "client.cli", *words], cwd=CHECKOUT, capture_output=True, text=True, check=False,
-        timeout=30, **options,  # type: ignore[call-overload]
+        [sys.executable, "-m", "client.cli", *words],
+        cwd=CHECKOUT, capture_output=True, text=True, check=False, timeout=30, env=env,
     )  # fmt: skip
 
 
@@ -150,3 +151,16 @@ def test_create_body_holds_the_limits(tmp_path: Path) -> None:
     device = {"PathOnHost": "/dev/null", "PathInContainer": "/dev/null", "CgroupPermissions": "rwm"}
     assert host["Devices"] == [device] and host["ReadonlyRootfs"] is True
     assert host["SecurityOpt"] == [f"seccomp={profile.read_text()}"]
+
+
+def test_a_relative_bind_is_resolved_by_the_client() -> None:
+    """`-v ./etc:/x` is below the caller's working directory, and the request names it absolutely."""
+    body = create_body(parse_run(["-v", "./etc:/x", "host", "true"]))
+    assert body["HostConfig"]["Binds"] == [f"{Path.cwd()}/etc:/x"]
+
+
+def test_verbs_for_several_containers_show_hints(tmp_path: Path) -> None:
+    """Each container's error is followed by what to do about it."""
+    done = dockerish("--host", f"unix://{tmp_path}/none.sock", "rm", "a", "b")
+    assert done.returncode == 125
+    assert done.stderr.count("\n  is labd running?") == 2

@@ -14,6 +14,7 @@ from lab.errors import InvalidArgument
 
 
 def fed(keys: str, *chunks: bytes) -> tuple[bytes, bool]:
+    """What passes through to the process, and whether the keys to detach were in it."""
     scanner, passed = DetachKeys(keys), b""
     for chunk in chunks:
         data, detach = scanner.feed(chunk)
@@ -66,7 +67,7 @@ def test_an_output_ends_with_its_process_not_with_its_pipes() -> None:
     async def scenario() -> bytes:
         reading, writing = os.pipe()
         output, collector = Output(), Collector()
-        output.listeners.add(collector)
+        output.receivers.add(collector)
         output.start((reading, 1))
         os.write(writing, b"last words")
         output.process_ended()

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from daemon.programs.spawner import LOST, Inbox, pack
+from daemon.programs.messages import LOST, Inbox, pack
 
 
 @contextmanager

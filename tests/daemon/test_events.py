@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from typing import Any
 
 from daemon.events import KEPT, QUEUED, Events
 
@@ -11,17 +12,17 @@ from daemon.events import KEPT, QUEUED, Events
 def test_history_is_bounded_in_bytes() -> None:
     """Labels and command lines of megabytes cost the history some kilobytes; the attributes' own names come first."""
 
-    async def scenario() -> list[dict[str, object]]:
+    async def scenario() -> list[dict[str, Any]]:
         events = Events()
         for number in range(KEPT + 10):
             labels = {"name": "label", "long": "x" * 7_000_000, **{f"l{n}": "y" * 100 for n in range(1000)}}
             events.add("container", "exec_create: " + "z" * 1_000_000, "id", {"name": str(number)}, labels)
-        return [event async for event in events.follow(0, 0, lambda _: True)] or list(events._history)
+        return list(events._history)
 
     kept = asyncio.run(scenario())
     assert len(kept) == KEPT
     assert len(json.dumps(kept)) < KEPT * 32_000
-    assert kept[-1]["Actor"]["Attributes"]["name"] == str(KEPT + 9)  # type: ignore[index]
+    assert kept[-1]["Actor"]["Attributes"]["name"] == str(KEPT + 9)
 
 
 def test_any_label_can_be_told() -> None:
@@ -50,7 +51,7 @@ def test_a_listener_that_does_not_read_is_dropped() -> None:
                 await anext(quick)
                 heard += 1
         rest = len([event async for event in slow])
-        assert events._queues and len(events._queues) == 1
+        assert len(events._queues) == 1
         await quick.aclose()
         return heard, rest
 

@@ -29,6 +29,7 @@ class UnixConnection(http.client.HTTPConnection):
         self.path = path
 
     def connect(self) -> None:
+        """Connect to the socket's path."""
         self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         self.sock.settimeout(self.timeout)
         self.sock.connect(str(self.path))
@@ -46,6 +47,7 @@ class Labd:
 
     @property
     def pid(self) -> int:
+        """The daemon's pid."""
         return self.process.pid
 
     @property

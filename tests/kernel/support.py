@@ -22,6 +22,7 @@ class Podmanish:
         self.root = root
 
     def __call__(self, *arguments: str, **options: Any) -> subprocess.CompletedProcess[bytes]:
+        """Run the command to its end, whatever its exit code."""
         if "input" not in options:
             options.setdefault("stdin", subprocess.DEVNULL)
         return subprocess.run([*self.command, *arguments], capture_output=True, timeout=60, check=False, **options)
@@ -75,7 +76,7 @@ def in_child(work: Callable[[], object]) -> int:
 
 
 def own_mounts(path: Path) -> list[str]:
-    """This mount namespace's mounts below a path, and the number of all."""
+    """The lines of mountinfo, in this mount namespace, that name the path."""
     rows = Path("/proc/self/mountinfo").read_text().splitlines()
     return [row for row in rows if str(path) in row]
 
@@ -96,7 +97,7 @@ def processes_with(text: str) -> list[int]:
 
 def lab_python(code: str, *arguments: str, **options: Any) -> str:
     """Run code that imports lab in a process of one thread, as lab.runtime wants it; returns what it printed."""
-    done = subprocess.run(
+    done: subprocess.CompletedProcess[str] = subprocess.run(
         [sys.executable, "-ISc", f"import sys; sys.path.insert(0, {str(CHECKOUT)!r})\n{code}", *arguments],
         capture_output=True, text=True, timeout=60, check=False, **options,
     )  # fmt: skip

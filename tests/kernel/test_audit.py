@@ -25,6 +25,7 @@ pytestmark = pytest.mark.needs("root", "audit")
 
 
 def state() -> tuple[int, list[bytes]]:
+    """The kernel's enabled flag and its rules."""
     with AuditControl() as control:
         return control.status().enabled, control.rules()
 
@@ -38,18 +39,21 @@ def _as_found() -> Iterator[None]:
 
 @pytest.fixture
 def decoy(tmp_path: Path) -> Path:
+    """A file to be watched."""
     path = tmp_path / "decoy"
     path.touch()
     return path
 
 
 def python(code: str, *wrapper: str) -> subprocess.CompletedProcess[str]:
+    """Run code that may import lab, behind a wrapper such as unshare(1)."""
     command = [*wrapper, sys.executable, "-c", code]
     environment = {**os.environ, "PYTHONPATH": str(CHECKOUT)}
     return subprocess.run(command, capture_output=True, text=True, timeout=60, env=environment)
 
 
 def opens(path: Path, count: int = 1) -> None:
+    """Open the file for writing, so many times."""
     for _ in range(count):
         os.close(os.open(path, os.O_WRONLY))
 
@@ -224,6 +228,7 @@ class Notes:
         self.lines: list[str] = []
 
     def note(self, kind: str, **facts: object) -> None:
+        """Check that the change is not made yet; keep the note, and print it."""
         enabled, rules = state()
         if kind == "audit-rule":
             assert bytes.fromhex(str(facts["packed"])) not in rules

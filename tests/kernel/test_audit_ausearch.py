@@ -105,6 +105,7 @@ def log(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Path]:
 
 
 def run_workload(control: AuditControl, directory: Path) -> None:
+    """Make hundreds of events of every kind, under a rule of the test's."""
     rule = Rule.parse(f"-a always,exit -F arch=b64 -S {CALLS} -F ppid={os.getpid()} -F key=compare").pack()
     directory.mkdir()
     control.add_rule(rule)
@@ -131,8 +132,9 @@ def read_until_marker(control: AuditControl, reader: AuditReader, log: Path) -> 
 
 
 def ausearch(log: Path, *arguments: str) -> str:
-    command = ["ausearch", *arguments, "-if", log]
-    result = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, check=True)
+    """What ausearch(8) prints of the log."""
+    command = ["ausearch", *arguments, "-if", str(log)]
+    result = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, check=True, timeout=60)
     return result.stdout.decode("utf-8", "surrogateescape")
 
 

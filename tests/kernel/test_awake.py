@@ -225,7 +225,7 @@ def test_ten_containers_that_write_newlines(labd: Labd, storm: str) -> None:
         for name in names[:5]:
             attach = connect(labd, ask("POST", f"/containers/{name}/attach?stream=1&stdout=1", headers=UPGRADE))
             attach.setblocking(True)
-            sink = subprocess.Popen(["cat"], stdin=attach, stdout=subprocess.DEVNULL)
+            sink = subprocess.Popen(["cat"], stdin=attach.fileno(), stdout=subprocess.DEVNULL)
             attach.close()
             stack.callback(sink.wait)
         with pinging(labd) as took:

@@ -56,6 +56,7 @@ def open_place() -> Iterator[Path]:
 
 @pytest.fixture
 def engine(scripts: Path, open_place: Path) -> Podmanish:
+    """The fork/exec engine, with its state where other users may pass through."""
     return Podmanish(scripts / "podmanish", open_place / "state")
 
 

@@ -33,6 +33,7 @@ def send_raw(labd: Labd, data: bytes, timeout: float = 15) -> bytes:
 
 
 def status_of(answer: bytes) -> int:
+    """The status of an answer."""
     return int(answer.split(b" ", 2)[1])
 
 

@@ -21,6 +21,10 @@ from lab.store import Store
 pytestmark = pytest.mark.needs("root")
 LIMITS = {"memory": "MemoryLimit", "pids": "PidsLimit", "cpu": "CpuCfsQuota"}
 PROFILE = '{"defaultAction": "SCMP_ACT_ALLOW"}'
+PLAIN: dict[str, Any] = {}
+UNMASKED: tuple[dict[str, Any], ...] = (
+    {"MaskedPaths": []}, {"Privileged": True}, {"SecurityOpt": ["systempaths=unconfined"]},
+)  # fmt: skip
 
 
 @pytest.fixture
@@ -51,10 +55,12 @@ def output(labd: Labd, *command: str, **fields: Any) -> str:
 
 
 def inspected(labd: Labd, container: str, query: str = "") -> Any:
+    """What inspect answers."""
     return labd.request("GET", f"/containers/{container}/json{query}")[1]
 
 
 def refused(labd: Labd, **body: Any) -> tuple[int, str]:
+    """The status and the message of a create request with these fields."""
     status, answer = labd.request("POST", "/containers/create", {"Image": "host", "Cmd": ["true"], **body})
     return status, answer.get("message", "")
 
@@ -75,12 +81,12 @@ def test_masked_paths(labd: Labd) -> None:
     assert output(labd, *both, host={"MaskedPaths": ["/etc", "/sys/firmware"]}).strip() == "3"  # two names, a blank
     hidden = ("sh", "-c", "grep -c ' /sys/firmware ' /proc/self/mounts")
     assert output(labd, *hidden).strip() == "1"
-    for host in ({"MaskedPaths": []}, {"Privileged": True}, {"SecurityOpt": ["systempaths=unconfined"]}):
+    for host in UNMASKED:
         assert output(labd, *hidden, host=host).strip() == "0", host
     named = {"Privileged": True, "MaskedPaths": ["/sys/firmware"]}
     assert output(labd, *hidden, host=named).strip() == "1"
     writable = ("sh", "-c", "test -w /proc/sys/kernel/domainname && echo yes || echo no")
-    assert [output(labd, *writable, host=host) for host in ({}, {"ReadonlyPaths": []})] == ["no\n", "yes\n"]
+    assert [output(labd, *writable, host=host) for host in (PLAIN, PLAIN | {"ReadonlyPaths": []})] == ["no\n", "yes\n"]
 
 
 def test_the_host_image_does_not_show_the_state(new_labd: Any) -> None:
@@ -89,11 +95,11 @@ def test_the_host_image_does_not_show_the_state(new_labd: Any) -> None:
     try:
         daemon = new_labd("hidden", state=state)
         assert (state / "labd.lock").exists()
-        for host in ({}, {"Privileged": True}, {"MaskedPaths": []}):
+        for host in (PLAIN, *UNMASKED):
             assert output(daemon, "ls", "-A", str(state), host=host) == "", host
         daemon.stop()
     finally:
-        subprocess.run(["rm", "-rf", state], check=True)
+        subprocess.run(["rm", "-rf", state], check=True, timeout=60)
 
 
 @pytest.mark.needs("cgroups")
@@ -244,6 +250,7 @@ def start_exec(labd: Labd, exec_id: str, body: dict[str, Any]) -> socket.socket:
 
 
 def read_to_end(connection: socket.socket) -> bytes:
+    """All that comes until the daemon closes."""
     received = b""
     while data := connection.recv(65536):
         received += data

@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -31,7 +32,7 @@ FATAL = sorted(
 )
 
 
-def exit_codes(labd: Labd, script: str, numbers: list[int]) -> dict[int, int]:
+def exit_codes(labd: Labd, script: str, numbers: Sequence[int]) -> dict[int, int]:
     """Run `sh -c script` with each number; four at a time."""
 
     def run(number: int) -> tuple[int, int]:
@@ -41,14 +42,14 @@ def exit_codes(labd: Labd, script: str, numbers: list[int]) -> dict[int, int]:
         return dict(pool.map(run, numbers))
 
 
-def podmanish(state: Path, *words: str, **options: object) -> subprocess.CompletedProcess[bytes]:
+def podmanish(state: Path, *words: str) -> subprocess.CompletedProcess[bytes]:
+    """The fork/exec engine with this state directory."""
     return subprocess.run(
         [sys.executable, "-m", "lab.forker.cli", "--root", str(state), *words],
         cwd=CHECKOUT,
         capture_output=True,
         check=False,
         timeout=60,
-        **options,
     )
 
 
@@ -131,7 +132,7 @@ def test_the_longest_argument_and_one_byte_more(labd: Labd, tmp_path: Path) -> N
     labd.request("DELETE", f"/containers/{made['Id']}")
 
 
-def test_environment_is_exact(new_labd, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_environment_is_exact(new_labd: Callable[..., Labd]) -> None:
     """Newlines and empty values arrive; nothing of the daemon's own environment does."""
     daemon = new_labd(env={**os.environ, "SECRET": "of-the-daemon"})
     done = daemon.dockerish("run", "--rm", "-e", "A=1\n2", "-e", "B=", "--hostname", "box", "host", "env", "-0")

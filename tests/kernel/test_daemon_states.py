@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import ClassVar
 
 import pytest
@@ -26,12 +27,14 @@ class Life(RuleBasedStateMachine):
         self.auto_removed: set[str] = set()
 
     def ask(self, method: str, path: str, body: object = None) -> int:
+        """The status of the answer, which is never a 5xx."""
         status, answer = self.labd.request(method, path, body)
         assert status < 500, answer
         return status
 
     @rule(target=containers, auto_remove=st.booleans())
     def create(self, auto_remove: bool) -> str:
+        """A new container is `created`."""
         body = {"Image": "host", "Cmd": ["sleep", "1000"], "HostConfig": {"AutoRemove": auto_remove}}
         status, made = self.labd.request("POST", "/containers/create", body)
         assert status == 201
@@ -41,6 +44,7 @@ class Life(RuleBasedStateMachine):
         return str(made["Id"])
 
     def ended(self, container: str) -> None:
+        """Note that the container has ended: with AutoRemove it is gone."""
         if container in self.auto_removed:
             self.model[container] = "gone"
             self.labd.request("POST", f"/containers/{container}/wait?condition=removed")
@@ -49,6 +53,7 @@ class Life(RuleBasedStateMachine):
 
     @rule(container=containers)
     def start(self, container: str) -> None:
+        """start is for what does not run."""
         expected = {"created": 204, "exited": 204, "running": 304, "paused": 304, "gone": 404}[self.model[container]]
         assert self.ask("POST", f"/containers/{container}/start") == expected
         if expected == 204:
@@ -56,6 +61,7 @@ class Life(RuleBasedStateMachine):
 
     @rule(container=containers)
     def kill(self, container: str) -> None:
+        """kill is for what runs, paused or not."""
         state = self.model[container]
         expected = {"running": 204, "paused": 204, "gone": 404}.get(state, 409)
         assert self.ask("POST", f"/containers/{container}/kill") == expected
@@ -64,6 +70,7 @@ class Life(RuleBasedStateMachine):
 
     @rule(container=containers)
     def stop(self, container: str) -> None:
+        """stop changes nothing about what does not run."""
         expected = {"running": 204, "paused": 204, "gone": 404}.get(self.model[container], 304)
         assert self.ask("POST", f"/containers/{container}/stop?t=0") == expected
         if expected == 204:
@@ -71,6 +78,7 @@ class Life(RuleBasedStateMachine):
 
     @rule(container=containers)
     def pause(self, container: str) -> None:
+        """pause is for what runs."""
         status = self.ask("POST", f"/containers/{container}/pause")
         assert status == {"running": 204, "gone": 404}.get(self.model[container], 409)
         if status == 204:
@@ -78,6 +86,7 @@ class Life(RuleBasedStateMachine):
 
     @rule(container=containers)
     def unpause(self, container: str) -> None:
+        """unpause is for what is paused."""
         status = self.ask("POST", f"/containers/{container}/unpause")
         assert status == {"paused": 204, "gone": 404}.get(self.model[container], 409)
         if status == 204:
@@ -85,11 +94,13 @@ class Life(RuleBasedStateMachine):
 
     @rule(container=containers)
     def exec(self, container: str) -> None:
+        """exec is for what runs and is not paused."""
         status = self.ask("POST", f"/containers/{container}/exec", {"Cmd": ["true"]})
         assert status == {"running": 201, "gone": 404}.get(self.model[container], 409)
 
     @rule(container=containers, force=st.booleans())
     def remove(self, container: str, force: bool) -> None:
+        """rm refuses what runs, unless forced."""
         state = self.model[container]
         expected = 404 if state == "gone" else 409 if state in ("running", "paused") and not force else 204
         assert self.ask("DELETE", f"/containers/{container}?force={int(force)}") == expected
@@ -98,6 +109,7 @@ class Life(RuleBasedStateMachine):
 
     @rule(gone=consumes(containers))
     def forget(self, gone: str) -> None:
+        """Remove the container by force, and forget it."""
         self.ask("DELETE", f"/containers/{gone}?force=1")
         self.model.pop(gone)
 
@@ -110,11 +122,12 @@ class Life(RuleBasedStateMachine):
         assert states == {container: state for container, state in self.model.items() if state != "gone"}
 
     def teardown(self) -> None:
+        """Remove all containers that are left."""
         for container in self.model:
             self.labd.request("DELETE", f"/containers/{container}?force=1")
 
 
-def test_no_order_of_requests_leads_to_an_illegal_state(new_labd) -> None:
+def test_no_order_of_requests_leads_to_an_illegal_state(new_labd: Callable[..., Labd]) -> None:
     """Any order of create, start, kill, stop, pause, unpause, exec and rm: each answer and state as expected."""
     Life.labd = new_labd()
     checks = [HealthCheck.too_slow, HealthCheck.data_too_large]
@@ -123,7 +136,7 @@ def test_no_order_of_requests_leads_to_an_illegal_state(new_labd) -> None:
     )
 
 
-def test_races_leave_no_half_containers(new_labd) -> None:
+def test_races_leave_no_half_containers(new_labd: Callable[..., Labd]) -> None:
     """start, kill and rm -f of one container from eight threads at once: no 5xx, and nothing is left."""
     from concurrent.futures import ThreadPoolExecutor
 

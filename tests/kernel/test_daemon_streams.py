@@ -15,6 +15,7 @@ import sys
 import termios
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 from private_labd import CHECKOUT, Labd
@@ -31,14 +32,17 @@ def resident(labd: Labd) -> int:
 
 
 def reset_peak(labd: Labd) -> None:
+    """Let the kernel count the peak from now on; clear_refs of proc_pid_clear_refs(5)."""
     Path(f"/proc/{labd.pid}/clear_refs").write_text("5")
 
 
-def client(labd: Labd, *words: str, **options: object) -> subprocess.Popen[bytes]:
-    return subprocess.Popen([sys.executable, "-m", "client.cli", *words], env=labd.env, cwd=CHECKOUT, **options)  # type: ignore[call-overload,no-any-return]
+def client(labd: Labd, *words: str, **options: Any) -> subprocess.Popen[bytes]:
+    """Our own client, in the background."""
+    return subprocess.Popen([sys.executable, "-m", "client.cli", *words], env=labd.env, cwd=CHECKOUT, **options)
 
 
 def descriptors(labd: Labd) -> int:
+    """How many descriptors the daemon has."""
     return len(list(Path(f"/proc/{labd.pid}/fd").iterdir()))
 
 
@@ -149,6 +153,7 @@ def terminal(labd: Labd, *words: str, rows: int = 33, columns: int = 77) -> tupl
 
 
 def read_until(master: int, wanted: bytes, seconds: float = 15) -> bytes:
+    """What the terminal shows until the wanted bytes have come."""
     received, deadline = b"", time.monotonic() + seconds
     while wanted not in received:
         assert select.select([master], [], [], max(0, deadline - time.monotonic()))[0], received

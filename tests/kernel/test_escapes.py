@@ -68,7 +68,7 @@ def baited(rootfs_tar: bytes) -> bytes:
     return buffer.getvalue()
 
 
-OPTIONS = (
+OPTIONS: tuple[list[str], ...] = (
     [], ["--network", "none"], ["--init"], ["-t"], ["-it"], ["--user", "alice"], ["--privileged"], ["--read-only"],
     ["-w", "/made/here"], ["--cap-drop", "ALL"], ["--security-opt", "no-new-privileges"], ["--pids-limit", "50"],
     ["-m", "64m", "--cpus", "1"], ["-t", "--init", "--network", "none", "--user", "alice"], ["--device", "/dev/zero"],
@@ -262,7 +262,7 @@ def test_a_users_own_program(user: pwd.struct_passwd, tmp_path: Path) -> None:
     shutil.copy(os.path.realpath("/usr/bin/python3"), python)
     os.chown(python, user.pw_uid, user.pw_gid)
     before = hashlib.sha256(python.read_bytes()).digest()
-    code = f"import sys; sys.path.insert(0, {str(CHECKOUT)!r}); from lab.forker.engine import main; sys.exit(main())"
+    code = f"import sys; sys.path.insert(0, {str(CHECKOUT)!r}); from lab.forker.cli import main; sys.exit(main())"
     become = ["setpriv", f"--reuid={user.pw_uid}", f"--regid={user.pw_gid}", "--clear-groups", "--reset-env"]
     words = [*become, str(python), "-ISc", code, "--root", f"{user.pw_dir}/lab", "run", "--rm", "host"]
     done = subprocess.run([*words, "/proc/self/exe", "-ISc", ATTACK], capture_output=True, timeout=60, check=False)

@@ -100,14 +100,14 @@ def test_a_container_holds_up_its_own_execs_only(new_labd: Callable[..., Labd], 
 
 LATE = """
 import sys, time
-from lab.forker import engine as fork
+from lab.forker import cli
 from lab.runtime import rootfs
 honest = rootfs.enter
 def late(spec):
     time.sleep(1)
     honest(spec)
 rootfs.enter = late
-sys.exit(fork.main(sys.argv[1:]))
+sys.exit(cli.main(sys.argv[1:]))
 """
 
 
@@ -128,10 +128,10 @@ STOPPED = """
 import os, signal, sys, time
 from lab import runtime
 from lab.errors import CannotStart
-from lab.runtime import link, process
+from lab.runtime import child, link
 from lab.spec import Spec
 box = runtime.spawn(Spec(args=["sleep", "60"], env={"PATH": "/usr/bin:/bin"}))
-honest_fork, honest_report = process.syscalls.fork_sibling, link.Link.report_failure
+honest_fork, honest_report = child.syscalls.fork_sibling, link.Link.report_failure
 def fork():
     pid = honest_fork()
     if pid == 0 and sys.argv[1] == "birth":
@@ -140,7 +140,7 @@ def fork():
 def report(self, failure):
     honest_report(self, failure)
     os.kill(os.getpid(), signal.SIGSTOP)
-process.syscalls.fork_sibling, link.Link.report_failure = fork, report
+child.syscalls.fork_sibling, link.Link.report_failure = fork, report
 began, steps = time.monotonic(), runtime.starting_into(box.pidfd, Spec(args=["no-such-program"]))
 try:
     next(steps)

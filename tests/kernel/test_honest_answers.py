@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 import socket
 import tarfile
 import time
@@ -126,6 +127,36 @@ def test_a_bind_is_what_was_asked_for_or_refused(labd: Labd, host: dict[str, obj
     """No directory of the daemon's own, no option out of a path."""
     body = {"Image": "host", "Cmd": ["true"], "HostConfig": host}
     assert labd.request("POST", "/containers/create", body)[0] in (400, 501)
+
+
+@pytest.mark.parametrize("source", [".", "./etc", "../etc", "..", ".hidden"])
+def test_a_relative_bind_is_never_resolved_by_the_daemon(labd: Labd, source: str) -> None:
+    """The API takes absolute sources only: labd's working directory is not the client's."""
+    body = {"Image": "host", "Cmd": ["true"], "HostConfig": {"Binds": [f"{source}:/x"]}}
+    status, answer = labd.request("POST", "/containers/create?name=relative", body)
+    assert status == 400
+    assert "the source must be an absolute path" in answer["message"]
+    assert labd.request("GET", "/containers/relative/json")[0] == 404
+
+
+def test_labels_named_like_parameters_are_labels(labd: Labd) -> None:
+    """A container with the labels kind, action, actor and self is made, and its events carry them."""
+    labels = {"kind": "k", "action": "a", "actor": "x", "self": "s"}
+    made = container(labd, "labelled", "true", Labels=labels)
+    assert wait(labd, "labelled") == 0
+    assert labd.request("GET", f"/containers/{made}/json")[1]["Config"]["Labels"] == labels
+    assert labd.request("DELETE", "/containers/labelled")[0] == 204
+    told = labd.request("GET", f"/events?since=0&until={time.time()}&filters=%7B%22container%22:[%22{made}%22]%7D")[1]
+    events = [json.loads(line) for line in told.splitlines()]
+    assert [event["Action"] for event in events] == ["create", "start", "die", "destroy"]
+    assert all(labels.items() <= event["Actor"]["Attributes"].items() for event in events)
+
+
+def test_a_client_shows_the_hint_of_a_refusal(labd: Labd, edge: str) -> None:
+    """`dockerish rm` of a running container says what to do about it."""
+    done = labd.dockerish("rm", "edge")
+    assert done.returncode == 125
+    assert b"stop the container before removing" in done.stderr
 
 
 def test_execs_that_are_never_started_are_not_kept_for_ever(labd: Labd, edge: str) -> None:

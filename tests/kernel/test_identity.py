@@ -68,7 +68,7 @@ os.execvp("setpriv", ["setpriv", "--reuid=65534", "--clear-groups", "--bounding-
 
 
 def test_audit_control_may_set_it_again() -> None:
-    """ "Only once" is not so: with CAP_AUDIT_CONTROL a loginuid that is set can be changed, each time a new session."""
+    """With CAP_AUDIT_CONTROL a loginuid that is set can be changed, and each change begins a new session."""
     code = AS_USER + "first = sessionid(); set_loginuid(42); print(loginuid(), sessionid() > first)"
     assert lab_python(code) == "42 True"
 

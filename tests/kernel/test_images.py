@@ -25,10 +25,12 @@ Fill = Callable[[tarfile.TarFile, Path], None]
 
 @pytest.fixture
 def images(tmp_path: Path) -> Images:
+    """An empty store of images."""
     return Images(str(tmp_path / "images"))
 
 
 def tar_of(fill: Fill, outside: Path) -> io.BytesIO:
+    """A tar of what `fill` adds, and one harmless file."""
     buffer = io.BytesIO()
     with tarfile.open(fileobj=buffer, mode="w") as tar:
         fill(tar, outside)
@@ -37,34 +39,41 @@ def tar_of(fill: Fill, outside: Path) -> io.BytesIO:
 
 
 def through_absolute_symlink(tar: tarfile.TarFile, outside: Path) -> None:
+    """Write a file through a symlink to an absolute path."""
     add(tar, "way", kind=tarfile.SYMTYPE, link=str(outside))
     add(tar, "way/file", b"hostile")
 
 
 def through_relative_symlink(tar: tarfile.TarFile, outside: Path) -> None:
+    """Write a file through a symlink with more ../ than there are directories."""
     add(tar, "way", kind=tarfile.SYMTYPE, link="../" * 20 + str(outside))
     add(tar, "way/file", b"hostile")
 
 
 def dots(tar: tarfile.TarFile, outside: Path) -> None:
+    """Write a file with more ../ in its name than there are directories."""
     add(tar, "../" * 20 + f"{outside}/file", b"hostile")
 
 
 def absolute_path(tar: tarfile.TarFile, outside: Path) -> None:
+    """Write a file with an absolute name."""
     add(tar, f"{outside}/file", b"hostile")
 
 
 def hard_link_out(tar: tarfile.TarFile, outside: Path) -> None:
+    """Link a host's file, then write to the link."""
     add(tar, "linked", kind=tarfile.LNKTYPE, link=f"{outside}/precious")
     add(tar, "linked", b"hostile")
 
 
 def hard_link_through_symlink(tar: tarfile.TarFile, outside: Path) -> None:
+    """Link a host's file behind a symlink."""
     add(tar, "way", kind=tarfile.SYMTYPE, link=str(outside))
     add(tar, "linked", kind=tarfile.LNKTYPE, link="way/precious")
 
 
 def over_a_symlink(tar: tarfile.TarFile, outside: Path) -> None:
+    """Write over a symlink that leads to a host's file."""
     add(tar, "way", kind=tarfile.SYMTYPE, link=f"{outside}/precious")
     add(tar, "way", b"hostile")
 

@@ -52,6 +52,7 @@ def bombed(place: Path, tar: bytes) -> tuple[str, int]:
 
 
 def header(name: str, size: int, kind: bytes = tarfile.REGTYPE) -> bytes:
+    """A member's header, whatever size it tells."""
     member = tarfile.TarInfo(name)
     member.type, member.size = kind, size
     return member.tobuf(tarfile.GNU_FORMAT)
@@ -259,6 +260,7 @@ def test_removal_follows_no_symlink(tmp_path: Path) -> None:
 
 
 def start_import(place: Path, name: str) -> subprocess.Popen[bytes]:
+    """An import that reads its tar from a pipe."""
     code = f"""
 import sys; sys.path.insert(0, {str(CHECKOUT)!r})
 from lab.images import Images

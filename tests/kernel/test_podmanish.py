@@ -155,7 +155,7 @@ def test_one_of_many_gets_the_name(podmanish: Podmanish) -> None:
     """Of 8 that ask for one name at once, one gets it; the others are told who has it."""
     runs = [podmanish.start("run", "--name", "only", "host", "sleep", "60", stderr=subprocess.PIPE) for _ in range(8)]
     pidfds = {os.pidfd_open(run.pid): run for run in runs}
-    losers = []
+    losers: list[subprocess.Popen[bytes]] = []
     while len(losers) < 7:
         for fd in select.select(list(pidfds), [], [], 30)[0]:
             losers.append(pidfds.pop(fd))

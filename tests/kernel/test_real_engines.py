@@ -36,6 +36,7 @@ COMPARED = [run, shadow, inherit, frameup, mirror, crash]
 
 
 def manage(verb: str) -> None:
+    """Start or end the real daemons."""
     subprocess.run([sys.executable, "-m", "scenarios.props.real_daemons", verb], cwd=CHECKOUT, check=True)
 
 
@@ -63,6 +64,7 @@ def place() -> Iterator[Path]:
 
 @pytest.fixture(scope="module")
 def journal(place: Path, machine: None) -> Iterator[Journal]:
+    """A journal for the module's stages."""
     with Journal(place) as journal:
         yield journal
 
@@ -87,6 +89,7 @@ def stage(place: Path, journal: Journal, chosen: list[Engine], uid: int = USER) 
 
 
 def failed(report: Report) -> list[str]:
+    """The claims that failed."""
     return [claim["claim"] for claim in report.claims if claim["verdict"] == FAILED]
 
 

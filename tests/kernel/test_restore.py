@@ -66,6 +66,7 @@ def settled(before: dict[str, object]) -> dict[str, object]:
 
 
 def kill_once(delay: float, number: int, *target: str) -> None:
+    """Start a demo, end it after the delay with this signal, and restore."""
     with subprocess.Popen(
         [LAB, "run", "--auto", *target, "run", "shadow"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
     ) as demo:

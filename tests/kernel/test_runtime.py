@@ -397,9 +397,11 @@ class Terminal:
         self.resize(rows, columns)
 
     def resize(self, rows: int, columns: int) -> None:
+        """Change the terminal's size."""
         fcntl.ioctl(self.master, termios.TIOCSWINSZ, struct.pack("HHHH", rows, columns, 0, 0))
 
     def run(self, command: list[str]) -> subprocess.Popen[bytes]:
+        """Run a command whose standard streams are the terminal."""
         run = subprocess.Popen(
             ["setsid", "--ctty", "--wait", *command], stdin=self.slave, stdout=self.slave, stderr=self.slave
         )

@@ -48,6 +48,7 @@ def tar_with(*ends: bytes, traps: bool = False) -> bytes:
 
 
 def long_names(count: int) -> bytes:
+    """So many headers with a long name for one member."""
     member = tarfile.TarInfo("x")
     member.type, member.size = tarfile.GNUTYPE_LONGNAME, 5
     return (member.tobuf(tarfile.GNU_FORMAT) + b"name\0".ljust(512, b"\0")) * count

@@ -63,12 +63,14 @@ def place() -> Iterator[Path]:
 
 @pytest.fixture(scope="module")
 def journal(place: Path) -> Iterator[Journal]:
+    """A journal for the module's stages."""
     with Journal(place) as journal:
         yield journal
 
 
 @pytest.fixture(scope="module")
 def daemon(place: Path, journal: Journal) -> Iterator[Daemon]:
+    """A labd for the module's stages."""
     with Daemon(journal, str(place / "labd.sock"), str(place / "state")) as daemon:
         daemon.wait_ready()
         yield daemon
@@ -89,6 +91,7 @@ def stage(place: Path, journal: Journal, daemon: Daemon) -> Iterator[Stage]:
 
 
 def claims(report: Report, verdict: str) -> list[str]:
+    """The claims with this verdict."""
     return [claim["claim"] for claim in report.claims if claim["verdict"] == verdict]
 
 
@@ -163,12 +166,13 @@ def test_a_socket_that_anybody_may_use_is_found_out(place: Path, journal: Journa
 
 def test_a_container_that_outlives_its_forker_is_found_out(place: Path, journal: Journal, daemon: Daemon) -> None:
     """Mutant: a runtime that does not ask for the parent-death signal."""
-    orphaning = "from lab import fork, syscalls; syscalls.PR_SET_PDEATHSIG = 3; raise SystemExit(fork.main())"
+    code = "from lab import syscalls; from lab.forker.cli import main; syscalls.PR_SET_PDEATHSIG = 3; sys.exit(main())"
     with stage(place, journal, daemon) as here:
-        argv = [sys.executable, "-c", orphaning, *here.engines[FORK].argv[1:]]
+        argv = [sys.executable, "-c", f"import sys; {code}", *here.engines[FORK].argv[1:]]
         here.engines = {**here.engines, FORK: replace(here.engines[FORK], argv=argv)}
         report = here.tell(1, crash)
     assert "its container dies with it" in claims(report, FAILED), report.claims
+    assert "the other one does not notice" in claims(report, HELD), "the mutant ran no container at all"
 
 
 @pytest.mark.needs("systemd-nspawn")
@@ -275,11 +279,16 @@ def test_lost_evidence_is_inconclusive(
     place: Path, journal: Journal, daemon: Daemon, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A receive buffer that overflows makes the verdict inconclusive, never held."""
+    target = str(place / "shadow")
+
+    def opens() -> None:
+        for _ in range(2000):
+            os.close(os.open(target, os.O_WRONLY))
 
     @contextmanager
     def small(self: Stage) -> Iterator[Watch]:
         with Watch(self.target, journal=self.journal, buffer=1 << 14) as watch:
-            in_child(lambda: [os.close(os.open(self.target, os.O_WRONLY)) for _ in range(2000)])
+            in_child(opens)
             yield watch
 
     monkeypatch.setattr(Stage, "watch", small)

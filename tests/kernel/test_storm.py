@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import pytest
 from private_labd import Labd
@@ -39,7 +40,7 @@ def wanted(runs: int) -> list[int]:
     return [number % 256 for number in range(runs)]
 
 
-def left(*daemons: int) -> dict[str, object]:
+def left(*daemons: int) -> dict[str, Any]:
     """What containers could leave in the kernel, and the number of descriptors of these processes."""
     with AuditControl() as control:
         rules = control.rules()
@@ -66,7 +67,7 @@ def is_zombie(stat: Path) -> bool:
         return False
 
 
-def settled(before: dict[str, object], *daemons: int) -> dict[str, object]:
+def settled(before: dict[str, Any], *daemons: int) -> dict[str, Any]:
     """What is left when it is what was there before, or when the time to settle is up."""
     end = time.monotonic() + SETTLING
     while (found := _left_beside(before, *daemons)) != before and time.monotonic() < end:
@@ -74,10 +75,10 @@ def settled(before: dict[str, object], *daemons: int) -> dict[str, object]:
     return found
 
 
-def _left_beside(before: dict[str, object], *daemons: int) -> dict[str, object]:
+def _left_beside(before: dict[str, Any], *daemons: int) -> dict[str, Any]:
     """left(); zombies that were there before may be reaped meanwhile."""
     found = left(*daemons)
-    return {**found, "zombies": max(found["zombies"], before["zombies"])}  # type: ignore[type-var]
+    return {**found, "zombies": max(found["zombies"], before["zombies"])}
 
 
 def test_podmanish(podmanish: Podmanish) -> None:

@@ -67,7 +67,13 @@ def await_(condition: Callable[[], bool]) -> bool:
     return held
 
 
+def gone(mark: str) -> bool:
+    """Whether no process has the mark."""
+    return not processes(mark)
+
+
 def parent(pid: int) -> int:
+    """The pid of its parent; proc_pid_stat(5)."""
     return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
 
 
@@ -126,16 +132,16 @@ def test_kill_9_of_an_ordinary_users_podmanish(rootless: Podmanish) -> None:
 WINDOW = """
 import os, sys, time
 from lab import runtime
-from lab.runtime import lifeline, process
+from lab.runtime import child, lifeline
 from lab.spec import Mount, Spec
-honest = process.die_with_parent
+honest = child.die_with_parent
 place = "/mnt" if sys.argv[3] == "container" else sys.argv[1]
 def late(pipe):
     open(place + "/window", "a").close()
     time.sleep(0.5)
     honest(pipe)
 if sys.argv[3] == "container":
-    process.die_with_parent = late
+    child.die_with_parent = late
 else:
     lifeline.die_with_parent = late
 spec = Spec(args=["touch", "/mnt/ran"], mounts=[Mount(sys.argv[1], "/mnt")], env={"PATH": "/usr/bin"})
@@ -208,7 +214,7 @@ def test_two_hundred_kills(
         time.sleep(dice.uniform(0, 0.1))
         begin = time.monotonic()
         os.kill(victim, signal.SIGKILL)
-        assert await_(lambda mark=mark: not processes(mark)), (part, processes(mark))  # type: ignore[misc]
+        assert await_(partial(gone, mark)), (part, processes(mark))
         slowest = max(slowest, time.monotonic() - begin)
         if part == "spawner":
             daemon.stop()

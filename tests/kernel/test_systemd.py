@@ -40,6 +40,7 @@ def supervisor(short_place: Path) -> Iterator[socket.socket]:
 
 
 def received(supervisor: socket.socket) -> list[str]:
+    """All messages that have come."""
     messages = []
     try:
         while True:
@@ -130,7 +131,6 @@ class TestSystemd:
 
     def test_leaves_nothing_behind(self, short_place: Path) -> None:
         """Its mounts are in a namespace of its own, its cgroups and its directory are removed, its processes end."""
-
         with Journal(short_place) as journal:
             with Systemd(journal) as systemd:
                 assert systemd.run("cat", "/proc/1/comm") == "systemd"

@@ -52,42 +52,51 @@ def restored(place: Path, *entries: object) -> list[str]:
 
 
 def users(path: Path, text: str) -> None:
+    """Write a file that the user owns."""
     path.write_text(text)
     os.chown(path, USER, USER)
 
 
 def symlink(pause: Path, pidfile: Path, pid: int) -> None:
+    """The pause file is a symlink to a file of root's."""
     pause.symlink_to(pidfile)
 
 
 def symlinked_folder(pause: Path, pidfile: Path, pid: int) -> None:
+    """The pause file's directory is a symlink."""
     pidfile.with_name("pause.pid").write_text(str(pid))
     pause.parent.rmdir()
     pause.parent.symlink_to(pidfile.parent)
 
 
 def hard_link(pause: Path, pidfile: Path, pid: int) -> None:
+    """The pause file is a hard link to a file of root's."""
     os.link(pidfile, pause)
 
 
 def roots_pid(pause: Path, pidfile: Path, pid: int) -> None:
+    """The pause file holds the pid of root's process."""
     users(pause, str(pid))
 
 
 def fifo(pause: Path, pidfile: Path, pid: int) -> None:
+    """The pause file is a FIFO, which would block its reader."""
     os.mkfifo(pause)
     os.chown(pause, USER, USER)
 
 
 def garbage(pause: Path, pidfile: Path, pid: int) -> None:
+    """The pause file holds no pid."""
     users(pause, "-1")
 
 
 def pid_one(pause: Path, pidfile: Path, pid: int) -> None:
+    """The pause file holds the pid of init."""
     users(pause, "1")
 
 
 def large(pause: Path, pidfile: Path, pid: int) -> None:
+    """The pause file holds a number that no pid has."""
     users(pause, "9" * 30)
 
 

@@ -22,6 +22,7 @@ STATE = "/var/lib/lab-of-the-tests"
 
 
 def spec_of(*argv: str, image: Image = IMAGE) -> Spec:
+    """The Spec of this command line."""
     return assemble(parse_run([*argv]), image, ID, state=STATE)
 
 

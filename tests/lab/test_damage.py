@@ -12,8 +12,9 @@ from hypothesis import strategies as st
 from lab.damage import LARGEST
 from lab.errors import NoSuchContainer
 from lab.images import Images
+from lab.record import Record
 from lab.spec import Spec
-from lab.store import Container, Store, new_id
+from lab.store import Store, new_id
 
 CONFIG = {"rm": False, "image": "host", "spec": Spec(args=["true"]).to_dict()}
 SPEC = Spec(args=["true"]).to_dict()
@@ -63,12 +64,13 @@ CONFIGS = {
 }
 
 
-def two(root: str) -> tuple[Store, Container, Container]:
+def two(root: str) -> tuple[Store, Record, Record]:
+    """A store with two containers, of which one is to be damaged."""
     store = Store(root)
     return store, store.create(new_id(), "good", CONFIG), store.create(new_id(), "bad", CONFIG)
 
 
-def expect_damage(store: Store, good: Container, bad: Container) -> None:
+def expect_damage(store: Store, good: Record, bad: Record) -> None:
     """The bad one is listed, found and removed; the good one is what it was."""
     store.sweep()
     assert {found.id: found.status for found in store.list()} == {good.id: "created", bad.id: "damaged"}

@@ -11,6 +11,7 @@ from lab.errors import LabError, from_bytes
 
 
 def classes(base: type[LabError] = LabError) -> list[type[LabError]]:
+    """The class and all below it."""
     return [base, *(found for child in base.__subclasses__() for found in classes(child))]
 
 
@@ -23,6 +24,7 @@ def test_the_drawn_tree_is_the_tree(kind: type[LabError]) -> None:
         assert (int(row[1]), int(row[2])) == (kind.exit_code, kind.http_status)
     else:
         parent = kind.__mro__[1]
+        assert issubclass(parent, LabError)
         assert (parent.exit_code, parent.http_status) == (kind.exit_code, kind.http_status)
 
 

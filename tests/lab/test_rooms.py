@@ -22,7 +22,7 @@ HEAVY = (
 FORBIDDEN = {
     "lab": ("daemon", "client", "scenarios"),
     "lab.forker": ("lab.audit",),
-    "lab.runtime": ("lab.audit", "lab.assemble", "lab.images", "lab.runargs", "lab.store"),
+    "lab.runtime": ("lab.audit", "lab.assemble", "lab.images", "lab.record", "lab.runargs", "lab.store"),
     "lab.audit": ("lab.assemble", "lab.images", "lab.runargs", "lab.runtime", "lab.spec", "lab.store"),
     "daemon": ("client", "scenarios", "lab.forker"),
     "daemon.programs": ("asyncio", "fastapi", "starlette", "uvicorn"),

@@ -8,9 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from lab.commandline import HelpWanted
 from lab.errors import InvalidArgument, LabError, NotImplementedHere
 from lab.limits import ABSENT
-from lab.runargs import EXEC, LOGS, PS, RUN, HelpWanted, RunOptions, parse_exec, parse_run, parse_volume, resolve_env
+from lab.runargs import EXEC, LOGS, PS, RUN, RunOptions, parse_exec, parse_run, parse_volume, resolve_env
 
 
 def test_options_end_at_the_image() -> None:
@@ -114,8 +115,8 @@ def test_what_docker_has_and_the_lab_has_not() -> None:
 
 def test_options_cannot_be_misspelt() -> None:
     """RunOptions takes the names it has, and no others."""
-    with pytest.raises(TypeError):
-        RunOptions("host", [], read_olny=True)  # type: ignore[call-arg]
+    with pytest.raises(TypeError, match="read_olny"):
+        RunOptions("host", [], read_olny=True)  # type: ignore[call-arg]  # the mistake is the test
 
 
 def test_exec_needs_two_words() -> None:

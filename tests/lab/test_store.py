@@ -12,14 +12,16 @@ from hypothesis import strategies as st
 
 from lab.errors import InvalidArgument, NameInUse, NoSuchContainer
 from lab.pidfd import is_alive, start_time
+from lab.record import UNKNOWN
 from lab.spec import Mount, Spec
-from lab.store import UNKNOWN, Store, new_id
+from lab.store import Store, new_id
 
 CONFIG = {"rm": False, "image": "host", "spec": Spec(args=["true"]).to_dict()}
 
 
 @pytest.fixture
 def store(tmp_path: Path) -> Store:
+    """An empty store."""
     return Store(str(tmp_path / "store"))
 
 
