@@ -71,6 +71,7 @@ class Forker:
         spec = self._spec(options, image, container_id)
         handed = _handed(options.sdnotify, spec)
         config = {"image": image.name, "spec": spec.to_dict(), "rm": options.rm, "label": options.label}
+        spec.cgroup = cgroup.path(container_id, spec)  # of this start: state has it, not the config
         record = self.store.create(container_id, options.name or container_id[:12], config, os.getpid())
         if options.detach:
             return self._detached(record, spec, handed)
@@ -87,7 +88,6 @@ class Forker:
             from lab import userns
 
             spec.uid_mappings, spec.gid_mappings = userns.mappings()
-        spec.cgroup = cgroup.path(container_id, spec)
         return spec
 
     def _start(

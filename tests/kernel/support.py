@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 import tarfile
+import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -81,6 +82,14 @@ def own_mounts(path: Path) -> list[str]:
     """The lines of mountinfo, in this mount namespace, that name the path."""
     rows = Path("/proc/self/mountinfo").read_text().splitlines()
     return [row for row in rows if str(path) in row]
+
+
+def soon(condition: Callable[[], bool], seconds: float = 5) -> bool:
+    """Whether it holds within that time."""
+    end = time.monotonic() + seconds
+    while not (held := condition()) and time.monotonic() < end:
+        time.sleep(0.01)
+    return held
 
 
 def processes_with(text: str) -> list[int]:

@@ -7,13 +7,12 @@ import json
 import os
 import subprocess
 import threading
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 from private_labd import Labd
-from support import Podmanish
+from support import Podmanish, soon
 
 from lab.errors import MissingFeature
 from lab.runtime import cgroup
@@ -40,10 +39,7 @@ def engine(request: pytest.FixtureRequest) -> Iterator[Run]:
     else:
         daemon: Labd = request.getfixturevalue("labd")
         yield daemon.dockerish
-    end = time.monotonic() + 5
-    while set(ours()) - before and time.monotonic() < end:
-        time.sleep(0.02)
-    assert set(ours()) - before == set()
+    assert soon(lambda: not set(ours()) - before)
 
 
 def test_sweep_lives_with_other_engines() -> None:

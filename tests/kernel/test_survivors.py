@@ -15,14 +15,13 @@ from pathlib import Path
 
 import pytest
 from private_labd import Labd
-from support import CHECKOUT, Podmanish, lab_python
+from support import CHECKOUT, Podmanish, lab_python, soon
 
 from lab.pidfd import start_time
 
 pytestmark = pytest.mark.needs("root")
 
 PYTHON = ("/usr/bin/python3", "-ISc")
-SECONDS = 5.0
 # A container that clears PR_SET_PDEATHSIG, leaves its session and parent, and ignores every signal that it can.
 STUBBORN = """
 import ctypes, os, signal, time
@@ -59,14 +58,6 @@ def processes(mark: str) -> dict[int, str]:
     return found
 
 
-def await_(condition: Callable[[], bool]) -> bool:
-    """Whether it holds within SECONDS."""
-    end = time.monotonic() + SECONDS
-    while not (held := condition()) and time.monotonic() < end:
-        time.sleep(0.01)
-    return held
-
-
 def gone(mark: str) -> bool:
     """Whether no process has the mark."""
     return not processes(mark)
@@ -84,11 +75,11 @@ def test_kill_9_of_podmanish(podmanish: Podmanish, tmp_path: Path, options: list
     volume.mkdir(mode=0o777)
     volume.chmod(0o777)
     run = podmanish.start("run", "--rm", *options, "-v", f"{volume}:/mnt", "host", *stubborn(mark))
-    assert await_(lambda: (volume / "ready").exists())
+    assert soon(lambda: (volume / "ready").exists())
     assert len(processes(mark)) > 4
     run.kill()
     run.communicate()
-    assert await_(lambda: not processes(mark)), processes(mark)
+    assert soon(lambda: not processes(mark)), processes(mark)
 
 
 @pytest.mark.parametrize("victim", ["monitor", "lifeline"])
@@ -96,11 +87,11 @@ def test_kill_9_of_what_stands_behind_a_detached_container(podmanish: Podmanish,
     """The monitor of `run -d`, or the lifeline below it: the container goes with either, and ps says so."""
     mark = f"survivor-{os.urandom(8).hex()}"
     podmanish.output("run", "-d", "--name", "box", "-v", f"{tmp_path}:/mnt", "host", *stubborn(mark))
-    assert await_(lambda: (tmp_path / "ready").exists())
+    assert soon(lambda: (tmp_path / "ready").exists())
     lifeline = next(pid for pid, name in processes(mark).items() if name == "lifeline")
     os.kill(parent(lifeline) if victim == "monitor" else lifeline, signal.SIGKILL)
-    assert await_(lambda: not processes(mark)), processes(mark)
-    assert await_(lambda: "Exited" in podmanish.output("ps", "-a"))
+    assert soon(lambda: not processes(mark)), processes(mark)
+    assert soon(lambda: "Exited" in podmanish.output("ps", "-a"))
     podmanish.output("rm", "box")
 
 
@@ -109,11 +100,11 @@ def test_kill_9_of_the_daemon(new_labd: Callable[..., Labd], tmp_path: Path, vic
     """labd's spawner is the first process of a pid namespace: the kernel ends it with all that is in it."""
     daemon, mark = new_labd("d"), f"survivor-{os.urandom(8).hex()}"
     daemon.dockerish("run", "-d", "--name", "box", "-v", f"{tmp_path}:/mnt", "host", *stubborn(mark))
-    assert await_(lambda: (tmp_path / "ready").exists())
+    assert soon(lambda: (tmp_path / "ready").exists())
     victims = {"labd": [daemon.pid], "spawner": [daemon.spawner], "both": [daemon.spawner, daemon.pid]}[victim]
     for pid in victims:
         os.kill(pid, signal.SIGKILL)
-    assert await_(lambda: not processes(mark)), processes(mark)
+    assert soon(lambda: not processes(mark)), processes(mark)
 
 
 def test_kill_9_of_an_ordinary_users_podmanish(rootless: Podmanish) -> None:
@@ -125,7 +116,7 @@ def test_kill_9_of_an_ordinary_users_podmanish(rootless: Podmanish) -> None:
     lifeline = next(pid for pid, name in processes(mark).items() if name == "lifeline")
     os.kill(parent(lifeline), signal.SIGKILL)
     run.communicate()
-    assert await_(lambda: not processes(mark)), processes(mark)
+    assert soon(lambda: not processes(mark)), processes(mark)
 
 
 # The window: if the engine dies between its word to go and PR_SET_PDEATHSIG, no signal comes for the child.
@@ -158,7 +149,7 @@ def test_the_engine_dies_while_its_child_prepares_for_that(tmp_path: Path, above
     code = f"import sys; sys.path.insert(0, {str(CHECKOUT)!r})\n{WINDOW}"
     tmp_path.chmod(0o777)
     engine = subprocess.Popen([sys.executable, "-ISc", code, str(tmp_path), above, where], stdin=subprocess.DEVNULL)
-    assert await_(lambda: (tmp_path / "window").exists())
+    assert soon(lambda: (tmp_path / "window").exists())
     time.sleep(0.1)  # the word to go is in the pipe by now
     engine.kill()
     engine.wait()
@@ -214,7 +205,7 @@ def test_two_hundred_kills(
         time.sleep(dice.uniform(0, 0.1))
         begin = time.monotonic()
         os.kill(victim, signal.SIGKILL)
-        assert await_(partial(gone, mark)), (part, processes(mark))
+        assert soon(partial(gone, mark)), (part, processes(mark))
         slowest = max(slowest, time.monotonic() - begin)
         if part == "spawner":
             daemon.stop()
