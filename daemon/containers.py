@@ -185,7 +185,7 @@ class Container:
         if self.run.process:
             self.run.process.kill(number)
         if number == signal.SIGKILL and self.paused:
-            cgroup.freeze(self.spec.cgroup, False)  # the freezer of cgroup version 1 delays even SIGKILL
+            cgroup.thaw(self.spec.cgroup)
         self.event("kill", signal=str(number))
 
     async def kill_and_wait(self, number: int) -> None:

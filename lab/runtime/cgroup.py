@@ -169,6 +169,20 @@ def freeze(path: str, frozen: bool) -> None:
         _until(lambda: _read(f"{folder}/freezer.state").strip() == ("FROZEN" if frozen else "THAWED"))
 
 
+def thaw(path: str) -> None:
+    """Let processes that have been killed come to their end: version 1 holds a frozen one until it is thawed.
+
+    Does nothing if they have ended already, and the cgroup with them.
+    """
+    folder = folders(path, ())[0]
+    for name, word in (("cgroup.freeze", "0"), ("freezer.state", "THAWED")):
+        try:
+            if os.path.exists(f"{folder}/{name}"):
+                _write(f"{folder}/{name}", word)
+        except OSError:
+            pass  # the cgroup has just been removed
+
+
 def remove(path: str) -> bool:
     """End what still runs in the cgroup and remove it. Returns whether the memory limit had killed a process."""
     if not os.path.basename(path).startswith(NAME):

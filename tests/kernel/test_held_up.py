@@ -211,3 +211,13 @@ def test_a_layer_may_be_as_deep_and_as_lively_as_it_likes(labd: Labd, layered: C
     finally:
         for name in ("held-deep", "held-busy"):
             assert labd.request("DELETE", f"/containers/{name}?force=1")[0] == 204
+
+
+def test_a_paused_container_can_be_killed(labd: Labd) -> None:
+    """SIGKILL ends a paused container at once, whether it dies before or after it has been thawed: 204, each time."""
+    for number in range(200):
+        name = f"frozen-{number}"
+        container(labd, name, "sleep", "60")
+        assert labd.request("POST", f"/containers/{name}/pause")[0] == 204
+        status, body = labd.request("DELETE", f"/containers/{name}?force=1")
+        assert status == 204, body
