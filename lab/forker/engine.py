@@ -24,7 +24,6 @@ from lab.forker.monitor import Monitor, Stdio
 from lab.images import Images
 from lab.logs import LogWriter
 from lab.runtime import cgroup
-from lab.runtime.begun import has_begun
 from lab.signals import SIGKILL, SIGTERM
 from lab.store import Store, new_id
 
@@ -171,6 +170,7 @@ class Forker:
     def exec(self, argv: Sequence[str]) -> int:
         """`podmanish exec`; returns the command's exit code."""
         from lab.assemble import assemble_exec
+        from lab.runtime.begun import has_begun
 
         interpreter.guard()
         options = runargs.parse_exec(argv)
