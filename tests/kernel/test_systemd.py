@@ -66,7 +66,7 @@ def test_an_abstract_socket_is_passed_by_name(podmanish: Podmanish) -> None:
         channel.bind(f"\0{name}")
         channel.setblocking(False)
         podmanish("run", "--rm", "host", PYTHON, "-c", SAY_READY, env={**os.environ, "NOTIFY_SOCKET": f"@{name}"})
-        assert received(channel)[1:] == ["READY=1"]
+        assert sorted(received(channel))[-1] == "READY=1"  # the engine names its pid, before or after that
 
 
 def test_conmon_mode_is_ready_when_the_container_runs(podmanish: Podmanish, supervisor: socket.socket) -> None:

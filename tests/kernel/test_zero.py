@@ -34,7 +34,7 @@ SHOW = "sudo python3 docs/zero.py cat /proc/self/loginuid"
 SERVE = "docs/zero.py --serve /run/zero"
 MAKE = "mkfifo -m 600 /run/zero"
 START = 'systemd-run --pipe --unit=zero python3 "$PWD/docs/zero.py" --serve /run/zero'
-END = "systemctl stop zero; sudo rm /run/zero"
+END = "systemctl stop zero"
 ASK = "echo cat /proc/self/loginuid | sudo tee /run/zero"
 
 
