@@ -1,6 +1,7 @@
 """What a test needs of the machine: `@pytest.mark.needs("root", "audit")`.
 
-Where it is missing the test is skipped, with the reason; where LAB_REQUIRE names it (or is "all"), it fails.
+Where it is missing the test is skipped, with the reason; where LAB_REQUIRE names it, it fails. LAB_REQUIRE=all names
+all; all,-docker all but docker.
 """
 
 from __future__ import annotations
@@ -75,7 +76,7 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
     for marker in item.iter_markers("needs"):
         for feature in marker.args:
             reason = FEATURES[feature]()
-            if reason and (feature in required or "all" in required):
+            if reason and (feature in required or ("all" in required and f"-{feature}" not in required)):
                 pytest.fail(f"LAB_REQUIRE asks for {feature}: {reason}")
             if reason:
                 pytest.skip(f"needs {feature}: {reason}")
