@@ -9,7 +9,7 @@ import shutil
 import subprocess
 import tarfile
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -37,8 +37,9 @@ def podmanish(scripts: Path, state: Path) -> Iterator[Podmanish]:
 
 
 @pytest.fixture(scope="session")
-def rootfs_tar() -> bytes:
+def rootfs_tar(demand: Callable[[str], None]) -> bytes:
     """The tar of a small root filesystem: busybox, three users, nothing else."""
+    demand("busybox")
     busybox = Path("/bin/busybox").read_bytes()
     buffer = io.BytesIO()
     with tarfile.open(fileobj=buffer, mode="w") as tar:
@@ -71,8 +72,9 @@ def user() -> Iterator[pwd.struct_passwd]:
 
 
 @pytest.fixture
-def rootless(scripts: Path, user: pwd.struct_passwd) -> Iterator[Podmanish]:
-    """The fork/exec engine, run by that user; other users must be able to read the checkout."""
+def rootless(scripts: Path, user: pwd.struct_passwd, demand: Callable[[str], None]) -> Iterator[Podmanish]:
+    """The fork/exec engine, run by that user."""
+    demand("open-checkout")
     become = ["setpriv", f"--reuid={user.pw_uid}", f"--regid={user.pw_gid}", "--clear-groups", "--reset-env"]
     engine = Podmanish(scripts / "podmanish", Path(user.pw_dir) / "lab", become)
     yield engine

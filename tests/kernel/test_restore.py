@@ -18,7 +18,7 @@ from lab import interpreter
 from lab.audit.netlink import AuditControl
 from lab.audit.rules import Rule
 from lab.pidfd import ended, start_time
-from lab.runtime import compiled
+from lab.runtime import cgroup, compiled
 from scenarios.props.labd import peer_pid
 
 pytestmark = pytest.mark.needs("root", "audit", "sudo", "setpriv")
@@ -44,16 +44,16 @@ def observe() -> dict[str, object]:
 
 
 def ours() -> Iterator[str]:
-    """Processes of the lab, and those inside its containers' pid namespaces."""
-    own = Path("/proc/self/ns/pid").readlink()
+    """Processes of the lab, and those of its containers. What else begins or ends on this machine does not matter."""
     for folder in Path("/proc").glob("[0-9]*"):
         try:
-            comm, namespace = (folder / "comm").read_text().strip(), (folder / "ns/pid").readlink()
+            comm, cgroups = (folder / "comm").read_text().strip(), (folder / "cgroup").read_text()
         except OSError:
             continue
         if not start_time(int(folder.name)):  # a zombie, which init has yet to reap
             continue
-        if comm in ("labd", "labd-spawner", "login-session", "podmanish", "lifeline", "dockerish") or namespace != own:
+        names = ("labd", "labd-spawner", "login-session", "podmanish", "lifeline", "dockerish")
+        if comm in names or cgroup.NAME in cgroups:
             yield f"{folder.name} {comm}"
 
 
