@@ -24,6 +24,13 @@ APPLETS = (
 )  # fmt: skip
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Whatever uses `rootless` needs a checkout that other users can read."""
+    for item in items:
+        if "rootless" in getattr(item, "fixturenames", ()):
+            item.add_marker(pytest.mark.needs("open-checkout"))
+
+
 @pytest.fixture
 def podmanish(scripts: Path, state: Path) -> Iterator[Podmanish]:
     """The fork/exec engine as root. Afterwards nothing of it may be left: no mount, no process."""
@@ -72,9 +79,8 @@ def user() -> Iterator[pwd.struct_passwd]:
 
 
 @pytest.fixture
-def rootless(scripts: Path, user: pwd.struct_passwd, demand: Callable[[str], None]) -> Iterator[Podmanish]:
+def rootless(scripts: Path, user: pwd.struct_passwd) -> Iterator[Podmanish]:
     """The fork/exec engine, run by that user."""
-    demand("open-checkout")
     become = ["setpriv", f"--reuid={user.pw_uid}", f"--regid={user.pw_gid}", "--clear-groups", "--reset-env"]
     engine = Podmanish(scripts / "podmanish", Path(user.pw_dir) / "lab", become)
     yield engine

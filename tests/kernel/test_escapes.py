@@ -262,6 +262,7 @@ def test_the_engines_program_as_interpreter(engine: Run, tmp_path: Path) -> None
     engine("run", "--rm", "-v", f"{tmp_path}:/mnt", "host", "/mnt/elf")
 
 
+@pytest.mark.needs("open-checkout")
 def test_a_users_own_program(user: pwd.struct_passwd, tmp_path: Path) -> None:
     """An interpreter that belongs to the user is run from a sealed copy in memory: memfd_create(2)."""
     python = Path(user.pw_dir) / "python"

@@ -24,6 +24,8 @@ from scenarios.props.labd import peer_pid
 pytestmark = pytest.mark.needs("root", "audit", "sudo", "setpriv")
 
 LAB = str(Path(sys.executable).parent / "lab")
+RUN = (LAB, "run", "--auto")
+OPEN = pytest.mark.needs("open-checkout")
 SHADOW = Path("/etc/shadow")
 
 
@@ -170,11 +172,13 @@ def test_eighty_columns_hold_everything() -> None:
 @pytest.mark.parametrize(
     ("command", "message"),
     [
-        (["setpriv", "--reuid=65534", "--clear-groups", LAB, "run", "--auto", "run"], "root: start it with sudo"),
-        (["unshare", "--user", "--map-root-user", LAB, "run", "--auto", "run"], "initial user namespace"),
-        (["unshare", "--net", LAB, "run", "--auto", "run"], "network namespace"),
-        ([LAB, "run", "--auto", "nonesuch"], 'there is no story "nonesuch"'),
-        ([LAB, "run", "--auto", "--as", "nobody-at-all", "run"], "there is no user nobody-at-all"),
+        pytest.param(
+            ["setpriv", "--reuid=65534", "--clear-groups", *RUN, "run"], "root: start it with sudo", marks=OPEN
+        ),
+        pytest.param(["unshare", "--user", "--map-root-user", *RUN, "run"], "initial user namespace", marks=OPEN),
+        (["unshare", "--net", *RUN, "run"], "network namespace"),
+        ([*RUN, "nonesuch"], 'there is no story "nonesuch"'),
+        ([*RUN, "--as", "nobody-at-all", "run"], "there is no user nobody-at-all"),
     ],
     ids=["no root", "user namespace", "network namespace", "story", "user"],
 )

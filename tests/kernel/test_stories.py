@@ -102,7 +102,13 @@ def claims(report: Report, verdict: str) -> list[str]:
     return [claim.claim for claim in report.claims if claim.verdict == verdict]
 
 
-@pytest.mark.parametrize("story", STORIES, ids=lambda story: story.NAME)
+def with_needs(story: Story) -> object:
+    """The story as a parameter. In `rootless` a user who does not own the checkout runs the lab's commands."""
+    marks = [pytest.mark.needs("open-checkout")] if story is rootless else []
+    return pytest.param(story, marks=marks, id=story.NAME)
+
+
+@pytest.mark.parametrize("story", [with_needs(story) for story in STORIES])
 def test_holds(story: Story, place: Path, journal: Journal, daemon: Daemon) -> None:
     """Every claim of every story holds on this kernel."""
     with stage(place, journal, daemon) as here:
@@ -152,6 +158,7 @@ def test_engines_in_each_others_place_are_found_out(
     assert report.verdict == FAILED, report.claims
 
 
+@pytest.mark.needs("open-checkout")
 def test_a_file_that_anybody_may_write_is_found_out(place: Path, journal: Journal, daemon: Daemon) -> None:
     """Mutant: the host's kernel has no reason to refuse the rootless container."""
     with stage(place, journal, daemon) as here:
@@ -161,6 +168,7 @@ def test_a_file_that_anybody_may_write_is_found_out(place: Path, journal: Journa
     assert "the HOST's kernel refuses the write" in claims(report, FAILED), report.claims
 
 
+@pytest.mark.needs("open-checkout")
 def test_a_socket_that_anybody_may_use_is_found_out(place: Path, journal: Journal, daemon: Daemon) -> None:
     """Mutant: the daemon's socket has mode 0666, as uvicorn's own would have."""
     mode = Path(daemon.path).stat().st_mode
