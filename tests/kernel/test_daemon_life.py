@@ -96,6 +96,7 @@ def test_a_signal_ends_open_streams_and_containers(new_labd: NewLabd, number: si
     assert attached.wait(5) in (125, 137)
     assert not daemon.socket.exists()
     assert not Path(f"/proc/{pid}").exists()
+    response.close()
     events.close()
 
 
