@@ -40,7 +40,7 @@ LIMIT = 6 * WANTED
 SUITE_SECONDS = 1500
 # What the tests cannot have in such a root, with the reason: features of tests/conftest.py.
 ABSENT = {
-    "mkdocs": "the site's diagrams need npm, some 400 packages; the licences are those of a .venv with the site's tools",
+    "mkdocs": "the site needs npm for its diagrams, some 400 packages; .ci/run makes the site elsewhere",
     "open-checkout": "the student's home is closed to others; these tests follow when it is open",
 }
 # What makes the student an ordinary one; the shell ends if any of it is not so.

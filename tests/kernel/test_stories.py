@@ -103,8 +103,8 @@ def claims(report: Report, verdict: str) -> list[str]:
 
 
 def with_needs(story: Story) -> object:
-    """The story as a parameter. In `rootless` a user who does not own the checkout runs the lab's commands."""
-    marks = [pytest.mark.needs("open-checkout")] if story is rootless else []
+    """The story as a parameter. In two, a user who does not own the checkout runs the lab's commands."""
+    marks = [pytest.mark.needs("open-checkout")] if story in (rootless, trace) else []
     return pytest.param(story, marks=marks, id=story.NAME)
 
 
@@ -115,6 +115,23 @@ def test_holds(story: Story, place: Path, journal: Journal, daemon: Daemon) -> N
         report = here.tell(1, story)
     assert report.verdict == HELD, report.claims
     assert report.evidence
+
+
+@pytest.mark.parametrize("story", [rootless, trace], ids=lambda story: story.NAME)
+def test_a_closed_checkout_refutes_nothing(
+    story: Story, place: Path, journal: Journal, daemon: Daemon, tmp_path: Path
+) -> None:
+    """Where the user may not execute the lab's commands, the story is inconclusive and says what to do."""
+    closed = tmp_path / "closed"
+    closed.mkdir(mode=0o700)
+    with stage(place, journal, daemon) as here:
+        engines = [here.engines[FORK], here.engines[DAEMON]]
+        for engine in engines:
+            (closed / engine.name).symlink_to(engine.argv[0])
+        present(here, *(replace(engine, argv=[str(closed / engine.name), *engine.argv[1:]]) for engine in engines))
+        report = here.tell(1, story)
+    assert report.verdict == UNKNOWN and not claims(report, FAILED), report.claims
+    assert "move the checkout" in report.claims[-1].seen
 
 
 @pytest.mark.parametrize("story", [run, shadow], ids=lambda story: story.NAME)
@@ -234,6 +251,7 @@ def test_a_daemon_that_attributes_nothing_is_found_out(
     assert any("administrator" in claim for claim in claims(report, FAILED))
 
 
+@pytest.mark.needs("open-checkout")
 def test_a_second_host_that_keeps_nothing_is_found_out(
     place: Path, journal: Journal, daemon: Daemon, monkeypatch: pytest.MonkeyPatch
 ) -> None:
