@@ -268,6 +268,7 @@ def test_a_second_host_that_keeps_nothing_is_found_out(
     assert claims(report, FAILED) == ["the second host has them all, word for word"], report.claims
 
 
+@pytest.mark.needs("open-checkout")
 def test_a_forker_that_hides_its_user_is_found_out_in_the_copy(place: Path, journal: Journal, daemon: Daemon) -> None:
     """Mutant: the engine forks, but clears the loginuid; no copy of the log can put it back."""
     with stage(place, journal, daemon) as here:
