@@ -9,6 +9,7 @@ import socket
 import ssl
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 from urllib.parse import quote, urlencode
 
@@ -169,5 +170,10 @@ def _unreachable(path: str, error: BaseException) -> DaemonUnreachable:
     reason = "nobody listens there" if number == errno.ECONNREFUSED else "there is no such socket"
     return DaemonUnreachable(
         f"cannot connect to the daemon at unix://{path}: {reason}",
-        "is labd running? use `systemctl start labd`, or `sudo labd --socket PATH` and then --host unix://PATH here",
+        f"`sudo systemctl start labd` starts it where its unit is installed; elsewhere `sudo {_labd()}` says how",
     )
+
+
+def _labd() -> str:
+    """The command labd, as the user would type it: beside this one."""
+    return str(Path(sys.argv[0]).with_name("labd")) if "/" in sys.argv[0] else "labd"

@@ -12,7 +12,7 @@ from client.api import Api, socket_path
 from client.run import carry, create_body
 from lab import runargs
 from lab.commandline import FLAG, Command, Option
-from lab.errors import InvalidArgument, LabError
+from lab.errors import PROGRAM, InvalidArgument, LabError
 from lab.frames import FrameReader
 from lab.runargs import RunOptions
 from lab.shown import PS_COLUMNS, SECOND, SHORT_ID, image_row, parse_time, ps_row, show_table
@@ -87,10 +87,12 @@ def _row(row: dict[str, Any], *, whole: bool) -> Sequence[str]:
 
 def logs(api: Api, argv: Sequence[str]) -> int:
     values, (reference, *_) = runargs.parse_containers(runargs.LOGS, argv)
+    tail = runargs.parse_tail(values["tail"])
     tty = api.get("containers", reference, "json")["Config"]["Tty"]
     query = {
         "stdout": 1, "stderr": 1, "follow": values["follow"], "timestamps": values["timestamps"],
-        "tail": values["tail"] or "all", "since": parse_time(values["since"]) / SECOND if values["since"] else 0,
+        "tail": "all" if tail is None else tail,
+        "since": parse_time(values["since"]) / SECOND if values["since"] else 0,
     }  # fmt: skip
     with api.stream("GET", "containers", reference, "logs", **query) as stream:
         frames = None if tty else FrameReader()
@@ -102,7 +104,7 @@ def logs(api: Api, argv: Sequence[str]) -> int:
 
 def stop(api: Api, argv: Sequence[str]) -> int:
     values, references = runargs.parse_containers(runargs.STOP, argv)
-    query = {"t": values["time"]} if values["time"] else {}
+    query = {"t": runargs.parse_number(values["time"], "--time")} if values["time"] else {}
     return _each(references, lambda reference: api.post("containers", reference, "stop", **query))
 
 
@@ -139,7 +141,7 @@ def images(api: Api, argv: Sequence[str]) -> int:
 def import_(api: Api, argv: Sequence[str]) -> int:
     _, plain = IMPORT.parse(argv)
     if len(plain) != 2:
-        raise InvalidArgument('"import" requires a tar and a name', f"usage: {IMPORT.usage}")
+        raise InvalidArgument('"import" requires a tar and a name', f"usage: {PROGRAM} {IMPORT.usage}")
     source, name = plain
     try:
         with os.fdopen(os.dup(0), "rb") if source == "-" else open(source, "rb") as file:  # noqa: PTH123
@@ -187,7 +189,7 @@ def dispatch(host: str, verb: str, argv: Sequence[str]) -> int:
     for command, act in COMMANDS:
         if command.name == verb:
             return act(Api(socket_path(host)), argv)
-    raise InvalidArgument(f'"{verb}" is not a dockerish command', "see 'dockerish --help'")
+    raise runargs.unknown_verb(verb)
 
 
 def usage() -> str:

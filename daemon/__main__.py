@@ -25,6 +25,7 @@ from lab.errors import LabError, NotAllowed
 from lab.paths import SOCKET, STATE
 
 log = logging.getLogger("labd")
+WITHOUT_A_LOGIN = """sudo sh -c 'echo 4294967295 >/proc/self/loginuid; exec setsid --fork "$0"'"""
 GRACE_SECONDS = 2  # for answers that are being sent after the containers have ended
 
 
@@ -125,8 +126,9 @@ def _check_identity(allowed: bool) -> None:
         return
     if loginuid != identity.UNSET and not allowed:
         raise NotAllowed(
-            f"my loginuid is set ({loginuid}): every user's container would be recorded as this user's",
-            "start me as a service (systemctl start labd), or use --allow-loginuid to show this effect",
+            f"the loginuid is set ({loginuid}): every user's container would be recorded as this user's",
+            f"start labd without a login, as its unit does: {WITHOUT_A_LOGIN} {sys.argv[0]}\n"
+            "  or use --allow-loginuid to show this effect",
         )
     if os.geteuid() != 0:
         raise NotAllowed("labd must run as root", "use sudo, or podmanish, which needs no daemon")

@@ -181,7 +181,8 @@ class Container:
 
     def kill(self, number: int) -> None:
         """Signal the first process. Raises NotRunning."""
-        self.require_running()
+        if not self.running:
+            raise NotRunning(f"Cannot kill container: {self.name}: Container {self.id} is not running")
         if self.run.process:
             self.run.process.kill(number)
         if number == signal.SIGKILL and self.paused:

@@ -100,7 +100,7 @@ def _arguments(options: RunOptions, image: Image) -> list[str]:
     else:
         entrypoint, command = image.entrypoint, options.command or image.command
     if not entrypoint + command:
-        raise InvalidArgument("no command specified", f"write the command behind the image: run {image.name} COMMAND")
+        raise InvalidArgument("no command specified", f"write the command after the image: run {image.name} COMMAND")
     if any("\0" in word for word in command):
         raise InvalidArgument("an argument holds a NUL byte", "take the NUL byte out: execve(2) ends an argument there")
     return entrypoint + command

@@ -5,7 +5,7 @@ Written by hand because each run of the fork/exec engine needs it: importing arg
 
 from __future__ import annotations
 
-from lab.errors import InvalidArgument
+from lab.errors import PROGRAM, InvalidArgument
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -77,7 +77,7 @@ class Command:
             return
         if value is None:
             if not words:
-                raise InvalidArgument(f"flag needs an argument: {name}", f"usage: {self.usage}")
+                raise InvalidArgument(f"flag needs an argument: {name}", f"usage: {PROGRAM} {self.usage}")
             value = words.pop(0)
         if option.kind == LIST:
             values[option.attribute].append(value)
@@ -92,7 +92,7 @@ class Command:
             from lab.limits import refuse_absent
 
             refuse_absent(name)
-        raise InvalidArgument(f"unknown flag: {name}", f"see '{self.name} --help'")
+        raise InvalidArgument(f"unknown flag: {name}", f"see '{PROGRAM} {self.name} --help'")
 
     def help(self, program: str) -> str:
         """The text of --help."""

@@ -33,6 +33,9 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 
+PROGRAM = "{program}"  # in a hint: the name of the command that shows it, podmanish or dockerish
+
+
 class LabError(Exception):
     """An error that is shown to the user as one sentence, with a hint that says what to do."""
 
@@ -46,7 +49,7 @@ class LabError(Exception):
 
     def told_by(self, program: str) -> str:
         """The text for standard error: what happened, and what to do."""
-        return f"{program}: {self.message}" + (f"\n  {self.hint}" if self.hint else "")
+        return f"{program}: {self.message}" + (f"\n  {self.hint.replace(PROGRAM, program)}" if self.hint else "")
 
     def to_dict(self) -> dict[str, str]:
         """As plain values, for JSON between two programs of the lab; from_dict() is the reverse."""

@@ -85,7 +85,7 @@ class Images:
         names = ", ".join(image.name for image in found)
         raise NoSuchImage(
             f"No such image: {reference[:200]}",
-            f"there are: {names}; `lab image import NAME rootfs.tar` adds one, for example from `docker export`",
+            f"there are: {names}; `lab image import NAME TAR` adds one; `docker export CONTAINER` makes a tar",
         )
 
     def list(self) -> list[Image]:

@@ -11,7 +11,9 @@ UNITS = {"": 1, "b": 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30, "t": 1 << 40, 
 DIGITS = frozenset("0123456789")
 # Options of docker-run(1) and podman-run(1) that this lab does not have, by the hint that the user gets.
 ABSENT = {
-    "the container shares the host's ports with --network host": "--publish -p --publish-all -P --expose",
+    "leave it out: the container uses the host's network, so its ports are the host's": (
+        "--publish -p --publish-all -P --expose"
+    ),
     "a container ends with its command; run a new one": "--restart --health-cmd --health-interval --health-retries",
     "bind a directory of the host: -v /SRC:/DST": "--mount --tmpfs --volumes-from --volume-driver --shm-size",
     "limit memory, processors and processes with --memory, --cpus and --pids-limit": (

@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 
 from lab.commandline import FLAG, LIST, OPTIONAL, VALUE, Command, Option
-from lab.errors import InvalidArgument, NotImplementedHere
+from lab.errors import PROGRAM, InvalidArgument, NotImplementedHere
 from lab.spec import Mount
 
 TYPE_CHECKING = False
@@ -152,7 +152,7 @@ def parse_run(argv: Sequence[str], command: Command = RUN) -> RunOptions:
     """The arguments of `run` or `create`. Raises InvalidArgument, NotImplementedHere, HelpWanted."""
     values, plain = command.parse(argv)
     if not plain:
-        raise InvalidArgument(f'"{command.name}" requires at least 1 argument', f"usage: {command.usage}")
+        raise InvalidArgument(f'"{command.name}" requires at least 1 argument', f"usage: {PROGRAM} {command.usage}")
     values["env"] = resolve_env(values["env"])
     values["volumes"] = [parse_volume(text) for text in values.pop("volume")]
     _parse_rare(values)
@@ -192,7 +192,7 @@ def parse_exec(argv: Sequence[str]) -> ExecOptions:
     """The arguments of `exec`. Raises InvalidArgument, HelpWanted."""
     values, plain = EXEC.parse(argv)
     if len(plain) < 2:
-        raise InvalidArgument('"exec" requires a container and a command', f"usage: {EXEC.usage}")
+        raise InvalidArgument('"exec" requires a container and a command', f"usage: {PROGRAM} {EXEC.usage}")
     values["env"] = resolve_env(values["env"])
     return ExecOptions(plain[0], plain[1:], **values)
 
@@ -201,8 +201,28 @@ def parse_containers(command: Command, argv: Sequence[str]) -> tuple[dict[str, A
     """The arguments of a verb that takes at least one container. Raises InvalidArgument, HelpWanted."""
     values, plain = command.parse(argv)
     if not plain:
-        raise InvalidArgument(f'"{command.name}" requires at least 1 argument', f"usage: {command.usage}")
+        raise InvalidArgument(f'"{command.name}" requires at least 1 argument', f"usage: {PROGRAM} {command.usage}")
     return values, plain
+
+
+def parse_number(text: str, flag: str) -> int:
+    """A number that is not negative. Raises InvalidArgument."""
+    if not (text.isascii() and text.isdigit()):
+        raise InvalidArgument(f'invalid value "{text[:40]}" for {flag}', "write a whole number, such as 10")
+    return int(text)
+
+
+def parse_tail(text: str) -> int | None:
+    """The lines that `logs --tail` asks for; None for all. Raises InvalidArgument."""
+    return None if text in ("", "all") else parse_number(text, "--tail (which also takes all)")
+
+
+def unknown_verb(verb: str) -> InvalidArgument:
+    """The error for a verb that the command does not have."""
+    hint = f"see '{PROGRAM} --help'"
+    if verb in ("pull", "push", "build", "login", "search", "load"):
+        hint = "this lab has no registry and builds no images: `lab image import NAME TAR` adds an image"
+    return InvalidArgument(f'there is no verb "{verb[:40]}"', hint)
 
 
 def resolve_env(items: Sequence[str]) -> list[str]:

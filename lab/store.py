@@ -16,7 +16,7 @@ import os
 import time
 
 from lab import files
-from lab.errors import InvalidArgument, NameInUse, NoSuchContainer, NotAllowed
+from lab.errors import PROGRAM, InvalidArgument, NameInUse, NoSuchContainer, NotAllowed
 from lab.files import Lock
 from lab.pidfd import start_time
 from lab.record import Record
@@ -101,7 +101,7 @@ class Store:
         container_id = self._by_id(reference) or self._by_name(reference) or self._by_prefix(reference)
         container = self._load(container_id) if container_id else None
         if container is None:
-            raise NoSuchContainer(f"No such container: {reference}", "`ps -a` lists all containers")
+            raise NoSuchContainer(f"No such container: {reference}", f"`{PROGRAM} ps -a` lists all containers")
         return container
 
     def list(self) -> list[Record]:
@@ -189,7 +189,7 @@ class Store:
             if holder and not holder.is_left_over:
                 raise NameInUse(
                     f'the name "{name}" is already in use by container {owner[:12]}',
-                    "remove or rename that container, or choose another name",
+                    f"remove that container (`{PROGRAM} rm {name}`), or choose another name",
                 )
             self._drop(name, owner)  # a `--rm` container whose monitor was killed
         os.symlink(container_id, link)

@@ -15,7 +15,7 @@ sends each Spec here, and this process is the parent of every container: it reap
     ===  the one socketpair(2) between the two; daemon.programs.messages has its form.  link: lab.runtime.link
 
     request  {"id", "key", "spec", "into", "loginuid"}    + stdin, stdout, stderr
-             {"kill": key}                                labd had no free descriptor numbers for the reply
+             {"kill": key}                                kill that process: labd had no room for its descriptors
     reply    {"id", "pid"} + pidfd[, console]   or   {"id", "error"}   error: LabError.to_bytes() as text
     report   {"exit": key, "code", "oom_killed"}
 
@@ -54,7 +54,8 @@ if TYPE_CHECKING:
 
     Steps = Generator[int, None, Process]
 
-HELD_MILLISECONDS, BEGIN_SECONDS = 50, 10
+HELD_MILLISECONDS = 50  # between two tries to reap a process that another one traces
+BEGIN_SECONDS = 10  # a start that takes longer is given up
 
 
 class Child:
@@ -111,7 +112,7 @@ class Spawner:
         return max(0.0, min(times)) if times else None
 
     def _give_up_late_ones(self) -> None:
-        """Give up starts whose time is over: a filesystem or a freezer can delay them without limit."""
+        """Give up each start that takes too long: a filesystem or the cgroup freezer can delay it without limit."""
         for fd, (request, steps, deadline) in list(self.starting.items()):
             if time.monotonic() >= deadline:
                 self.poll.unregister(fd)
@@ -157,6 +158,7 @@ class Spawner:
         if request["into"]:
             pidfd = self._container(request["into"])
             return (yield from runtime.starting_into(pidfd, spec, stdio, loginuid=loginuid))
+        # The fork that loses the loginuid: the caller of starting() is no user's process, but a descendant of init.
         return (yield from runtime.starting(spec, stdio, loginuid=loginuid))
 
     def _started(self, request: dict[str, Any], process: Process) -> None:

@@ -16,7 +16,7 @@ from starlette.exceptions import HTTPException
 from starlette.responses import Response, StreamingResponse
 from starlette.types import Message, Receive, Scope, Send
 
-from lab.errors import LabError, NoSpace
+from lab.errors import PROGRAM, LabError, NoSpace
 
 log = logging.getLogger("labd")
 LACKS = {
@@ -68,7 +68,7 @@ def error_response(status: int, message: str, **more: int) -> Response:
 
 async def _lab_error(_: Request, error: Exception) -> Response:
     assert isinstance(error, LabError)
-    text = f"{error.message} ({error.hint})" if error.hint else error.message
+    text = f"{error.message} ({error.hint.replace(PROGRAM, 'docker')})" if error.hint else error.message
     return error_response(error.http_status, text, exitCode=error.exit_code)
 
 

@@ -6,7 +6,7 @@ import sys
 
 from lab import syscalls
 from lab.commandline import HelpWanted
-from lab.errors import LabError
+from lab.errors import InvalidArgument, LabError
 from lab.forker.engine import Forker
 from lab.paths import state_directory
 
@@ -20,9 +20,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     syscalls.set_process_name("podmanish")  # else it is that of the interpreter
     arguments = sys.argv[1:] if argv is None else list(argv)
     root = state_directory()
-    while arguments[:1] == ["--root"] and len(arguments) > 1:
-        root, arguments = arguments[1], arguments[2:]
     try:
+        while arguments[:1] == ["--root"]:
+            if len(arguments) == 1:
+                raise InvalidArgument("flag needs an argument: --root", "write --root DIRECTORY before the verb")
+            root, arguments = arguments[1], arguments[2:]
         return dispatch(Forker(root), arguments)
     except HelpWanted as wanted:
         print(wanted.command.help("podmanish"))

@@ -1,12 +1,13 @@
 """FORK/EXEC: a whole Podman-style engine, `podmanish`.
 
-    login -- shell -- podmanish -- container       each edge is fork(2), which copies loginuid
+    login -- shell -- podmanish -- lifeline -- container       each edge is a fork, which copies loginuid
 
-There is no daemon and no socket. `run` forks the container and stays as its parent, as conmon does for podman; `-d`
-forks a monitor first. The other verbs read the containers' directories and send signals by pidfd.
+There is no daemon and no socket. `run` forks and stays, as conmon does for podman; `-d` forks a monitor first. The
+lifeline ends the container when podmanish ends: lab.runtime.lifeline. The other verbs read the containers' directories
+and send signals by pidfd.
 
     run()      options and image become a Spec; a Record of it is written to disk
-    _start()   runtime.spawn() forks the container from this very process
+    _start()   runtime.spawn() forks the lifeline from this very process, and the lifeline forks the container
     _stand_by()   carry its bytes until it has ended, then write how it ended
 """
 
@@ -24,7 +25,6 @@ from lab.forker.monitor import Monitor, Stdio
 from lab.images import Images
 from lab.logs import LogWriter
 from lab.runtime import cgroup
-from lab.runtime.begun import has_begun
 from lab.signals import SIGKILL, SIGTERM
 from lab.store import Store, new_id
 
@@ -71,7 +71,7 @@ class Forker:
         spec = self._spec(options, image, container_id)
         handed = _handed(options.sdnotify, spec)
         config = {"image": image.name, "spec": spec.to_dict(), "rm": options.rm, "label": options.label}
-        spec.cgroup = cgroup.path(container_id, spec)  # of this start: state has it, not the config
+        spec.cgroup = cgroup.path(container_id, spec)  # a cgroup belongs to one start: the config is without it
         record = self.store.create(container_id, options.name or container_id[:12], config, os.getpid())
         if options.detach:
             return self._detached(record, spec, handed)
@@ -99,6 +99,7 @@ class Forker:
         """
         stdio = None if spec.tty else Stdio(stdin >= 0)
         try:
+            # The fork that keeps the loginuid: the caller of spawn() is the user's own process.
             process = runtime.spawn(
                 spec,
                 stdio.child if stdio else (),
@@ -171,6 +172,7 @@ class Forker:
     def exec(self, argv: Sequence[str]) -> int:
         """`podmanish exec`; returns the command's exit code."""
         from lab.assemble import assemble_exec
+        from lab.runtime.begun import has_begun
 
         interpreter.guard()
         options = runargs.parse_exec(argv)
@@ -178,6 +180,7 @@ class Forker:
         spec = assemble_exec(options, container.spec)
         _hide_environment(container.spec, options.env)
         process = container.open()
+        # Until its command begins, the container may still be in the host's root.
         while not has_begun(container.state["pid"]) and not pidfd.ended(process, POLL_SECONDS):
             pass
         stdio = None if spec.tty else Stdio(options.interactive)
@@ -194,7 +197,7 @@ class Forker:
         return container
 
     def containers(self) -> list[Record]:
-        """All containers, the youngest first. What a killed `run --rm` has left is removed before."""
+        """All containers, the youngest first. What a killed `run --rm` has left is removed first."""
         self.store.sweep()
         cgroup.sweep()
         found = self.store.list()

@@ -8,7 +8,7 @@ import sys
 import time
 
 from lab import logs, pidfd, runargs
-from lab.errors import InvalidArgument, LabError
+from lab.errors import LabError
 from lab.shown import PS_COLUMNS, SHORT_ID, ago, image_row, parse_time, ps_row, rfc3339, show_table
 from lab.signals import signal_number
 
@@ -28,7 +28,7 @@ def dispatch(engine: Forker, verb: str, argv: Sequence[str]) -> int:
         print(usage())
         return 0
     if verb not in VERBS:
-        raise InvalidArgument(f'"{verb}" is not a podmanish command', "see 'podmanish --help'")
+        raise runargs.unknown_verb(verb)
     return VERBS[verb](engine, argv)
 
 
@@ -70,7 +70,7 @@ def show_logs(engine: Forker, argv: Sequence[str]) -> int:
     values, (reference, *_) = runargs.parse_containers(runargs.LOGS, argv)
     container = engine.store.find(reference)
     since = parse_time(values["since"]) if values["since"] else 0
-    tail = None if values["tail"] in ("", "all") else _number(values["tail"], "--tail")
+    tail = runargs.parse_tail(values["tail"])
     lines = logs.Lines(container.log_path, whole=values["timestamps"], tail=tail, since=since)
     try:
         running = True
@@ -118,15 +118,9 @@ def _write_all(stream: int, data: bytes) -> None:
         rest = rest[os.write(stream, rest) :]  # logs.STDOUT and logs.STDERR are the numbers of the descriptors
 
 
-def _number(text: str, flag: str) -> int:
-    if not text.isdecimal():
-        raise InvalidArgument(f'invalid value "{text}" for {flag}', "write a whole number")
-    return int(text)
-
-
 def stop(engine: Forker, argv: Sequence[str]) -> int:
     values, references = runargs.parse_containers(runargs.STOP, argv)
-    seconds = _number(values["time"] or "10", "--time")
+    seconds = runargs.parse_number(values["time"] or "10", "--time")
 
     def act(container: Record) -> None:
         if container.status == "running":

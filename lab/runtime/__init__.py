@@ -1,4 +1,4 @@
-"""The container runtime that both engines use: a mini-runc. Who calls spawn() is the one variable of this lab.
+"""The container runtime that both engines use: a mini-runc. Who calls spawn(), or starting(), is the one variable.
 
     spawn()       clone3(2) a container's first process
     spawn_into()  one more process for a running container (`exec`)
@@ -44,7 +44,7 @@ def spawn(
 
     stdio         three descriptors that become 0, 1 and 2; with spec.tty they are not used
     preserve_fds  how many descriptors, from 3 up, the container inherits; runc has the same option
-    loginuid      written to the container's process; only a daemon needs that, since a fork copies its parent's
+    loginuid      written to the container's process; only a daemon needs that: a fork copies the parent's loginuid
     lifeline      put a process above the container that ends it when the caller ends; lab.runtime.lifeline
     on_clone      called with the pid while the child builds its root; the command is exec'ed only after it returns
 
@@ -65,7 +65,7 @@ def starting(
 ) -> Generator[int, None, Process]:
     """The steps of spawn(): yields each descriptor that must be readable before the next step can be taken.
 
-    stdio may be closed after the first step.
+    Calling this does nothing; the first next() forks. stdio may be closed after the first step.
     """
 
     def clone_inside() -> int:
@@ -98,7 +98,7 @@ def starting(
 
 
 def _namespaces(spec: Spec) -> int:
-    """The CLONE_NEW* of a container, but for CLONE_NEWUSER: a lifeline is in the container's user namespace."""
+    """The CLONE_NEW* of a container, except CLONE_NEWUSER: a lifeline is in the container's user namespace."""
     return NAMESPACES | (CLONE_NEWNET if spec.network == "none" else 0)
 
 

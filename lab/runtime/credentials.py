@@ -79,7 +79,7 @@ def _user(wanted: str) -> tuple[str, int, int, str]:
     if not _is_id(wanted):
         raise CannotStart(
             f"unable to find user {wanted}: no matching entries in passwd file",
-            "name a user of the image, or give a number",
+            "name a user of the image, or give a number from 0 to 4294967294",
         )
     return wanted, int(wanted), 0, "/"
 

@@ -169,4 +169,4 @@ def test_verbs_for_several_containers_show_hints(tmp_path: Path) -> None:
     """Each container's error is followed by what to do about it."""
     done = dockerish("--host", f"unix://{tmp_path}/none.sock", "rm", "a", "b")
     assert done.returncode == 125
-    assert done.stderr.count("\n  is labd running?") == 2
+    assert done.stderr.count("\n  `sudo systemctl start labd`") == 2

@@ -115,7 +115,7 @@ def test_help_names_every_verb(labd: Labd) -> None:
     assert {"run", "exec", "start", "attach", "import", "version"} <= set(verbs)
     for verb in verbs:
         assert output(labd, verb, "--help").startswith(f"Usage: dockerish {verb}")
-    assert b"is not a dockerish command" in labd.dockerish("runn").stderr
+    assert b"there is no verb" in labd.dockerish("nonsense").stderr
 
 
 def test_the_usual_socket() -> None:

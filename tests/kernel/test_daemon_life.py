@@ -205,7 +205,7 @@ def test_a_set_loginuid_is_refused(tmp_path: Path) -> None:
         timeout=20,
     )
     assert done.returncode == 125
-    assert "my loginuid is set (1000)" in done.stderr and "--allow-loginuid" in done.stderr
+    assert "loginuid is set (1000)" in done.stderr and "--allow-loginuid" in done.stderr
     assert not (tmp_path / "s").exists()
 
 

@@ -76,7 +76,7 @@ def test_kill_9_of_podmanish(podmanish: Podmanish, tmp_path: Path, options: list
     volume.chmod(0o777)
     run = podmanish.start("run", "--rm", *options, "-v", f"{volume}:/mnt", "host", *stubborn(mark))
     assert soon(lambda: (volume / "ready").exists())
-    assert len(processes(mark)) > 4
+    assert soon(lambda: len(processes(mark)) > 4)
     run.kill()
     run.communicate()
     assert soon(lambda: not processes(mark)), processes(mark)
