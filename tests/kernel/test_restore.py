@@ -72,8 +72,14 @@ def kill_once(delay: float, number: int, *target: str) -> None:
     with subprocess.Popen(
         [LAB, "run", "--auto", *target, "run", "shadow"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
     ) as demo:
-        if not ended(os.pidfd_open(demo.pid), delay):
-            demo.send_signal(number)
+        pidfd = os.pidfd_open(demo.pid)
+        try:
+            if not ended(pidfd, delay):
+                demo.send_signal(number)
+            assert ended(pidfd, 60), "the signal did not end the demo"
+        finally:
+            demo.kill()
+            os.close(pidfd)
     subprocess.run([LAB, "restore"], check=True, stdout=subprocess.DEVNULL, timeout=60)
 
 
