@@ -193,9 +193,10 @@ class Machine:
         path = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
         return ["nsenter", f"--target={self.hold.pid}", "--mount", "env", "-i", path, *words]
 
-    def login(self, script: str) -> list[str]:
-        """Lines for the student's shell, after a login, at a terminal of its own."""
-        return self.command("su", "--login", "--pty", STUDENT, "--command", f"set -e\n{script}")
+    def login(self, script: str, seconds: int) -> list[str]:
+        """Lines for the student's shell, after a login, at a terminal of its own; killed after these seconds."""
+        limit = ("timeout", "--signal=KILL", str(seconds))
+        return self.command(*limit, "su", "--login", "--pty", STUDENT, "--command", f"set -e\n{script}")
 
     def leave(self) -> None:
         """End all processes of the root, and take back what a run of the lab that was broken off has left."""
@@ -265,7 +266,7 @@ def first_verdict(here: Machine) -> bool:
     say("\n".join(f"  $ {line}" for line in commands))
     script = "\n".join([IDENTITY, *commands])
     begin = time.monotonic()
-    process = subprocess.Popen(here.login(script), stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    process = subprocess.Popen(here.login(script, 2 * LIMIT), stdin=subprocess.PIPE, stdout=subprocess.PIPE)
     assert process.stdin
     assert process.stdout
     first = watch(process.stdout, process.stdin)
@@ -286,7 +287,7 @@ sudo make test LAB_REQUIRE={require} ARGS=--durations=15
 chmod 755 ~
 sudo make test LAB_REQUIRE=all LAB_ONLY=open-checkout"""
     begin = time.monotonic()
-    done = subprocess.run(here.login(script), stdin=subprocess.DEVNULL, check=False, timeout=SUITE_SECONDS)
+    done = subprocess.run(here.login(script, SUITE_SECONDS), stdin=subprocess.DEVNULL, check=False)
     say(f"The whole suite: {time.monotonic() - begin:.0f} s, exit status {done.returncode}")
     return done.returncode == 0
 
@@ -297,6 +298,8 @@ def main(arguments: list[str]) -> int:
         sys.exit(__doc__)
     if os.geteuid() != 0:
         sys.exit("a new root needs root: sudo python3 -m tools.fresh SUITE [suite]")
+    if not shutil.which("debootstrap"):
+        sys.exit("debootstrap is missing. Paste:  sudo apt-get install -y debootstrap debian-archive-keyring")
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     with machine(arguments[0]) as here:
         good = first_verdict(here)
