@@ -80,6 +80,15 @@ class Lines:
         self._unfinished: dict[int, tuple[int, bytes, bool]] = {}
         self._batches = self._run()
 
+    def open(self) -> bool:
+        """Open the log, which can then be read even if its file is removed; False if there is none yet."""
+        if self.fd < 0:
+            try:
+                self.fd = os.open(self.path, os.O_RDONLY | os.O_CLOEXEC)
+            except FileNotFoundError:
+                return False
+        return True
+
     def read(self) -> list[Line] | None:
         """The next batch, which may be empty; None: the end of the log has been reached for now."""
         return next(self._batches)
@@ -97,11 +106,8 @@ class Lines:
             self.fd = -1
 
     def _run(self) -> Generator[list[Line] | None, None, None]:
-        while self.fd < 0:
-            try:
-                self.fd = os.open(self.path, os.O_RDONLY | os.O_CLOEXEC)
-            except FileNotFoundError:
-                yield None
+        while not self.open():
+            yield None
         offset = 0
         if self.tail is not None:
             offset = yield from self._find_tail(self.tail)

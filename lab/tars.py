@@ -54,28 +54,47 @@ def seal() -> None:
 
 
 class Member(tarfile.TarInfo):
-    """A header. It is refused where tarfile would take it for the end of the archive, or read too much into memory."""
+    """A header. It is refused where tarfile would take it for the end of the archive, or read too much into memory.
+
+    Debian 13's Python calls neither frombuf() nor, for the header after a long one, fromtarfile(). Every Python calls
+    _proc_member() for each header; the comments in tarfile.py name that method as one to override.
+    """
 
     @classmethod
-    def frombuf(cls, buf: "Any", encoding: str, errors: str) -> "Member":
+    def fromtarfile(cls, archive: tarfile.TarFile) -> "Member":
         try:
-            member = super().frombuf(buf, encoding, errors)
+            return super().fromtarfile(archive)
         except tarfile.EOFHeaderError:  # type: ignore[attr-defined]
             raise
+        except (tarfile.EmptyHeaderError, tarfile.TruncatedHeaderError):  # type: ignore[attr-defined]
+            raise tarfile.ReadError("the tar ends too early") from None
         except tarfile.HeaderError as error:
-            raise tarfile.ReadError("the tar ends too early" if len(buf) < tarfile.BLOCKSIZE else str(error)) from None
-        if member.size < 0 or (member.type in LONG_HEADERS and member.size > LONGEST_HEADER):
-            raise tarfile.ReadError(f"a header has {member.size} bytes; at most {LONGEST_HEADER} are allowed")
-        return member
+            raise tarfile.ReadError(str(error)) from None
+
+    def _proc_member(self, archive: tarfile.TarFile) -> tarfile.TarInfo:
+        if self.size < 0 or (self.type in LONG_HEADERS and self.size > LONGEST_HEADER):
+            raise tarfile.ReadError(f"a header has {self.size} bytes; at most {LONGEST_HEADER} are allowed")
+        found: tarfile.TarInfo = super()._proc_member(archive)  # type: ignore[misc]
+        return found
 
 
 class Tar(tarfile.TarFile):
+    """A hard link to a missing file is an error; tarfile would read to the end of the archive to find the file."""
+
     tarinfo = Member
 
     def makelink(self, tarinfo: tarfile.TarInfo, targetpath: "Any") -> None:
-        """A hard link to a missing file is an error; tarfile would read to the end of the archive to find the file."""
         if tarinfo.issym():
             super().makelink(tarinfo, targetpath)
+        else:
+            os.link(tarinfo.linkname, targetpath)
+
+    def makelink_with_filter(
+        self, tarinfo: tarfile.TarInfo, targetpath: "Any", filter_function: "Any", extraction_root: "Any"
+    ) -> None:
+        """What Python calls instead of makelink() since the releases of June 2025 (CVE-2025-4330)."""
+        if tarinfo.issym():
+            super().makelink_with_filter(tarinfo, targetpath, filter_function, extraction_root)
         else:
             os.link(tarinfo.linkname, targetpath)
 

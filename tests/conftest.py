@@ -1,6 +1,7 @@
-"""What a test needs of the machine: `@pytest.mark.needs("root", "audit")`.
+"""What a test needs of the machine: `@pytest.mark.needs("root", "audit")`, and what a fixture needs: demand("busybox").
 
-Where it is missing the test is skipped, with the reason; where LAB_REQUIRE names it (or is "all"), it fails.
+Where it is missing the test is skipped, with the reason; where LAB_REQUIRE names it, it fails. LAB_REQUIRE=all names
+all; all,-docker all but docker.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ import os
 import shutil
 import signal
 import sys
+import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -33,6 +35,12 @@ def _audit() -> str:
     return _root() or "; ".join(probe().reasons)
 
 
+def _open_checkout() -> str:
+    """Whether other users can run the lab's commands: not in a home that only its user may enter."""
+    closed = [folder for folder in (CHECKOUT, *CHECKOUT.parents) if folder.stat().st_mode & 0o005 != 0o005]
+    return f"{closed[-1]} is closed to other users" if closed else ""
+
+
 def _module(name: str) -> Callable[[], str]:
     return lambda: "" if importlib.util.find_spec(name) else f"Python package {name} is not installed"
 
@@ -42,14 +50,17 @@ FEATURES: dict[str, Callable[[], str]] = {
     "audit": _audit,
     "auditd": _program("auditd"),
     "ausearch": _program("ausearch"),
+    "busybox": lambda: "" if Path("/bin/busybox").exists() else "Debian's busybox-static is not installed",
     "bwrap": _program("bwrap"),
     "cgroups": lambda: ", ".join(set(CONTROLLERS) - available()) and "not all cgroup controllers are there",
     "docker": _program("dockerd"),
     "docker-cli": _program("docker"),
     "docker-py": _module("docker"),
     "git": _program("git"),
+    "mkfs.ext4": _program("mkfs.ext4"),
     "mkdocs": _module("material"),
     "newuidmap": _program("newuidmap"),
+    "open-checkout": _open_checkout,
     "podman": _program("podman"),
     "runc": _program("runc"),
     "schemathesis": _module("schemathesis"),
@@ -68,23 +79,52 @@ def pytest_configure() -> None:
             signal.signal(number, signal.SIG_DFL)
 
 
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """LAB_ONLY=open-checkout runs only the tests that need this feature."""
+    only = os.environ.get("LAB_ONLY")
+    if only:
+        chosen = [item for item in items if any(only in marker.args for marker in item.iter_markers("needs"))]
+        config.hook.pytest_deselected(items=[item for item in items if item not in chosen])
+        items[:] = chosen
+
+
+def demand(feature: str) -> None:
+    """Skip the test, or fail where LAB_REQUIRE names the feature, if this machine lacks it."""
+    required = os.environ.get("LAB_REQUIRE", "").split(",")
+    reason = FEATURES[feature]()
+    if reason and (feature in required or ("all" in required and f"-{feature}" not in required)):
+        pytest.fail(f"LAB_REQUIRE asks for {feature}: {reason}")
+    if reason:
+        pytest.skip(f"needs {feature}: {reason}")
+
+
 @pytest.hookimpl(tryfirst=True)
 def pytest_runtest_setup(item: pytest.Item) -> None:
     """Skip the test, or fail, before any fixture is made: those of a session come before all fixtures of a test."""
-    required = os.environ.get("LAB_REQUIRE", "").split(",")
     for marker in item.iter_markers("needs"):
         for feature in marker.args:
-            reason = FEATURES[feature]()
-            if reason and (feature in required or "all" in required):
-                pytest.fail(f"LAB_REQUIRE asks for {feature}: {reason}")
-            if reason:
-                pytest.skip(f"needs {feature}: {reason}")
+            demand(feature)
+
+
+@pytest.fixture(scope="session", name="demand")
+def _demand() -> Callable[[str], None]:
+    """For a fixture that needs what only some of its tests' marks would name."""
+    return demand
 
 
 @pytest.fixture(scope="session")
 def scripts() -> Path:
     """The directory of the lab's own commands."""
     return Path(sys.executable).parent
+
+
+@pytest.fixture
+def open_path() -> Iterator[Path]:
+    """A directory that other users may enter, which pytest's own are not."""
+    with tempfile.TemporaryDirectory(prefix="lab-test-") as path:
+        Path(path).chmod(0o755)
+        yield Path(path)
 
 
 @pytest.fixture

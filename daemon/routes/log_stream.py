@@ -31,17 +31,20 @@ class LogQuery:
     since: float
     until: float
 
-    def lines(self, path: str, *, whole: bool) -> logs.Lines:
-        """A reader of these lines; whole: lines come whole, however the process wrote them."""
+    def lines(self, container: Container) -> logs.Lines:
+        """A reader of these lines. Without a terminal they come whole, however the process wrote them."""
+        path, whole = container.record.log_path, self.timestamps or not container.spec.tty
         streams = [stream for stream, wanted in ((logs.STDOUT, self.stdout), (logs.STDERR, self.stderr)) if wanted]
         since, until = int(self.since * 1e9), int(self.until * 1e9)
         return logs.Lines(path, streams, whole=whole, tail=self.tail, since=since, until=until)
 
 
-async def log_stream(container: Container, query: LogQuery) -> AsyncGenerator[bytes, None]:
-    """The response body: a frame for each line, or raw bytes for a container with a terminal."""
+async def log_stream(
+    container: Container, query: LogQuery, lines: logs.Lines | None = None
+) -> AsyncGenerator[bytes, None]:
+    """The response body: a frame for each line, or raw bytes for a container with a terminal; closes lines."""
     framed, run, loop = not container.spec.tty, container.run, asyncio.get_running_loop()
-    lines = query.lines(container.record.log_path, whole=framed or query.timestamps)
+    lines = lines or query.lines(container)
 
     def batch() -> bytes | None:
         found = lines.read()

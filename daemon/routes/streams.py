@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from contextlib import aclosing
+from contextlib import AsyncExitStack, aclosing
 from typing import Annotated
 
 from fastapi import APIRouter, Query, Request, Response
@@ -13,7 +13,7 @@ from daemon.containers import Container
 from daemon.models import ExecCreate, ExecStart
 from daemon.routes import container_views
 from daemon.routes.deps import ApiVersion, Switch, TheContainer, TheEngine, TheExec
-from daemon.routes.log_stream import LogQuery, log_stream
+from daemon.routes.log_stream import THREAD, LogQuery, log_stream
 from daemon.routes.strict import StrictRoute
 from daemon.wire.answers import Json, Streamed
 from daemon.wire.attach import DEFAULT_DETACH_KEYS, MULTIPLEXED, RAW, AttachedClient, DetachKeys, Session
@@ -83,7 +83,10 @@ async def container_logs(
         raise InvalidArgument("Bad parameters: you must choose at least one stream", "add stdout=1 or stderr=1")
     lines = int(tail) if tail.isascii() and tail.isdigit() else None
     query = LogQuery(stdout, stderr, follow, timestamps, lines, _absolute(since), _absolute(until))
-    return Streamed(log_stream(container, query), _media_type(container.spec.tty, version))
+    reader, held = query.lines(container), AsyncExitStack()
+    reader.open()  # a client that has the answer's head may remove the container before the first line is read
+    held.callback(THREAD.submit, reader.close)
+    return Streamed(log_stream(container, query, reader), _media_type(container.spec.tty, version), held=held)
 
 
 def _absolute(moment: float) -> float:

@@ -15,19 +15,26 @@ class Pipes:
     def __enter__(self) -> Self:
         self.child_input, self._input = os.pipe2(os.O_CLOEXEC)
         output, self.child_output = os.pipe2(os.O_CLOEXEC)
+        self._open = {self.child_input, self._input, self.child_output}
         self._output = os.fdopen(output, encoding="utf-8", errors="replace")
         return self
 
     def __exit__(self, *error: object) -> None:
+        """End the command's input whatever happened: the login that the command runs in waits for its end."""
+        self._close(*self._open)
         self._output.close()
 
     def first_line(self) -> str:
         """The first line of output; "" if the command ends without one."""
-        os.close(self.child_input)
-        os.close(self.child_output)
+        self._close(self.child_input, self.child_output)
         return self._output.readline()
 
     def rest(self) -> str:
         """End the command's input; the remaining output."""
-        os.close(self._input)
+        self._close(self._input)
         return self._output.read()
+
+    def _close(self, *descriptors: int) -> None:
+        for fd in descriptors:
+            self._open.discard(fd)
+            os.close(fd)

@@ -106,6 +106,14 @@ class Stage:
         membership = f"--groups={','.join(map(str, groups))}" if groups else "--clear-groups"
         return ["setpriv", f"--reuid={self.user_id}", f"--regid={self.user_id}", membership]
 
+    def require_for_user(self, program: str) -> None:
+        """Raises MissingFeature if the user may not execute it: the checkout may lie in another's closed home."""
+        if self.quiet(*self.as_user(), "test", "-x", program).exit_code:
+            raise MissingFeature(
+                f"{self.user} may not execute {Path(program).resolve()}",
+                "move the checkout to a place that every user can read, such as /opt",
+            )
+
     def run(self, engine: Engine, workload: Sequence[str], *options: str) -> Outcome:
         """The workload in a new container of that engine."""
         return self._show(self._perform(engine.run(workload, *options)))

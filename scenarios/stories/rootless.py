@@ -52,9 +52,5 @@ def rootless_forker(stage: Stage) -> list[str]:
     """The words of podmanish as the user, with a state directory that the user owns."""
     program = stage.engine(FORK).argv[0]
     home = stage.journal.directory("rootless", owner=stage.user_id)
-    if stage.quiet(*stage.as_user(), "test", "-x", program).exit_code:
-        raise MissingFeature(
-            f"{stage.user} may not execute {Path(program).resolve()}",
-            "move the checkout to a place that every user can read, such as /opt",
-        )
+    stage.require_for_user(program)
     return [*stage.as_user(), program, "--root", str(home)]

@@ -18,6 +18,7 @@ USER_CMD = 1123  # sudo's own record; linux/audit.h leaves 1100 to 1199 to progr
 
 
 def play(stage: Stage) -> None:
+    stage.require_for_user(stage.engine(DAEMON).argv[0])
     with Remote(stage.journal) as remote, stage.watch() as watch:
         stage.say(
             f"Each record also goes to a second host: the network namespace {remote.name}. There, "

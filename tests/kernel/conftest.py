@@ -9,7 +9,7 @@ import shutil
 import subprocess
 import tarfile
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -22,6 +22,13 @@ APPLETS = (
     "cat", "chmod", "chown", "echo", "env", "false", "id", "kill", "ls", "mkdir", "mount", "ps", "readlink", "rm", "sh",
     "sleep", "stat", "touch", "true", "wc",
 )  # fmt: skip
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Whatever uses `rootless` needs a checkout that other users can read."""
+    for item in items:
+        if "rootless" in getattr(item, "fixturenames", ()):
+            item.add_marker(pytest.mark.needs("open-checkout"))
 
 
 @pytest.fixture
@@ -37,8 +44,9 @@ def podmanish(scripts: Path, state: Path) -> Iterator[Podmanish]:
 
 
 @pytest.fixture(scope="session")
-def rootfs_tar() -> bytes:
+def rootfs_tar(demand: Callable[[str], None]) -> bytes:
     """The tar of a small root filesystem: busybox, three users, nothing else."""
+    demand("busybox")
     busybox = Path("/bin/busybox").read_bytes()
     buffer = io.BytesIO()
     with tarfile.open(fileobj=buffer, mode="w") as tar:
@@ -72,7 +80,7 @@ def user() -> Iterator[pwd.struct_passwd]:
 
 @pytest.fixture
 def rootless(scripts: Path, user: pwd.struct_passwd) -> Iterator[Podmanish]:
-    """The fork/exec engine, run by that user; other users must be able to read the checkout."""
+    """The fork/exec engine, run by that user."""
     become = ["setpriv", f"--reuid={user.pw_uid}", f"--regid={user.pw_gid}", "--clear-groups", "--reset-env"]
     engine = Podmanish(scripts / "podmanish", Path(user.pw_dir) / "lab", become)
     yield engine

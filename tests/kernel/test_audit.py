@@ -298,7 +298,11 @@ except AuditUnavailable as error:
 
 @pytest.mark.parametrize(
     ("flags", "reason"),
-    [("-n", "network namespace"), ("-Ur", "user namespace"), ("-pf --mount-proc", "pid namespace")],
+    [
+        ("-n", "network namespace"),
+        pytest.param("-Ur", "user namespace", marks=pytest.mark.needs("open-checkout")),
+        ("-pf --mount-proc", "pid namespace"),
+    ],
 )
 @pytest.mark.needs("unshare")
 def test_namespaces_out_of_reach_of_audit_say_so(flags: str, reason: str) -> None:

@@ -97,7 +97,7 @@ def test_import_and_images(labd: Labd, rootfs_tar: bytes, tmp_path: Path) -> Non
     listed = [line.split()[0] for line in output(labd, "images").splitlines()]
     assert {"host", "from-file", "from-stdin"} <= set(listed)
     assert output(labd, "run", "--rm", "from-stdin", "echo", "inside") == "inside\n"
-    for name in ("from-file", "from-stdin"):
+    for name in ("from-file", "from-stdin"):  # other tests count the images of this daemon
         assert labd.request("DELETE", f"/images/{name}")[0] == 200
     done = labd.dockerish("import", str(tmp_path / "none.tar"), "x")
     assert (done.returncode, b"none.tar: No such file" in done.stderr) == (125, True)

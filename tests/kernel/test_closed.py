@@ -82,6 +82,7 @@ def succeeded(root: Path) -> list[str]:
     return done.stdout.splitlines()
 
 
+@pytest.mark.needs("busybox")
 def test_another_user_gets_at_nothing(engine: Podmanish, new_labd: Callable[..., Labd]) -> None:
     """Of all paths below the state directory, the user nobody can list, read, run, replace or plant none."""
     import_hostile_image(engine.root, Path("/bin/busybox").read_bytes())
@@ -92,6 +93,7 @@ def test_another_user_gets_at_nothing(engine: Podmanish, new_labd: Callable[...,
     engine.output("rm", "kept")
 
 
+@pytest.mark.needs("busybox")
 def test_what_an_earlier_version_left_open_is_closed(engine: Podmanish, new_labd: Callable[..., Labd]) -> None:
     """The next start of either engine closes the state of both."""
     import_hostile_image(engine.root, Path("/bin/busybox").read_bytes())

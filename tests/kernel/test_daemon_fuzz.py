@@ -24,7 +24,8 @@ def send(labd: Labd, case: Any) -> int:
     connection = UnixConnection(labd.socket, timeout=20)
     try:
         connection.request(made.method, made.path_url, made.body, {str(k): v for k, v in made.headers.items()})
-        return connection.getresponse().status
+        with connection.getresponse() as response:
+            return response.status
     finally:
         connection.close()
 

@@ -96,14 +96,13 @@ def test_a_signal_ends_open_streams_and_containers(new_labd: NewLabd, number: si
     assert attached.wait(5) in (125, 137)
     assert not daemon.socket.exists()
     assert not Path(f"/proc/{pid}").exists()
+    response.close()
     events.close()
 
 
-def test_the_socket_is_never_wider_than_0660(tmp_path: Path) -> None:
+def test_the_socket_is_never_wider_than_0660(open_path: Path) -> None:
     """With umask 0, the user nobody tries to connect from before the bind on, and never succeeds."""
-    path = tmp_path / "labd.sock"
-    for folder in (tmp_path, *tmp_path.parents[:2]):
-        folder.chmod(0o755)
+    path = open_path / "labd.sock"
     hammer = (
         "import os, socket, sys\n"
         "os.setgroups([]); os.setgid(65534); os.setuid(65534)\n"
@@ -125,7 +124,7 @@ def test_the_socket_is_never_wider_than_0660(tmp_path: Path) -> None:
             "--socket",
             str(path),
             "--state",
-            str(tmp_path / "state"),
+            str(open_path / "state"),
         ],
         cwd=CHECKOUT,
         stderr=subprocess.DEVNULL,

@@ -135,10 +135,9 @@ def test_a_damaged_image_under_both_engines(podmanish: Podmanish, new_labd: Call
 
 
 @pytest.fixture
-def disk(tmp_path: Path) -> Iterator[Callable[[], Path]]:
+def disk(tmp_path: Path, demand: Callable[[str], None]) -> Iterator[Callable[[], Path]]:
     """An ext4 in a file. Calling it gives what would be on the disk after a cut of power: a mounted copy."""
-    if not shutil.which("mkfs.ext4"):
-        pytest.skip("needs mkfs.ext4")
+    demand("mkfs.ext4")
     mounted: list[Path] = []
 
     def mount(name: str) -> Path:

@@ -8,7 +8,7 @@ import pty
 import subprocess
 import tarfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -34,15 +34,12 @@ def box(labd: Labd) -> Iterator[str]:
 
 
 @pytest.fixture(scope="module")
-def small(labd: Labd, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+def small(labd: Labd, tmp_path_factory: pytest.TempPathFactory, demand: Callable[[str], None]) -> Iterator[str]:
     """An imported image: a busybox and nothing else."""
-    folder = tmp_path_factory.mktemp("image")
-    busybox = next((path for path in (Path("/bin/busybox"), Path("/usr/bin/busybox")) if path.exists()), None)
-    if busybox is None:
-        pytest.skip("no static busybox (Debian's busybox-static) to make an image of")
-    tar = folder / "rootfs.tar"
+    demand("busybox")
+    tar = tmp_path_factory.mktemp("image") / "rootfs.tar"
     with tarfile.open(tar, "w") as archive:
-        archive.add(busybox, "bin/busybox")
+        archive.add("/bin/busybox", "bin/busybox")
         for name in ("sh", "cat", "sleep", "ls", "touch", "rm"):
             link = tarfile.TarInfo(f"bin/{name}")
             link.type, link.linkname = tarfile.SYMTYPE, "busybox"

@@ -116,12 +116,10 @@ def test_nor_on_the_way_to_an_error(podmanish: Podmanish, trap: str, command: li
     assert trapped(podmanish) == []
 
 
-def test_nor_as_an_ordinary_user(rootless: Podmanish, rootfs_tar: bytes, tmp_path: Path) -> None:
+def test_nor_as_an_ordinary_user(rootless: Podmanish, rootfs_tar: bytes, open_path: Path) -> None:
     """The engine of an ordinary user imports nothing from the image, either."""
-    tar = tmp_path / "trap.tar"
+    tar = open_path / "trap.tar"
     tar.write_bytes(baited(rootfs_tar))
-    for folder in (tmp_path, *tmp_path.parents[:2]):
-        folder.chmod(0o755)
     code = "import sys; sys.path.insert(0, sys.argv[1]); from lab.images import Images; "
     code += "Images(sys.argv[2]).import_tar('trap', open(sys.argv[3], 'rb'))"
     become = rootless.command[: rootless.command.index("--root") - 1]
@@ -262,6 +260,7 @@ def test_the_engines_program_as_interpreter(engine: Run, tmp_path: Path) -> None
     engine("run", "--rm", "-v", f"{tmp_path}:/mnt", "host", "/mnt/elf")
 
 
+@pytest.mark.needs("open-checkout")
 def test_a_users_own_program(user: pwd.struct_passwd, tmp_path: Path) -> None:
     """An interpreter that belongs to the user is run from a sealed copy in memory: memfd_create(2)."""
     python = Path(user.pw_dir) / "python"

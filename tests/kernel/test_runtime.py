@@ -477,7 +477,7 @@ print(len(os.listdir("/proc/self/fd")) - len(open_before))
 """
 
 
-@pytest.mark.needs("root")
+@pytest.mark.needs("root", "open-checkout")
 def test_a_refused_clone_costs_no_descriptor() -> None:
     """A clone3(2) that the kernel refuses, as here to a user without privileges, leaves no descriptor open."""
     answers = lab_python(FAILING, user=65534, group=65534, extra_groups=[]).splitlines()

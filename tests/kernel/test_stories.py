@@ -102,13 +102,36 @@ def claims(report: Report, verdict: str) -> list[str]:
     return [claim.claim for claim in report.claims if claim.verdict == verdict]
 
 
-@pytest.mark.parametrize("story", STORIES, ids=lambda story: story.NAME)
+def with_needs(story: Story) -> object:
+    """The story as a parameter. In two, a user who does not own the checkout runs the lab's commands."""
+    marks = [pytest.mark.needs("open-checkout")] if story in (rootless, trace) else []
+    return pytest.param(story, marks=marks, id=story.NAME)
+
+
+@pytest.mark.parametrize("story", [with_needs(story) for story in STORIES])
 def test_holds(story: Story, place: Path, journal: Journal, daemon: Daemon) -> None:
     """Every claim of every story holds on this kernel."""
     with stage(place, journal, daemon) as here:
         report = here.tell(1, story)
     assert report.verdict == HELD, report.claims
     assert report.evidence
+
+
+@pytest.mark.parametrize("story", [rootless, trace], ids=lambda story: story.NAME)
+def test_a_closed_checkout_refutes_nothing(
+    story: Story, place: Path, journal: Journal, daemon: Daemon, tmp_path: Path
+) -> None:
+    """Where the user may not execute the lab's commands, the story is inconclusive and says what to do."""
+    closed = tmp_path / "closed"
+    closed.mkdir(mode=0o700)
+    with stage(place, journal, daemon) as here:
+        engines = [here.engines[FORK], here.engines[DAEMON]]
+        for engine in engines:
+            (closed / engine.name).symlink_to(engine.argv[0])
+        present(here, *(replace(engine, argv=[str(closed / engine.name), *engine.argv[1:]]) for engine in engines))
+        report = here.tell(1, story)
+    assert report.verdict == UNKNOWN and not claims(report, FAILED), report.claims
+    assert "move the checkout" in report.claims[-1].seen
 
 
 @pytest.mark.parametrize("story", [run, shadow], ids=lambda story: story.NAME)
@@ -152,6 +175,7 @@ def test_engines_in_each_others_place_are_found_out(
     assert report.verdict == FAILED, report.claims
 
 
+@pytest.mark.needs("open-checkout")
 def test_a_file_that_anybody_may_write_is_found_out(place: Path, journal: Journal, daemon: Daemon) -> None:
     """Mutant: the host's kernel has no reason to refuse the rootless container."""
     with stage(place, journal, daemon) as here:
@@ -161,6 +185,7 @@ def test_a_file_that_anybody_may_write_is_found_out(place: Path, journal: Journa
     assert "the HOST's kernel refuses the write" in claims(report, FAILED), report.claims
 
 
+@pytest.mark.needs("open-checkout")
 def test_a_socket_that_anybody_may_use_is_found_out(place: Path, journal: Journal, daemon: Daemon) -> None:
     """Mutant: the daemon's socket has mode 0666, as uvicorn's own would have."""
     mode = Path(daemon.path).stat().st_mode
@@ -226,6 +251,7 @@ def test_a_daemon_that_attributes_nothing_is_found_out(
     assert any("administrator" in claim for claim in claims(report, FAILED))
 
 
+@pytest.mark.needs("open-checkout")
 def test_a_second_host_that_keeps_nothing_is_found_out(
     place: Path, journal: Journal, daemon: Daemon, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -242,6 +268,7 @@ def test_a_second_host_that_keeps_nothing_is_found_out(
     assert claims(report, FAILED) == ["the second host has them all, word for word"], report.claims
 
 
+@pytest.mark.needs("open-checkout")
 def test_a_forker_that_hides_its_user_is_found_out_in_the_copy(place: Path, journal: Journal, daemon: Daemon) -> None:
     """Mutant: the engine forks, but clears the loginuid; no copy of the log can put it back."""
     with stage(place, journal, daemon) as here:

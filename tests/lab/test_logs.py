@@ -62,6 +62,19 @@ def test_log_records_come_back(tmp_path: Path) -> None:
     assert shown(str(tmp_path / "none")) == []
 
 
+def test_an_open_log_outlives_its_file(tmp_path: Path) -> None:
+    """A log that was opened is read to its end after its container was removed; one that is not there is no error."""
+    path = tmp_path / "log"
+    lines = logs.Lines(str(path))
+    assert not lines.open() and lines.read() is None
+    write(str(path), (1, b"last words\n"))
+    assert lines.open()
+    path.unlink()
+    read = lines.read()
+    assert read and [data for *_, data, _ in read] == [b"last words\n"]
+    lines.close()
+
+
 def test_a_log_cut_short_ends_there(tmp_path: Path) -> None:
     """A crash may leave half a record at the end; the whole ones before it are read, from either side."""
     path = str(tmp_path / "log")
