@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from lab.audit.watch import Watch
 from lab.errors import MissingFeature
 from lab.identity import UNSET
+from scenarios import needs
 from scenarios.stage.engines import FORK, Engine
 from scenarios.stage.report import Outcome
 from scenarios.stage.stage import Stage
@@ -34,7 +35,7 @@ def look(stage: Stage, watch: Watch, where: str, launcher: Sequence[str], expect
     both = f"cat /proc/self/loginuid; echo; exec 3>>{stage.target}"
     outcome = stage.shell(*launcher, "sh", "-c", both)
     if outcome.printed is None:
-        raise MissingFeature("this kernel gives no user namespaces", "see whether sysctl user.max_user_namespaces is 0")
+        raise needs.no_user_namespaces(stage.user)
     judge(stage, watch, where, outcome, expected)
 
 
