@@ -48,6 +48,7 @@ FEATURES: dict[str, Callable[[], str]] = {
     "docker-cli": _program("docker"),
     "docker-py": _module("docker"),
     "git": _program("git"),
+    "ip": _program("ip"),
     "mkdocs": _module("material"),
     "newuidmap": _program("newuidmap"),
     "podman": _program("podman"),
