@@ -15,6 +15,7 @@ from pathlib import Path
 
 from lab.errors import LabError, MissingFeature
 
+AS_USER = "sudo .venv/bin/lab demo --as NAME"  # the remedy where root has logged in
 INSTALL = "sudo apt-get install -y"
 CHECKOUT = Path(__file__).parent.parent
 UBUNTUS = Path("/proc/sys/kernel/apparmor_restrict_unprivileged_userns")

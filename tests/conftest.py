@@ -41,6 +41,7 @@ FEATURES: dict[str, Callable[[], str]] = {
     "root": _root,
     "audit": _audit,
     "auditd": _program("auditd"),
+    "auditctl": _program("auditctl"),
     "ausearch": _program("ausearch"),
     "bwrap": _program("bwrap"),
     "cgroups": lambda: ", ".join(set(CONTROLLERS) - available()) and "not all cgroup controllers are there",

@@ -38,7 +38,8 @@ class Login:
     def __init__(self, uid: int) -> None:
         """Raises NotAllowed if the kernel refuses this uid."""
         self._socket, other = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        self._running, self.seconds = False, SECONDS
+        self._running = False
+        self.seconds: float = SECONDS
         # Blocked until _serve() is ready for them: a KeyboardInterrupt in the child would unwind the parent's stack.
         before = signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT, signal.SIGTERM])
         self.pid = os.fork()

@@ -16,7 +16,7 @@ TITLE = "Why `cat` inside a container is no evidence"
 
 def play(stage: Stage) -> None:
     if stage.user_id == 0:
-        raise MissingFeature("root is logged in, and every user namespace shows root as 0", "choose a user with --as")
+        raise MissingFeature("root is logged in, and every user namespace shows root as 0", needs.AS_USER)
     stage.say(f"The kernel holds {stage.user_id} for this session. Read it, and touch the file, in three places:")
     with stage.watch() as watch:
         look(stage, watch, "on the host", (), stage.user_id)

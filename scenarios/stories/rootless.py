@@ -16,7 +16,7 @@ TITLE = "At the mercy of the daemon, or of the kernel"
 
 def play(stage: Stage) -> None:
     if stage.user_id == 0:
-        raise MissingFeature("root is logged in, and this story needs an ordinary user", "choose a user with --as")
+        raise MissingFeature("root is logged in, and this story needs an ordinary user", needs.AS_USER)
     stage.say(f"{stage.user} forks a container, without sudo. Inside, the user is root:")
     with stage.watch() as watch:
         podmanish = rootless_forker(stage)

@@ -28,7 +28,7 @@ def play(stage: Stage) -> None:
     if not real:
         raise MissingFeature("no real engine was chosen", "choose some with --engines podman,docker")
     if stage.user_id == 0:
-        raise MissingFeature("root is logged in, and this story needs an ordinary user", "choose a user with --as")
+        raise MissingFeature("root is logged in, and this story needs an ordinary user", needs.AS_USER)
     rows = []
     for title, show in SHOWN.items():
         stage.then(f"{title}:")

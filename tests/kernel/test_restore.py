@@ -17,6 +17,7 @@ import pytest
 from lab import interpreter
 from lab.audit.netlink import AuditControl
 from lab.audit.rules import Rule
+from lab.identity import ancestry
 from lab.pidfd import ended, start_time
 from lab.runtime import compiled
 from scenarios.props.labd import peer_pid
@@ -44,17 +45,24 @@ def observe() -> dict[str, object]:
 
 
 def ours() -> Iterator[str]:
-    """Processes of the lab, and those inside its containers' pid namespaces."""
-    own = Path("/proc/self/ns/pid").readlink()
-    for folder in Path("/proc").glob("[0-9]*"):
-        try:
-            comm, namespace = (folder / "comm").read_text().strip(), (folder / "ns/pid").readlink()
-        except OSError:
-            continue
-        if not start_time(int(folder.name)):  # a zombie, which init has yet to reap
-            continue
-        if comm in ("labd", "labd-spawner", "login-session", "podmanish", "lifeline", "dockerish") or namespace != own:
-            yield f"{folder.name} {comm}"
+    """Processes of this checkout's commands, and their descendants; none of this test's own, and no zombies."""
+    chains = {int(folder.name): ancestry(int(folder.name)) for folder in Path("/proc").glob("[0-9]*")}
+    tests = {process.pid for process in ancestry(os.getpid())}
+    commands = {pid for pid in chains.keys() - tests if is_command(pid)}
+    for pid, chain in chains.items():
+        if commands & {process.pid for process in chain} and start_time(pid):
+            yield f"{pid} {chain[0].comm}"
+
+
+def is_command(pid: int) -> bool:
+    """Whether the process executes one of this checkout's commands, by an absolute path or from the checkout."""
+    try:
+        words = Path(f"/proc/{pid}/cmdline").read_bytes()
+        place = Path(f"/proc/{pid}/cwd").readlink()
+    except OSError:
+        return False
+    scripts = Path(LAB).parent
+    return f"{scripts}/".encode() in words or (b"\0.venv/bin/" in b"\0" + words and place / ".venv/bin" == scripts)
 
 
 def settled(before: dict[str, object]) -> dict[str, object]:
