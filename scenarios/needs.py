@@ -5,13 +5,16 @@ A program that is not in this table may not be executed; tests/test_needs.py hol
 
 from __future__ import annotations
 
+import os
 import shutil
+import signal
 import stat
 import subprocess
 import sys
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import IO
 
 from lab.errors import LabError, MissingFeature
 
@@ -118,19 +121,28 @@ def packages(names: Iterable[str]) -> list[str]:
     return sorted({PROGRAMS[name].package for name in names} - {""})
 
 
-def run(argv: Sequence[str], *, seconds: float = LIMIT, **options: object) -> subprocess.CompletedProcess[str]:
+def run(
+    argv: Sequence[str], *, seconds: float = 0, stdin: IO[bytes] | int = subprocess.DEVNULL, errors: str = "replace"
+) -> subprocess.CompletedProcess[str]:
     """Run a command that the audience does not see; whatever its exit code, its output is returned as text.
 
-    options are subprocess.run()'s. Raises MissingFeature if the program is not there, CannotTell if it does not end.
+    Raises MissingFeature if the program is not there; CannotTell if the command does not end within the seconds, by
+    default LIMIT: its process group is killed, so sudo(8) together with what it runs.
     """
-    settings = {"capture_output": True, "text": True, "errors": "replace", "check": False, **options}
     try:
-        return subprocess.run(argv, timeout=seconds, **settings)  # type: ignore[call-overload,no-any-return]
+        process = subprocess.Popen(
+            argv, stdin=stdin, stdout=subprocess.PIPE, stderr=subprocess.PIPE, errors=errors, process_group=0
+        )
     except FileNotFoundError:
         raise missing([argv[0]]) or MissingFeature(f"there is no program {argv[0]}", f"which {argv[0]}") from None
-    except subprocess.TimeoutExpired:
-        line = " ".join(argv)
-        raise CannotTell(f"`{line}` has not ended within {seconds:g} s", f"run it by hand: {line}") from None
+    with process:
+        try:
+            out, err = process.communicate(timeout=seconds or LIMIT)
+        except subprocess.TimeoutExpired:
+            os.killpg(process.pid, signal.SIGKILL)
+            line = " ".join(argv)
+            raise CannotTell(f"`{line}` did not end within {seconds or LIMIT:g} s", f"run it by hand: {line}") from None
+        return subprocess.CompletedProcess(argv, process.returncode, out, err)
 
 
 def user_namespaces() -> bool:

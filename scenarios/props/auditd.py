@@ -61,7 +61,7 @@ class Auditd:
 
     def _search(self, key: str) -> list[Event]:
         words = [*self.command(key), "--raw"]
-        said = needs.run(words, stdin=subprocess.DEVNULL, errors="surrogateescape").stdout
+        said = needs.run(words, errors="surrogateescape").stdout
         lines = said.split("\n")  # splitlines() would also split at auditd's \x1d
         return list(events(Record.from_line(line) for line in lines if line.startswith(("type=", "node="))))
 

@@ -17,6 +17,7 @@ READY = ("sh", "-c", "systemd-notify --ready; exec sleep infinity")
 SILENT = ("sleep", "infinity")
 HELLO = ("sh", "-c", "echo hello from the container >&3")
 ASK = "import socket; s = socket.socket(socket.AF_UNIX); s.connect('{}'); print(s.makefile().read())"
+AGAIN = "run this again, and read meanwhile: sudo journalctl -f"
 PATIENT = 60  # seconds until systemd gives up a start that must succeed
 
 
@@ -64,11 +65,10 @@ def served(stage: Stage, units: "Units") -> None:
         "Where did READY=1 go, in the second case? systemd received it, and asked to which unit the sender belongs:"
     )
     log = units.log_of("lab-labd.service")
-    claim = "systemd took it for the daemon's message: the container is the daemon's child"
-    if log.stdout.strip():
-        stage.expect("notification message" in log.stdout, claim)
-    else:
-        stage.unknown(claim, "the journal has no line of labd's unit", "sudo systemctl restart systemd-journald")
+    if not log.stdout.strip():
+        raise CannotTell("the journal has no line of labd's unit", AGAIN)
+    taken = "notification message" in log.stdout
+    stage.expect(taken, "systemd took it for the daemon's message: the container is the daemon's child")
     stage.pause()
 
 
@@ -80,6 +80,8 @@ def activated(stage: Stage, units: "Units") -> None:
     answer = units.ask("lab-hello-forked")
     stage.expect("hello" in answer.stdout, "forked, the container answers on it", answer.stdout.strip())
     silence = units.ask("lab-hello-served")
+    if units.state("lab-labd") != "active":
+        raise CannotTell("labd's unit has ended meanwhile", AGAIN)
     stage.expect(not silence.stdout.strip(), "through the daemon it has no descriptor 3: no answer")
 
 
@@ -138,12 +140,11 @@ class Units:
         return max(ended - began, 0) / 1e6
 
     def judge(self, name: str, expected: str, claim: str, seen: str = "") -> None:
-        """Expect that state. Only a start that succeeds, or waits in vain, says anything about READY=1."""
+        """Expect that state. Raises CannotTell unless the start succeeded, or waited in vain for READY=1."""
         state = self.state(name)
-        if state in ("active", "failed timeout"):
-            self.stage.expect(state == expected, claim, seen or state)
-        else:
-            self.stage.unknown(claim, f"{name}.service: {state}", "run this again, and read the unit's log meanwhile")
+        if state not in ("active", "failed timeout"):
+            raise CannotTell(f"{name}.service: {state}", AGAIN)
+        self.stage.expect(state == expected, claim, seen or state)
 
     def state(self, name: str) -> str:
         """ "active", or "failed" and why."""

@@ -87,7 +87,7 @@ def by_stories() -> Iterator[tuple[str, list[str]]]:
 
 
 @pytest.mark.parametrize(
-    ("program", "stories"), by_stories(), ids=lambda value: value if isinstance(value, str) else ""
+    ("program", "stories"), list(by_stories()), ids=lambda value: value if isinstance(value, str) else ""
 )
 def test_without_a_program(program: str, stories: list[str]) -> None:
     """Each program that a story executes, covered: no claim fails, nothing is left, and what is open has a remedy."""
@@ -335,6 +335,7 @@ def test_a_command_that_hangs(
     """A command that does not end is ended with its whole process group: inconclusive, with the command's name."""
     monkeypatch.setattr(login, "GRACE", 0.2)
     monkeypatch.setattr(commands, "GRACE", 0.2)
+    monkeypatch.setattr(needs, "LIMIT", 0.5)
     with stage(place, journal, daemon) as here:
         here.login.seconds = 0.5
         fork = replace(here.engines[FORK], argv=["sh", "-c", f"echo 1; {script}", "engine"])
