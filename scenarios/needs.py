@@ -49,7 +49,14 @@ def _rows() -> Iterator[Program]:
         return (Program(name, package, users.split(", "), without) for name in names.split())
 
     yield from row("dash", "sh", "every story")
-    yield from row("coreutils", "cat env id rm sleep test touch true", "every story")
+    yield from row("coreutils", "cat", "loginuid, run, inherit, mirror, gallery")
+    yield from row("coreutils", "env", "inherit, gallery")
+    yield from row("coreutils", "id", "loginuid, rootless")
+    yield from row("coreutils", "rm", "trace")
+    yield from row("coreutils", "sleep", "crash, notify")
+    yield from row("coreutils", "test", "rootless")
+    yield from row("coreutils", "touch", "shadow, trace, rootless, frameup, attribution, blindspot")
+    yield from row("coreutils", "true", "--engines podman, --engines docker")
     yield from row("coreutils", "tail", "auditd's log")
     yield from row("coreutils", "nice", "inherit")
     yield from row("coreutils", "mkdir", "notify")
@@ -107,6 +114,11 @@ def require(*names: str) -> None:
     error = missing(names)
     if error:
         raise error
+
+
+def require_words(argv: Iterable[str]) -> None:
+    """The same for the words of a command, as far as there is no doing without: `podmanish kill` needs no kill(1)."""
+    require(*(word for word in argv if word in PROGRAMS and not PROGRAMS[word].without))
 
 
 def install(names: Iterable[str]) -> str:

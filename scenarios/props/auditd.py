@@ -29,13 +29,16 @@ class Auditd:
 
     @classmethod
     def find(cls) -> Auditd | None:
-        """None if no audit daemon is registered with the kernel, or ausearch is not installed."""
+        """None if no audit daemon is registered with the kernel, or its log cannot be searched from here."""
         with AuditControl() as control:
             pid = control.status().pid
         if not pid or not needs.installed("ausearch"):
             return None
-        directory = _configured(Path(f"/proc/{pid}/cmdline").read_bytes().decode().split("\0"))
-        log = _log(directory / "auditd.conf")
+        try:
+            directory = _configured(Path(f"/proc/{pid}/cmdline").read_bytes().decode().split("\0"))
+            log = _log(directory / "auditd.conf")
+        except OSError:  # it has ended, or lives in another mount namespace
+            return None
         own = directory == DEFAULT  # ausearch then finds the log's rotated files, too
         return cls(log, ["ausearch", *(["--input-logs"] if own else ["-if", str(log)])])
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import IO
 
 from lab.errors import MissingFeature
-from lab.identity import ancestry, loginuid
+from lab.identity import Ancestor, ancestry, loginuid
 from scenarios import needs
 from scenarios.audiences.terminal import Screen
 from scenarios.needs import CannotTell
@@ -87,8 +87,7 @@ class Commands:
             started = self._start(command, pipes.child_input, pipes.child_output, error.fileno())
             first_line = pipes.first_line()
             pid = find(started)
-            chain, seen = ancestry(pid), loginuid(pid) if pid else None
-            facts = look(pid) if look and pid else {}
+            chain, seen, facts = _looked_at(pid, look)
             output = first_line + pipes.rest()
             code = self.login.wait()
             outcome = Outcome(paste(command), output, _text(error), code, pid, chain, seen, facts)
@@ -99,7 +98,7 @@ class Commands:
 
     def _start(self, argv: Sequence[str], stdin: int, stdout: int, stderr: int) -> int:
         """Start a command in the session; its pid. Raises MissingFeature for a program that is not installed."""
-        needs.require(*argv)
+        needs.require_words(argv)
         try:
             return self.login.start(argv, stdin, stdout, stderr)
         except OSError as error:
@@ -122,6 +121,17 @@ class Commands:
             self.daemon.check()  # if labd has ended, that is the reason
             raise outcome.trouble()
         return outcome
+
+
+def _looked_at(pid: int, look: Look | None) -> tuple[Sequence[Ancestor], int | None, Mapping[str, str]]:
+    """Ancestry, loginuid and facts of a process; empty if there is none, or if it has ended meanwhile.
+
+    A zombie is still in /proc, with fewer fields: LookupError.
+    """
+    try:
+        return ancestry(pid), loginuid(pid) if pid else None, look(pid) if look and pid else {}
+    except (FileNotFoundError, ProcessLookupError, LookupError):
+        return (), None, {}
 
 
 def _container_pid(engine: Engine, name: str) -> int:
