@@ -12,7 +12,6 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from lab import interpreter
-from lab.audit.probe import probe
 from lab.errors import AuditUnavailable, InvalidArgument, NotAllowed
 from lab.identity import UNSET, loginuid, name_of
 from lab.paths import SOCKET
@@ -96,7 +95,7 @@ def _stage(arguments: argparse.Namespace, screen: Screen) -> Iterator[Stage]:
         screen.say(_introduction(login, daemon, target))
         chosen = [with_image(engine, journal) if engine.name in REAL else engine for engine in found]
         stage = Stage(screen, journal, login, daemon, engines, target, chosen)
-        screen.say(SECOND_WITNESS if stage.auditd else UNHEARD if probe().auditd else ONE_WITNESS)
+        screen.say(SECOND_WITNESS if stage.auditd else UNHEARD if doctor.audit().auditd else ONE_WITNESS)
         yield stage
 
 

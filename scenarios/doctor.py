@@ -8,6 +8,7 @@ import platform
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 from lab import interpreter
@@ -22,6 +23,9 @@ from scenarios.props.real_engines import docker_socket
 
 ROOTLESS = ("rootless", "mirror", "blindspot", "variants")  # their user is no root
 KERNEL = (5, 12)  # mount_setattr(2), the youngest call of lab.runtime
+
+
+audit = cache(probe)  # asked once: with a rate limit, the answer may take seconds
 
 
 @dataclass(frozen=True)
@@ -97,7 +101,7 @@ def _namespace() -> Finding:
 
 
 def _audit() -> Finding:
-    found = probe()
+    found = audit()
     return Finding("audit", found.usable, "; ".join(found.reasons) or _audit_state(found.auditd))
 
 
@@ -106,7 +110,7 @@ def _audit_state(auditd: int) -> str:
 
 
 def _rate_limit() -> Finding:
-    limit = probe().limited
+    limit = audit().limited
     detail = f"the kernel drops records above {limit} a second" if limit else "none"
     users = "every story with records"
     return Finding("audit rate limit", not limit, detail, needed=False, users=users, remedy="sudo auditctl -r 0")
