@@ -119,6 +119,7 @@ def give(path: str, target: str, uid: int) -> int:
     here, there = socket.socketpair()
     child = os.fork()
     if child == 0:
+        here.close()  # so that the child sees the end if the parent cannot connect
         set_loginuid(uid)
         os._exit(ask(socket.socket(fileno=socket.recv_fds(there, 1, 1)[1][0]), target))
     with connect(path) as connection:
@@ -132,7 +133,7 @@ if __name__ == "__main__":
     attack, path, target, uid = sys.argv[1:]
     try:
         code = ATTACKS[attack](path, target, int(uid))
-    except (OSError, http.client.HTTPException, KeyError, ValueError) as error:
+    except (OSError, http.client.HTTPException, LookupError, ValueError) as error:
         print(f"the attack came to nothing: {type(error).__name__}: {error}", file=sys.stderr)
         code = 125
     os._exit(code)  # a forked child, too, ends here

@@ -405,6 +405,15 @@ def test_a_login_that_was_killed_is_told(place: Path, journal: Journal, daemon: 
     assert "login session" in report.claims[0].seen
 
 
+@pytest.mark.parametrize("attack", ["recycle", "relay", "give"])
+def test_an_attack_without_a_daemon_is_no_refusal(attack: str) -> None:
+    """With nobody at the socket an attack ends with 125 and a sentence: 1 stands for labd's refusal."""
+    words = [sys.executable, "-m", "scenarios.props.attacks", attack, "/run/no-such.sock", "/etc/shadow", "33"]
+    done = subprocess.run(words, capture_output=True, text=True, check=False, timeout=20, cwd=CHECKOUT)
+    assert done.returncode == 125
+    assert "the attack came to nothing" in done.stderr and "Traceback" not in done.stderr
+
+
 def test_lenient_takes_what_is_lacking_for_no_failure() -> None:
     """--lenient: exit status 0 where a machine only lacks something; without the flag it is 3."""
     words = [LAB, "run", "--auto", "--as", "root", "rootless"]
