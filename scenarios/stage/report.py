@@ -44,7 +44,7 @@ class Outcome:
         if self.exit_code is None:
             return CannotTell(f"`{self.command}` did not end, and was killed", by_hand)
         said = next((line.strip() for line in self.stderr.splitlines() if line.strip()), "it printed no error")
-        closed = needs.closed_to_others() if self.exit_code == 126 else ""  # 126: no right to execute, as in a shell
+        closed = needs.closed_to_others() if "ermission denied" in self.stderr else ""
         absent = needs.missing(re.split(r"[^\w.-]+", self.command))
         remedy = needs.opened(closed) if closed else absent.hint if absent else by_hand
         return CannotTell(f"`{self.command}` ended with exit code {self.exit_code}: {said}", remedy)

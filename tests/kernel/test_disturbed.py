@@ -214,13 +214,16 @@ def test_a_labd_that_was_restarted_in_the_middle(
             pass
 
 
-BROKEN = [
-    "echo the image is damaged >&2; exit 125", "exit 126", "exit 127", "kill -9 $$", "exit 1", "exit 0", "echo; exit 0",
-]  # fmt: skip
+BROKEN = ("echo the image is damaged >&2; exit 125", "exit 126", "exit 127", "kill -9 $$", "exit 1")
+# An engine that says that it has done its work, and has not: only a story that looks at the container can tell.
+LYING = ("exit 0", "echo; exit 0")
+ENGINES = [
+    *((story, script) for script in BROKEN for story in (run, shadow, inherit, frameup, trace, blindspot, gallery)),
+    *((story, script) for script in LYING for story in (run, inherit, gallery)),
+]
 
 
-@pytest.mark.parametrize("script", BROKEN)
-@pytest.mark.parametrize("story", [run, shadow, inherit, frameup, trace, blindspot, gallery], ids=lambda one: one.NAME)
+@pytest.mark.parametrize(("story", "script"), ENGINES, ids=lambda one: getattr(one, "NAME", one))
 def test_a_container_that_does_not_start(
     script: str,
     story: Story,

@@ -25,6 +25,7 @@ from scenarios.props.labd import peer_pid
 pytestmark = pytest.mark.needs("root", "audit", "sudo", "setpriv")
 
 LAB = str(Path(sys.executable).parent / "lab")
+PLACES = ("/run/lab", "/run/netns/lab-", "/var/lib/lab")  # where the lab mounts
 SHADOW = Path("/etc/shadow")
 
 
@@ -33,10 +34,11 @@ def observe() -> dict[str, object]:
     with AuditControl() as control:
         rules, enabled = sorted(control.rules()), control.status().enabled
     status = SHADOW.stat()
+    points = [row.split()[4] for row in Path("/proc/self/mountinfo").read_text().splitlines()]
     return {
         "rules": rules,
         "enabled": enabled,
-        "mounts": [row for row in Path("/proc/self/mountinfo").read_text().splitlines() if interpreter.ROOT not in row],
+        "mounts": [point for point in points if point.startswith(PLACES) and interpreter.ROOT not in point],
         "shadow": (status.st_ino, status.st_mode, status.st_uid, status.st_gid, SHADOW.read_bytes()),
         "sockets": [line for line in Path("/proc/net/unix").read_text().splitlines() if "/run/lab/" in line],
         "processes": sorted(ours()),
