@@ -51,6 +51,7 @@ FEATURES: dict[str, Callable[[], str]] = {
     "mkdocs": _module("material"),
     "newuidmap": _program("newuidmap"),
     "podman": _program("podman"),
+    "ruby": _program("ruby"),
     "runc": _program("runc"),
     "schemathesis": _module("schemathesis"),
     "setpriv": _program("setpriv"),
