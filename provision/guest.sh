@@ -117,8 +117,14 @@ X
 SocketGroup=lab
 X
   fresh_units "$1" && changed=1
-  [ -z "$changed" ] || { systemctl daemon-reload; systemctl stop labd-fresh.path labd.service labd.socket; }
+  if [ -n "$changed" ] && booted; then
+    systemctl daemon-reload
+    systemctl stop labd-fresh.path labd.service labd.socket
+  fi
 }
+
+# Whether systemd runs this machine, sd_booted(3): not so while tools/box makes an image.
+booted() { [ -d /run/systemd/system ]; }
 
 # A path unit watches one folder, not those below it.
 fresh_units() {
@@ -144,7 +150,8 @@ X
 
 services() {
   # podman.socket only listens: systemd starts Podman's service when a client connects.
-  systemctl -q enable --now auditd.service atd.service docker.service podman.socket labd.socket labd.service \
+  local now=(); if booted; then now=(--now); fi
+  systemctl -q enable "${now[@]}" auditd.service atd.service docker.service podman.socket labd.socket labd.service \
     labd-fresh.path
 }
 
