@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import struct
 import subprocess
 import tarfile
+import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -102,6 +105,47 @@ def test_a_login_starts_in_the_checkout(tmp_path: Path) -> None:
             capture_output=True, text=True, check=True, cwd=tmp_path, env={"HOME": str(tmp_path)},
         ).stdout  # fmt: skip
         assert shown.strip() == str(tmp_path / wanted).rstrip("/")
+
+
+@pytest.fixture
+def fresh(tmp_path: Path) -> Callable[[], subprocess.CompletedProcess[str]]:
+    """labd-fresh.sh in a machine where `systemctl restart` is noted, and starts labd if its code says so."""
+    for folder in ("lab", "daemon/wire"):
+        (tmp_path / folder).mkdir(parents=True)
+    (tmp_path / "daemon/wire/front.py").write_text("good")
+    script = (PROVISION / "labd-fresh.sh").read_text().replace("/run/", f"{tmp_path}/")
+    (tmp_path / "fresh").write_text(script)
+    (tmp_path / "systemctl").write_text(
+        f"#!/bin/sh\necho $1\n[ $1 != restart ] || {{ touch {tmp_path}/labd.started; grep -q good daemon/wire/*; }}\n"
+    )
+    (tmp_path / "systemctl").chmod(0o755)
+    return lambda: subprocess.run(
+        ["bash", tmp_path / "fresh", tmp_path], capture_output=True, text=True, check=False, timeout=60,
+        env={"PATH": f"{tmp_path}:/usr/bin:/bin"},
+    )  # fmt: skip
+
+
+def test_labd_is_restarted_when_its_code_has_changed(
+    tmp_path: Path, fresh: Callable[[], subprocess.CompletedProcess[str]]
+) -> None:
+    """labd is restarted once for a change, also after a change with which it did not start; status 1 says that."""
+
+    def changed(text: str, seconds: int) -> tuple[int, int]:
+        (tmp_path / "daemon/wire/front.py").write_text(text)
+        later = time.time() + seconds
+        os.utime(tmp_path / "daemon/wire/front.py", (later, later))
+        done = fresh()
+        return done.stdout.count("restart\n"), done.returncode
+
+    (tmp_path / "labd.started").touch()
+    assert changed("good", -9) == (0, 0)
+    os.utime(tmp_path / "labd.started", (1, 1))
+    assert changed("good", -9) == (1, 0)
+    assert fresh().stdout == ""
+    os.utime(tmp_path / "labd.started", (1, 1))
+    assert changed("bad", -9) == (1, 1)
+    os.utime(tmp_path / "labd.started", (1, 1))
+    assert changed("good", -9) == (1, 0)
 
 
 def test_the_partition_table() -> None:
