@@ -1,4 +1,4 @@
-"""What goes into the guest and how: provision/vagrant.rb, provision/guest.sh's functions, tools/partition.py."""
+"""What goes into the guest and how: provision/vagrant.rb, provision/guest.sh's functions, tools/disk_image.py."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from tools import partition
+from tools import disk_image
 
 PROVISION = Path(__file__).parent.parent / "provision"
 PACK = "File.open(ARGV[1], 'wb') { |file| Lab.pack(ARGV[0], file) }"
@@ -150,8 +150,16 @@ def test_labd_is_restarted_when_its_code_has_changed(
 
 def test_the_partition_table() -> None:
     """One bootable Linux partition goes from 1 MB to the end of the disk; the BIOS's signature ends the sector."""
-    table = partition.table(100)
+    table = disk_image.partition_table(100)
     assert len(table) == 66
     status, kind, first, count = struct.unpack("<B3xB3xII", table[:16])
     assert (status, kind, first * 512, (first + count) * 512) == (0x80, 0x83, 2**20, 100 * 2**20)
     assert table[16:] == bytes(48) + b"\x55\xaa"
+
+
+@pytest.mark.parametrize("number", [b"46cacd55", b"7"])
+def test_the_id_of_a_vmdk_file(number: bytes) -> None:
+    """The same number stands in each file, and no byte after the text moves, however long the old number was."""
+    text = b"# Disk DescriptorFile\nversion=1\nCID=%s\nparentCID=ffffffff\n"
+    head = bytes(512) + (text % number).ljust(20 * 512, b"\0")
+    assert disk_image.same_id(head) == bytes(512) + (text % disk_image.ID).ljust(20 * 512, b"\0")
