@@ -1,7 +1,7 @@
 """Who logged in, as the kernel tells it: loginuid, session id, and who forked whom.
 
-Sources: proc(5) and Documentation/ABI/stable/procfs-audit_loginuid; kernel/auditsc.c, audit_set_loginuid();
-pam_loginuid(8).
+Sources: Documentation/ABI/stable/procfs-audit_loginuid (proc(5) names the file and says nothing about it);
+kernel/auditsc.c, audit_set_loginuid(); pam_loginuid(8).
 """
 
 from __future__ import annotations

@@ -7,7 +7,8 @@ def _numbered(*runs: tuple[int, str]) -> dict[int, str]:
     return {number: name for first, names in runs for number, name in enumerate(names.split(), first)}
 
 
-# Record types that a machine with containers can show; the kernel's are 1300 to 1799, the rest programs write.
+# Record types that a machine with containers can show; the kernel writes 1300 to 2099, and LOGIN (1006);
+# programs write the rest.
 RECORD_TYPES = _numbered(
     (1005, "USER LOGIN"),
     (

@@ -1,10 +1,11 @@
 """Audit records: parse them so that no user can forge a field, and print them as `ausearch -i` does.
 
 A record is one line of `name=value` words. The kernel writes each value that a user can choose (comm, exe, paths,
-arguments, keys) as "text" if it contains no quotes, spaces and control characters, and else as hexadecimal digits;
-audit_log_untrustedstring() in kernel/audit.c. So such a value cannot form a second word if the line is split as here:
-at quotes first, then at blanks; the first of two equal names wins; values are decoded after that. A program chooses the
-text of a user message (`msg='...'`, always last), so its words are kept apart from the kernel's fields.
+arguments, keys) as "text" if all its bytes are 0x21 to 0x7e and none is a quote, and else as hexadecimal digits;
+audit_log_untrustedstring() and audit_string_contains_control() in kernel/audit.c. So such a value cannot form a second
+word if the line is split as here: at quotes first, then at blanks; the first of two equal names wins; values are
+decoded after that. A program chooses the text of a user message (`msg='...'`, always last), so its words are kept apart
+from the kernel's fields.
 """
 
 import re

@@ -1,7 +1,7 @@
 """Audit rules: struct audit_rule_data (linux/audit.h) and the line that auditctl(8) takes for it.
 
 Rule.parse("-a always,exit -F arch=b64 -S utimensat -F path=/etc/shadow -F key=k")   text -> Rule
-watch("/etc/shadow", perm="wa").with_key("k")                                         the `-w` form
+watch("/etc/shadow", perm="wa").with_key("k")                                         as `-w FILE -p wa`
 Rule.pack(), Rule.unpack(bytes)                                                       the kernel's form
 Rule.to_auditctl()                                                                    a line to paste
 """
@@ -49,7 +49,8 @@ _TEXT_FIELDS = {
 _UNSETTABLE = {"auid", "sessionid", "uid", "euid", "suid", "fsuid", "gid", "egid", "sgid", "fsgid"}
 _PERMISSIONS = {"r": 4, "w": 2, "x": 1, "a": 8}  # in auditctl's order
 
-# touch(1) calls one of these if it does not open the file for writing; `perm=wa` matches none of them.
+# touch(1) calls one of these if it does not open the file for writing; no perm, not even rwxa, matches any of them:
+# they are in no class of audit_match_perm(), kernel/auditsc.c.
 TOUCH_CALLS = ("utime", "utimes", "futimesat", "utimensat")
 
 
@@ -165,10 +166,12 @@ class Rule:
                 action, listed = sorted(value.split(","), key=lambda word: word in _LISTS)[:2]
             elif option == "-S":
                 names += value.split(",")
-            elif option == "-w":
-                fields.append(Field("dir" if os.path.isdir(value) else "path", "=", value))
-            elif option in ("-F", "-p", "-k"):
-                fields.append(Field.parse({"-F": "", "-p": "perm=", "-k": "key="}[option] + value))
+            elif option == "-w":  # as auditctl(8) sends it: every access, unless -p says which
+                fields += [Field("dir" if os.path.isdir(value) else "path", "=", value), Field.parse("perm=rwxa")]
+            elif option == "-p":
+                fields = [field for field in fields if field.name != "perm"] + [Field.parse(f"perm={value}")]
+            elif option in ("-F", "-k"):
+                fields.append(Field.parse({"-F": "", "-k": "key="}[option] + value))
             else:
                 raise InvalidArgument(f"not an option of an audit rule: {option!r}", "write -a, -F, -S, -k, -w or -p")
         if not fields or listed not in _LISTS or action not in _ACTIONS:
@@ -179,7 +182,7 @@ class Rule:
         return cls(tuple(fields), _numbers_of(names, cls(tuple(fields)).machine), listed, action)
 
     def to_auditctl(self) -> str:
-        """The line for auditctl(8), in the form that its manual recommends (`-w` is deprecated there)."""
+        """The line for auditctl(8), in the form that its manual recommends (`-w` is deprecated since audit 4.0)."""
         words = ["-a", f"{self.action},{self.filter}"]
         for field in sorted(self.fields, key=lambda field: field.name != "arch"):
             words += ["-F", str(field)]

@@ -14,21 +14,51 @@ from scenarios.stage.stage import Stage
 NAME = "gallery"
 TITLE = "Who forked me?"
 WORKLOAD = ("sh", "-c", "echo $(cat /proc/self/loginuid; echo; cat /proc/self/sessionid)")
+PAM = (Path("/etc/pam.d"), Path("/usr/lib/pam.d"))
 
 
 @dataclass(frozen=True)
 class Launcher:
     """A way to start a program.
 
-    kept     whether the login's uid should arrive
-    words    the command, given the stage; raises MissingFeature with what is missing here
-    because  who is to blame for what the launcher starts, and why
+    predicted  the loginuid that should arrive, given the stage
+    words      the command, given the stage; raises MissingFeature with what is missing here
+    because    who is to blame for what the launcher starts, and why
     """
 
     name: str
-    kept: bool
+    predicted: Callable[[Stage], int]
     words: Callable[[Stage], Sequence[str]]
     because: str
+
+
+def you(stage: Stage) -> int:
+    """A fork of the login, or a new login of the same user."""
+    return stage.user_id
+
+
+def nobody(stage: Stage) -> int:
+    return UNSET
+
+
+def root_by(service: str) -> Callable[[Stage], int]:
+    """A login as root that pid 1 opens: root's uid, if that service's PAM stack has pam_loginuid, else nobody's."""
+    return lambda stage: 0 if "pam_loginuid" in pam_stack(service) else UNSET
+
+
+def pam_stack(service: str) -> str:
+    """A service's PAM configuration with what it includes, without comments; "" if there is none. pam.conf(5)
+
+    A service without a file gets that of `other`.
+    """
+    names = (service, "other")
+    file = next((folder / name for name in names for folder in PAM if (folder / name).exists()), None)
+    lines = [line.split() for line in file.read_text().splitlines()] if file else []
+    found = ""
+    for words in (line for line in lines if line and not line[0].startswith("#")):
+        included = words[0] == "@include" or (len(words) > 2 and words[1] in ("include", "substack"))
+        found += pam_stack(words[1 if words[0] == "@include" else 2]) if included else " ".join(words) + "\n"
+    return found
 
 
 def plain(*words: str) -> Callable[[Stage], Sequence[str]]:
@@ -61,6 +91,10 @@ def under_systemd(*words: str) -> Callable[[Stage], Sequence[str]]:
         return plain(*words)(stage)
 
     return command
+
+
+def machine_shell(stage: Stage) -> Sequence[str]:
+    return under_systemd("machinectl", "-q", "shell", "root@.host", "/usr/bin/env")(stage)
 
 
 def user_manager(stage: Stage) -> Sequence[str]:
@@ -120,19 +154,20 @@ def run(engine: Engine) -> Callable[[Stage], Sequence[str]]:
 
 
 LAUNCHERS = (
-    Launcher("sh", True, plain("env"), "you: a fork"),
-    Launcher("sudo", True, plain("sudo"), "you: pam_loginuid is not in sudo's stack"),
-    Launcher("su", True, su, "you: nor is it in su's stack"),
-    Launcher("setsid", True, plain("setsid", "-w"), "you: setsid(2) makes no audit session"),
-    Launcher("nohup", True, plain("nohup"), "you"),
-    Launcher("tmux", True, tmux, "you: your client forked the server, also for users who attach later"),
-    Launcher("ssh localhost", True, ssh, "you, in a new session: sshd's stack has pam_loginuid"),
-    Launcher("at", True, atd, "you: atd's stack has pam_loginuid"),
-    Launcher("cron", True, cron, "the crontab's owner: crond's stack has pam_loginuid"),
-    Launcher("systemd-run", False, under_systemd("systemd-run", "-q", "--wait", "--pipe"), "nobody: pid 1 forked it"),
-    Launcher("systemd-run --user", True, user_manager, "you: systemd-user's stack has pam_loginuid"),
-    Launcher("run0", True, under_systemd("run0"), "you: its PAM stack has pam_loginuid"),
-    Launcher("dockerish exec", False, inside, "nobody: asked for, not forked"),
+    Launcher("sh", you, plain("env"), "you: a fork"),
+    Launcher("sudo", you, plain("sudo"), "you: pam_loginuid is not in sudo's stack"),
+    Launcher("su", you, su, "you: nor is it in su's stack"),
+    Launcher("setsid", you, plain("setsid", "-w"), "you: setsid(2) makes no audit session"),
+    Launcher("nohup", you, plain("nohup"), "you"),
+    Launcher("tmux", you, tmux, "you: your client forked the server, also for users who attach later"),
+    Launcher("ssh localhost", you, ssh, "you, in a new session: sshd's stack has pam_loginuid"),
+    Launcher("at", you, atd, "you: atd's stack has pam_loginuid"),
+    Launcher("cron", you, cron, "the crontab's owner: crond's stack has pam_loginuid"),
+    Launcher("systemd-run", nobody, under_systemd("systemd-run", "-q", "--wait", "--pipe"), "nobody: pid 1 forked it"),
+    Launcher("systemd-run --user", you, user_manager, "you: systemd-user's stack has pam_loginuid"),
+    Launcher("run0", root_by("systemd-run0"), under_systemd("run0"), "pid 1 forked it; its PAM stack decides"),
+    Launcher("machinectl shell", root_by("login"), machine_shell, "pid 1 forked it, and login's PAM stack decides"),
+    Launcher("dockerish exec", nobody, inside, "nobody: asked for, not forked"),
 )
 
 
@@ -145,8 +180,11 @@ def play(stage: Stage) -> None:
 def engines(stage: Stage) -> list[Launcher]:
     """The launchers, and the engines of this run."""
     found = [
-        Launcher(engine.name, model == FORK, run(engine), blamed)
-        for model, blamed in ((FORK, "you: a fork"), (DAEMON, "nobody: a daemon's child"))
+        Launcher(engine.name, predicted, run(engine), blamed)
+        for model, predicted, blamed in (
+            (FORK, you, "you: a fork"),
+            (DAEMON, nobody, "nobody: a daemon's child"),
+        )
         for engine in stage.each(model)
     ]
     return [*LAUNCHERS, *found]
@@ -154,7 +192,8 @@ def engines(stage: Stage) -> list[Launcher]:
 
 def measure(stage: Stage, launcher: Launcher) -> list[str]:
     """The launcher's row in the table; a claim as well, if it could be measured here."""
-    predicted = stage.user if launcher.kept else "unset"
+    expected = launcher.predicted(stage)
+    predicted = name_of(expected)
     claim = f"{launcher.name}: {predicted}"
     try:
         outcome = stage.shell(*launcher.words(stage), answers=range(256))
@@ -166,6 +205,5 @@ def measure(stage: Stage, launcher: Launcher) -> list[str]:
         stage.unknown(claim, trouble.message, trouble.hint)
         return [launcher.name, predicted, "-", "-", "no answer"]
     uid, ses = (int(word) for word in printed)
-    kept = uid == stage.user_id
-    stage.expect(kept == launcher.kept and (kept or uid == UNSET), claim, name_of(uid))
+    stage.expect(uid == expected, claim, name_of(uid))
     return [launcher.name, predicted, name_of(uid), "unset" if ses == UNSET else str(ses), launcher.because]

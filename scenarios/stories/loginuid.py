@@ -53,7 +53,7 @@ def only_once(stage: Stage) -> None:
         stage.unknown("with the capability it can be set again", "refused: the audit feature loginuid_immutable is on",
             "it stays on until the next boot: sudo reboot", lacking=True)  # fmt: skip
         return
-    stage.expect(again.printed == int(OTHER), "with it, it can be set again: the claim is outdated", again.printed)
+    stage.expect(again.printed == int(OTHER), "with it, it can be set again: the claim is overstated", again.printed)
     stage.then("And where it is unset, anybody may set it, with no capability at all:")
     claim = f"echo {UNSET} > /proc/self/loginuid; exec setpriv --reuid={NOBODY} sh -c '{write}'"
     first = stage.shell("sh", "-c", claim)

@@ -18,6 +18,7 @@ SILENT = ("sleep", "infinity")
 HELLO = ("sh", "-c", "echo hello from the container >&3")
 ASK = "import socket; s = socket.socket(socket.AF_UNIX); s.connect('{}'); print(s.makefile().read())"
 AGAIN = "run this again, and read meanwhile: sudo journalctl -f"
+RELAY = ("-m", "scenarios.props.relay")
 PATIENT = 60  # seconds until systemd gives up a start that must succeed
 
 
@@ -28,6 +29,7 @@ def play(stage: Stage) -> None:
         units = Units(stage, systemd)
         forked(stage, units)
         served(stage, units)
+        relayed(stage, units)
         activated(stage, units)
 
 
@@ -72,6 +74,20 @@ def served(stage: Stage, units: "Units") -> None:
     stage.pause()
 
 
+def relayed(stage: Stage, units: "Units") -> None:
+    """What moby pull request 13750 proposed, and what coreos/sdnotify-proxy does."""
+    stage.then("A relay in the unit: it gives the container its own socket, and passes READY=1 on to systemd:")
+    python, socket = str(Path(sys.executable).absolute()), units.place / "relay"
+    relay = [python, *RELAY, str(socket), *units.daemon]
+    by_hand = ("-v", f"{socket}:/notify", "-e", "NOTIFY_SOCKET=/notify")
+    units.notifying("lab-relayed", relay, READY, *by_hand, seconds=PATIENT, directory=str(Path.cwd()))
+    units.cat("lab-relayed.service")
+    units.start("lab-relayed")
+    state = units.state("lab-relayed")
+    stage.expect(state == "active", "through the daemon and a relay, READY=1 arrives", state)
+    stage.pause()
+
+
 def activated(stage: Stage, units: "Units") -> None:
     stage.then("Socket activation: systemd opens the socket, and a service inherits the connection as descriptor 3:")
     for name, engine in (("lab-hello-forked", units.fork), ("lab-hello-served", units.daemon)):
@@ -102,9 +118,18 @@ class Units:
         self.fork = absolute(stage.engines[FORK])
         self.daemon = [*absolute(stage.engines[DAEMON]), "--host", f"unix://{socket}"]
 
-    def notifying(self, name: str, engine: Sequence[str], workload: Sequence[str], *options: str, seconds: int) -> None:
-        """Install a Type=notify service that runs the workload."""
+    def notifying(
+        self,
+        name: str,
+        engine: Sequence[str],
+        workload: Sequence[str],
+        *options: str,
+        seconds: int,
+        directory: str = "/",
+    ) -> None:
+        """Install a Type=notify service that runs the workload; directory is where it starts."""
         start = exec_start([*engine, "run", "--rm", "--init", *options, "host", *workload])
+        start += f"\nWorkingDirectory={directory}" if directory != "/" else ""
         service = f"[Service]\nType=notify\nNotifyAccess=all\nTimeoutStartSec={seconds}\n{start}\n"
         self.systemd.install({f"{name}.service": service})
 

@@ -1,5 +1,6 @@
 """The container is removed and the local log is deleted. What is left, and what does that still tell?"""
 
+import os
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -9,7 +10,7 @@ from lab.audit.records import Event, Record, RecordError, events
 from lab.audit.watch import Watch
 from scenarios import needs
 from scenarios.props.second_host import Remote
-from scenarios.stage.engines import DAEMON, FORK, Engine
+from scenarios.stage.engines import DAEMON, FORK, Engine, paste
 from scenarios.stage.report import whom
 from scenarios.stage.stage import Stage
 
@@ -26,21 +27,25 @@ def play(stage: Stage) -> None:
             f"{remote.receiver} receives; here, {remote.sender} sends."
         )
         writes: dict[str, Event | None] = {}
-        stage.then("Through the daemon, with sudo; --rm takes the container away:")
+        stage.then("Through the daemon, with sudo. The script is piped in, so that no command line shows it:")
         for engine in stage.each(DAEMON):
-            writes[engine.name], command = attack(stage, watch, engine)
-            stage.expect(not left_of(stage, engine), "nothing is left of the container")
+            name = f"lab-{os.urandom(4).hex()}"
+            writes[engine.name], command = attack(stage, watch, engine, name)
+            asked_for(stage, engine, name)
+            removed(stage, engine, name)
             sudo_remembers(stage, command)
             shared = ties(command, writes[engine.name])
             untied = writes[engine.name] is not None and not shared
-            stage.expect(untied, "but nothing ties it to the write", f"in common: {' '.join(shared) or 'nothing'}")
+            seen = f"in common: {' '.join(shared) or 'nothing'}"
+            stage.expect(untied, "but no field that the kernel vouches for ties it to the write", seen)
 
         stage.then("As a member of the socket's group, without sudo:")
         writes["the group"] = by_the_group(stage, watch)
         stage.then("Forked, with sudo:")
         for engine in stage.each(FORK):
-            writes[engine.name], command = attack(stage, watch, engine)
-            stage.expect(not left_of(stage, engine), "nothing is left of the container")
+            name = f"lab-{os.urandom(4).hex()}"
+            writes[engine.name], command = attack(stage, watch, engine, name)
+            removed(stage, engine, name)
             named = whom(writes[engine.name])[0] == stage.user
             shared = ties(command, writes[engine.name])
             stage.expect(named, f"but the write itself names {stage.user}", " ".join(shared))
@@ -49,15 +54,17 @@ def play(stage: Stage) -> None:
 
 
 def attack(
-    stage: Stage, watch: Watch, engine: Engine, prefix: Sequence[str] | None = None
+    stage: Stage, watch: Watch, engine: Engine, name: str, prefix: Sequence[str] | None = None
 ) -> tuple[Event | None, Event | None]:
     """Write to the target from a privileged container; returns the events of the write and of sudo, where there is one.
 
-    prefix stands before the engine's command instead of sudo.
+    The container stays, under that name. prefix stands before the engine's command instead of sudo.
     """
     before = len(watch.events)
-    words = engine.run(("touch", f"/host{stage.target}"), "--privileged", "-v", "/:/host")
-    stage.shell(*(words if prefix is None else [*prefix, *words[len(engine.sudo) :]]))
+    words = engine.run(("sh",), "-i", "--name", name, "--privileged", "-v", "/:/host")
+    words.remove("--rm")
+    words = words if prefix is None else [*prefix, *words[len(engine.sudo) :]]
+    stage.shell("sh", "-c", f"echo touch /host{stage.target} | {paste(words)}")
     write = stage.witness(watch)
     new = [event for event in watch.events[before:] if event.of_type(USER_CMD) and event.ses == stage.login.sessionid]
     return write, next(iter(new), None)
@@ -68,16 +75,32 @@ def by_the_group(stage: Stage, watch: Watch) -> Event | None:
     watch.collect()
     before = len(watch.events)
     group = Path(stage.daemon.path).stat().st_gid
-    write, _ = attack(stage, watch, stage.engine(DAEMON), stage.as_user(group))
+    engine, name = stage.engine(DAEMON), f"lab-{os.urandom(4).hex()}"
+    write, _ = attack(stage, watch, engine, name, stage.as_user(group))
+    watch.collect()
     own = [event for event in watch.events[before:] if event.ses == stage.login.sessionid]
     silent = write is not None and not own
     stage.expect(silent, f"no record of {stage.user}'s session at all", f"{len(own)} records")
+    stage.quiet(*engine.command("rm", name))
     return write
 
 
-def left_of(stage: Stage, engine: Engine) -> bool:
-    """Whether the engine still knows of a container that touched the target."""
-    return stage.target in stage.shell(*engine.command("ps", "--all", "--no-trunc"), answers=[0]).stdout
+def asked_for(stage: Stage, engine: Engine, name: str) -> None:
+    """What the daemon tells of a container while it is still there: all about it, and not for whom it was made."""
+    words = [word for user in (stage.user, str(stage.user_id)) for word in ("-e", user)]
+    found = stage.shell(
+        "sh", "-c", f"{paste(engine.inspect(name))} | grep -c -w {paste(words)}", answers=[0, 1]
+    ).printed
+    complete = name in stage.quiet(*engine.inspect(name)).stdout
+    claim = f"inspect names no caller: neither {stage.user} nor {stage.user_id}"
+    stage.expect(complete and found == 0, claim, f"{found} lines of inspect name {stage.user}")
+
+
+def removed(stage: Stage, engine: Engine, name: str) -> None:
+    """Remove the container, and look whether the engine still knows of it."""
+    stage.shell(*engine.command("rm", name))
+    left = name in stage.shell(*engine.command("ps", "--all", "--no-trunc"), answers=[0]).stdout
+    stage.expect(not left, "nothing is left of the container")
 
 
 def sudo_remembers(stage: Stage, command: Event | None) -> None:

@@ -87,3 +87,9 @@ def test_any_path_survives(text: str) -> None:
     """Paths are bytes to the kernel."""
     rule = watch(f"/{os.fsdecode(os.fsencode(text))}")
     assert Rule.unpack(rule.pack()) == rule
+
+
+def test_a_watch_without_permissions_is_one_for_all() -> None:
+    """`auditctl -w FILE` sends perm=rwxa, before the key; -p replaces it."""
+    assert Rule.parse("-w /etc/shadow -k k") == Rule.parse("-a always,exit -F path=/etc/shadow -F perm=rwxa -F key=k")
+    assert Rule.parse("-w /etc/shadow -p wa -k k") == watch("/etc/shadow", perm="wa").with_key("k")

@@ -19,6 +19,7 @@ from lab.audit.watch import Watch
 from lab.errors import EvidenceLost
 from lab.identity import name_of, set_loginuid
 from scenarios.audiences.terminal import FAILED, HELD, UNKNOWN, Screen
+from scenarios.claims import CLAIMS
 from scenarios.props.labd import Daemon, peer_pid
 from scenarios.props.second_host import Remote
 from scenarios.safety.journal import Journal
@@ -110,11 +111,15 @@ def with_needs(story: Story) -> object:
 
 @pytest.mark.parametrize("story", [with_needs(story) for story in STORIES])
 def test_holds(story: Story, place: Path, journal: Journal, daemon: Daemon) -> None:
-    """Every claim of every story holds on this kernel."""
+    """Every claim of every story holds on this kernel, and is there for the table of the article's claims."""
     with stage(place, journal, daemon) as here:
         report = here.tell(1, story)
     assert report.verdict == HELD, report.claims
     assert report.evidence
+    for claim in CLAIMS:
+        shown = claim.evidence([report])
+        assert bool(shown) == (claim.story == story.NAME), claim.text
+        assert "did not hold" not in shown
 
 
 @pytest.mark.parametrize("story", [rootless, trace], ids=lambda story: story.NAME)
@@ -278,6 +283,86 @@ def test_a_forker_that_hides_its_user_is_found_out_in_the_copy(place: Path, jour
     failed = claims(report, FAILED)
     assert any("the write itself names" in claim for claim in failed), report.claims
     assert any("cannot name whom the kernel never knew" in claim for claim in failed), report.claims
+
+
+def test_a_login_record_that_nobody_signed_is_found_out(place: Path, journal: Journal, daemon: Daemon) -> None:
+    """Mutant: the forker clears its loginuid first, so that the forger's LOGIN record has old-auid=unset.
+
+    That the loginuid was erased is signed even so: by the forker's own LOGIN record.
+    """
+    with stage(place, journal, daemon) as here:
+        good = here.engines[FORK]
+        present(here, replace(good, argv=[sys.executable, "-c", CLEAR, *good.argv]), here.engines[DAEMON])
+        report = here.tell(1, frameup)
+    failed = claims(report, FAILED)
+    assert failed.count(f"but the LOGIN record of that change is signed: old-auid={name_of(USER)}") == 1, report.claims
+
+
+def test_a_privileged_container_without_the_capability_is_found_out(
+    place: Path, journal: Journal, daemon: Daemon
+) -> None:
+    """Mutant: an engine whose --privileged gives no CAP_AUDIT_CONTROL protects the record after all."""
+    with stage(place, journal, daemon) as here:
+        present(here, replace(here.engines[FORK], privileged=()), here.engines[DAEMON])
+        report = here.tell(1, frameup)
+    failed = claims(report, FAILED)
+    assert len([claim for claim in failed if "protects nobody" in claim]) == 2, report.claims
+
+
+def test_a_container_that_carries_its_caller_is_found_out(place: Path, journal: Journal, daemon: Daemon) -> None:
+    """Mutant: a client that writes the caller's uid into a label, where inspect shows it."""
+    with stage(place, journal, daemon) as here:
+        labelling = replace(here.engines[DAEMON], run_options=("--label", f"by={USER}"))
+        present(here, here.engines[FORK], labelling)
+        report = here.tell(1, trace)
+    assert any("inspect names no caller" in claim for claim in claims(report, FAILED)), report.claims
+
+
+@pytest.mark.parametrize(
+    "name, mutant, claim",
+    [
+        ("LOGGED_IN", "-a always,exit -F path={} -F perm=wa", "it does NOT see the daemon's: its auid is unset"),
+        ("TRUNCATE", "import os, sys; os.open(sys.argv[1], os.O_WRONLY | os.O_TRUNC)", "perm=wa does NOT see O_RDONLY"),
+        (
+            "HANDLE",
+            ("-c", "import sys; open(sys.argv[1], 'a').write('x')"),
+            "perm=wa does NOT see open_by_handle_at(2)",
+        ),
+        ("SHORT", "-w {} -p wa", "-w FILE records a mere read"),
+        ("LONG", "-w {}", "-w FILE -p wa does not record a read"),
+        ("DOOR", "-a always,exit -F path={}", "-w on the socket does NOT see connect(2)"),
+        ("CONNECT", ("accept4",), "a rule on connect(2) names"),
+    ],
+)
+def test_another_rule_or_deed_is_found_out(
+    name: str,
+    mutant: object,
+    claim: str,
+    place: Path,
+    journal: Journal,
+    daemon: Daemon,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Mutant: with one rule, or one way to write, exchanged, the claim about it turns red."""
+    monkeypatch.setattr(blindspot, name, mutant)
+    with stage(place, journal, daemon) as here:
+        report = here.tell(1, blindspot)
+    assert [words for words in claims(report, FAILED) if claim in words], report.claims
+
+
+@pytest.mark.needs("systemd-nspawn")
+def test_a_relay_that_passes_nothing_on_is_found_out(
+    place: Path, journal: Journal, daemon: Daemon, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Mutant: the relay runs the client, and systemd hears nothing."""
+    silent = (
+        "import socket, subprocess, sys; s = socket.socket(1, 2); s.bind(sys.argv[1]); subprocess.call(sys.argv[2:])"
+    )
+    monkeypatch.setattr(notify, "RELAY", ("-c", silent))
+    monkeypatch.setattr(notify, "PATIENT", 10)
+    with stage(place, journal, daemon) as here:
+        report = here.tell(1, notify)
+    assert claims(report, FAILED) == ["through the daemon and a relay, READY=1 arrives"], report.claims
 
 
 def test_a_missing_watch_is_found_out(
