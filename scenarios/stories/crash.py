@@ -110,12 +110,17 @@ def nothing_answers(stage: Stage, engine: Engine) -> None:
 def start_two(stage: Stage, engine: Engine) -> tuple[list[str], list[int]]:
     """Start two containers; returns their names, and the pids of their first processes on the host."""
     names = [f"lab-{os.urandom(4).hex()}" for _ in range(2)]
-    for name in names:
-        stage.shell(*engine.command("run", "-d", "--name", name, *engine.run_options, engine.image, *WORKLOAD))
-    pids = [int(inspected(engine, name).get("Pid", 0)) for name in names]
-    if 0 in pids:
+    return names, [start_one(stage, engine, name) for name in names]
+
+
+def start_one(stage: Stage, engine: Engine, name: str) -> int:
+    """The pid is noted, since the container would outlive a story that ends before its time."""
+    stage.shell(*engine.command("run", "-d", "--name", name, *engine.run_options, engine.image, *WORKLOAD))
+    pid = int(inspected(engine, name).get("Pid", 0))
+    if not pid:
         raise CannotTell(f"a container of {engine.name} ended as soon as it ran", "run the command above by hand")
-    return names, pids
+    stage.journal.note_process(pid)
+    return pid
 
 
 def state(engine: Engine, name: str) -> str:

@@ -23,17 +23,18 @@ from test_stories import USER, claims, daemon, journal, place, present, stage  #
 
 from lab.audit.netlink import AuditControl
 from lab.audit.watch import Watch
+from lab.pidfd import start_time
 from scenarios import needs
 from scenarios.audiences.terminal import FAILED, HELD, UNKNOWN
 from scenarios.props import labd
 from scenarios.props.labd import Daemon
 from scenarios.safety.journal import Journal
 from scenarios.stage import commands, login
-from scenarios.stage.engines import DAEMON, FORK
+from scenarios.stage.engines import DAEMON, FORK, Engine, inspected
 from scenarios.stage.login import Login
 from scenarios.stage.report import Report
 from scenarios.stage.stage import Stage, Story
-from scenarios.stories import STORIES, blindspot, frameup, gallery, inherit, notify, run, shadow, trace
+from scenarios.stories import STORIES, blindspot, crash, frameup, gallery, inherit, notify, run, shadow, trace
 
 pytestmark = pytest.mark.needs("root", "audit", "setpriv", "unshare")
 
@@ -397,6 +398,24 @@ def test_the_login_child_never_unwinds_its_parents_stack(
             os.write(2, b"unwound")
             os._exit(1)
     assert capfd.readouterr().err == ""
+
+
+def test_a_story_that_ends_early_leaves_no_container(
+    place: Path, daemon: Daemon, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """crash starts containers that would live for ten minutes: the journal ends them, wherever the story stops."""
+    started: list[int] = []
+
+    def stop(stage: Stage, engine: Engine, name: str) -> None:
+        started.append(int(inspected(engine, name)["Pid"]))
+        raise needs.CannotTell("the story stops here", "nothing")
+
+    monkeypatch.setattr(crash, "manage", stop)
+    (place / "early").mkdir()
+    with Journal(place / "early") as own, stage(place, own, daemon) as here:
+        assert not red(here.tell(1, crash))
+        assert start_time(started[0])
+    assert not start_time(started[0])
 
 
 def test_a_login_that_was_killed_is_told(place: Path, journal: Journal, daemon: Daemon) -> None:
