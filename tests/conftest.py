@@ -62,6 +62,7 @@ FEATURES: dict[str, Callable[[], str]] = {
     "newuidmap": _program("newuidmap"),
     "open-checkout": _open_checkout,
     "podman": _program("podman"),
+    "ps": _program("ps"),
     "runc": _program("runc"),
     "schemathesis": _module("schemathesis"),
     "setpriv": _program("setpriv"),
