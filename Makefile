@@ -4,7 +4,9 @@
 BIN := .venv/bin
 # Bytecode saves each command 100 ms and more.
 unexport PYTHONDONTWRITEBYTECODE
-.PHONY: help venv venv-dev demo talk doctor ssh test test-vm stress coverage bench \
+# GNU make itself defines AS, as the assembler's name.
+AS :=
+.PHONY: help venv venv-dev demo talk doctor ssh undo box disk test test-vm stress coverage bench \
   engines-up engines-down lint docs clean
 
 help:  ## what there is (this)
@@ -16,17 +18,26 @@ venv:  ## the commands podmanish, dockerish, labd and lab, in .venv/bin
 venv-dev:
 	@tools/setup venv dev
 
-demo:  ## all scenarios: in the Vagrant guest if it is up, else here, as root; ARGS="--auto" and others are lab demo's
-	@tools/where demo $(ARGS)
+demo:  ## all scenarios: in the Vagrant guest if there is one, else here, as root; ARGS="--auto" and others are lab demo's
+	@tools/where demo --lenient $(ARGS)
 
 talk:  ## the same for a speaker, a key for each step; ARGS="--only run,shadow"
-	@tools/where talk $(ARGS)
+	@tools/where talk --lenient $(ARGS)
 
 doctor:  ## what that machine can show, and why not
 	@tools/where doctor $(ARGS)
 
 ssh:  ## a shell in the guest; AS=dwalsh: as that user
 	@tools/where ssh $(AS)
+
+undo:  ## in the guest: take back what was edited there
+	@provision/sync.sh undo
+
+box:  ## the guest as a file for others: vagrant boxes, from Debian's packages alone; BOXES="libvirt virtualbox"
+	@tools/box $(BOXES)
+
+disk:  ## the same for QEMU without Vagrant; then: make demo WHERE=qemu
+	@tools/box disk
 
 test-vm:  ## vagrant up, everything in the guest, vagrant destroy; KEEP=1 keeps it
 	@tools/test-vm
@@ -74,5 +85,6 @@ clean:  ## remove what make made
 	@rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis bench/results.json .coverage site ./*.egg-info
 	@find . -name __pycache__ -prune -exec rm -rf {} +
 
+BOXES := libvirt virtualbox
 TEST_PACKAGES := busybox-static sudo uidmap util-linux
 ENGINE_PACKAGES := auditd docker.io podman runc

@@ -5,22 +5,25 @@
 #   LOGHOST=ADDRESS                   send the audit log to this host, too
 #
 # `vagrant up` runs this script. Without Vagrant (Lima, Multipass, a cloud instance) run it by hand. It installs the
-# packages below, a user who may use sudo without a password, a group, two systemd units, three links in
-# /usr/local/bin, and /etc/loginuid-lab, which makes the real /etc/shadow the file that the stories watch. So use a
-# machine that serves the lab alone.
+# packages below, a user who may use sudo without a password, a group, four systemd units, links to the commands in
+# /usr/local/bin, a file in /etc/profile.d, and /etc/loginuid-lab, which makes the real /etc/shadow the file that the
+# stories watch. So use a machine that serves the lab alone.
 set -euo pipefail
 export DEBIAN_FRONTEND=noninteractive
 
-PACKAGES=(auditd audispd-plugins podman docker.io apparmor python3-venv uidmap slirp4netns dbus-user-session
-  fuse-overlayfs make socat busybox-static sudo tmux at)
-COMMANDS=(lab podmanish dockerish)
+# nftables and passt are Podman's: Debian 13 only recommends them, and --no-install-recommends leaves them out.
+PACKAGES=(auditd audispd-plugins podman docker.io apparmor python3-venv uidmap slirp4netns nftables passt
+  dbus-user-session fuse-overlayfs make socat busybox-static sudo tmux at)
+COMMANDS=(lab podmanish dockerish labd)
 
 main() {
   [ "$(id -u)" = 0 ] || { echo "provision/guest.sh: needs root: sudo provision/guest.sh" >&2; exit 1; }
   local checkout=${1:-$(checkout)}
   packages
   people
+  user_namespaces
   venv "$checkout"
+  login "$checkout"
   units "$checkout"
   services
   [ -z "${LOGHOST:-}" ] || ship_audit_log "$LOGHOST"
@@ -43,9 +46,16 @@ write() {
   say "wrote $1"
 }
 
+# The docker command: in docker-cli since Debian 13; in docker.io in Debian 12 and in Ubuntu.
+wanted() {
+  printf '%s\n' "${PACKAGES[@]}"
+  # shellcheck source=/dev/null
+  case $(. /etc/os-release; echo "$ID ${VERSION_ID:-99}") in debian\ 1[12]) ;; debian*) echo docker-cli ;; esac
+}
+
 packages() {
   local name missing=()
-  for name in "${PACKAGES[@]}"; do
+  for name in $(wanted); do
     dpkg-query -W -f '${db:Status-Status}' "$name" 2>/dev/null | grep -qx installed || missing+=("$name")
   done
   [ ${#missing[@]} -gt 0 ] || return 0
@@ -67,10 +77,25 @@ people() {
   fi
 }
 
+# Ubuntu 24.04 lets only programs with an AppArmor profile make user namespaces, which rootless containers need.
+user_namespaces() {
+  local knob=kernel/apparmor_restrict_unprivileged_userns
+  [ -e "${PROC_SYS:=/proc/sys}/$knob" ] || return 0
+  write "${SYSCTL_D:=/etc/sysctl.d}/60-loginuid-lab.conf" <<<"${knob//\//.} = 0" || true
+  echo 0 >"$PROC_SYS/$knob"
+}
+
 venv() {
   make -s -C "$1" venv
   local name
   for name in "${COMMANDS[@]}"; do ln -sfn "$1/.venv/bin/$name" "/usr/local/bin/$name"; done
+}
+
+# The commands in the pages and on the screen are to be pasted in the checkout.
+login() {
+  write /etc/profile.d/loginuid-lab.sh <<X || true
+case \$- in *i*) [ "\$PWD" != "\$HOME" ] || cd "$1" ;; esac
+X
 }
 
 # labd.service and labd.socket as the lab ships them; what differs on this machine goes into drop-in files.
@@ -80,7 +105,10 @@ units() {
     write "/etc/systemd/system/$unit" <"$1/daemon/$unit" && changed=1
   done
   write /etc/systemd/system/labd.service.d/checkout.conf <<X && changed=1
+[Unit]
+StartLimitIntervalSec=0
 [Service]
+ExecStartPre=touch /run/labd.started
 ExecStart=
 ExecStart="$1/.venv/bin/labd" --state /var/lib/lab
 X
@@ -88,12 +116,43 @@ X
 [Socket]
 SocketGroup=lab
 X
-  [ -z "$changed" ] || { systemctl daemon-reload; systemctl stop labd.service labd.socket; }
+  fresh_units "$1" && changed=1
+  if [ -n "$changed" ] && booted; then
+    systemctl daemon-reload
+    systemctl stop labd-fresh.path labd.service labd.socket
+  fi
+}
+
+# Whether systemd runs this machine, sd_booted(3): not so while tools/box makes an image.
+booted() { [ -d /run/systemd/system ]; }
+
+# A path unit watches one folder, not those below it.
+fresh_units() {
+  local changed=1
+  write /etc/systemd/system/labd-fresh.service <<X && changed=0
+[Unit]
+Description=Restart labd if its code has changed
+StartLimitIntervalSec=0
+[Service]
+Type=oneshot
+ExecStart="$1/provision/labd-fresh.sh" "$1"
+X
+  write /etc/systemd/system/labd-fresh.path <<X && changed=0
+[Unit]
+Description=The code of labd
+[Path]
+$(find "$1/lab" "$1/daemon" -type d ! -name __pycache__ | sort | sed 's/^/PathChanged=/')
+[Install]
+WantedBy=multi-user.target
+X
+  return $changed
 }
 
 services() {
   # podman.socket only listens: systemd starts Podman's service when a client connects.
-  systemctl -q enable --now auditd.service atd.service docker.service podman.socket labd.socket labd.service
+  local now=(); if booted; then now=(--now); fi
+  systemctl -q enable "${now[@]}" auditd.service atd.service docker.service podman.socket labd.socket labd.service \
+    labd-fresh.path
 }
 
 # auditd hands each record, under this machine's name, to audisp-remote(8), which sends it to LOGHOST.
@@ -136,4 +195,4 @@ restart_auditd() {
   systemctl start auditd.service
 }
 
-main "$@"
+if [ "${BASH_SOURCE[0]}" = "$0" ]; then main "$@"; fi

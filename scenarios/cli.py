@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import os
 import sys
+import traceback
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -34,6 +35,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     except BrokenPipeError:  # the reader, `head` for example, has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # for the flush at the interpreter's end; signal module, SIGPIPE
         return 141
+    except Exception:  # Python's own exit status would be 1, which says that the kernel contradicted a claim
+        traceback.print_exc()
+        return 125
     return code
 
 
@@ -115,6 +119,8 @@ def _add_stage_options(verb: argparse.ArgumentParser) -> None:
     pace = verb.add_mutually_exclusive_group()
     pace.add_argument("--auto", action="store_true", help="never wait for a key")
     pace.add_argument("--pause", action="store_true", help="wait for Enter at each step")
+    lenient = "exit status 0, not 3, where a claim is inconclusive only because this machine lacks something"
+    add("--lenient", action="store_true", help=lenient)
     add("--json", action="store_true", help="verdicts and evidence on standard output, the rest on standard error")
     add("--no-color", action="store_true", help="plain text")
     add("--as", dest="login_as", metavar="USER", default="", help="who has logged in: name or uid")

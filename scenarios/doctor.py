@@ -5,10 +5,10 @@ from __future__ import annotations
 import json
 import os
 import platform
-import shutil
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 from lab import interpreter
@@ -17,9 +17,15 @@ from lab.audit.probe import probe
 from lab.identity import UNSET, loginuid, name_of
 from lab.paths import SOCKET
 from lab.runtime import cgroup
-from scenarios.props.labd import peer_pid
+from scenarios import needs
+from scenarios.props.labd import listener, peer_pid
+from scenarios.props.real_engines import docker_socket
 
+ROOTLESS = ("rootless", "mirror", "blindspot", "variants")  # their user is no root
 KERNEL = (5, 12)  # mount_setattr(2), the youngest call of lab.runtime
+
+
+audit = cache(probe)  # asked once: with a rate limit, the answer may take seconds
 
 
 @dataclass(frozen=True)
@@ -27,30 +33,51 @@ class Finding:
     """One thing that was checked.
 
     good     whether this machine has it
-    detail   what was found, or what to do
+    detail   what was found, or what is so without it
     needed   whether the demo cannot run at all without it
+    users    the stories, targets of make and engines that lack it
+    remedy   the command that mends it; "" where there is none, or where `apt-get install` at the end does
     """
 
     what: str
     good: bool
     detail: str
     needed: bool = True
+    users: str = ""
+    remedy: str = ""
 
 
 def examine() -> list[Finding]:
-    """All findings; what the demo needs comes first."""
-    return [check() for check in CHECKS]
+    """All findings; what the demo needs comes first, the programs come last."""
+    return [*(check() for check in CHECKS), *_programs()]
 
 
 def show(findings: Sequence[Finding], *, as_json: bool) -> None:
-    """Print the findings: a line each, or all as JSON."""
+    """Print the findings: a line each and the remedies, or all as JSON."""
     if as_json:
         json.dump([vars(finding) for finding in findings], sys.stdout, indent=2)
         print()
         return
     for finding in findings:
         mark = "ok" if finding.good else "MISSING" if finding.needed else "-"
-        print(f"{mark:8}{finding.what:24}{finding.detail}")
+        lacking = f"[{finding.users}] " if finding.users and not finding.good else ""
+        print(f"{mark:8}{finding.what:24}{lacking}{finding.detail}".rstrip())
+        if finding.remedy and not finding.good:
+            print(f"{'':32}to mend it: {finding.remedy}")
+    absent = [finding.what for finding in findings if not finding.good and finding.what in needs.PROGRAMS]
+    if needs.packages(absent):
+        print(f"\nAll that Debian has of the programs above: {needs.install(absent)}")
+
+
+def _programs() -> list[Finding]:
+    """One finding for all programs that are here, and one for each that is not."""
+    absent = [program for program in needs.PROGRAMS.values() if not needs.installed(program.name)]
+    here = len(needs.PROGRAMS) - len(absent)
+    found = [Finding("programs", not absent, f"{here} of {len(needs.PROGRAMS)} are here", needed=False)]
+    for program in absent:
+        detail = program.without or "they cannot do without it"
+        found.append(Finding(program.name, False, detail, needed=False, users=", ".join(program.users)))
+    return found
 
 
 def _root() -> Finding:
@@ -74,7 +101,7 @@ def _namespace() -> Finding:
 
 
 def _audit() -> Finding:
-    found = probe()
+    found = audit()
     return Finding("audit", found.usable, "; ".join(found.reasons) or _audit_state(found.auditd))
 
 
@@ -82,23 +109,60 @@ def _audit_state(auditd: int) -> str:
     return f"records arrive; auditd is pid {auditd}" if auditd else "records arrive; no auditd runs, and none is needed"
 
 
-def _setpriv() -> Finding:
-    return _program("setpriv", "apt install util-linux", needed=True)
+def _rate_limit() -> Finding:
+    limit = audit().limited
+    detail = f"the kernel drops records above {limit} a second" if limit else "none"
+    users = "every story with records"
+    return Finding("audit rate limit", not limit, detail, needed=False, users=users, remedy="sudo auditctl -r 0")
 
 
 def _login() -> Finding:
     uid = loginuid()
     if uid == UNSET:
         return Finding("a login", False, "loginuid is unset here: the lab opens a session as PAM would", needed=False)
-    return Finding("a login", True, f"loginuid is {name_of(uid)} ({uid})", needed=False)
+    detail = f"loginuid is {name_of(uid)} ({uid})"
+    ordinary = ", ".join(ROOTLESS)
+    return Finding(
+        "a login", uid != 0, detail, needed=False, users=ordinary, remedy="sudo .venv/bin/lab demo --as NAME"
+    )
 
 
-def _sudo() -> Finding:
-    return _program("sudo", "not installed: commands are shown without it", needed=False)
+def _checkout() -> Finding:
+    closed = needs.closed_to_others()
+    detail = f"other users may not enter {closed}" if closed else "every user may execute the lab's commands"
+    return Finding(
+        "checkout", not closed, detail, needed=False, users="rootless, trace", remedy=closed and needs.opened(closed)
+    )
+
+
+def _systemd() -> Finding:
+    good = Path("/run/systemd/system").is_dir()
+    detail = "it is pid 1" if good else "it is not pid 1: notify boots one in a container, gallery leaves launchers out"
+    return Finding("systemd", good, detail, needed=False, users="gallery")
+
+
+def _user_namespaces() -> Finding:
+    good = needs.user_namespaces()
+    error = needs.no_user_namespaces("an ordinary user")
+    detail = "every user may make one" if good else error.message
+    return Finding("user namespaces", good, detail, needed=False, users="mirror, rootless", remedy=error.hint)
+
+
+def _processors() -> Finding:
+    count = len(os.sched_getaffinity(0))
+    return Finding("processors", count > 1, f"{count}; inherit's CPU affinity needs two", needed=False, users="inherit")
+
+
+def _docker() -> Finding:
+    pid = peer_pid(docker_socket())
+    detail = f"pid {pid}" if pid else f"no daemon listens on {docker_socket()}"
+    return Finding(
+        "docker's daemon", bool(pid), detail, needed=False, users="--engines docker", remedy="sudo make engines-up"
+    )
 
 
 def _daemon() -> Finding:
-    pid = peer_pid(SOCKET)
+    pid = listener(SOCKET)
     detail = f"pid {pid} on {SOCKET}" if pid else f"none on {SOCKET}: the lab starts one for each run"
     return Finding("labd", bool(pid), detail, needed=False)
 
@@ -117,20 +181,19 @@ def _cgroups() -> Finding:
     return Finding("cgroups", not missing, detail, needed=False)
 
 
-def _program(name: str, otherwise: str, needed: bool) -> Finding:
-    path = shutil.which(name)
-    return Finding(name, path is not None, path or otherwise, needed)
-
-
 CHECKS: tuple[Callable[[], Finding], ...] = (
     _root,
     _kernel,
     _namespace,
     _audit,
-    _setpriv,
+    _rate_limit,
     _login,
-    _sudo,
+    _checkout,
+    _systemd,
+    _user_namespaces,
+    _processors,
     _daemon,
+    _docker,
     _interpreter,
     _cgroups,
 )

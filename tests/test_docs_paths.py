@@ -121,7 +121,9 @@ def test_a_storys_calls_exist() -> None:
     """Each `stage.call(...)` in the developer's table is a method of Stage."""
     calls = re.findall(r"^\| `(?:with )?stage\.(\w+)\(", prose(CHECKOUT / "docs/developer.md"), re.MULTILINE)
     assert calls
-    assert {f"Stage.{call}" for call in calls} <= names(CHECKOUT / "scenarios/stage/stage.py")
+    room = CHECKOUT / "scenarios/stage"
+    known = {*names(room / "stage.py"), *names(room / "commands.py")}  # Stage is a Commands
+    assert not [call for call in calls if not {f"Stage.{call}", f"Commands.{call}"} & known]
 
 
 def test_what_is_wrong_is_found(tmp_path: Path) -> None:

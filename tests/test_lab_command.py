@@ -35,9 +35,9 @@ def test_the_stories_are_listed_in_their_order() -> None:
 
 def test_doctor_says_the_same_in_both_forms(capsys: pytest.CaptureFixture[str]) -> None:
     """A finding is a line with its mark, or an object with its fields."""
-    findings = [Finding("root", True, ""), Finding("audit", False, "off"), Finding("sudo", False, "none", needed=False)]
+    findings = [Finding("root", True, ""), Finding("audit", False, "off"), Finding("labd", False, "none", needed=False)]
     show(findings, as_json=False)
     lines = [line.split() for line in capsys.readouterr().out.splitlines()]
-    assert lines == [["ok", "root"], ["MISSING", "audit", "off"], ["-", "sudo", "none"]]
+    assert lines == [["ok", "root"], ["MISSING", "audit", "off"], ["-", "labd", "none"]]
     show(findings, as_json=True)
     assert [Finding(**fields) for fields in json.loads(capsys.readouterr().out)] == findings

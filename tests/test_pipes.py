@@ -13,7 +13,7 @@ from scenarios.stage.pipes import Pipes
 @pytest.mark.parametrize("read", [False, True])
 def test_a_story_that_is_broken_off_ends_its_command(read: bool) -> None:
     """Ctrl-C while the command waits for the end of its input closes that input, and leaves no descriptor open."""
-    with suppress(KeyboardInterrupt), Pipes() as pipes:
+    with suppress(KeyboardInterrupt), Pipes(20) as pipes:
         words = ["sh", "-c", "echo ready; exec cat"]
         command = subprocess.Popen(words, stdin=pipes.child_input, stdout=pipes.child_output)
         if read:
@@ -27,7 +27,7 @@ def test_a_story_that_is_broken_off_ends_its_command(read: bool) -> None:
 
 def test_a_command_is_read_to_its_end() -> None:
     """first_line() gives a line, rest() ends the input and gives what is left."""
-    with Pipes() as pipes:
+    with Pipes(20) as pipes:
         words = ["sh", "-c", "echo first; cat; echo last"]
         with subprocess.Popen(words, stdin=pipes.child_input, stdout=pipes.child_output):
             assert (pipes.first_line(), pipes.rest()) == ("first\n", "last\n")

@@ -13,7 +13,8 @@ class AuditProbe:
 
     status          the answer to AUDIT_GET; None if this process may not control audit
     can_read        the multicast group may be joined
-    marker          whether a record comes back to this reader; None while audit is off, since then no record is written
+    marker          whether a record comes back to this reader; None if that cannot be told: while audit is off, no
+                    record is written, and a rate limit drops some
     reasons         a sentence for each thing that is wrong, with what to do
     """
 
@@ -25,6 +26,11 @@ class AuditProbe:
     @property
     def locked(self) -> bool:
         return self.status is not None and self.status.locked
+
+    @property
+    def limited(self) -> int:
+        """The rate limit, in records a second, above which the kernel drops them; 0 if there is none; auditctl(8)."""
+        return self.status.rate_limit if self.status else 0
 
     @property
     def auditd(self) -> int:
@@ -65,6 +71,8 @@ def _reading(status: Status | None, reasons: list[str]) -> tuple[bool, bool | No
     try:
         with AuditReader() as reader:
             marker = _marker_returns(reader) if status and status.enabled else None
+            if marker is False and status and status.rate_limit and in_initial_namespace("net") is not False:
+                return True, None  # a limit may have dropped the marker: `limited` says so
             if marker is False or in_initial_namespace("net") is False:
                 marker = False
                 reasons.append(

@@ -114,6 +114,17 @@ class Watch:
             return f"the kernel lost {dropped} audit records, its backlog or rate limit was reached (auditctl -s)"
         return self._lost
 
+    def check(self) -> None:
+        """Raise EvidenceLost if a missing record proves nothing: a rule of this watch is gone, or records were lost."""
+        loaded = sum(self.key.encode() in packed for packed in self._control.rules())
+        if loaded < len(self.rules):
+            raise EvidenceLost(
+                f"{len(self.rules) - loaded} of {len(self.rules)} audit rules of this run were removed meanwhile",
+                "run this again, while nothing else changes the rules (auditctl -D, augenrules --load)",
+            )
+        if self.lost:
+            raise EvidenceLost(f"audit evidence is incomplete: {self.lost}", _remedy(self._control.status()))
+
     def fileno(self) -> int:
         """For poll(2): readable while records wait for `pump`."""
         return self._reader.fileno()
@@ -137,9 +148,7 @@ class Watch:
             found = self._until(end)
         self._lost = _incomplete(found, self._since, end) if end else "a marker record did not come back"
         if self.lost:
-            raise EvidenceLost(
-                f"audit evidence is incomplete: {self.lost}", "run this again while less happens on the machine"
-            )
+            raise EvidenceLost(f"audit evidence is incomplete: {self.lost}", _remedy(self._control.status()))
         self._queue = [(kind, text) for kind, text in self._queue if _serial(text) > end]
         self._since = end
         self.events += found
@@ -169,6 +178,9 @@ class Watch:
     def _first_marker(self) -> int:
         serial = self._marker()
         if not serial:
+            status = self._control.status()
+            if status.lost > self._lost_before:
+                raise EvidenceLost("the kernel lost an audit marker", _remedy(status))
             raise _blind()
         return serial
 
@@ -223,6 +235,13 @@ def _blind() -> AuditUnavailable:
         f"an audit marker did not come back in {ANSWER_SECONDS:g} s: no record reaches this reader",
         "run this in the initial network namespace, and remove a rule that excludes msgtype=USER (auditctl -l)",
     )
+
+
+def _remedy(status: Status) -> str:
+    """What to do about lost records; auditctl(8), -r."""
+    if status.rate_limit:
+        return f"lift the rate limit, which is {status.rate_limit} records a second: sudo auditctl -r 0"
+    return "run this again while less happens on the machine"
 
 
 def _serial(text: bytes) -> int:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
+from io import TextIOWrapper
 from typing import Literal, Protocol
 
 from rich.console import Console
@@ -19,7 +20,9 @@ from lab.audit.records import Event
 from lab.identity import UNSET, Ancestor, name_of
 
 HELD, FAILED, UNKNOWN = "held", "failed", "inconclusive"
-MARKS = {HELD: ("✔", "green"), FAILED: ("✘", "bold red"), UNKNOWN: ("?", "yellow")}
+STYLES = {HELD: "green", FAILED: "bold red", UNKNOWN: "yellow"}
+MARKS = {HELD: "✔", FAILED: "✘", UNKNOWN: "?", "dot": "·"}
+ASCII = {HELD: "ok", FAILED: "FAILED", UNKNOWN: "?", "dot": "-"}
 # The fields of a record that the stories are about; the screen highlights them.
 TELLING = r"\b(auid|uid|ses|tty|exe|proctitle|success|exit|key)=\S+"
 Pace = Literal["auto", "story", "step"]
@@ -37,15 +40,24 @@ class Row(Protocol):
 
 
 class Screen:
-    """Draws on standard output, or on standard error when standard output is for JSON."""
+    """Draws on standard output, or on standard error when standard output is for JSON.
+
+    Colours are left out without color, and where NO_COLOR is set (no-color.org). An output whose encoding is not UTF-8
+    gets marks and lines in ASCII, and \\uXXXX for what else it cannot hold.
+    """
 
     def __init__(self, *, json: bool = False, color: bool = True, pace: Pace = "auto") -> None:
-        self.console = Console(stderr=json, no_color=not color, highlight=False, soft_wrap=False)
+        # None: rich then looks at NO_COLOR; False would override it.
+        self.console = Console(stderr=json, no_color=None if color else True, highlight=False, soft_wrap=False)
         self.pace = pace
+        self.plain = self.console.options.ascii_only
+        self.marks = ASCII if self.plain else MARKS
+        if self.plain and isinstance(self.console.file, TextIOWrapper):
+            self.console.file.reconfigure(errors="backslashreplace")
 
     def heading(self, number: int, name: str, title: str) -> None:
         self.console.print()
-        self.console.print(Rule(f"[bold]{number} · {name}[/bold]", align="left", style="cyan"))
+        self.console.print(Rule(f"[bold]{number} {self.marks['dot']} {name}[/bold]", align="left", style="cyan"))
         self.console.print(f"[bold]{escape(title)}[/bold]\n")
 
     def say(self, text: str) -> None:
@@ -65,7 +77,8 @@ class Screen:
         for process in reversed(chain):
             branch = branch.add(_process(process))
             if process.pid == breaks_at:
-                branch.add(f"[yellow]· · · {escape(note)} · · ·[/yellow]")
+                dots = " ".join(self.marks["dot"] * 3)
+                branch.add(f"[yellow]{dots} {escape(note)} {dots}[/yellow]")
         self.console.print(Padding(root, (1, 0, 0, 4), expand=False))
 
     def records(self, event: Event) -> None:
@@ -84,16 +97,19 @@ class Screen:
             table.add_row(*(Text(cell, style="bold red" if cell == "unset" else style) for cell in row))
         self.console.print(Padding(table, (1, 0, 0, 4), expand=False))
 
-    def verdict(self, verdict: str, claim: str, seen: str) -> None:
-        mark, style = MARKS[verdict]
+    def verdict(self, verdict: str, claim: str, seen: str, remedy: str = "") -> None:
+        """A line with the claim and what was seen of it; for an inconclusive one also the remedy, to be pasted."""
+        mark, style = self.marks[verdict], STYLES[verdict]
         tail = f"  [dim]{escape(seen)}[/dim]" if seen else ""
         self.console.print(Padding(f"[{style}]{mark} {escape(claim)}[/{style}]{tail}", (0, 0, 0, 2), expand=False))
+        if remedy:
+            self.console.print(f"    to mend it: {escape(remedy)}", soft_wrap=True)
 
     def summary(self, stories: Sequence[Mapping[str, object]], totals: Mapping[str, int]) -> None:
         self.console.print()
         self.console.print(Rule("[bold]What the kernel said[/bold]", align="left", style="cyan"))
         for story in stories:
-            mark, style = MARKS[str(story["verdict"])]
+            mark, style = self.marks[str(story["verdict"])], STYLES[str(story["verdict"])]
             self.console.print(f"  [{style}]{mark}[/{style}] {story['name']:12} {escape(str(story['title']))}")
         counted = ", ".join(f"{count} {verdict}" for verdict, count in totals.items() if count)
         self.console.print(f"\n  {counted}")
@@ -111,7 +127,7 @@ class Screen:
 
     def busy(self, what: str) -> AbstractContextManager[object]:
         """Show that the lab is at work, for the length of a `with`."""
-        return self.console.status(f"[dim]{escape(what)}[/dim]")
+        return self.console.status(f"[dim]{escape(what)}[/dim]", spinner="line" if self.plain else "dots")
 
     def step(self, kind: Literal["step", "story"]) -> None:
         """Wait for Enter, if this run pauses here."""

@@ -4,7 +4,8 @@
     relay     ask through a relay that user UID runs
     give      connect, and hand the connection to user UID, who asks
 
-Each asks for the same container, which touches TARGET on the host. Exit status 1 if the daemon refuses.
+Each asks for the same container, which touches TARGET on the host. Exit status 1 if the daemon refuses, 125 if it does
+not answer or the attack itself comes to nothing.
 """
 
 from __future__ import annotations
@@ -22,6 +23,8 @@ from contextlib import contextmanager
 from lab.identity import set_loginuid
 from lab.syscalls import clone3
 
+REFUSED = 1
+
 
 def ask(connection: socket.socket, target: str) -> int:
     """Create, start and await the container over this connection; 0, or 1 if the daemon refuses."""
@@ -33,7 +36,7 @@ def ask(connection: socket.socket, target: str) -> int:
         refusal = _request(client, "POST", f"/containers/{container}/start").get("message")
         if refusal:
             print(f"labd: {refusal}", file=sys.stderr)
-            return 1
+            return REFUSED
         return int(_request(client, "POST", f"/containers/{container}/wait")["StatusCode"])
     finally:
         _request(client, "DELETE", f"/containers/{container}?force=1")
@@ -116,6 +119,7 @@ def give(path: str, target: str, uid: int) -> int:
     here, there = socket.socketpair()
     child = os.fork()
     if child == 0:
+        here.close()  # so that the child sees the end if the parent cannot connect
         set_loginuid(uid)
         os._exit(ask(socket.socket(fileno=socket.recv_fds(there, 1, 1)[1][0]), target))
     with connect(path) as connection:
@@ -127,4 +131,9 @@ ATTACKS: dict[str, Callable[[str, str, int], int]] = {"recycle": recycle, "relay
 
 if __name__ == "__main__":
     attack, path, target, uid = sys.argv[1:]
-    sys.exit(ATTACKS[attack](path, target, int(uid)))
+    try:
+        code = ATTACKS[attack](path, target, int(uid))
+    except (OSError, http.client.HTTPException, LookupError, ValueError) as error:
+        print(f"the attack came to nothing: {type(error).__name__}: {error}", file=sys.stderr)
+        code = 125
+    os._exit(code)  # a forked child, too, ends here

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import re
 import select
-import shutil
 import subprocess
 import time
 from collections.abc import Mapping, Sequence
@@ -14,6 +13,7 @@ from pathlib import Path
 from lab.audit.netlink import AuditControl
 from lab.audit.records import Event, Record, events
 from lab.errors import EvidenceLost
+from scenarios import needs
 
 DEFAULT = Path("/etc/audit")
 SECONDS = 10
@@ -29,13 +29,16 @@ class Auditd:
 
     @classmethod
     def find(cls) -> Auditd | None:
-        """None if no audit daemon is registered with the kernel, or ausearch is not installed."""
+        """None if no audit daemon is registered with the kernel, or its log cannot be searched from here."""
         with AuditControl() as control:
             pid = control.status().pid
-        if not pid or not shutil.which("ausearch"):
+        if not pid or not needs.installed("ausearch"):
             return None
-        directory = _configured(Path(f"/proc/{pid}/cmdline").read_bytes().decode().split("\0"))
-        log = _log(directory / "auditd.conf")
+        try:
+            directory = _configured(Path(f"/proc/{pid}/cmdline").read_bytes().decode().split("\0"))
+            log = _log(directory / "auditd.conf")
+        except OSError:  # it has ended, or lives in another mount namespace
+            return None
         own = directory == DEFAULT  # ausearch then finds the log's rotated files, too
         return cls(log, ["ausearch", *(["--input-logs"] if own else ["-if", str(log)])])
 
@@ -49,6 +52,7 @@ class Auditd:
         Compared are the system calls with that rule key: their serials, and auid, ses and uid of each. Raises
         EvidenceLost if auditd has not logged beyond the last event within SECONDS.
         """
+        needs.require("ausearch", "tail")
         if seen:
             self._await(max(event.serial for event in seen))
         ours, theirs = _facts(key, seen), _facts(key, self._search(key))
@@ -60,8 +64,8 @@ class Auditd:
 
     def _search(self, key: str) -> list[Event]:
         words = [*self.command(key), "--raw"]
-        said = subprocess.run(words, stdin=subprocess.DEVNULL, capture_output=True, check=False).stdout
-        lines = said.decode("utf-8", "surrogateescape").split("\n")  # splitlines() would also split at auditd's \x1d
+        said = needs.run(words, errors="surrogateescape").stdout
+        lines = said.split("\n")  # splitlines() would also split at auditd's \x1d
         return list(events(Record.from_line(line) for line in lines if line.startswith(("type=", "node="))))
 
     def _await(self, serial: int) -> None:

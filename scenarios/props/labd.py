@@ -16,21 +16,22 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from lab.errors import DaemonUnreachable, MissingFeature
+from lab.errors import CannotStart, DaemonUnreachable, MissingFeature
 from lab.identity import UNSET, loginuid, set_loginuid
 from lab.paths import SOCKET, STATE
-from lab.pidfd import ended
+from lab.pidfd import ended, start_time
 from scenarios.safety.journal import Journal
 from scenarios.safety.undo import end_process
 
-START_SECONDS = 20
+START_SECONDS, PING_SECONDS = 20, 5
 
 
 class Daemon:
     """The labd behind a socket; a context manager. pid is its process, started_here whether it ends with the run.
 
     If none listens there, one is started: with these further options, with the file log for its output, and with
-    this loginuid: UNSET, or that of an administrator who starts it by hand.
+    this loginuid: UNSET, or that of an administrator who starts it by hand. pid is 0 while the labd of a systemd unit
+    is down: wait_ready() then says so to each story that needs it.
     """
 
     def __init__(
@@ -43,8 +44,8 @@ class Daemon:
         loginuid: int = UNSET,
     ) -> None:
         self.path = path
-        self.pid = _awake(path)
-        self.started_here = self.pid == 0
+        self.started_here = peer_pid(path) == 0
+        self.renew()
         if self.started_here:
             labd = str(Path(sys.executable).parent / "labd")
             self.pid = start(journal, [labd, "--socket", path, "--state", state, *options], loginuid, log)
@@ -59,17 +60,52 @@ class Daemon:
             os.close(self._pidfd)
 
     def wait_ready(self) -> None:
-        """Return when labd takes connections. Raises DaemonUnreachable if labd ends or needs over START_SECONDS."""
+        """Return when labd answers. Raises DaemonUnreachable if it ends, was restarted, or does not answer.
+
+        It gets START_SECONDS to come up, also if it is a unit that has just been restarted.
+        """
+        deadline = time.monotonic() + START_SECONDS
+        while time.monotonic() < deadline and not (self.started_here and ended(self._pidfd, 0)):
+            if answers(self.path):
+                self.pid = self.pid or listener(self.path)
+                return self.check()
+            time.sleep(0.01)
+        raise DaemonUnreachable(f"labd (pid {self.pid or 'unknown'}) does not answer on {self.path}", self._remedy())
+
+    def renew(self) -> None:
+        """Take the labd that listens now for the one of this run, unless the lab started one."""
         if not self.started_here:
-            return
-        for _ in range(START_SECONDS * 100):
-            if peer_pid(self.path):
-                return
-            if ended(self._pidfd, 0.01):
-                break
-        raise DaemonUnreachable(
-            f"labd did not come up on {self.path}", f"start it by hand and read its messages: labd --socket {self.path}"
-        )
+            self.pid = listener(self.path) or (answers(self.path) and listener(self.path)) or 0
+
+    def check(self) -> None:
+        """Raise DaemonUnreachable if the labd of this run has ended meanwhile."""
+        gone = ended(self._pidfd, 0) if self.started_here else self.pid and listener(self.path) != self.pid
+        if gone:
+            raise DaemonUnreachable(f"labd, pid {self.pid}, has ended or was restarted meanwhile", self._remedy())
+
+    def _remedy(self) -> str:
+        return "run this again" if self.started_here else "sudo systemctl restart labd.service   (then run this again)"
+
+
+def listener(path: str) -> int:
+    """peer_pid(), if that process lives: a socket outlives the process that listened, where systemd keeps it; else 0.
+
+    Pid 1 is no labd: systemd listens until the service has started.
+    """
+    pid = peer_pid(path)
+    return pid if pid > 1 and start_time(pid) else 0
+
+
+def answers(path: str) -> bool:
+    """Whether a daemon answers GET /_ping there within PING_SECONDS."""
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
+        connection.settimeout(PING_SECONDS)
+        try:
+            connection.connect(path)
+            connection.sendall(b"GET /_ping HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
+            return b" 200 " in connection.recv(64)
+        except OSError:
+            return False
 
 
 def peer_pid(path: str) -> int:
@@ -82,18 +118,6 @@ def peer_pid(path: str) -> int:
         credentials = connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i"))
     pid: int = struct.unpack("3i", credentials)[0]
     return pid
-
-
-def _awake(path: str) -> int:
-    """peer_pid() of the daemon: where a socket unit exists, systemd (pid 1) listens until the daemon has started."""
-    for _ in range(START_SECONDS * 10):
-        pid = peer_pid(path)
-        if pid != 1:
-            return pid
-        time.sleep(0.1)
-    raise DaemonUnreachable(
-        f"systemd listens on {path}, but its service does not come up", "journalctl -u labd.service says why"
-    )
 
 
 def start(journal: Journal, argv: Sequence[str], loginuid: int = UNSET, log: str = os.devnull) -> int:
@@ -109,11 +133,13 @@ def start(journal: Journal, argv: Sequence[str], loginuid: int = UNSET, log: str
     with starter.stdin, starter.stdout:
         answer = starter.stdout.readline()
         starter.wait()
-        if not answer:
+        if answer == b"refused\n":
             raise MissingFeature(
                 f"this login cannot give {Path(argv[0]).name} another loginuid: CAP_AUDIT_CONTROL is missing",
                 f"start {Path(argv[0]).name} as a systemd unit",
             )
+        if not answer:
+            raise CannotStart(f"{argv[0]} was not started: its starter ended", "run this again")
         journal.note_process(int(answer))
         starter.stdin.write(b"go")
     return int(answer)
@@ -122,8 +148,12 @@ def start(journal: Journal, argv: Sequence[str], loginuid: int = UNSET, log: str
 def main(uid: int, log: str, *argv: str) -> None:
     """The starter: prints the daemon's pid on standard output, waits for `go` on standard input."""
     os.setsid()
-    if loginuid() != uid:
-        set_loginuid(uid)
+    try:
+        if loginuid() != uid:
+            set_loginuid(uid)
+    except PermissionError:
+        print("refused", flush=True)
+        return
     if os.fork():
         os._exit(0)
     print(os.getpid(), flush=True)

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import os
 import shutil
-import subprocess
 import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -20,6 +19,7 @@ from lab.audit.watch import ENABLED
 from lab.errors import InvalidArgument, LabError, MissingFeature, NotAllowed
 from lab.paths import STATE
 from lab.pidfd import ended
+from scenarios import needs
 from scenarios.props.capabilities import capabilities
 from scenarios.props.labd import start
 from scenarios.safety.journal import Journal
@@ -101,6 +101,7 @@ def start_dockerd(journal: Journal, home: Path) -> int:
 
     Its images are not below home, which is in /run: systemd mounts /run noexec, so no container could execute there.
     """
+    needs.require("docker", "dockerd", "unshare")
     log, data = home / "dockerd.log", Path(STATE) / f"dockerd-{home.name}"
     data.parent.mkdir(mode=0o700, exist_ok=True)
     journal.note("directory", path=str(data))  # dockerd makes it
@@ -123,6 +124,7 @@ def _auditd(journal: Journal) -> Mapping[str, str]:
         if status.pid:
             print(f"auditd: pid {status.pid} runs already")
             return {}
+        needs.require("auditd")
         home = SETTINGS.parent / "audit"
         (home / "plugins").mkdir(mode=0o750, parents=True)
         (home / "auditd.conf").write_text(AUDITD.format(directory=home), encoding="utf-8")
@@ -144,7 +146,7 @@ def _podman() -> Mapping[str, str]:
 
 
 def _answers(*argv: str) -> bool:
-    return subprocess.run([*argv, "version"], capture_output=True, check=False).returncode == 0
+    return needs.installed(argv[0]) and needs.run([*argv, "version"]).returncode == 0
 
 
 def await_ready(pid: int, ready: Callable[[], bool], log: Path) -> None:

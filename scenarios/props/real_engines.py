@@ -20,6 +20,7 @@ from typing import IO
 
 from lab.errors import InvalidArgument, MissingFeature
 from lab.runtime.credentials import CAPABILITIES
+from scenarios import needs
 from scenarios.props.capabilities import capabilities
 from scenarios.props.labd import peer_pid
 from scenarios.props.real_daemons import settings
@@ -58,7 +59,7 @@ class Choice:
 
     def _real(self, name: str) -> Engine:
         engine = ADAPTERS[name](self.before.get(name, ()), self.after.get(name, ()))
-        said = subprocess.run(engine.command("version"), capture_output=True, text=True, check=False)
+        said = needs.run(engine.command("version"))
         if said.returncode:
             raise MissingFeature(
                 f"{name} does not answer: {_last_line(said.stderr)}", "start its daemon, or run `sudo make engines-up`"
@@ -68,7 +69,7 @@ class Choice:
 
 def podman(before: Sequence[str] = (), after: Sequence[str] = ()) -> Engine:
     """Podman in its own process; before and after are further words before the verb and after `run`."""
-    _installed("podman", "podman")
+    _installed("podman")
     values = {**settings(), **os.environ}
     words = [f"{name}={values[name]}" for name in PODMAN_SETTINGS if name in values]
     argv = [*(["env", *words] if words else []), "podman", *before]
@@ -77,7 +78,7 @@ def podman(before: Sequence[str] = (), after: Sequence[str] = ()) -> Engine:
 
 def docker(before: Sequence[str] = (), after: Sequence[str] = ()) -> Engine:
     """Docker, through $DOCKER_HOST or the usual socket."""
-    _installed("docker", "docker.io")
+    _installed("docker")
     host = {**settings(), **os.environ}.get("DOCKER_HOST", "")
     missing = _dropped(peer_pid(docker_socket()))
     argv = ["docker", *(["--host", host] if host else []), *before]
@@ -105,12 +106,12 @@ def with_image(engine: Engine, journal: Journal | None) -> Engine:
         pack(tar)
         tar.seek(0)
         words = engine.command("import", "-", engine.image)
-        said = subprocess.run(words, stdin=tar, capture_output=True, text=True, check=False)
+        said = needs.run(words, stdin=tar)
     if said.returncode:
         raise MissingFeature(
             f"{engine.name} imports no image: {_last_line(said.stderr)}", f"try `{engine.name} import` by hand"
         )
-    tried = subprocess.run(engine.run(["true"]), capture_output=True, text=True, check=False)
+    tried = needs.run(engine.run(["true"]))
     if tried.returncode:
         raise MissingFeature(
             f"{engine.name} cannot run a container here: {_last_line(tried.stderr)}",
@@ -131,7 +132,7 @@ def _privileged(engine: Engine) -> Engine:
 def pack(file: IO[bytes]) -> None:
     """A root filesystem's tar: PROGRAMS of this machine, the libraries that they load, and /tmp."""
     paths = {path for program in PROGRAMS if (path := shutil.which(program, path="/usr/bin:/bin"))}
-    loaded = subprocess.run(["ldd", *sorted(paths)], capture_output=True, text=True, check=False).stdout
+    loaded = needs.run(["ldd", *sorted(paths)]).stdout
     with tarfile.open(fileobj=file, mode="w", dereference=True) as tar:
         for path in sorted(paths | set(re.findall(r"(/\S+) \(0x", loaded))):
             tar.add(path)
@@ -140,12 +141,11 @@ def pack(file: IO[bytes]) -> None:
         tar.addfile(folder)
 
 
-def _installed(name: str, package: str) -> None:
-    said = ""
-    if shutil.which(name):
-        said = subprocess.run([name, "--version"], capture_output=True, text=True, check=False).stdout.lower()
+def _installed(name: str) -> None:
+    needs.require(name)
+    said = needs.run([name, "--version"]).stdout.lower()
     if not said.startswith(f"{name} version"):  # Debian's podman-docker installs a `docker` that is podman
-        raise MissingFeature(f"{name} is not installed", f"apt install {package}")
+        raise MissingFeature(f"{name} is another program's name here", needs.install([name]))
 
 
 def _dropped(pid: int) -> list[str]:

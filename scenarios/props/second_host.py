@@ -26,7 +26,8 @@ from typing import IO, Self
 from lab.audit.names import RECORD_TYPES
 from lab.audit.netlink import AuditReader
 from lab.audit.records import EOE
-from lab.errors import MissingFeature
+from lab.errors import EvidenceLost, MissingFeature
+from scenarios import needs
 from scenarios.safety.journal import Journal
 from scenarios.safety.undo import end_process, remove_network
 
@@ -66,6 +67,7 @@ remote_ending_action = stop
 RUN_AUDITD = (
     'mount --bind "$1" /run && test -s /run/auditd.conf && exec setpriv --bounding-set=-audit_control auditd -n -c /run'
 )
+IN_PRIVATE = ("unshare", "sh", "mount", "setpriv")
 RUN_AUDISP_REMOTE = 'mount --bind "$1" /etc/audit && exec setpriv --pdeathsig KILL audisp-remote'
 
 
@@ -83,11 +85,14 @@ class Remote:
         self.local, self.copy = self.directory / "here/audit.log", self.directory / "there/audit.log"
         self.name = f"lab-{os.urandom(3).hex()}"
         self.enter = ["ip", "netns", "exec", self.name]
-        self.sender = "audisp-remote" if shutil.which("audisp-remote") else "the lab's own sender"
-        self.receiver = "auditd" if shutil.which("auditd") else "the lab's own receiver"
+        self.sender = "audisp-remote" if needs.installed("audisp-remote", *IN_PRIVATE) else "the lab's own sender"
+        self.receiver = "auditd" if needs.installed("auditd", *IN_PRIVATE) else "the lab's own receiver"
 
     def __enter__(self) -> Self:
         """Raises MissingFeature if no second host can be made here."""
+        needs.require(
+            "ip", *(["unshare", "sh", "mount", "setpriv"] if "lab" not in self.sender + self.receiver else [])
+        )
         with ExitStack() as stack:
             stack.callback(shutil.rmtree, self.directory)
             self._configure()
@@ -109,13 +114,13 @@ class Remote:
         self._stack.close()
 
     def wait_for(self, word: str) -> str:
-        """The copy, once it holds that word. Raises MissingFeature after WAIT_SECONDS."""
+        """The copy, once it holds that word. Raises EvidenceLost after WAIT_SECONDS."""
         for _ in range(WAIT_SECONDS * 100):
             text = self.copy.read_text(errors="surrogateescape") if self.copy.exists() else ""
             if word in text:
                 return text
             time.sleep(0.01)
-        raise MissingFeature("the records did not reach the second host", f"see which records {self.copy} has")
+        raise EvidenceLost(f"the records did not reach the second host in {WAIT_SECONDS} s", "run this again")
 
     def _configure(self) -> None:
         here, there = self.directory / "here", self.directory / "there"
@@ -135,7 +140,7 @@ class Remote:
             [*inside, "address", "add", f"{THERE}/30", "dev", "eth0"],
             [*inside, "link", "set", "eth0", "up"],
         ):
-            made = subprocess.run(["ip", *words], capture_output=True, text=True, check=False)
+            made = needs.run(["ip", *words])
             if made.returncode:
                 remove_network(self.name)
                 raise MissingFeature(

@@ -17,6 +17,7 @@ from typing import Self
 
 from lab.errors import MissingFeature
 from lab.identity import UNSET
+from scenarios import needs
 from scenarios.safety.journal import Journal
 from scenarios.safety.undo import end_process, remove_cgroup, remove_unit
 from scenarios.stage.engines import sudo
@@ -57,6 +58,7 @@ class Systemd:
 
     def __enter__(self) -> Self:
         """Raises MissingFeature if no systemd runs and none can be booted."""
+        needs.require("systemctl", "systemd-notify", "journalctl")
         if self.booted_here:
             leader = self._boot()
             self.enter, self.root = [*sudo(), "nsenter", "-at", str(leader)], Path(f"/proc/{leader}/root")
@@ -81,12 +83,11 @@ class Systemd:
 
     def run(self, *argv: str) -> str:
         """Run a command beside the manager that the audience does not see; returns its output."""
-        return subprocess.run([*self.enter, *argv], capture_output=True, text=True, check=False).stdout.strip()
+        return needs.run([*self.enter, *argv]).stdout.strip()
 
     def _boot(self) -> int:
         """Start nspawn and wait for its READY=1; returns the pid of the container's systemd."""
-        if not shutil.which("systemd-nspawn"):
-            raise MissingFeature("pid 1 is not systemd here, and none can be booted", "apt install systemd-container")
+        needs.require("systemd-nspawn", "nsenter", "unshare", "sh", "cat", "mount", "mkdir")
         self._directory = self.journal.directory("systemd")
         with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as ready:
             ready.bind(str(self._directory / "notify"))

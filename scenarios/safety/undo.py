@@ -6,12 +6,13 @@ meanwhile. After a fault, a line of the journal may hold anything. So every fact
 
 from __future__ import annotations
 
+import errno
 import os
 import re
 import shutil
 import signal
 import stat
-import subprocess
+import time
 from collections.abc import Callable, Collection
 from contextlib import suppress
 from pathlib import Path
@@ -19,10 +20,12 @@ from typing import Any
 
 from lab.audit import watch
 from lab.audit.rules import Rule
+from lab.errors import MissingFeature
 from lab.files import remove_tree
 from lab.paths import STATE
 from lab.pidfd import ended, open_process
 from lab.syscalls import AT_FDCWD, MNT_DETACH, openat2, umount2
+from scenarios.needs import run
 
 DIRECTORY = Path("/run/lab")
 ENGINES = Path("/run/lab-engines")
@@ -30,6 +33,7 @@ UNITS = Path("/run/systemd/system")
 CGROUPS = ("/sys/fs/cgroup", "/sys/fs/cgroup/systemd", "/sys/fs/cgroup/unified")
 IMAGE = "loginuid-lab/host"
 RESOLVE_NO_SYMLINKS = 0x04
+NETWORK_SECONDS = 5
 Places = Collection[Path]
 
 
@@ -130,16 +134,29 @@ def remove_unit(path: Path) -> None:
     """Stop a unit of this machine's systemd and remove its file, if it is still there."""
     if path.exists():
         name = path.name.replace("@.", "@*.")
-        subprocess.run(["systemctl", "stop", name], check=False)
+        run(["systemctl", "stop", name])
         path.unlink()
-        subprocess.run(["systemctl", "daemon-reload"], check=False)
-        subprocess.run(["systemctl", "reset-failed", name], capture_output=True, check=False)
+        run(["systemctl", "daemon-reload"])
+        run(["systemctl", "reset-failed", name])
 
 
 def remove_network(name: str) -> None:
-    """Remove a network namespace, and the near end of its veth pair, if they are still there; ip-netns(8)."""
-    subprocess.run(["ip", "link", "delete", f"{name}-h"], capture_output=True, check=False)
-    subprocess.run(["ip", "netns", "delete", name], capture_output=True, check=False)
+    """Remove a network namespace, and the near end of its veth pair, if they are still there; ip-netns(8).
+
+    The namespace's name is a mount. With the last process in the namespace and that mount, the kernel removes the
+    namespace, the veth's far end in it, and so the near end; veth(4). Raises TimeoutError if the near end stays.
+    """
+    place, near = Path("/run/netns", name), Path(f"/sys/class/net/{name}-h")
+    with suppress(OSError):  # no mount: `ip netns add` was killed before it, or this is the second time
+        umount2(str(place), MNT_DETACH)
+    place.unlink(missing_ok=True)
+    for _ in range(NETWORK_SECONDS * 100):
+        if not near.exists():
+            return
+        time.sleep(0.01)
+    raise TimeoutError(
+        errno.ETIMEDOUT, "the kernel has not removed it: a process may still be in its namespace", str(near)
+    )
 
 
 def _undo_network(entry: dict[str, Any], places: Places) -> None:
@@ -170,13 +187,12 @@ def _undo_image(entry: dict[str, Any], places: Places) -> None:
         raise Refused(f"{image!r} is not an image that the lab imports into docker or podman")
     # Podman refuses to start with a CONTAINERS_CONF that was removed, for example by engines-down.
     gone = [word for word in argv if word.startswith("CONTAINERS_") and not Path(word.partition("=")[2]).exists()]
-    engine = [word for word in argv if word not in gone]
-    with suppress(FileNotFoundError):  # the engine was uninstalled meanwhile
-        words = [*engine, "ps", "--all", "--quiet", "--filter", f"ancestor={image}"]
-        listed = subprocess.run(words, capture_output=True, text=True, check=False)
+    engine = [word for word in argv if word not in (*gone, "sudo")]  # root needs no sudo, which may be gone, too
+    with suppress(MissingFeature):  # the engine was uninstalled meanwhile
+        listed = run([*engine, "ps", "--all", "--quiet", "--filter", f"ancestor={image}"])
         if containers := listed.stdout.split():
-            subprocess.run([*engine, "rm", "--force", *containers], capture_output=True, check=False)
-        subprocess.run([*engine, "rmi", "--force", image], capture_output=True, check=False)
+            run([*engine, "rm", "--force", *containers])
+        run([*engine, "rmi", "--force", image])
 
 
 def _is_engine(argv: Collection[object]) -> bool:

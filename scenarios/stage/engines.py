@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import json
 import shlex
 import shutil
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
+
+from scenarios import needs
 
 Model = Literal["fork", "daemon"]
 FORK: Model = "fork"
@@ -51,6 +54,13 @@ class Engine:
         return [*self.sudo, *self.argv, *words]
 
 
+def inspected(engine: Engine, name: str) -> dict[str, Any]:
+    """State in the answer of `inspect`, asked outside the session: Pid, Status, ExitCode; {} if there is none."""
+    answer = needs.run(engine.inspect(name)).stdout
+    found: list[dict[str, dict[str, Any]]] = json.loads(answer) if answer.startswith("[") else []
+    return found[0]["State"] if found else {}
+
+
 def paste(argv: Sequence[str]) -> str:
     """The words as one line for a POSIX shell, in double quotes where that reads better than shlex's."""
     return " ".join(
@@ -61,6 +71,12 @@ def paste(argv: Sequence[str]) -> str:
 def sudo() -> list[str]:
     """["sudo"] where sudo is installed: root may always use it, and the article's commands begin with it."""
     return ["sudo"] if shutil.which("sudo") else []
+
+
+def killing(pid: int) -> list[str]:
+    """The words of `kill -9`; where kill(1) is not installed, of a shell's own."""
+    words = ["kill", "-9", str(pid)]
+    return words if needs.installed("kill") else ["sh", "-c", paste(words)]
 
 
 def script(name: str) -> str:

@@ -2,27 +2,31 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from lab.audit.records import Event
 from lab.identity import UNSET, Ancestor, name_of
+from scenarios import needs
 from scenarios.audiences.terminal import FAILED, HELD, UNKNOWN
+from scenarios.needs import CannotTell
 
 
 @dataclass(frozen=True)
 class Outcome:
     """What came of a command.
 
-    pid, ancestry, loginuid and facts are of the container's first process, as the host's /proc showed it while it
-    ran; 0, empty and None if nobody looked.
+    exit_code is as a shell gives it; None if the command had to be killed because it did not end. pid, ancestry,
+    loginuid and facts are of the container's first process, as the host's /proc showed it while it ran; 0, empty and
+    None if nobody looked.
     """
 
     command: str
     stdout: str
     stderr: str
-    exit_code: int
+    exit_code: int | None
     pid: int = 0
     ancestry: Sequence[Ancestor] = ()
     loginuid: int | None = None
@@ -34,6 +38,17 @@ class Outcome:
         words = self.stdout.split()
         return int(words[0]) if words and words[0].isdecimal() else None
 
+    def trouble(self) -> CannotTell:
+        """The error that says that this outcome is evidence of nothing, and why."""
+        by_hand = f"run it by hand: {self.command}"
+        if self.exit_code is None:
+            return CannotTell(f"`{self.command}` did not end, and was killed", by_hand)
+        said = next((line.strip() for line in self.stderr.splitlines() if line.strip()), "it printed no error")
+        closed = needs.closed_to_others() if "ermission denied" in self.stderr else ""
+        absent = needs.missing(re.split(r"[^\w.-]+", self.command))
+        remedy = needs.opened(closed) if closed else absent.hint if absent else by_hand
+        return CannotTell(f"`{self.command}` ended with exit code {self.exit_code}: {said}", remedy)
+
 
 @dataclass(frozen=True)
 class Verdict:
@@ -41,11 +56,15 @@ class Verdict:
 
     verdict   HELD, FAILED or UNKNOWN
     seen      what was seen of the claim; for UNKNOWN, why it could not be tested
+    remedy    for UNKNOWN, what to do about that
+    lacking   for UNKNOWN, whether the reason is that this machine lacks something, and not that something went wrong
     """
 
     claim: str
     verdict: str
     seen: str
+    remedy: str = ""
+    lacking: bool = False
 
 
 @dataclass

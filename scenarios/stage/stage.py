@@ -1,34 +1,33 @@
 """What a story may do: say, run a command in the user's session, run a workload through an engine, look, expect.
 
 Verdicts come from evidence read after the fact: what the workload printed, the host's /proc, the kernel's records.
+Red means that the kernel contradicted the claim. Where a command came to nothing, the story ends there, inconclusive;
+and before a verdict is red, the stage looks whether anything else explains what was seen.
 """
 
 from __future__ import annotations
 
-import json
-import os
-import subprocess
-import tempfile
-from collections.abc import Callable, Iterator, Mapping, Sequence
+import traceback
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO, Protocol
+from typing import Protocol
 
 from lab.audit.records import Event
 from lab.audit.rules import Rule
 from lab.audit.watch import Watch
-from lab.errors import EvidenceLost, MissingFeature, NotAllowed
-from lab.identity import ancestry, loginuid, name_of
+from lab.errors import AuditUnavailable, LabError, MissingFeature, NotAllowed
+from lab.identity import name_of
+from scenarios import needs
 from scenarios.audiences.terminal import FAILED, HELD, UNKNOWN, Screen
+from scenarios.needs import CannotTell
 from scenarios.props.auditd import Auditd
 from scenarios.props.labd import Daemon
 from scenarios.safety.journal import Journal
+from scenarios.stage.commands import Commands
 from scenarios.stage.engines import DAEMON, Engine, Model, paste, sudo
 from scenarios.stage.login import Login
-from scenarios.stage.pipes import Pipes
-from scenarios.stage.report import Outcome, Report, Verdict, whom
-
-Look = Callable[[int], Mapping[str, str]]
+from scenarios.stage.report import Report, Verdict, whom
 
 
 class Story(Protocol):
@@ -40,7 +39,7 @@ class Story(Protocol):
     def play(self, stage: Stage) -> None: ...
 
 
-class Stage:
+class Stage(Commands):
     """The stage of one run.
 
     engines     the lab's own, by model
@@ -61,25 +60,39 @@ class Stage:
         target: str,
         chosen: Sequence[Engine] = (),
     ) -> None:
-        self.screen, self.journal, self.login, self.daemon = screen, journal, login, daemon
+        super().__init__(screen, login, daemon)
+        self.journal = journal
         self.engines, self.target, self.chosen = engines, target, list(chosen or engines.values())
         self.user_id = login.loginuid
         self.user = name_of(login.loginuid)
         self.sudo = sudo()
         self.auditd = Auditd.find()
         self.keys: set[str] = set()
+        self._watches: list[Watch] = []
 
     def tell(self, number: int, story: Story) -> Report:
-        """Play one story. A missing feature or lost evidence makes the story inconclusive, with the reason."""
+        """Play one story. Whatever goes wrong makes the story inconclusive, with the reason and the remedy."""
         self.report = Report(story.NAME, story.TITLE)
         self.screen.heading(number, story.NAME, story.TITLE)
         try:
+            self.daemon.renew()
             story.play(self)
-        except EvidenceLost as error:
-            self.unknown("the evidence is complete", error.message)
-        except (MissingFeature, NotAllowed) as error:
-            self.unknown("this can be shown here", f"cannot be shown here because {error.message}; {error.hint}")
+        except LabError as error:
+            self._give_up(error)
+        except OSError as error:  # for example a process that has ended before it was looked at
+            self._give_up(CannotTell(str(error), "run this again"))
+        except Exception as error:  # a bug of the lab is no verdict on the kernel, and must not end the other stories
+            self.report.evidence.append({"traceback": traceback.format_exc()})
+            said = f"{type(error).__name__}: {error}"
+            self._give_up(LabError(said, "report it, with what `lab doctor` and `lab run --json` print"))
         return self.report
+
+    def _give_up(self, error: LabError) -> None:
+        """The verdict for a story that could not be told to its end."""
+        lacking = isinstance(error, (MissingFeature, NotAllowed)) and not isinstance(error, AuditUnavailable)
+        claim = "this can be shown here" if lacking else "the evidence is complete"
+        remedy = error.hint or "see what `lab doctor` prints"
+        self.unknown(claim, error.message, remedy, lacking=lacking)
 
     def say(self, text: str) -> None:
         """Narration."""
@@ -88,10 +101,6 @@ class Stage:
     def then(self, text: str) -> None:
         """Narration that begins the next part of the story, after an empty line."""
         self.say(f"\n{text}")
-
-    def shell(self, *argv: str) -> Outcome:
-        """A command in the user's session, as it would be typed."""
-        return self._show(self._perform(argv))
 
     def each(self, model: Model) -> list[Engine]:
         """The chosen engines of that model, ready to be used."""
@@ -108,42 +117,10 @@ class Stage:
 
     def require_for_user(self, program: str) -> None:
         """Raises MissingFeature if the user may not execute it: the checkout may lie in another's closed home."""
-        if self.quiet(*self.as_user(), "test", "-x", program).exit_code:
-            raise MissingFeature(
-                f"{self.user} may not execute {Path(program).resolve()}",
-                "move the checkout to a place that every user can read, such as /opt",
-            )
-
-    def run(self, engine: Engine, workload: Sequence[str], *options: str) -> Outcome:
-        """The workload in a new container of that engine."""
-        return self._show(self._perform(engine.run(workload, *options)))
-
-    def run_watched(
-        self,
-        engine: Engine,
-        workload: Sequence[str],
-        *options: str,
-        wrapper: Sequence[str] = (),
-        look: Look | None = None,
-    ) -> Outcome:
-        """As run(), and look at the container's first process from the host's /proc meanwhile.
-
-        The workload must print a line and then wait for its standard input to end. wrapper stands before the engine's
-        command instead of sudo.
-        """
-        name = f"lab-{os.urandom(4).hex()}"
-        command = engine.run(workload, "-i", "--name", name, *options)
-        if wrapper:
-            command = [*wrapper, *command[len(engine.sudo) :]]
-        return self._watched(command, lambda started: _container_pid(engine, name), look)
-
-    def shell_watched(self, *argv: str, look: Look | None = None) -> Outcome:
-        """As shell(), and look at the process meanwhile; it must print and wait as in run_watched()."""
-        return self._watched(argv, lambda started: started, look)
-
-    def quiet(self, *argv: str) -> Outcome:
-        """A command in the user's session that the audience need not see."""
-        return self._perform(argv)
+        absolute = str(Path(program).absolute())  # by a relative path, only the way from here would be tested
+        if self.quiet(*self.as_user(), "test", "-x", absolute).exit_code:
+            closed = needs.closed_to_others()
+            raise MissingFeature(f"{self.user} may not enter {closed}, so not execute {absolute}", needs.opened(closed))
 
     @contextmanager
     def watch(self, rules: Sequence[Rule] | None = None) -> Iterator[Watch]:
@@ -152,17 +129,25 @@ class Stage:
             self.keys.add(watch.key)
             for rule in watch.rules:
                 self.screen.command(f"sudo auditctl {rule.to_auditctl()}")
-            yield watch
-            self._ask_auditd(watch)
+            self._watches.append(watch)
+            try:
+                yield watch
+                self._ask_auditd(watch)
+            finally:
+                self._watches.remove(watch)
 
     def witness(self, watch: Watch, *, successful: bool | None = True) -> Event | None:
         """Show and return the event that the last command left about the target; None if there is none.
 
-        successful: True for a call that succeeded, False for one that was refused, None for either.
+        successful: True for a call that succeeded, False for one that was refused, None for either. Raises CannotTell
+        or EvidenceLost if it is no evidence that there is none: the command failed, or the watch was disturbed.
         """
         events = [event for event in watch.collect() if successful in (None, event.success)]
         for event in events[:1]:
             self.show_records(event)
+        if not events:
+            watch.check()
+            self.did_its_work()
         return events[0] if events else None
 
     def show_records(self, event: Event) -> None:
@@ -171,8 +156,25 @@ class Stage:
         self.report.evidence.append({"records": event.render()})
 
     def expect(self, condition: bool, claim: str, seen: object = "") -> bool:
-        """Where a verdict is made: the claim held or failed, and what was seen of it. Returns whether it held."""
-        return self._judge(HELD if condition else FAILED, claim, str(seen))
+        """Where a verdict is made: the claim held or failed, and what was seen of it. Returns whether it held.
+
+        Where nothing was seen (None), or where the world was disturbed meanwhile, a claim does not fail: it is unknown.
+        """
+        if seen is None:
+            return self.unknown(claim, "the workload printed no number", "run the command above by hand")
+        doubt = None if condition else self._doubt()
+        if doubt:
+            return self.unknown(claim, doubt.message, doubt.hint)
+        return self._judge(Verdict(claim, HELD if condition else FAILED, str(seen)))
+
+    def _doubt(self) -> LabError | None:
+        """What else may explain that a claim did not hold: labd has ended meanwhile, or a watch was disturbed."""
+        for check in (self.daemon.check, *(watch.check for watch in self._watches)):
+            try:
+                check()
+            except LabError as error:
+                return error
+        return None
 
     def names(self, event: Event | None, uid: int, claim: str) -> bool:
         """Expect that the event's record names this user by auid, or nobody with UNSET; without a record it failed."""
@@ -184,9 +186,9 @@ class Stage:
         seen = f"ses={whom(event)[1]}" if event else "no record"
         return self.expect(event is not None and event.ses == session, claim, seen)
 
-    def unknown(self, claim: str, reason: str) -> None:
-        """A verdict for a claim that could not be tested, with the reason."""
-        self._judge(UNKNOWN, claim, reason)
+    def unknown(self, claim: str, reason: str, remedy: str, *, lacking: bool = False) -> bool:
+        """A verdict for a claim that could not be tested, with the reason and the remedy; returns False."""
+        return self._judge(Verdict(claim, UNKNOWN, reason, remedy, lacking))
 
     def pause(self) -> None:
         """Wait for Enter here, if this run waits at each step."""
@@ -210,53 +212,7 @@ class Stage:
         said = "; ".join(differences) or f"{counted} events, the same auid, ses and uid in each"
         self.expect(not differences, "auditd's log agrees", said)
 
-    def _judge(self, verdict: str, claim: str, seen: str) -> bool:
-        self.report.claims.append(Verdict(claim, verdict, seen))
-        self.screen.verdict(verdict, claim, seen)
-        return verdict == HELD
-
-    def _watched(self, command: Sequence[str], find: Callable[[int], int], look: Look | None) -> Outcome:
-        self.screen.command(paste(command))
-        self.screen.step("step")
-        with tempfile.TemporaryFile() as error, Pipes() as pipes:
-            started = self.login.start(command, pipes.child_input, pipes.child_output, error.fileno())
-            first_line = pipes.first_line()
-            pid = find(started)
-            chain, seen = ancestry(pid), loginuid(pid) if pid else None
-            facts = look(pid) if look and pid else {}
-            output = first_line + pipes.rest()
-            outcome = Outcome(paste(command), output, _text(error), self.login.wait(), pid, chain, seen, facts)
-        self._keep(outcome)
-        self.screen.output(outcome.stdout)
-        self.screen.output(outcome.stderr, "red")
-        return outcome
-
-    def _perform(self, argv: Sequence[str]) -> Outcome:
-        with tempfile.TemporaryFile() as output, tempfile.TemporaryFile() as error, Path(os.devnull).open() as null:
-            self.login.start(argv, null.fileno(), output.fileno(), error.fileno())
-            code = self.login.wait()
-            return Outcome(paste(argv), _text(output), _text(error), code)
-
-    def _show(self, outcome: Outcome) -> Outcome:
-        self.screen.command(outcome.command)
-        self.screen.output(outcome.stdout)
-        self.screen.output(outcome.stderr, "red")
-        self._keep(outcome)
-        self.screen.step("step")
-        return outcome
-
-    def _keep(self, outcome: Outcome) -> None:
-        ancestors = [process.to_dict() for process in outcome.ancestry]
-        self.report.evidence.append({**vars(outcome), "ancestry": ancestors, "facts": dict(outcome.facts)})
-
-
-def _container_pid(engine: Engine, name: str) -> int:
-    """The pid that the engine's own `inspect` tells, asked outside the session; 0 if there is no such container."""
-    answer = subprocess.run(engine.inspect(name), capture_output=True, check=False).stdout
-    found = json.loads(answer) if answer.startswith(b"[") else []
-    return int(found[0]["State"]["Pid"]) if found else 0
-
-
-def _text(file: IO[bytes]) -> str:
-    file.seek(0)
-    return file.read().decode(errors="replace")
+    def _judge(self, verdict: Verdict) -> bool:
+        self.report.claims.append(verdict)
+        self.screen.verdict(verdict.verdict, verdict.claim, verdict.seen, verdict.remedy)
+        return verdict.verdict == HELD

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from lab.audit.watch import Watch
 from lab.identity import UNSET, name_of
+from scenarios.props.attacks import REFUSED
 from scenarios.props.labd import Daemon
 from scenarios.stage.engines import DAEMON, Engine, lab_engines, script
 from scenarios.stage.report import whom
@@ -62,7 +63,7 @@ def recycled(stage: Stage, watch: Watch, by_pidfd: bool) -> None:
         code = attack(stage, "recycle", home)
         event = stage.witness(watch)
         if by_pidfd:
-            refused = code == 1 and event is None
+            refused = code == REFUSED and event is None
             stage.expect(refused, "the daemon sees that the peer is gone, and refuses", f"exit code {code}")
         else:
             stage.names(event, OTHER, "the daemon cannot see that the peer is gone")
@@ -89,7 +90,7 @@ def touch(stage: Stage, engine: Engine) -> None:
     stage.shell(*engine.run(("touch", f"/host{stage.target}"), "-v", "/:/host"))
 
 
-def attack(stage: Stage, name: str, home: Path) -> int:
-    """Run one of scenarios.props.attacks in the session; returns its exit code."""
+def attack(stage: Stage, name: str, home: Path) -> int | None:
+    """Run one of scenarios.props.attacks in the session; returns its exit code: 1 if labd refused."""
     words = (script("python"), "-m", "scenarios.props.attacks", name, str(home / "socket"), stage.target, str(OTHER))
-    return stage.shell(*stage.sudo, *words).exit_code
+    return stage.shell(*stage.sudo, *words, answers=[0, REFUSED]).exit_code

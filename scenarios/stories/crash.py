@@ -1,17 +1,15 @@
 """One engine process for all containers, or one for each: which containers end when an engine crashes?"""
 
-import json
 import os
-import subprocess
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 from lab.pidfd import ended
+from scenarios.needs import CannotTell
 from scenarios.props.labd import Daemon
 from scenarios.props.real_daemons import start_dockerd
 from scenarios.props.real_engines import with_image
-from scenarios.stage.engines import DAEMON, FORK, Engine, lab_engines
+from scenarios.stage.engines import DAEMON, FORK, Engine, inspected, killing, lab_engines
 from scenarios.stage.stage import Stage
 
 NAME = "crash"
@@ -37,9 +35,9 @@ def forks(stage: Stage, home: Path) -> None:
     engine = Engine(plain.name, FORK, [*plain.argv, "--root", str(home / "fork")])
     names, pids = start_two(stage, engine)
     stage.then("Kill one of the two:")
-    stage.shell(*stage.sudo, "kill", "-9", str(parent(parent(pids[0]))))  # past its lifeline
+    stage.shell(*stage.sudo, *killing(parent(parent(pids[0]))))  # past its lifeline
     if not stage.expect(gone(pids[0]), "its container dies with it"):
-        stage.quiet("kill", "-9", str(pids[0]))
+        stage.quiet(*killing(pids[0]))
     stage.expect(not gone(pids[1], 0), "the other one does not notice")
     end = state(engine, names[0])
     stage.expect(end == "exited (255)", "no process saw how the first one ended: 255 stands for unknown", end)
@@ -51,11 +49,11 @@ def monitors(stage: Stage, engine: Engine) -> None:
     stage.then(f"The same with {engine.name}: two containers, a conmon beside each. Kill one conmon:")
     names, pids = start_two(stage, engine)
     conmon = parent(pids[0])
-    stage.shell(*stage.sudo, "kill", "-9", str(conmon))
+    stage.shell(*stage.sudo, *killing(conmon))
     stage.expect(gone(conmon) and not gone(pids[0], 0), "its container runs on, but no process will see how it ends")
     stage.expect(not gone(pids[1], 0), "the other one does not notice")
     manage(stage, engine, names[1])
-    stage.quiet("kill", "-9", str(pids[0]))
+    stage.quiet(*killing(pids[0]))
     stage.quiet(*engine.command("rm", "--force", *names))
 
 
@@ -75,7 +73,7 @@ def daemons(stage: Stage, home: Path) -> None:
         daemon.wait_ready()
         names, pids = start_two(stage, engine)
         stage.then("Kill the daemon:")
-        stage.shell(*stage.sudo, "kill", "-9", str(daemon.pid))
+        stage.shell(*stage.sudo, *killing(daemon.pid))
         stage.expect(all(gone(pid) for pid in pids), "all its containers die")
         nothing_answers(stage, engine)
     stage.then("Start it again. What does it know?")
@@ -96,15 +94,16 @@ def shims(stage: Stage, home: Path, plain: Engine) -> None:
     _, pids = start_two(stage, engine)
     for pid in (*map(parent, pids), *pids):
         stage.journal.note_process(pid)
-    stage.shell(*stage.sudo, "kill", "-9", str(daemon))
+    stage.shell(*stage.sudo, *killing(daemon))
     stage.expect(gone(daemon) and not any(gone(pid, 0) for pid in pids), "its containers run on, a shim beside each")
     nothing_answers(stage, engine)
     for pid in pids:
-        stage.quiet("kill", "-9", str(pid), str(parent(pid)))
+        stage.quiet(*killing(parent(pid)))
+        stage.quiet(*killing(pid))
 
 
 def nothing_answers(stage: Stage, engine: Engine) -> None:
-    ps = stage.shell(*engine.command("ps"))
+    ps = stage.shell(*engine.command("ps"), answers=range(126))  # 125: labd's client, 1: docker
     stage.expect(ps.exit_code != 0, "and nothing can be managed, or even listed", f"exit code {ps.exit_code}")
 
 
@@ -113,18 +112,15 @@ def start_two(stage: Stage, engine: Engine) -> tuple[list[str], list[int]]:
     names = [f"lab-{os.urandom(4).hex()}" for _ in range(2)]
     for name in names:
         stage.shell(*engine.command("run", "-d", "--name", name, *engine.run_options, engine.image, *WORKLOAD))
-    return names, [int(inspected(engine, name)["Pid"]) for name in names]
-
-
-def inspected(engine: Engine, name: str) -> dict[str, Any]:
-    answer = subprocess.run(engine.inspect(name), capture_output=True, check=True).stdout
-    found: dict[str, Any] = json.loads(answer)[0]["State"]
-    return found
+    pids = [int(inspected(engine, name).get("Pid", 0)) for name in names]
+    if 0 in pids:
+        raise CannotTell(f"a container of {engine.name} ended as soon as it ran", "run the command above by hand")
+    return names, pids
 
 
 def state(engine: Engine, name: str) -> str:
     found = inspected(engine, name)
-    return f"{found['Status']} ({found['ExitCode']})"
+    return f"{found.get('Status', 'unknown')} ({found.get('ExitCode', '?')})"
 
 
 def parent(pid: int) -> int:

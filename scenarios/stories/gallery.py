@@ -1,13 +1,13 @@
 """Who forked me? One command through every launcher that this machine has: predicted first, then measured."""
 
 import os
-import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from lab.errors import MissingFeature
 from lab.identity import UNSET, name_of
+from scenarios import needs
 from scenarios.stage.engines import DAEMON, FORK, Engine
 from scenarios.stage.stage import Stage
 
@@ -35,8 +35,7 @@ def plain(*words: str) -> Callable[[Stage], Sequence[str]]:
     """A command that runs the workload itself, if its program is installed."""
 
     def command(stage: Stage) -> Sequence[str]:
-        if not shutil.which(words[0]):
-            raise MissingFeature(f"{words[0]} is not installed")
+        needs.require(words[0])
         return [*words, *WORKLOAD]
 
     return command
@@ -47,8 +46,7 @@ def su(stage: Stage) -> Sequence[str]:
 
 
 def tmux(stage: Stage) -> Sequence[str]:
-    if not shutil.which("tmux"):
-        raise MissingFeature("tmux is not installed")
+    needs.require("tmux")
     home = stage.journal.directory("gallery")
     server, inner = f"tmux -S {home}/tmux", f"({WORKLOAD[2]}) >{home}/out"
     return ["sh", "-c", f"{server} new -d '{inner}; {server} wait -S done' && {server} wait done; cat {home}/out"]
@@ -74,14 +72,16 @@ def user_manager(stage: Stage) -> Sequence[str]:
 
 def ssh(stage: Stage) -> Sequence[str]:
     words = ["ssh", "-o", "BatchMode=yes", "-o", "ConnectTimeout=3", f"{stage.user}@localhost"]
-    if not shutil.which("ssh") or stage.quiet(*words, "true").exit_code:
+    needs.require("ssh")
+    if stage.quiet(*words, "true").exit_code:
         raise MissingFeature(f"{stage.user} cannot ssh to localhost without a password here")
     return [*words, WORKLOAD[2]]
 
 
 def atd(stage: Stage) -> Sequence[str]:
     """A job of the user's; its output comes through a fifo, since atd would mail it."""
-    missing = _daemon("atd") if shutil.which("at") else "at is not installed"
+    needs.require("at", "mkfifo", "timeout", "sudo")
+    missing = _daemon("atd")
     if missing or stage.user.isdecimal():
         raise MissingFeature(missing or f"at takes no jobs from {stage.user}, who has no name here")
     home = stage.journal.directory("gallery")
@@ -155,13 +155,17 @@ def engines(stage: Stage) -> list[Launcher]:
 def measure(stage: Stage, launcher: Launcher) -> list[str]:
     """The launcher's row in the table; a claim as well, if it could be measured here."""
     predicted = stage.user if launcher.kept else "unset"
+    claim = f"{launcher.name}: {predicted}"
     try:
-        words = launcher.words(stage)
+        outcome = stage.shell(*launcher.words(stage), answers=range(256))
     except MissingFeature as missing:
         return [launcher.name, predicted, "-", "-", f"not shown: {missing.message}"]
-    printed = stage.shell(*words).stdout.split()[:2]
-    uid, ses = (int(word) for word in printed) if len(printed) == 2 else (-1, -1)
+    printed = outcome.stdout.split()[:2]
+    if len(printed) < 2 or not "".join(printed).isdecimal():
+        trouble = outcome.trouble()
+        stage.unknown(claim, trouble.message, trouble.hint)
+        return [launcher.name, predicted, "-", "-", "no answer"]
+    uid, ses = (int(word) for word in printed)
     kept = uid == stage.user_id
-    right = uid != -1 and kept == launcher.kept and (kept or uid == UNSET)
-    stage.expect(right, f"{launcher.name}: {predicted}", name_of(uid) if uid != -1 else "no answer")
+    stage.expect(kept == launcher.kept and (kept or uid == UNSET), claim, name_of(uid))
     return [launcher.name, predicted, name_of(uid), "unset" if ses == UNSET else str(ses), launcher.because]

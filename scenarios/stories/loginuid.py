@@ -45,11 +45,13 @@ def only_once(stage: Stage) -> None:
     refused = without.printed == stage.user_id
     stage.expect(refused, "without the capability, the kernel refuses a second write", without.printed)
     if "CAP_AUDIT_CONTROL" not in capabilities():
-        stage.unknown("with the capability it can be set again", "this machine gives root no CAP_AUDIT_CONTROL")
+        stage.unknown("with the capability it can be set again", "this machine gives root no CAP_AUDIT_CONTROL",
+            "run the lab on a virtual machine or on the host itself", lacking=True)  # fmt: skip
         return
     again = stage.shell("sh", "-c", write)
     if again.printed == stage.user_id:
-        stage.unknown("with the capability it can be set again", "refused: the audit feature loginuid_immutable is on")
+        stage.unknown("with the capability it can be set again", "refused: the audit feature loginuid_immutable is on",
+            "it stays on until the next boot: sudo reboot", lacking=True)  # fmt: skip
         return
     stage.expect(again.printed == int(OTHER), "with it, it can be set again: the claim is outdated", again.printed)
     stage.then("And where it is unset, anybody may set it, with no capability at all:")

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from lab.audit.watch import Watch
 from lab.errors import MissingFeature
 from lab.identity import UNSET
+from scenarios import needs
 from scenarios.stage.engines import FORK, Engine
 from scenarios.stage.report import Outcome
 from scenarios.stage.stage import Stage
@@ -15,7 +16,7 @@ TITLE = "Why `cat` inside a container is no evidence"
 
 def play(stage: Stage) -> None:
     if stage.user_id == 0:
-        raise MissingFeature("root is logged in, and every user namespace shows root as 0", "choose a user with --as")
+        raise MissingFeature("root is logged in, and every user namespace shows root as 0", needs.AS_USER)
     stage.say(f"The kernel holds {stage.user_id} for this session. Read it, and touch the file, in three places:")
     with stage.watch() as watch:
         look(stage, watch, "on the host", (), stage.user_id)
@@ -34,7 +35,7 @@ def look(stage: Stage, watch: Watch, where: str, launcher: Sequence[str], expect
     both = f"cat /proc/self/loginuid; echo; exec 3>>{stage.target}"
     outcome = stage.shell(*launcher, "sh", "-c", both)
     if outcome.printed is None:
-        raise MissingFeature("this kernel gives no user namespaces", "see whether sysctl user.max_user_namespaces is 0")
+        raise needs.no_user_namespaces(stage.user)
     judge(stage, watch, where, outcome, expected)
 
 

@@ -4,6 +4,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from scenarios.needs import CannotTell
 from scenarios.props.systemd import Systemd
 from scenarios.stage.engines import DAEMON, FORK, Engine, paste
 from scenarios.stage.report import Outcome
@@ -16,6 +17,7 @@ READY = ("sh", "-c", "systemd-notify --ready; exec sleep infinity")
 SILENT = ("sleep", "infinity")
 HELLO = ("sh", "-c", "echo hello from the container >&3")
 ASK = "import socket; s = socket.socket(socket.AF_UNIX); s.connect('{}'); print(s.makefile().read())"
+AGAIN = "run this again, and read meanwhile: sudo journalctl -f"
 PATIENT = 60  # seconds until systemd gives up a start that must succeed
 
 
@@ -35,12 +37,11 @@ def forked(stage: Stage, units: "Units") -> None:
     units.cat("lab-forked.service")
     units.start("lab-forked")
     seen = f"{units.state('lab-forked')} after {units.seconds('lab-forked'):.2f} s"
-    stage.expect(units.state("lab-forked") == "active", "forked, READY=1 arrives", seen)
+    units.judge("lab-forked", "active", "forked, READY=1 arrives", seen)
     stage.then("For a program that knows nothing of sd_notify(3), the engine sends READY=1:")
     units.notifying("lab-conmon", units.fork, SILENT, "--sdnotify=conmon", seconds=PATIENT)
     units.start("lab-conmon")
-    state = units.state("lab-conmon")
-    stage.expect(state == "active", "--sdnotify=conmon: the engine sends READY=1", state)
+    units.judge("lab-conmon", "active", "--sdnotify=conmon: the engine sends READY=1")
     stage.pause()
 
 
@@ -59,11 +60,13 @@ def served(stage: Stage, units: "Units") -> None:
         ("lab-handed", "not even with the socket passed and mounted"),
         ("lab-silent", "and without READY=1 a forked one is not started either"),
     ):
-        stage.expect(units.state(name) == "failed timeout", claim, units.state(name))
+        units.judge(name, "failed timeout", claim)
     stage.then(
         "Where did READY=1 go, in the second case? systemd received it, and asked to which unit the sender belongs:"
     )
     log = units.log_of("lab-labd.service")
+    if not log.stdout.strip():
+        raise CannotTell("the journal has no line of labd's unit", AGAIN)
     taken = "notification message" in log.stdout
     stage.expect(taken, "systemd took it for the daemon's message: the container is the daemon's child")
     stage.pause()
@@ -77,6 +80,8 @@ def activated(stage: Stage, units: "Units") -> None:
     answer = units.ask("lab-hello-forked")
     stage.expect("hello" in answer.stdout, "forked, the container answers on it", answer.stdout.strip())
     silence = units.ask("lab-hello-served")
+    if units.state("lab-labd") != "active":
+        raise CannotTell("labd's unit has ended meanwhile", AGAIN)
     stage.expect(not silence.stdout.strip(), "through the daemon it has no descriptor 3: no answer")
 
 
@@ -119,18 +124,27 @@ class Units:
     def ask(self, name: str) -> Outcome:
         """Connect to a unit's socket, and print all that is answered."""
         python = str(Path(sys.executable).resolve())
-        return self.stage.shell(*self.systemd.enter, python, "-c", ASK.format(f"{self.place / name}.sock"))
+        return self.stage.shell(*self.systemd.enter, python, "-c", ASK.format(f"{self.place / name}.sock"), answers=[0])
 
     def log_of(self, name: str) -> Outcome:
         """What systemd has logged about this invocation of a unit."""
         invocation = self.systemd.run("systemctl", "show", "--value", "-p", "InvocationID", name)
-        return self.stage.shell(*self.systemd.enter, "journalctl", "-o", "cat", f"INVOCATION_ID={invocation}")
+        return self.stage.shell(
+            *self.systemd.enter, "journalctl", "-o", "cat", f"INVOCATION_ID={invocation}", answers=[0]
+        )
 
     def seconds(self, name: str) -> float:
         """How long the unit's start took, by systemd's own clock; 0 if it has not started."""
         shown = self.show(name, "InactiveExitTimestampMonotonic", "ActiveEnterTimestampMonotonic")
         began, ended = (int(microseconds) for microseconds in shown.values())
         return max(ended - began, 0) / 1e6
+
+    def judge(self, name: str, expected: str, claim: str, seen: str = "") -> None:
+        """Expect that state. Raises CannotTell unless the start succeeded, or waited in vain for READY=1."""
+        state = self.state(name)
+        if state not in ("active", "failed timeout"):
+            raise CannotTell(f"{name}.service: {state}", AGAIN)
+        self.stage.expect(state == expected, claim, seen or state)
 
     def state(self, name: str) -> str:
         """ "active", or "failed" and why."""
@@ -140,7 +154,9 @@ class Units:
     def show(self, name: str, *properties: str) -> dict[str, str]:
         """systemctl show, in the order asked for."""
         lines = self.systemd.run("systemctl", "show", "-p", ",".join(properties), f"{name}.service").splitlines()
-        found = dict(line.split("=", 1) for line in lines)
+        found = dict(line.split("=", 1) for line in lines if "=" in line)
+        if not found.keys() >= set(properties):
+            raise CannotTell(f"systemd does not answer about {name}", "run this again")
         return {wanted: found[wanted] for wanted in properties}
 
 

@@ -6,6 +6,7 @@ from pathlib import Path
 from lab.audit.watch import Watch
 from lab.errors import MissingFeature
 from lab.identity import UNSET
+from scenarios import needs
 from scenarios.stage.engines import DAEMON, FORK
 from scenarios.stage.stage import Stage
 
@@ -15,7 +16,7 @@ TITLE = "At the mercy of the daemon, or of the kernel"
 
 def play(stage: Stage) -> None:
     if stage.user_id == 0:
-        raise MissingFeature("root is logged in, and this story needs an ordinary user", "choose a user with --as")
+        raise MissingFeature("root is logged in, and this story needs an ordinary user", needs.AS_USER)
     stage.say(f"{stage.user} forks a container, without sudo. Inside, the user is root:")
     with stage.watch() as watch:
         podmanish = rootless_forker(stage)
@@ -36,7 +37,7 @@ def through_the_daemon(stage: Stage, watch: Watch) -> None:
     touch = ("run", "--rm", "-v", "/:/host", "host", "touch", f"/host{stage.target}")
     command = [*stage.engine(DAEMON).argv, *touch]
     stage.then(f"Now {stage.user} asks the daemon:")
-    denied = stage.shell(*stage.as_user(), *command)
+    denied = stage.shell(*stage.as_user(), *command, answers=[0, 125])
     refused = denied.exit_code == 125 and stage.witness(watch) is None
     stage.expect(refused, "refused at the socket: only its mode protects the host", f"exit code {denied.exit_code}")
     group = Path(stage.daemon.path).stat().st_gid

@@ -50,10 +50,14 @@ def compare(stage: Stage, seen: Mapping[str, Outcome]) -> None:
     """The engines side by side."""
     rows = [
         ["inside, /proc says", *(str(outcome.printed) for outcome in seen.values())],
-        ["the host's /proc", *(name_of(outcome.loginuid or 0) for outcome in seen.values())],
-        ["its parent", *(outcome.ancestry[1].comm if outcome.ancestry else "?" for outcome in seen.values())],
+        ["the host's /proc", *(known(outcome.loginuid) for outcome in seen.values())],
+        ["its parent", *(outcome.ancestry[1].comm if outcome.ancestry[1:] else "?" for outcome in seen.values())],
     ]
     stage.screen.table(["", *seen], rows, "the same workload, side by side")
+
+
+def known(uid: int | None) -> str:
+    return "?" if uid is None else name_of(uid)
 
 
 def marked(chain: Sequence[Ancestor], stage: Stage) -> bool:

@@ -7,6 +7,7 @@ from pathlib import Path
 from lab.audit.netlink import AuditControl
 from lab.audit.records import Event, Record, RecordError, events
 from lab.audit.watch import Watch
+from scenarios import needs
 from scenarios.props.second_host import Remote
 from scenarios.stage.engines import DAEMON, FORK, Engine
 from scenarios.stage.report import whom
@@ -76,13 +77,13 @@ def by_the_group(stage: Stage, watch: Watch) -> Event | None:
 
 def left_of(stage: Stage, engine: Engine) -> bool:
     """Whether the engine still knows of a container that touched the target."""
-    return stage.target in stage.shell(*engine.command("ps", "--all", "--no-trunc")).stdout
+    return stage.target in stage.shell(*engine.command("ps", "--all", "--no-trunc"), answers=[0]).stdout
 
 
 def sudo_remembers(stage: Stage, command: Event | None) -> None:
     claim = f"sudo's own record names {stage.user}"
     if not stage.sudo:
-        stage.unknown(claim, "sudo is not installed")
+        stage.unknown(claim, "sudo is not installed", needs.install(["sudo"]), lacking=True)
         return
     if command:
         stage.show_records(command)

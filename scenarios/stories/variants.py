@@ -9,6 +9,7 @@ from pathlib import Path
 
 from lab.errors import MissingFeature
 from lab.identity import UNSET, name_of
+from scenarios import needs
 from scenarios.props.labd import start
 from scenarios.props.real_daemons import await_ready
 from scenarios.props.real_engines import REAL, docker_socket, with_image
@@ -27,7 +28,7 @@ def play(stage: Stage) -> None:
     if not real:
         raise MissingFeature("no real engine was chosen", "choose some with --engines podman,docker")
     if stage.user_id == 0:
-        raise MissingFeature("root is logged in, and this story needs an ordinary user", "choose a user with --as")
+        raise MissingFeature("root is logged in, and this story needs an ordinary user", needs.AS_USER)
     rows = []
     for title, show in SHOWN.items():
         stage.then(f"{title}:")
@@ -53,8 +54,7 @@ def rootless_podman(stage: Stage, real: Mapping[str, Engine]) -> Outcome:
 def remote_podman(stage: Stage, real: Mapping[str, Engine]) -> Outcome:
     """A service that the first connection to a socket starts, as under systemd: it has no loginuid."""
     podman = chosen(real, "podman")
-    if not shutil.which("systemd-socket-activate"):
-        raise MissingFeature("systemd-socket-activate is not installed", "apt install systemd")
+    needs.require("systemd-socket-activate")
     socket = stage.journal.directory("variants") / "podman.sock"
     words = ["systemd-socket-activate", "-l", str(socket), *podman.argv, "system", "service", "--time=60"]
     pid = start(stage.journal, words, log=str(socket.with_suffix(".log")))

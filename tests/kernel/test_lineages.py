@@ -59,7 +59,7 @@ def test_what_it_says_is_what_proc_says(stage: Stage, monkeypatch: pytest.Monkey
         witness.append(ps())
         return look_up(pid)
 
-    monkeypatch.setattr("scenarios.stage.stage.ancestry", also_ps)
+    monkeypatch.setattr("scenarios.stage.commands.ancestry", also_ps)
     lineages = posing.take(stage)
     for chain, table in ((lineages.forked, witness[0]), (lineages.client, witness[1]), (lineages.served, witness[1])):
         assert [(process.ppid, process.loginuid) for process in chain] == [table[process.pid] for process in chain]

@@ -17,8 +17,9 @@ import pytest
 from lab import interpreter
 from lab.audit.netlink import AuditControl
 from lab.audit.rules import Rule
+from lab.identity import ancestry
 from lab.pidfd import ended, start_time
-from lab.runtime import cgroup, compiled
+from lab.runtime import compiled
 from scenarios.props.labd import peer_pid
 
 pytestmark = pytest.mark.needs("root", "audit", "sudo", "setpriv")
@@ -26,6 +27,7 @@ pytestmark = pytest.mark.needs("root", "audit", "sudo", "setpriv")
 LAB = str(Path(sys.executable).parent / "lab")
 RUN = (LAB, "run", "--auto")
 OPEN = pytest.mark.needs("open-checkout")
+PLACES = ("/run/lab", "/run/netns/lab-", "/var/lib/lab")  # where the lab mounts
 SHADOW = Path("/etc/shadow")
 
 
@@ -34,10 +36,11 @@ def observe() -> dict[str, object]:
     with AuditControl() as control:
         rules, enabled = sorted(control.rules()), control.status().enabled
     status = SHADOW.stat()
+    points = [row.split()[4] for row in Path("/proc/self/mountinfo").read_text().splitlines()]
     return {
         "rules": rules,
         "enabled": enabled,
-        "mounts": [row for row in Path("/proc/self/mountinfo").read_text().splitlines() if interpreter.ROOT not in row],
+        "mounts": [point for point in points if point.startswith(PLACES) and interpreter.ROOT not in point],
         "shadow": (status.st_ino, status.st_mode, status.st_uid, status.st_gid, SHADOW.read_bytes()),
         "sockets": [line for line in Path("/proc/net/unix").read_text().splitlines() if "/run/lab/" in line],
         "processes": sorted(ours()),
@@ -46,17 +49,24 @@ def observe() -> dict[str, object]:
 
 
 def ours() -> Iterator[str]:
-    """Processes of the lab, and those of its containers. What else begins or ends on this machine does not matter."""
-    for folder in Path("/proc").glob("[0-9]*"):
-        try:
-            comm, cgroups = (folder / "comm").read_text().strip(), (folder / "cgroup").read_text()
-        except OSError:
-            continue
-        if not start_time(int(folder.name)):  # a zombie, which init has yet to reap
-            continue
-        names = ("labd", "labd-spawner", "login-session", "podmanish", "lifeline", "dockerish")
-        if comm in names or cgroup.NAME in cgroups:
-            yield f"{folder.name} {comm}"
+    """Processes of this checkout's commands, and their descendants; none of this test's own, and no zombies."""
+    chains = {int(folder.name): ancestry(int(folder.name)) for folder in Path("/proc").glob("[0-9]*")}
+    tests = {process.pid for process in ancestry(os.getpid())}
+    commands = {pid for pid in chains.keys() - tests if is_command(pid)}
+    for pid, chain in chains.items():
+        if commands & {process.pid for process in chain} and start_time(pid):
+            yield f"{pid} {chain[0].comm}"
+
+
+def is_command(pid: int) -> bool:
+    """Whether the process executes one of this checkout's commands, by an absolute path or from the checkout."""
+    try:
+        words = Path(f"/proc/{pid}/cmdline").read_bytes()
+        place = Path(f"/proc/{pid}/cwd").readlink()
+    except OSError:
+        return False
+    scripts = Path(LAB).parent
+    return f"{scripts}/".encode() in words or (b"\0.venv/bin/" in b"\0" + words and place / ".venv/bin" == scripts)
 
 
 def settled(before: dict[str, object]) -> dict[str, object]:

@@ -13,6 +13,7 @@ import pytest
 from support import CHECKOUT, own_mounts
 
 from lab.pidfd import ended
+from scenarios.safety import undo
 from scenarios.safety.journal import Journal
 
 pytestmark = pytest.mark.needs("root", "setpriv")
@@ -201,18 +202,46 @@ def test_a_last_line_cut_short_is_no_change(short_place: Path) -> None:
         assert journal.restored == [f"directory: path={short_place}/made"]
 
 
-def test_what_cannot_be_undone_now_is_undone_later(short_place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What cannot be undone stays in the journal and is reported; the rest is restored."""
+@pytest.fixture
+def network() -> Iterator[str]:
+    """The name of a network namespace behind a veth pair, as a story makes it."""
+    name = f"lab-{os.urandom(3).hex()}"
+    for words in (
+        ["netns", "add", name],
+        ["link", "add", f"{name}-h", "type", "veth", "peer", "name", "eth0", "netns", name],
+    ):
+        subprocess.run(["ip", *words], check=True, timeout=60)
+    yield name
+    subprocess.run(["ip", "netns", "delete", name], capture_output=True, check=False, timeout=60)
+
+
+@pytest.mark.needs("ip")
+def test_a_network_goes_without_any_program(short_place: Path, network: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With nothing on PATH the namespace and both ends of its veth pair are removed; a second time does nothing."""
+    monkeypatch.setenv("PATH", "")
+    assert restored(short_place, {"kind": "network", "name": network}) == [f"network: name={network}"]
+    assert not Path("/run/netns", network).exists() and not Path(f"/sys/class/net/{network}-h").exists()
+    assert restored(short_place, {"kind": "network", "name": network}) == [f"network: name={network}"]
+
+
+@pytest.mark.needs("ip")
+def test_what_cannot_be_undone_now_is_undone_later(
+    short_place: Path, network: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A network that a process is still in stays in the journal and is reported; the rest is restored."""
+    monkeypatch.setattr(undo, "NETWORK_SECONDS", 1)
     (short_place / "made").mkdir()
-    entries = ({"kind": "network", "name": "lab-0123ab"}, {"kind": "directory", "path": str(short_place / "made")})
+    entries = ({"kind": "network", "name": network}, {"kind": "directory", "path": str(short_place / "made")})
     (short_place / "journal").write_text("".join(f"{json.dumps(entry)}\n" for entry in entries))
-    with monkeypatch.context() as without_ip:
-        without_ip.setenv("PATH", "")
+    with subprocess.Popen(["ip", "netns", "exec", network, "sleep", "600"]) as inhabitant:
+        while Path(f"/proc/{inhabitant.pid}/comm").read_text() != "sleep\n":
+            pass
         with Journal(short_place) as journal:
             journal.keep()
             assert (journal.restored, len(journal.failed)) == ([f"directory: path={short_place}/made"], 1)
+        inhabitant.kill()
     with Journal(short_place) as journal:
-        assert journal.restored == ["network: name=lab-0123ab"]
+        assert journal.restored == [f"network: name={network}"]
 
 
 @pytest.mark.needs("unshare")
@@ -222,6 +251,7 @@ def test_a_storys_directory_needs_nothing_to_be_there() -> None:
 import sys; sys.path.insert(0, {str(CHECKOUT)!r})
 import os
 from pathlib import Path
+from scenarios.safety import undo
 from scenarios.safety.journal import Journal
 with Journal(Path("/run/elsewhere")) as journal:
     paths = [journal.directory("crash"), journal.directory("variants", owner={USER})]

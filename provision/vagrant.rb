@@ -1,0 +1,84 @@
+# What the Vagrantfile needs and Vagrant does not have: a copy of the checkout without rsync, and a check of versions.
+
+require "rubygems/package"
+require "tempfile"
+
+module Lab
+  CHECKOUT = File.expand_path("..", __dir__)
+  NOT_COPIED = File.readlines(File.join(__dir__, "not-copied"), chomp: true)
+
+  # VirtualBox's version, and the first Vagrant that knows it: Vagrant's CHANGELOG.md.
+  VIRTUALBOX = { "7.1" => "2.4.2", "7.2" => "2.4.9" }
+
+  # The checkout's files, as paths that begin with "./". In not-copied, such a path is one file; else a name is, anywhere.
+  def self.paths(checkout, folder = ".")
+    Dir.children(File.join(checkout, folder)).sort.flat_map do |name|
+      path = "#{folder}/#{name}"
+      next [] if NOT_COPIED.any? { |pattern| pattern == path || File.fnmatch(pattern, name, File::FNM_DOTMATCH) }
+      File.directory?(File.join(checkout, path)) ? paths(checkout, path) : [path]
+    end
+  end
+
+  # Write the checkout as a tar file. Windows has no bit for "may be executed", and git may have put CRLF there for LF:
+  # in the guest, a file that begins with #! is a program, and a text file has the line ends of Linux.
+  def self.pack(checkout, output)
+    Gem::Package::TarWriter.new(output) do |tar|
+      paths(checkout).each do |path|
+        content = File.binread(File.join(checkout, path))
+        content.gsub!("\r\n".b, "\n".b) unless content.include?("\0".b)
+        mode = content.start_with?("#!") ? 0o755 : 0o644
+        tar.add_file_simple(path, mode, content.bytesize) { |file| file.write(content) }
+      end
+    end
+  end
+
+  # The sentence for somebody whose Vagrant is too old for this VirtualBox; nil if it is not, or if there is no VirtualBox.
+  def self.too_old(vagrant, virtualbox)
+    wanted = VIRTUALBOX[virtualbox.to_s[/\A\d+\.\d+/]]
+    return if !wanted || Gem::Version.new(vagrant) >= Gem::Version.new(wanted)
+    "VirtualBox #{virtualbox.strip} needs Vagrant #{wanted} or later, and this is Vagrant #{vagrant}.\n" \
+      "Install a later Vagrant (https://developer.hashicorp.com/vagrant/install), or VirtualBox 7.0."
+  end
+
+  def self.virtualbox
+    folder = ENV["VBOX_MSI_INSTALL_PATH"]  # on Windows VBoxManage is rarely on PATH
+    IO.popen([folder ? File.join(folder, "VBoxManage") : "VBoxManage", "--version"], err: File::NULL, &:read)
+  rescue SystemCallError
+    nil
+  end
+
+  def self.check_versions
+    Vagrant.require_version ">= 2.3.4"  # Debian 12's, with which the lab was tried
+    sentence = ARGV.first == "up" && too_old(Vagrant::VERSION, virtualbox)
+    abort sentence if sentence
+  end
+
+  # `vagrant provision --provision-with checkout` runs this alone.
+  class Provisioner < (defined?(Vagrant) ? Vagrant.plugin("2", :provisioner) : Object)
+    NEW = "/var/lib/loginuid-lab/new"
+    UNPACK = "set -e; rm -rf #{NEW}; mkdir -p #{NEW}; tar -C #{NEW} --no-same-owner -xf /tmp/lab-checkout.tar; " \
+      "rm /tmp/lab-checkout.tar; bash #{NEW}/provision/sync.sh #{NEW} /vagrant"
+
+    def provision
+      begun = Time.now
+      file = Tempfile.new("lab-checkout", binmode: true)
+      Lab.pack(CHECKOUT, file)
+      file.close
+      @machine.communicate.upload(file.path, "/tmp/lab-checkout.tar")
+      @machine.communicate.sudo(UNPACK) { |_stream, text| @machine.ui.detail(text.chomp) }
+      # tools/where looks for files that are younger than this stamp.
+      stamp = @machine.data_dir.join("checkout").to_s
+      File.write(stamp, "")
+      File.utime(begun, begun, stamp)
+    ensure
+      file.unlink if file
+    end
+  end
+
+  if defined?(Vagrant)
+    class Plugin < Vagrant.plugin("2")
+      name "loginuid-lab"
+      provisioner("checkout") { Provisioner }
+    end
+  end
+end

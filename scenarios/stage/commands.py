@@ -1,0 +1,144 @@
+"""Commands on the stage: run in the user's session, shown, kept as evidence; and looked at meanwhile, if wanted."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import IO
+
+from lab.errors import MissingFeature
+from lab.identity import Ancestor, ancestry, loginuid
+from scenarios import needs
+from scenarios.audiences.terminal import Screen
+from scenarios.needs import CannotTell
+from scenarios.props.labd import Daemon
+from scenarios.stage.engines import Engine, inspected, paste
+from scenarios.stage.login import GRACE, Login
+from scenarios.stage.pipes import Pipes
+from scenarios.stage.report import Outcome, Report
+
+# A shell reports what its command said; from 125 on an engine, setpriv or the shell itself has failed; docker-run(1).
+ANY = range(125)
+NOTHING_YET = Outcome("", "", "", 0)
+Look = Callable[[int], Mapping[str, str]]
+
+
+class Commands:
+    """What runs commands; report collects their outcomes."""
+
+    def __init__(self, screen: Screen, login: Login, daemon: Daemon) -> None:
+        self.screen, self.login, self.daemon = screen, login, daemon
+        self.report = Report("", "")
+        self._last = NOTHING_YET
+        self._answers: Sequence[int] = ANY
+
+    def shell(self, *argv: str, answers: Sequence[int] = ANY) -> Outcome:
+        """A command in the user's session, as it would be typed.
+
+        answers: the exit codes that are an answer. With any other, the command is evidence of nothing: CannotTell.
+        """
+        self.screen.command(paste(argv))
+        outcome = self._finish(self._perform(argv), answers)
+        self.screen.step("step")
+        return outcome
+
+    def run(self, engine: Engine, workload: Sequence[str], *options: str) -> Outcome:
+        """The workload in a new container of that engine."""
+        return self.shell(*engine.run(workload, *options))
+
+    def run_watched(
+        self,
+        engine: Engine,
+        workload: Sequence[str],
+        *options: str,
+        wrapper: Sequence[str] = (),
+        look: Look | None = None,
+    ) -> Outcome:
+        """As run(), and look at the container's first process from the host's /proc meanwhile.
+
+        The workload must print a line and then wait for its standard input to end. wrapper stands before the engine's
+        command instead of sudo.
+        """
+        name = f"lab-{os.urandom(4).hex()}"
+        command = engine.run(workload, "-i", "--name", name, *options)
+        if wrapper:
+            command = [*wrapper, *command[len(engine.sudo) :]]
+        return self._watched(command, lambda started: _container_pid(engine, name), look)
+
+    def shell_watched(self, *argv: str, look: Look | None = None) -> Outcome:
+        """As shell(), and look at the process meanwhile; it must print and wait as in run_watched()."""
+        return self._watched(argv, lambda started: started, look)
+
+    def quiet(self, *argv: str) -> Outcome:
+        """A command in the user's session that the audience need not see."""
+        return self._perform(argv)
+
+    def did_its_work(self) -> None:
+        """Raise CannotTell unless the last command succeeded, or was refused as the story expects."""
+        if self._last.exit_code not in ([0] if self._answers is ANY else self._answers):
+            raise self._last.trouble()
+
+    def _watched(self, command: Sequence[str], find: Callable[[int], int], look: Look | None) -> Outcome:
+        self.screen.command(paste(command))
+        self.screen.step("step")
+        with tempfile.TemporaryFile() as error, Pipes(self.login.seconds + 3 * GRACE) as pipes:
+            started = self._start(command, pipes.child_input, pipes.child_output, error.fileno())
+            first_line = pipes.first_line()
+            pid = find(started)
+            chain, seen, facts = _looked_at(pid, look)
+            output = first_line + pipes.rest()
+            code = self.login.wait()
+            outcome = Outcome(paste(command), output, _text(error), code, pid, chain, seen, facts)
+        self._finish(outcome, ANY)
+        if not chain or chain[-1].ppid:
+            raise CannotTell(f"no process of `{outcome.command}` was seen while it ran", "run this again")
+        return outcome
+
+    def _start(self, argv: Sequence[str], stdin: int, stdout: int, stderr: int) -> int:
+        """Start a command in the session; its pid. Raises MissingFeature for a program that is not installed."""
+        needs.require_words(argv)
+        try:
+            return self.login.start(argv, stdin, stdout, stderr)
+        except OSError as error:
+            raise MissingFeature(f"`{argv[0]}` cannot be started: {error.strerror}", f"which {argv[0]}") from None
+
+    def _perform(self, argv: Sequence[str]) -> Outcome:
+        with tempfile.TemporaryFile() as output, tempfile.TemporaryFile() as error, Path(os.devnull).open() as null:
+            self._start(argv, null.fileno(), output.fileno(), error.fileno())
+            code = self.login.wait()
+            return Outcome(paste(argv), _text(output), _text(error), code)
+
+    def _finish(self, outcome: Outcome, answers: Sequence[int]) -> Outcome:
+        """Show and keep an outcome. Raises CannotTell if it is evidence of nothing, as in shell()."""
+        self._last, self._answers = outcome, answers
+        self.screen.output(outcome.stdout)
+        self.screen.output(outcome.stderr, "red")
+        ancestors = [process.to_dict() for process in outcome.ancestry]
+        self.report.evidence.append({**vars(outcome), "ancestry": ancestors, "facts": dict(outcome.facts)})
+        if outcome.exit_code not in answers:
+            self.daemon.check()  # if labd has ended, that is the reason
+            raise outcome.trouble()
+        return outcome
+
+
+def _looked_at(pid: int, look: Look | None) -> tuple[Sequence[Ancestor], int | None, Mapping[str, str]]:
+    """Ancestry, loginuid and facts of a process; empty if there is none, or if it has ended meanwhile.
+
+    A zombie is still in /proc, with fewer fields: LookupError.
+    """
+    try:
+        return ancestry(pid), loginuid(pid) if pid else None, look(pid) if look and pid else {}
+    except (FileNotFoundError, ProcessLookupError, LookupError):
+        return (), None, {}
+
+
+def _container_pid(engine: Engine, name: str) -> int:
+    """The pid that the engine's own `inspect` tells, asked outside the session; 0 if there is no such container."""
+    return int(inspected(engine, name).get("Pid", 0))
+
+
+def _text(file: IO[bytes]) -> str:
+    file.seek(0)
+    return file.read().decode(errors="replace")

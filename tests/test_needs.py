@@ -1,0 +1,169 @@
+"""The table of programs: every program that the lab executes is in it, and doctor and the stories speak from it."""
+
+from __future__ import annotations
+
+import ast
+import io
+import os
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from lab.errors import MissingFeature
+from scenarios import doctor, needs
+from scenarios.audiences.terminal import HELD, Screen
+from scenarios.demo import ALL
+
+CHECKOUT = Path(__file__).parent.parent
+# Functions whose first words are a command, or that look for a program.
+EXECUTING = {"run", "Popen", "shell", "quiet", "execvp", "which", "plain", "under_systemd", "installed", "require"}
+SCRIPT = r"&& |\$\(|exec |; "  # what only a string with a shell script holds
+IN_A_SCRIPT = r"(?:^|&& |\$\(|exec |; |then |\| )([a-z][\w-]*)(?= [-/\"$]| \w)"
+# Lists and tuples of the code that begin with the name of a program, and are none.
+NO_COMMANDS = {"link", "echo"}  # a word of ip(8), and a builtin of the shell
+
+
+def first_words(tree: ast.Module) -> Iterator[str]:
+    """The first word of each list and tuple, and the arguments of EXECUTING; the words of shell scripts' commands."""
+    for node in ast.walk(tree):
+        parts: list[ast.expr] = []
+        if isinstance(node, ast.List | ast.Tuple):
+            parts = node.elts[:1]
+        elif isinstance(node, ast.Call):
+            name = node.func.attr if isinstance(node.func, ast.Attribute) else getattr(node.func, "id", "")
+            parts = node.args if name in EXECUTING else []
+        for part in parts:
+            if isinstance(part, ast.Constant) and isinstance(part.value, str) and part.value:
+                yield part.value
+        if (
+            isinstance(node, ast.Constant)
+            and isinstance(node.value, str)
+            and re.search(r"&& |\$\(|exec |; ", node.value)
+        ):
+            yield from re.findall(r"(?:^|&& |\$\(|exec |; |then |\| )([a-z][\w-]*)(?= [-/\"$]| \w)", node.value)
+
+
+def executed() -> set[str]:
+    """The names in scenarios/ that begin a command and are a program of this machine, or one of the table."""
+    words = {
+        word for path in (CHECKOUT / "scenarios").rglob("*.py") for word in first_words(ast.parse(path.read_text()))
+    }
+    return {word for word in words if "/" not in word and shutil.which(word)} - NO_COMMANDS
+
+
+def test_every_program_that_scenarios_executes_is_in_the_table() -> None:
+    """A program that a story or a prop begins to use must get a row, with its package and who needs it."""
+    found = executed()
+    assert {"sudo", "setpriv", "nice", "su", "unshare", "sh", "kill"} <= found, "the search itself finds too little"
+    assert found <= needs.PROGRAMS.keys()
+
+
+def test_the_table_names_users_that_exist() -> None:
+    """A user is a story, a target of make or an engine."""
+    targets = re.findall(r"^([a-z-]+):", (CHECKOUT / "Makefile").read_text(), re.MULTILINE)
+    known = {story.NAME for story in ALL} | {f"make {target}" for target in targets}
+    known |= {"every story", "make", "auditd's log", "--engines podman", "--engines docker", "--engines auditd"}
+    assert {user for program in needs.PROGRAMS.values() for user in program.users} <= known
+
+
+def test_the_packages_of_the_makefile_are_in_the_table() -> None:
+    """What make installs for a target, doctor looks for."""
+    wanted = re.findall(r"^\w+_PACKAGES := (.+)$", (CHECKOUT / "Makefile").read_text(), re.MULTILINE)
+    assert wanted
+    assert {name for line in wanted for name in line.split()} <= set(needs.packages(needs.PROGRAMS))
+
+
+def test_what_is_missing_is_named_with_one_command(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The error of a story names the programs and the packages, each once."""
+    monkeypatch.setenv("PATH", "")
+    with pytest.raises(MissingFeature) as missing:
+        needs.require("ip", "prlimit", "taskset")
+    assert missing.value.message == "ip and prlimit and taskset cannot be found on PATH"
+    assert missing.value.hint == "sudo apt-get install -y iproute2 util-linux"
+
+
+def test_doctor_says_which_story_lacks_what(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A missing program is told with its users, and at the end one command installs all that Debian has."""
+    monkeypatch.setattr(needs, "installed", lambda *names: not {"ip", "tmux", "run0"} & set(names))
+    doctor.show(doctor.examine(), as_json=False)
+    lines = capsys.readouterr().out.splitlines()
+    assert any(line.startswith("-       ip ") and "[trace]" in line for line in lines)
+    assert any(line.startswith("-       tmux ") and "[gallery]" in line for line in lines)
+    assert lines[-1].endswith("sudo apt-get install -y iproute2 tmux")
+
+
+def test_a_closed_directory_on_the_way_is_found(tmp_path: Path) -> None:
+    """A home of mode 0700 above the checkout keeps other users out, and is the one that is named."""
+    home = tmp_path / "home"
+    (home / "checkout/lab").mkdir(parents=True)
+    for path in (tmp_path, *list(tmp_path.parents)[:-2]):
+        if not path.stat().st_mode & 1:  # pytest's own directories are closed, too
+            path.chmod(0o711)
+    assert needs.closed_to_others(home / "checkout") == ""
+    home.chmod(0o700)
+    assert needs.closed_to_others(home / "checkout") == str(home)
+    assert needs.opened(str(home)).startswith(f"sudo chmod o+rx {home}")
+
+
+def test_a_command_that_does_not_end_is_ended() -> None:
+    """A command that the audience does not see has a time limit, too."""
+    with pytest.raises(needs.CannotTell, match="`sleep 600` did not end"):
+        needs.run(["sleep", "600"], seconds=0.2)
+    with pytest.raises(MissingFeature):
+        needs.run(["no-such-program"])
+
+
+def drawn(**environment: str) -> str:
+    """What a screen draws with such an environment, as bytes decoded by its own encoding."""
+    code = """
+from scenarios.audiences.terminal import FAILED, HELD, UNKNOWN, Screen
+screen = Screen()
+screen.heading(1, "run", "title")
+for verdict in (HELD, FAILED, UNKNOWN):
+    screen.verdict(verdict, f"claim \\u2714 {verdict}", "seen", "")
+with screen.busy("waiting"):
+    pass
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, check=False, timeout=60, cwd=CHECKOUT,
+        env={**os.environ, "COLUMNS": "80", **environment},
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr.decode()
+    return done.stdout.decode("utf-8")
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "big5", "latin-1"])
+def test_an_output_that_is_not_utf8_gets_ascii_marks(encoding: str) -> None:
+    """No UnicodeEncodeError: marks and lines are ASCII, and any other character is escaped."""
+    said = drawn(PYTHONIOENCODING=encoding)
+    assert said.isascii()
+    assert "  ok claim \\u2714 held" in said and "  FAILED claim" in said and "  ? claim" in said
+    assert "✔" in drawn(PYTHONIOENCODING="utf-8")
+
+
+@pytest.mark.parametrize(("value", "coloured"), [("1", False), ("", True)])
+def test_no_color_is_obeyed(value: str, coloured: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    """NO_COLOR with any value leaves colours out, also on a terminal; no-color.org."""
+    monkeypatch.setenv("NO_COLOR", value)
+    monkeypatch.setenv("TERM", "xterm-256color")
+    monkeypatch.setenv("FORCE_COLOR", "1")  # rich takes any output for a terminal
+    screen = Screen()
+    screen.console.file = io.StringIO()
+    screen.verdict(HELD, "claim", "seen")
+    assert ("\x1b[32m" in screen.console.file.getvalue()) == coloured
+
+
+def test_make_takes_what_this_machine_lacks_for_no_failure() -> None:
+    """`make demo` and `make talk` say --lenient; make itself would call exit status 3 an error."""
+    for target in ("demo", "talk"):
+        said = subprocess.run(
+            ["make", "-n", target], capture_output=True, text=True, check=True, cwd=CHECKOUT, timeout=60
+        ).stdout
+        assert said.strip() == f"tools/where {target} --lenient"
