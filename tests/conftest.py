@@ -64,6 +64,7 @@ FEATURES: dict[str, Callable[[], str]] = {
     "newuidmap": _program("newuidmap"),
     "open-checkout": _open_checkout,
     "podman": _program("podman"),
+    "ps": _program("ps"),
     "ruby": _program("ruby"),
     "runc": _program("runc"),
     "schemathesis": _module("schemathesis"),

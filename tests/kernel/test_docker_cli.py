@@ -274,6 +274,7 @@ def test_pause_and_unpause(labd: Labd, box: str) -> None:
     out(labd, "rm", "-f", box)
 
 
+@pytest.mark.needs("ps")
 def test_rename_top_stats(labd: Labd, box: str) -> None:
     """docker rename, top, stats --no-stream."""
     out(labd, "rename", box, "crate")

@@ -43,6 +43,7 @@ def test_run_returns_the_output(client: docker.DockerClient) -> None:
     assert failure.value.exit_status == 3 and b"bad" in failure.value.stderr
 
 
+@pytest.mark.needs("ps")
 def test_life(client: docker.DockerClient) -> None:
     """create, start, reload, top, stop, wait, restart, rename, list, kill and remove work as with dockerd."""
     container = client.containers.create("host", ["sleep", "1000"], name="py", labels={"a": "b"})

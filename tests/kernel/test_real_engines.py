@@ -200,7 +200,7 @@ def user() -> Iterator[pwd.struct_passwd]:
     subprocess.run(["userdel", "--force", name], check=True, capture_output=True)
 
 
-@pytest.mark.needs("systemd-socket-activate", "open-checkout")  # podman enters its working directory as the user
+@pytest.mark.needs("ps", "systemd-socket-activate", "open-checkout")  # podman enters its working directory as the user
 def test_the_variants_hand_down_what_their_parents_have(
     place: Path, user: pwd.struct_passwd, engines: dict[str, Engine]
 ) -> None:
