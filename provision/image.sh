@@ -4,7 +4,7 @@
 #
 #   provision/image.sh SOURCE_DATE_EPOCH     in /checkout: the checkout; in /usr/local/share/loginuid-lab: wheels
 set -euo pipefail
-EPOCH=$1
+export SOURCE_DATE_EPOCH=$1  # mkinitramfs heeds it, too
 WHEELS=/usr/local/share/loginuid-lab/wheels
 
 network() {
@@ -80,7 +80,7 @@ checkout() {
 # A .pyc file names its source's time, and no file of the image may be younger than SOURCE_DATE_EPOCH.
 same_times() {
   find /vagrant -name __pycache__ -prune -exec rm -rf {} +
-  find /vagrant -newermt "@$EPOCH" -exec touch -h -d "@$EPOCH" {} +
+  find /vagrant -newermt "@$SOURCE_DATE_EPOCH" -exec touch -h -d "@$SOURCE_DATE_EPOCH" {} +
   cd /vagrant
   PYTHONHASHSEED=0 .venv/bin/python -m compileall -q -x '/site-packages/.*/tests?/' lab daemon client scenarios .venv/lib
   chown -R vagrant: /vagrant
