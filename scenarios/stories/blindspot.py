@@ -53,7 +53,7 @@ def untouched(stage: Stage) -> None:
 
 
 def unseen_writes(stage: Stage) -> None:
-    """Not only times: the file's bytes change, unseen. These two ruin a file, so the story takes one of its own."""
+    """Not only times: the file's bytes change, unseen. These two ruin a file, so the story makes one."""
     file = stage.journal.directory("blindspot") / "file"
     python = (*stage.sudo, script("python"))
     empty = (*python, "-c", TRUNCATE, str(file))
