@@ -180,6 +180,9 @@ def _undo_unit(entry: dict[str, Any], places: Places) -> None:
     remove_unit(path)
 
 
+WITHOUT_SETTINGS = ("env", "-u", "CONTAINERS_CONF", "-u", "CONTAINERS_STORAGE_CONF", "-u", "DOCKER_HOST")
+
+
 def _undo_image(entry: dict[str, Any], places: Places) -> None:
     """Remove the lab's image, which has a random name, and its containers from a real engine."""
     image, argv = _text(entry, "image"), entry.get("argv")
@@ -187,7 +190,8 @@ def _undo_image(entry: dict[str, Any], places: Places) -> None:
         raise Refused(f"{image!r} is not an image that the lab imports into docker or podman")
     # Podman refuses to start with a CONTAINERS_CONF that was removed, for example by engines-down.
     gone = [word for word in argv if word.startswith("CONTAINERS_") and not Path(word.partition("=")[2]).exists()]
-    engine = [word for word in argv if word not in (*gone, "sudo")]  # root needs no sudo, which may be gone, too
+    # Root needs no sudo, which may be gone, too; but sudo also kept this process's own settings from the engine.
+    engine = [*WITHOUT_SETTINGS, *(word for word in argv if word not in (*gone, "sudo"))]
     with suppress(MissingFeature):  # the engine was uninstalled meanwhile
         listed = run([*engine, "ps", "--all", "--quiet", "--filter", f"ancestor={image}"])
         if containers := listed.stdout.split():

@@ -32,7 +32,8 @@ mount -t tmpfs tmpfs /run/lab && mount -t tmpfs tmpfs /var/lib/lab && exec sleep
 
 # What is not run, and why. A pattern matches the whole command.
 NOT_RUN = {
-    r"vagrant (up|destroy)|make ssh( AS=dwalsh)?": "needs Vagrant: tools/test-vm does so",
+    r"(LAB_BOX_URL=\S+ )?vagrant (up|destroy|ssh .*)|make ssh( AS=dwalsh)?": "needs Vagrant: tools/test-vm does so",
+    r"make (box|disk)|DISK=\S+ make demo WHERE=qemu": "makes a whole Debian, or starts it in QEMU",
     r"make demo": 'plays what `sudo make demo ARGS="--auto"` plays, which is run, in the guest if there is one',
     r"(sudo )?make (test|coverage|bench|docs|lint|venv-dev)( ARGS=.*)?": "takes minutes, or is what .ci/run does",
     r"git clone .*|cd loginuid-lab": "needs this repository's address",
