@@ -181,10 +181,16 @@ def closed_to_others(path: Path = CHECKOUT) -> str:
     "" if there is none. Where that is so, only root and the owner can execute the lab's commands.
     """
     scripts = Path(sys.executable).absolute().parent
-    for place in (*reversed(path.parents), path, path / "lab", *reversed(scripts.parents), scripts):
-        if not place.stat().st_mode & stat.S_IXOTH:
-            return str(place)
-    return ""
+    return _closed((*reversed(path.parents), path, path / "lab", *reversed(scripts.parents), scripts))
+
+
+def closed_on_the_way(program: Path) -> str:
+    """The first directory on the way to the program that users other than its owner may not enter; "" if none."""
+    return _closed(reversed(program.absolute().parents))
+
+
+def _closed(places: Iterable[Path]) -> str:
+    return next((str(place) for place in places if not place.stat().st_mode & stat.S_IXOTH), "")
 
 
 def opened(closed: str) -> str:

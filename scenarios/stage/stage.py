@@ -117,10 +117,11 @@ class Stage(Commands):
 
     def require_for_user(self, program: str) -> None:
         """Raises MissingFeature if the user may not execute it: the checkout may lie in another's closed home."""
-        absolute = str(Path(program).absolute())  # by a relative path, only the way from here would be tested
-        if self.quiet(*self.as_user(), "test", "-x", absolute).exit_code:
-            closed = needs.closed_to_others()
-            raise MissingFeature(f"{self.user} may not enter {closed}, so not execute {absolute}", needs.opened(closed))
+        path = Path(program).absolute()  # by a relative path, only the way from here would be tested
+        if self.quiet(*self.as_user(), "test", "-x", str(path)).exit_code:
+            closed = needs.closed_on_the_way(path) or needs.closed_to_others()
+            reason = f"{self.user} may not execute {path}" + (f": {closed} is closed" if closed else "")
+            raise MissingFeature(reason, needs.opened(closed or str(path.parent)))
 
     @contextmanager
     def watch(self, rules: Sequence[Rule] | None = None) -> Iterator[Watch]:
