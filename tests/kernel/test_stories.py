@@ -125,7 +125,7 @@ def test_holds(story: Story, place: Path, journal: Journal, daemon: Daemon) -> N
 @pytest.mark.parametrize("story", [rootless, trace], ids=lambda story: story.NAME)
 def test_a_closed_checkout_refutes_nothing(story: Story, place: Path, journal: Journal, daemon: Daemon) -> None:
     """Where the user may not execute the lab's commands, the story is inconclusive and says what to do."""
-    closed = place / "closed"
+    closed = place / f"closed-{story.NAME}"
     closed.mkdir(mode=0o700)
     with stage(place, journal, daemon) as here:
         engines = [here.engines[FORK], here.engines[DAEMON]]
