@@ -8,6 +8,7 @@ from pathlib import Path
 from lab.audit.netlink import AuditControl
 from lab.audit.records import Event, Record, RecordError, events
 from lab.audit.watch import Watch
+from lab.errors import MissingFeature
 from scenarios import needs
 from scenarios.props.second_host import Remote
 from scenarios.stage.engines import DAEMON, FORK, Engine, paste
@@ -20,6 +21,8 @@ USER_CMD = 1123  # sudo's own record; linux/audit.h leaves 1100 to 1199 to progr
 
 
 def play(stage: Stage) -> None:
+    if stage.user_id == 0:
+        raise MissingFeature("root is logged in, and this story looks for an ordinary user's name", needs.AS_USER)
     stage.require_for_user(stage.engine(DAEMON).argv[0])
     with Remote(stage.journal) as remote, stage.watch() as watch:
         stage.say(
