@@ -24,7 +24,8 @@ PAGES = sorted([*(CHECKOUT / name for name in ("README.md", "SECURITY.md", "CONT
                 *(CHECKOUT / "docs").rglob("*.md")])  # fmt: skip
 BLOCK = re.compile(r"(?:^ *<!-- ([^>]+) -->\n)?^( *)```(\w*)\n(.*?)^ *```$", re.MULTILINE | re.DOTALL)
 OUTPUT = re.compile(r"\A |^type=|✔|✘", re.MULTILINE)
-ELSEWHERE = {"vagrant"}  # programs that pages name and this machine may lack
+# Programs that pages name and this machine may lack.
+ELSEWHERE = {"auditctl", "ausearch", "ctr", "docker", "git", "less", "make", "podman", "ps", "vagrant"}
 
 
 @dataclass(frozen=True)
@@ -63,8 +64,13 @@ def _cells(text: str) -> Iterator[tuple[int, str]]:
         for span in re.finditer(r"`([^`]+)`", row[0].replace("\\|", "|")):
             words = _split(span[1])
             program = next((word for word in words if word != "sudo"), "")
-            if len(words) > 1 and (program in ELSEWHERE or shutil.which(program) or (CHECKOUT / program).is_file()):
+            if len(words) > 1 and (program in ELSEWHERE or program.startswith(".venv/bin/") or known(program)):
                 yield row.start() + span.start(), span[1]
+
+
+def known(program: str) -> bool:
+    """Whether this machine has the program, or it is a file of the checkout."""
+    return bool(shutil.which(program)) or (CHECKOUT / program).is_file()
 
 
 def _split(text: str) -> list[str]:

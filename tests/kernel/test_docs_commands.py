@@ -17,7 +17,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
-from docs_commands import CHECKOUT, PAGES, Command, commands
+from docs_commands import CHECKOUT, ELSEWHERE, PAGES, Command, commands, known
 
 from lab.audit.netlink import AuditControl
 from lab.identity import set_loginuid
@@ -57,6 +57,11 @@ def why_not(command: Command) -> str:
     if command.mark in MACHINES and MACHINES[command.mark] != platform.machine():
         return f"for {command.mark}"
     return next((reason for pattern, reason in NOT_RUN.items() if re.fullmatch(pattern, command.text)), "")
+
+
+def lacking(command: Command) -> set[str]:
+    """The programs of the command that the pages say how to get, and that this machine lacks."""
+    return {word for word in ELSEWHERE & set(command.text.split()) if not known(word)}
 
 
 def log_in() -> None:
@@ -164,6 +169,9 @@ def run(enter: list[str], command: Command) -> None:
 def test_the_commands_of_a_page_work(page: Path) -> None:
     """Typed in their order by a user who logged in, each ends with the exit status that the page promises."""
     typed = [command for command in commands(page) if not why_not(command)]
+    missing = set().union(*map(lacking, typed))
+    if missing:
+        pytest.skip(f"needs programs that are not installed: {', '.join(sorted(missing))}")
     asks = any(word in command.text for command in typed for word in ("dockerish", "labd.sock"))
     starts = any("start-stop-daemon --start" in command.text for command in typed)
     with same_rules_afterwards(), private_place() as enter, labd(enter, asks and not starts):
