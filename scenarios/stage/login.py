@@ -86,7 +86,10 @@ class Login:
         return None if code < 0 else code
 
     def _answer(self) -> int:
-        answer = self._socket.recv(MESSAGE)
+        try:
+            answer = self._socket.recv(MESSAGE)
+        except ConnectionError:  # it was killed before it had read what was sent
+            answer = b""
         if not answer:
             raise _gone()
         return int(answer)
