@@ -164,6 +164,7 @@ def test_make_takes_what_this_machine_lacks_for_no_failure() -> None:
     """`make demo` and `make talk` say --lenient; make itself would call exit status 3 an error."""
     for target in ("demo", "talk"):
         said = subprocess.run(
-            ["make", "-n", target], capture_output=True, text=True, check=True, cwd=CHECKOUT, timeout=60
-        ).stdout
+            ["make", "-n", "--no-print-directory", target],
+            capture_output=True, text=True, check=True, cwd=CHECKOUT, timeout=60,
+        ).stdout  # fmt: skip
         assert said.strip() == f"tools/where {target} --lenient"
