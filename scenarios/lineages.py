@@ -13,13 +13,11 @@ from scenarios.audiences.picture import Lineages, draw
 from scenarios.audiences.terminal import Screen
 from scenarios.props.labd import Daemon
 from scenarios.safety.journal import Journal
+from scenarios.stage.commands import WORKLOAD
 from scenarios.stage.engines import DAEMON, FORK, lab_engines
 from scenarios.stage.login import Login
 from scenarios.stage.report import Outcome, Report
 from scenarios.stage.stage import Stage
-
-# It prints, and stays until its input ends: long enough to be looked at from outside.
-WORKLOAD = ("sh", "-c", "echo $(cat /proc/self/loginuid); exec cat")
 
 
 def take(stage: Stage) -> Lineages:

@@ -10,7 +10,6 @@ from __future__ import annotations
 import os
 import re
 import shutil
-import subprocess
 import tarfile
 import tempfile
 from collections.abc import Mapping, Sequence
@@ -125,7 +124,7 @@ def _privileged(engine: Engine) -> Engine:
     plain = replace(engine, privileged=("--privileged",))
     if list(engine.privileged) == list(plain.privileged):
         return engine
-    tried = subprocess.run(plain.run(["true"], "--privileged"), capture_output=True, check=False)
+    tried = needs.run(plain.run(["true"], "--privileged"))
     return engine if tried.returncode else plain
 
 

@@ -21,6 +21,8 @@ from scenarios.stage.report import Outcome, Report
 
 # A shell reports what its command said; from 125 on an engine, setpriv or the shell itself has failed; docker-run(1).
 ANY = range(125)
+# It prints its loginuid, then stays until its input ends: long enough for run_watched() to look at it.
+WORKLOAD = ("sh", "-c", "echo $(cat /proc/self/loginuid); exec cat")
 NOTHING_YET = Outcome("", "", "", 0)
 Look = Callable[[int], Mapping[str, str]]
 

@@ -3,14 +3,13 @@
 from collections.abc import Mapping, Sequence
 
 from lab.identity import UNSET, Ancestor, name_of
+from scenarios.stage.commands import WORKLOAD
 from scenarios.stage.engines import DAEMON, FORK
 from scenarios.stage.report import Outcome
 from scenarios.stage.stage import Stage
 
 NAME = "run"
 TITLE = "Who is the container's parent?"
-# The workload prints, then stays until its input ends: long enough to be looked at from outside.
-WORKLOAD = ("sh", "-c", "echo $(cat /proc/self/loginuid); exec cat")
 
 
 def play(stage: Stage) -> None:

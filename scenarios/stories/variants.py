@@ -14,13 +14,13 @@ from scenarios.props.labd import start
 from scenarios.props.real_daemons import await_ready
 from scenarios.props.real_engines import REAL, docker_socket, with_image
 from scenarios.safety.undo import end_process
+from scenarios.stage.commands import WORKLOAD
 from scenarios.stage.engines import DAEMON, FORK, Engine
 from scenarios.stage.report import Outcome
 from scenarios.stage.stage import Stage
 
 NAME = "variants"
 TITLE = "The other shapes of Podman and Docker"
-WORKLOAD = ("sh", "-c", "echo $(cat /proc/self/loginuid); exec cat")
 
 
 def play(stage: Stage) -> None:
