@@ -20,6 +20,7 @@ def supervise(tty: bool, status: int) -> None:
     The caller has given the container's credentials to this process already.
     """
     signal.pthread_sigmask(signal.SIG_BLOCK, FORWARDED | {signal.SIGCHLD})
+    _hide_command_line()  # before the fork: the command may be the first of the two to run
     command = os.fork()
     if command == 0:
         syscalls.prctl(syscalls.PR_SET_PDEATHSIG, signal.SIGKILL)
@@ -28,7 +29,6 @@ def supervise(tty: bool, status: int) -> None:
             os.tcsetpgrp(0, os.getpid())
         signal.pthread_sigmask(signal.SIG_UNBLOCK, FORWARDED | {signal.SIGCHLD})
         return
-    _hide_command_line()
     os.close(status)
     while True:
         number = signal.sigwait(FORWARDED | {signal.SIGCHLD})
