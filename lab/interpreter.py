@@ -14,7 +14,7 @@ import os
 import sys
 
 from lab import syscalls
-from lab.errors import MissingFeature
+from lab.errors import Conflict, MissingFeature
 from lab.files import Lock, make_public
 
 TYPE_CHECKING = False
@@ -75,12 +75,19 @@ def executable() -> str:
 
 
 def release() -> list[str]:
-    """Unmount all read-only mounts; returns the mount points. Processes that run from there are not affected."""
+    """Unmount all read-only mounts; returns the mount points. Processes that run from there are not affected.
+
+    Raises Conflict for a mount point that a later mount hides.
+    """
     with open("/proc/self/mountinfo", encoding="utf-8", errors="surrogateescape") as file:
         points = [line.split()[4].encode().decode("unicode_escape") for line in file]
     found = [point for point in points if point.startswith(f"{ROOT}/")]
-    for point in found:
-        syscalls.umount2(point, syscalls.MNT_DETACH)
+    for point in reversed(found):
+        try:
+            syscalls.umount2(point, syscalls.MNT_DETACH)
+        except OSError as error:
+            hint = f"look for what is mounted above it (findmnt -T {point}), unmount that, and try again"
+            raise Conflict(f"cannot unmount {point}: {error.strerror}", hint) from None
         try:
             os.removedirs(point)
         except OSError:

@@ -8,9 +8,10 @@ import sys
 import traceback
 from collections.abc import Sequence
 from pathlib import Path
+from typing import BinaryIO
 
 from lab import interpreter
-from lab.errors import LabError, NotAllowed
+from lab.errors import InvalidArgument, LabError, NotAllowed
 from lab.images import Images
 from lab.paths import state_directory
 from lab.runtime import compiled
@@ -77,7 +78,7 @@ def image(arguments: argparse.Namespace) -> int:
     """`lab image import`, `ls` and `rm`."""
     images = Images(f"{state_directory()}/images")
     if arguments.verb == "import":
-        with sys.stdin.buffer if arguments.tar == "-" else Path(arguments.tar).open("rb") as tar:
+        with _open_tar(arguments.tar) as tar:
             print(images.import_tar(arguments.name, tar).id)
     elif arguments.verb == "rm":
         for name in arguments.names:
@@ -86,6 +87,14 @@ def image(arguments: argparse.Namespace) -> int:
         for found in images.list():
             print(image_row(found.name, found.id, found.size, found.damage))
     return 0
+
+
+def _open_tar(name: str) -> BinaryIO:
+    """Standard input for -, else that file. Raises InvalidArgument."""
+    try:
+        return sys.stdin.buffer if name == "-" else Path(name).open("rb")
+    except OSError as error:
+        raise InvalidArgument(f"cannot read {name}: {error.strerror}", "give a tar, or - for standard input") from None
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -124,7 +133,7 @@ def _add_stage_options(verb: argparse.ArgumentParser) -> None:
     add("--json", action="store_true", help="verdicts and evidence on standard output, the rest on standard error")
     add("--no-color", action="store_true", help="plain text")
     add("--as", dest="login_as", metavar="USER", default="", help="who has logged in: name or uid")
-    add("--target", metavar="PATH", default="", help="the file to watch; the default is a decoy")
+    add("--target", metavar="PATH", default="", help="the file to watch; else a decoy")
     add("--host", metavar="unix://PATH", default=os.environ.get("LAB_HOST", ""), help="labd's socket")
 
 

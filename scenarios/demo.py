@@ -9,7 +9,6 @@ import pwd
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from pathlib import Path
 
 from lab import interpreter
 from lab.errors import AuditUnavailable, InvalidArgument, NotAllowed
@@ -20,6 +19,7 @@ from scenarios import doctor
 from scenarios.audiences.terminal import FAILED, HELD, UNKNOWN, Pace, Screen
 from scenarios.props.labd import Daemon
 from scenarios.props.real_engines import REAL, Choice, with_image
+from scenarios.props.target import SHADOW, default, watchable
 from scenarios.safety.journal import Journal
 from scenarios.safety.traces import Traces
 from scenarios.stage.engines import lab_engines
@@ -33,7 +33,6 @@ HELD_ALL, SOME_FAILED, SOME_UNKNOWN = 0, 1, 3
 SECOND_WITNESS = "auditd runs: its log must agree with what the lab reads from the kernel itself."
 UNHEARD = "auditd runs, but its log cannot be searched from here: the lab reads the kernel's records itself."
 ONE_WITNESS = "No auditd runs here: the lab reads the kernel's records itself and needs none."
-LAB_MACHINE = Path("/etc/loginuid-lab")  # provision/guest.sh makes it in the lab's own virtual machine
 
 
 def demo(arguments: argparse.Namespace) -> int:
@@ -41,12 +40,12 @@ def demo(arguments: argparse.Namespace) -> int:
     stories = _chosen(arguments.only, arguments.engines)
     _refuse_what_cannot_be()
     screen = Screen(json=arguments.json, color=not arguments.no_color, pace=_pace(arguments))
-    real_file = arguments.target or "/etc/shadow"
+    chosen = arguments.target and watchable(arguments.target)
     interpreter.executable()  # makes the one mount that stays after a run
-    before = Traces.now(real_file)
-    with _stage(arguments, screen) as stage:
+    before = Traces.now(chosen or SHADOW)
+    with _stage(arguments, screen, chosen) as stage:
         reports = [stage.tell(ALL.index(story) + 1, story) for story in stories]
-    before.expect_same(Traces.now(real_file), stage.keys)
+    before.expect_same(Traces.now(chosen or SHADOW), stage.keys)
     code = _conclude(reports, screen, arguments.json)
     return HELD_ALL if code == SOME_UNKNOWN and arguments.lenient and not _disturbed(reports) else code
 
@@ -80,8 +79,11 @@ def _refuse_what_cannot_be() -> None:
 
 
 @contextmanager
-def _stage(arguments: argparse.Namespace, screen: Screen) -> Iterator[Stage]:
-    """Set up all that a run needs; take it down again in the opposite order, whatever happens."""
+def _stage(arguments: argparse.Namespace, screen: Screen, chosen: str) -> Iterator[Stage]:
+    """Set up all that a run needs; take it down again in the opposite order, whatever happens.
+
+    chosen is the file that the user wants to be watched, "" for the default.
+    """
     path = arguments.host.removeprefix("unix://") or SOCKET
     engines = lab_engines(f"unix://{path}" if path != SOCKET else "")
     found = _choice(arguments).find(engines)
@@ -89,12 +91,12 @@ def _stage(arguments: argparse.Namespace, screen: Screen) -> Iterator[Stage]:
         journal = stack.enter_context(Journal())
         for line in journal.restored:
             screen.say(f"restored after an earlier run: {line}")
-        target = arguments.target or _default_target(journal)
+        target = chosen or default(journal)
         login = stack.enter_context(Login(_user(arguments.login_as)))
         daemon = stack.enter_context(Daemon(journal, path))
-        screen.say(_introduction(login, daemon, target))
-        chosen = [with_image(engine, journal) if engine.name in REAL else engine for engine in found]
-        stage = Stage(screen, journal, login, daemon, engines, target, chosen)
+        screen.say(_introduction(login, daemon, target, decoy=not chosen))
+        ready = [with_image(engine, journal) if engine.name in REAL else engine for engine in found]
+        stage = Stage(screen, journal, login, daemon, engines, target, ready)
         screen.say(SECOND_WITNESS if stage.auditd else UNHEARD if doctor.audit().auditd else ONE_WITNESS)
         yield stage
 
@@ -130,18 +132,7 @@ def _uid(user: str) -> int:
         raise InvalidArgument(f"there is no user {user}", "give a name from /etc/passwd, or a number") from None
 
 
-def _default_target(journal: Journal) -> str:
-    """/etc/shadow in the lab's own machine, a decoy elsewhere."""
-    if LAB_MACHINE.exists():
-        return "/etc/shadow"
-    directory = journal.directory("decoy", mode=0o755)  # as open as /etc: the file's own mode must refuse
-    decoy = directory / "shadow"
-    decoy.write_text("root:*:19000:0:99999:7:::\n")
-    decoy.chmod(0o640)
-    return str(decoy)
-
-
-def _introduction(login: Login, daemon: Daemon, target: str) -> str:
+def _introduction(login: Login, daemon: Daemon, target: str, *, decoy: bool) -> str:
     """Who is logged in, which labd serves, and which file is watched."""
     who = f"{name_of(login.loginuid)} ({login.loginuid})"
     if loginuid() == UNSET:
@@ -149,8 +140,9 @@ def _introduction(login: Login, daemon: Daemon, target: str) -> str:
     else:
         opened = f"You are logged in as {who}."
     lines = [opened, _served(daemon)]
-    if target != "/etc/shadow":
-        lines.append(f"The file to watch is a decoy, {target} (--target /etc/shadow for the real one).")
+    if target != SHADOW:
+        which = f"a decoy, {target} (--target {SHADOW} for the real one)" if decoy else target
+        lines.append(f"The file to watch is {which}.")
     return "\n".join(lines)
 
 

@@ -10,8 +10,10 @@ from pathlib import Path
 
 import pytest
 
+from lab.errors import InvalidArgument
 from scenarios.demo import ALL
 from scenarios.doctor import Finding, show
+from scenarios.props.target import watchable
 
 LAB = str(Path(sys.executable).parent / "lab")
 
@@ -41,3 +43,42 @@ def test_doctor_says_the_same_in_both_forms(capsys: pytest.CaptureFixture[str]) 
     assert lines == [["ok", "root"], ["MISSING", "audit", "off"], ["-", "labd", "none"]]
     show(findings, as_json=True)
     assert [Finding(**fields) for fields in json.loads(capsys.readouterr().out)] == findings
+
+
+@pytest.mark.parametrize(
+    ("name", "mode", "reason"),
+    [
+        ("missing", None, "No such file or directory"),
+        ("writable", 0o666, "others than root may write"),
+        ("two words", 0o600, "a shell would have to quote"),
+    ],
+)
+@pytest.mark.needs("root")
+def test_what_cannot_stand_for_shadow_is_refused(tmp_path: Path, name: str, mode: int | None, reason: str) -> None:
+    """A run with such a --target would end in the middle, or blame the kernel for a write that the file allows."""
+    path = tmp_path / name
+    if mode is not None:
+        path.touch()
+        path.chmod(mode)
+    with pytest.raises(InvalidArgument, match=reason):
+        watchable(str(path))
+
+
+@pytest.mark.needs("root")
+def test_any_name_of_a_file_may_be_given_as_the_target(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A relative path and a symlink lead to the file that the kernel can watch; a directory is refused."""
+    (tmp_path / "file").touch(mode=0o600)
+    (tmp_path / "link").symlink_to("file")
+    monkeypatch.chdir(tmp_path)
+    assert watchable("link") == watchable("./file") == str(tmp_path / "file")
+    with pytest.raises(InvalidArgument, match="no regular file"):
+        watchable(".")
+
+
+def test_a_tar_that_cannot_be_read_is_named(tmp_path: Path) -> None:
+    """`lab image import` of a missing file and of a directory is one sentence, and exit status 125."""
+    for name, reason in ((tmp_path / "missing.tar", "No such file or directory"), (tmp_path, "Is a directory")):
+        command = [LAB, "image", "import", "box", str(name)]
+        done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
+        expected = f"lab: cannot read {name}: {reason}\n  give a tar, or - for standard input\n"
+        assert (done.returncode, done.stderr) == (125, expected)

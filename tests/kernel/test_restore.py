@@ -122,6 +122,17 @@ def test_restore_takes_the_interpreters_mount_away() -> None:
     assert not Path(interpreter.ROOT).exists() and not Path(compiled.DIRECTORY).exists()
 
 
+def test_a_mount_that_hides_the_interpreters_is_named() -> None:
+    """`lab restore` says which mount it cannot remove, and how to find the one above it."""
+    interpreter.executable()
+    hidden = "mount -t tmpfs none /run/lab/interpreter && exec " + f"{LAB} restore"
+    command = ["unshare", "--mount", "--propagation", "private", "sh", "-c", hidden]
+    done = subprocess.run(command, check=False, capture_output=True, text=True, timeout=60)
+    point = f"{interpreter.ROOT}/usr"
+    assert (done.returncode, "Traceback" in done.stderr) == (125, False)
+    assert f"lab: cannot unmount {point}: " in done.stderr and f"findmnt -T {point}" in done.stderr
+
+
 def test_restore_is_idempotent() -> None:
     """A second `lab restore` finds nothing to do, which is no error."""
     for _ in range(2):
