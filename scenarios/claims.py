@@ -47,7 +47,8 @@ class Claim:
         others = [verdict for verdicts in found for verdict in verdicts if verdict.verdict != HELD]
         if others:
             return "; ".join(f"{_word(verdict.verdict)}: {verdict.claim}" for verdict in others)
-        return "; ".join(verdicts[0].seen or verdicts[0].claim for verdicts in found)
+        seen = (verdict.seen or verdict.claim for verdicts in found for verdict in verdicts)
+        return "; ".join(dict.fromkeys(seen))  # several engines may have shown the same
 
 
 def _word(verdict: str) -> str:
@@ -86,15 +87,15 @@ CLAIMS = (
         "true",
         "every step from the login to the container is a fork",
         "run",
-        ("podmanish inherits", "the host's /proc says the same"),
-        "podman-run(1)",
+        (", forked, inherits", "the host's /proc says the same"),
+        "podman's troubleshooting.md, 33",
     ),
     Claim(
         "a container that Docker's daemon starts has none",
         "true",
         "its ancestors lead to init, not to the login",
         "run",
-        ("a daemon's child, inherits nobody", "the login is not among its ancestors"),
+        ("asked of a daemon, inherits nobody", "the login is not among its ancestors"),
         "moby #26535",
     ),
     Claim(
@@ -102,7 +103,7 @@ CLAIMS = (
         "true",
         "a fork copies auid and ses with everything else",
         "shadow",
-        ("from podmanish's container, the record names",),
+        ("'s container, the record names",),
         "kernel/auditsc.c, audit_log_exit()",
     ),
     Claim(
@@ -153,7 +154,7 @@ CLAIMS = (
         "outdated",
         "rootless dockerd exists since 2019; rootful is the default",
         "variants",
-        ("own dockerd keeps",),
+        ("dockerd is no root process", "own dockerd keeps"),
         "docs.docker.com, Rootless mode",
     ),
     Claim(

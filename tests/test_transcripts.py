@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from scenarios.claims import CLAIMS
 from scenarios.stage.stage import Story
 from scenarios.stories import REAL_ONLY, STORIES
 
@@ -38,6 +39,18 @@ def test_page(story: Story) -> None:
         assert heading in page, heading
     assert f"{story.NAME}.txt" in page
     assert f"docs/stories/{story.NAME}.md" in README.read_text()
+
+
+@pytest.mark.parametrize("story", (*STORIES, *REAL_ONLY), ids=lambda story: story.NAME)
+def test_the_articles_claims(story: Story) -> None:
+    """The table at the transcript's end has just the claims that this story shows: those of docs/claims.md."""
+    transcript = (PAGES / f"{story.NAME}.txt").read_text()
+    _, _, table = transcript.partition("  the article says ")
+    words = re.findall(r"\w+", table)
+    for claim in CLAIMS:
+        own = re.findall(r"\w+", claim.text)
+        in_order = iter(words)
+        assert all(word in in_order for word in own) == (claim.story == story.NAME), claim.text
 
 
 def comparable(text: str, user: str, uid: str) -> str:
@@ -89,8 +102,8 @@ def test_the_readme_quotes_a_transcript() -> None:
 
 def test_what_was_not_printed_is_noticed() -> None:
     """A verdict, a claim, a value or an order that is not the transcript's is found; words left out are not."""
-    right = ["  ✔ podmanish inherits alice  1000", "  $ sudo .venv/bin/dockerish run ... exec cat'"]
-    wrong = ["  ✘ podmanish inherits alice  1000", "  ✔ a fork inherits alice", "  ✔ podmanish inherits alice  33"]
+    right = ["  ✔ podmanish, forked, inherits alice  1000", "  $ sudo .venv/bin/dockerish run ... exec cat'"]
+    wrong = [right[0].replace("✔", "✘"), "  ✔ a fork inherits alice", right[0].replace("1000", "33")]
     wrong += ["  $ sudo ... inherits", "    its parent  labd"]
     assert not list(not_in_transcript("run", right))
     assert list(not_in_transcript("run", wrong)) == wrong

@@ -182,7 +182,10 @@ class Rule:
         return cls(tuple(fields), _numbers_of(names, cls(tuple(fields)).machine), listed, action)
 
     def to_auditctl(self) -> str:
-        """The line for auditctl(8), in the form that its manual recommends (`-w` is deprecated since audit 4.0)."""
+        """The line for auditctl(8), in the syscall form, to which audit 4.0's manual says to convert `-w`.
+
+        A rule made from `-w` has no arch, as `-w` has none: 64-bit and 32-bit calls match.
+        """
         words = ["-a", f"{self.action},{self.filter}"]
         for field in sorted(self.fields, key=lambda field: field.name != "arch"):
             words += ["-F", str(field)]

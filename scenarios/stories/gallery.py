@@ -183,7 +183,7 @@ def engines(stage: Stage) -> list[Launcher]:
         Launcher(engine.name, predicted, run(engine), blamed)
         for model, predicted, blamed in (
             (FORK, you, "you: a fork"),
-            (DAEMON, nobody, "nobody: a daemon's child"),
+            (DAEMON, nobody, "nobody: a daemon was asked"),
         )
         for engine in stage.each(model)
     ]

@@ -18,7 +18,7 @@ def play(stage: Stage) -> None:
     for engine in stage.each(FORK):
         seen[engine.name] = forked = stage.run_watched(engine, WORKLOAD)
         show(stage, forked, "")
-        stage.expect(forked.printed == stage.user_id, f"{engine.name} inherits {stage.user}", forked.printed)
+        stage.expect(forked.printed == stage.user_id, f"{engine.name}, forked, inherits {stage.user}", forked.printed)
         stage.expect(forked.loginuid == stage.user_id, "the host's /proc says the same", forked.loginuid)
         if engine.adopted:
             stage.say("Its monitor left its parent on purpose, so that the command may end. The loginuid stays:")
@@ -31,7 +31,7 @@ def play(stage: Stage) -> None:
     for engine in stage.each(DAEMON):
         seen[engine.name] = served = stage.run_watched(engine, WORKLOAD)
         show(stage, served, "a UNIX socket: the request comes in here, the login does not")
-        stage.expect(served.printed == UNSET, f"{engine.name}, a daemon's child, inherits nobody", served.printed)
+        stage.expect(served.printed == UNSET, f"{engine.name}, asked of a daemon, inherits nobody", served.printed)
         stage.expect(served.loginuid == UNSET, "the host's /proc says the same", served.loginuid)
         apart = bool(served.ancestry) and stage.login.pid not in {process.pid for process in served.ancestry}
         ancestors = " < ".join(process.comm for process in served.ancestry)

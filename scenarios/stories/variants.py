@@ -8,9 +8,9 @@ from dataclasses import replace
 from pathlib import Path
 
 from lab.errors import MissingFeature
-from lab.identity import UNSET, name_of
+from lab.identity import UNSET, name_of, status
 from scenarios import needs
-from scenarios.props.labd import start
+from scenarios.props.labd import peer_pid, start
 from scenarios.props.real_daemons import await_ready
 from scenarios.props.real_engines import REAL, docker_socket, with_image
 from scenarios.safety.undo import end_process
@@ -103,6 +103,8 @@ def rootless_docker(stage: Stage, real: Mapping[str, Engine]) -> Outcome:
         )
     own = replace(chosen(real, "docker"), sudo=stage.as_user(), argv=["docker", "--host", f"unix://{socket}"])
     outcome = stage.run_watched(with_image(own, stage.journal), WORKLOAD)
+    uid = int(status(peer_pid(str(socket)))["Uid"].split()[1])
+    stage.expect(uid != 0, f"{stage.user}'s dockerd is no root process", f"it runs as uid {uid}")
     kept = outcome.loginuid == stage.user_id
     stage.expect(kept, f"{stage.user}'s own dockerd keeps {stage.user}'s loginuid", outcome.loginuid)
     return outcome
