@@ -1,0 +1,269 @@
+"""How a beat looks in a terminal: drawn with rich, the same for the screen that scrolls and for the talk."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from rich.console import Group, RenderableType
+from rich.padding import Padding
+from rich.rule import Rule
+from rich.table import Table
+from rich.text import Text as Line
+
+from lab.audit.records import LOGIN, Event, RecordError
+from lab.identity import UNSET, name_of
+from scenarios.performance import beats
+from scenarios.performance.beats import FAILED, HELD, UNKNOWN
+from scenarios.performance.text import Text, Translate, in_english
+
+STYLES = {HELD: "green", FAILED: "bold red", UNKNOWN: "yellow"}
+MARKS = {HELD: "✔", FAILED: "✘", UNKNOWN: "?", "dot": "·", "set": "●", "unset": "○", "branch": "└ ", "more": "…"}
+ASCII = {HELD: "ok", FAILED: "FAILED", UNKNOWN: "?", "dot": "-", "set": "*", "unset": "o", "branch": "`-", "more": "..."}
+# The fields that tell whom a record names; those of a change of loginuid are others.
+TELLING = ("auid", "ses", "uid", "tty", "comm", "exe", "res", "cmd")
+TELLING_LOGIN = ("pid", "uid", "old-auid", "auid", "ses", "res")
+OUTPUT_LINES = 6
+Detail = Literal["short", "full"]
+
+
+@dataclass(frozen=True)
+class Look:
+    """How an audience wants its beats drawn.
+
+    width      columns
+    plain      for a screen reader and for ASCII terminals: ASCII marks, trees as sentences
+    detail     records, rules and outputs in short, or whole
+    translate  gives a message in the audience's language
+    """
+
+    width: int = 80
+    plain: bool = False
+    detail: Detail = "short"
+    translate: Translate = in_english
+
+    @property
+    def marks(self) -> dict[str, str]:
+        return ASCII if self.plain else MARKS
+
+    def words(self, text: Text | str) -> str:
+        """The sentence in the audience's language."""
+        return Text.of(text).told(self.translate)
+
+
+def draw(beat: beats.Beat, look: Look) -> RenderableType | None:
+    """What the audience sees of a beat; None for a beat that shows nothing."""
+    match beat:
+        case beats.Opening():
+            return Group(*(Line(look.words(remark)) for remark in beat.remarks))
+        case beats.Heading():
+            return _heading(beat, look)
+        case beats.Say():
+            return Line(look.words(beat.text))
+        case beats.Predict():
+            return _question(beat, look)
+        case beats.Rules():
+            return _indented(Group(*_rules(beat, look)))
+        case beats.Command():
+            return Line("\n".join(_folded(beat.line, look.width)), style="bold cyan")
+        case beats.Output():
+            return _output(beat, look)
+        case beats.Lineage():
+            return _indented(_lineage(beat, look))
+        case beats.Evidence():
+            return _indented(Group(*_record(beat.event, look)))
+        case beats.Contrast():
+            return Padding(_contrast(beat, look), (1, 0, 0, 2), expand=False)
+        case beats.Verdict():
+            return _verdict(beat, look)
+        case beats.Summary():
+            return _summary(beat, look)
+        case beats.Article():
+            return Padding(_article(beat, look), (1, 0, 0, 2), expand=False)
+        case beats.Closing():
+            return _closing(beat, look)
+        case beats.Busy() | beats.Stop():
+            return None
+
+
+def _indented(what: RenderableType, by: int = 4) -> Padding:
+    return Padding(what, (0, 0, 0, by), expand=False)
+
+
+def _heading(beat: beats.Heading, look: Look) -> RenderableType:
+    dot = look.marks["dot"]
+    title = Line.assemble((f"{beat.number} {dot} {beat.name} {dot} {look.words(beat.title)}", "bold"))
+    return Rule(title, align="left", style="cyan")
+
+
+def _question(beat: beats.Predict, look: Look) -> Line:
+    choices = "   ".join(f"{look.words(choice)}?" for choice in beat.choices)
+    return Line.assemble((look.words(beat.question), "bold"), "  " if choices else "", (choices, "italic"))
+
+
+def _rules(beat: beats.Rules, look: Look) -> Iterator[RenderableType]:
+    for rule in beat.rules if look.detail == "full" else beat.rules[:1]:
+        yield Line(f"{look.words('audit rule:')} {rule}", style="dim")
+    if len(beat.rules) > 1 and look.detail == "short":
+        yield Line(look.words(Text.of("and {count} more", count=len(beat.rules) - 1)), style="dim")
+
+
+def _folded(line: str, width: int) -> Iterator[str]:
+    """A command line that fits, and that can be pasted: cut between its words, with a backslash at each end."""
+    first, rest = "  $ ", "      "
+    current = first
+    for word in _words(line):
+        if len(current) + len(word) > width - 2 and current.strip(" $"):
+            yield f"{current.rstrip(' ')} \\"
+            current = rest
+        current += f"{word} "
+    yield current.rstrip(" ")
+
+
+def _words(line: str) -> list[str]:
+    """The words of a command line with their quotes; a line that is no shell's stays whole."""
+    lexer = shlex.shlex(line, posix=False, punctuation_chars=False)
+    lexer.whitespace_split, lexer.commenters = True, ""
+    try:
+        found = list(lexer)
+    except ValueError:
+        return [line]
+    return found if " ".join(found) == line else [line]
+
+
+def _output(beat: beats.Output, look: Look) -> RenderableType | None:
+    lines = [Line(line) for line in beat.text.rstrip("\n").splitlines()]
+    lines += [Line(line, style="red") for line in beat.error.rstrip("\n").splitlines()]
+    if look.detail == "short" and len(lines) > OUTPUT_LINES:
+        more = Text.of("{count} more lines", count=len(lines) - OUTPUT_LINES + 1)
+        lines[OUTPUT_LINES - 1 :] = [Line(f"{look.marks['more']} {look.words(more)}", style="dim")]
+    return _indented(Group(*lines)) if lines else None
+
+
+def _lineage(beat: beats.Lineage, look: Look) -> RenderableType:
+    shown = list(beat.processes)
+    while shown and beat.login and shown[0].pid != beat.login:
+        shown.pop(0)
+    if look.plain:
+        return Line(_sentence(beat, shown, look))
+    names = [f"{'  ' * max(depth - 1, 0)}{look.marks['branch'] * bool(depth)}{_name(beat, process, look)}"
+             for depth, process in enumerate(shown)]  # fmt: skip
+    table = Table.grid(padding=(0, 3, 0, 0))
+    for depth, process in enumerate(shown):
+        note = look.words("asked over a UNIX socket: the login does not come along") if beat.asked and depth == 1 else ""
+        table.add_row(names[depth], _who(process.loginuid, look), Line(note, style="yellow"))
+    return table
+
+
+def _name(beat: beats.Lineage, process: beats.Process, look: Look) -> str:
+    return look.words("your login") if process.pid == beat.login else process.comm
+
+
+def _sentence(beat: beats.Lineage, shown: Sequence[beats.Process], look: Look) -> str:
+    """The same for a screen reader: who is whose child, and the loginuid of each."""
+    steps = [f"{_name(beat, process, look)} (loginuid {name_of(process.loginuid)})" for process in shown]
+    if not beat.asked:
+        return look.words("A fork at each step: ") + ", ".join(steps)
+    return look.words("Asked over a UNIX socket, and forked by another: ") + ", ".join(steps)
+
+
+def _who(loginuid: int, look: Look) -> Line:
+    """A loginuid as mark, word and number: never as a colour alone."""
+    if loginuid == UNSET:
+        return Line(f"{look.marks['unset']} unset", style="red")
+    name = name_of(loginuid)
+    number = "" if name == str(loginuid) else f" ({loginuid})"
+    return Line(f"{look.marks['set']} {name}{number}", style="green")
+
+
+def _record(event: Event, look: Look) -> Iterator[Line]:
+    rendered = event.render()
+    if look.detail == "full":
+        for line in rendered:
+            text = Line(line, style="dim")
+            text.highlight_regex(r"\b(auid|uid|ses|tty|exe|proctitle|success|exit|key|old-auid|res)=\S+", "not dim bold")
+            text.highlight_regex(r"\b(auid|ses)=unset", "not dim bold red")
+            yield text
+        return
+    kind, fields = telling(event)
+    text = Line(f"{kind}  ", style="dim")
+    for name, value in fields:
+        lost = value == "unset" and name in ("auid", "ses")
+        text.append(f"{name}={value}  ", style="not dim bold red" if lost else "not dim bold")
+    text.rstrip()
+    yield text
+
+
+def telling(event: Event) -> tuple[str, list[tuple[str, str]]]:
+    """The type of the record that tells most, and the few of its fields that do, as `ausearch -i` prints them."""
+    logins = event.of_type(LOGIN)
+    record = logins[0] if logins else next((one for one in event.records if "auid" in one.fields), event.records[0])
+    interpreted = dict(re.findall(r"(?:^|\s)([a-z][\w-]*)=(\S+)", record.render()))
+    names = TELLING_LOGIN if logins else TELLING
+    fields = [(name, interpreted[name]) for name in names if name in interpreted]
+    if not logins and "success" in interpreted and interpreted["success"] != "yes":
+        fields.append(("success", interpreted["success"]))
+    return record.name, fields
+
+
+def _contrast(beat: beats.Contrast, look: Look) -> Table:
+    columns = [look.words(column) for column in beat.columns]
+    title = look.words(beat.title)
+    table = Table(*columns, title=title or None, title_justify="left", title_style="bold", box=None, pad_edge=False)
+    for row in beat.rows:
+        cells = [look.words(cell) for cell in row]
+        bold = cells[0] in beat.telling or row[0].message in beat.telling
+        table.add_row(*(_cell(cell, look, bold=bold and place > 0) for place, cell in enumerate(cells)))
+    return table
+
+
+def _cell(cell: str, look: Look, *, bold: bool) -> Line:
+    lost = cell in ("unset", str(UNSET))
+    mark = f"{look.marks['unset' if lost else 'set']} " if bold else ""
+    return Line(f"{mark}{cell}", style="bold red" if lost else "bold" if bold else "")
+
+
+def _verdict(beat: beats.Verdict, look: Look) -> RenderableType:
+    mark, style = look.marks[beat.verdict], STYLES[beat.verdict]
+    line = Line.assemble((f"{mark} {look.words(beat.claim)}", style))
+    if seen := look.words(beat.seen):
+        line.append(f"  {seen}", style="dim")
+    drawn: RenderableType = _indented(line, 2)
+    if beat.remedy:
+        drawn = Group(drawn, Line(f"    {look.words('to mend it:')} {beat.remedy}"))
+    return drawn
+
+
+def _summary(beat: beats.Summary, look: Look) -> RenderableType:
+    lines: list[RenderableType] = [Rule(Line(look.words("What the kernel said"), "bold"), align="left", style="cyan")]
+    for told in beat.stories:
+        mark, style = look.marks[told.verdict], STYLES[told.verdict]
+        lines.append(Line.assemble("  ", (mark, style), f" {told.name:12} {look.words(told.title)}"))
+    return Group(*lines)
+
+
+def _article(beat: beats.Article, look: Look) -> Table:
+    heads = [look.words(head) for head in ("the article says", "today", "seen in this run")]
+    table = Table(*heads, box=None, pad_edge=False, padding=(0, 2, 0, 0))
+    for row in beat.claims:
+        style = "green" if row.today == "true" else "yellow"
+        seen = Line(row.seen) if row.seen else Line(look.words("not shown"), style="yellow")
+        table.add_row(look.words(row.claim), Line(look.words(row.today), style=style), seen)
+    return table
+
+
+def _closing(beat: beats.Closing, look: Look) -> RenderableType:
+    counts = ((beat.held, HELD), (beat.failed, FAILED), (beat.lacking + beat.disturbed, UNKNOWN))
+    lines = [Line("\n  " + ", ".join(f"{count} {look.words(word)}" for count, word in counts if count))]
+    if beat.lacking:
+        said = "{count} cannot be shown on this machine, which is no failure."
+        lines.append(Line("  " + look.words(Text.of(said, count=beat.lacking))))
+    if beat.disturbed:
+        said = "{count} could not be tested, since something went wrong or evidence was lost."
+        lines.append(Line("  " + look.words(Text.of(said, count=beat.disturbed))))
+    if beat.lacking or beat.disturbed:
+        lines.append(Line("  " + look.words("What mends it stands below each ?.")))
+    return Group(*lines)
