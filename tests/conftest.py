@@ -67,6 +67,7 @@ FEATURES: dict[str, Callable[[], str]] = {
     "ps": _program("ps"),
     "ruby": _program("ruby"),
     "runc": _program("runc"),
+    "ssh-keygen": _program("ssh-keygen"),
     "schemathesis": _module("schemathesis"),
     "setpriv": _program("setpriv"),
     "sudo": _program("sudo"),
@@ -77,7 +78,12 @@ FEATURES: dict[str, Callable[[], str]] = {
 
 
 def pytest_configure() -> None:
-    """An ignored signal is inherited by fork and exec: under nohup(1), by every container of this run."""
+    """Take back what this run inherits from the way it was started, and the lab's commands would inherit.
+
+    Under nohup(1) a signal is ignored; under make, a make that a test starts would get the same ARGS.
+    """
+    for name in ("MAKEFLAGS", "MFLAGS", "MAKEOVERRIDES", "MAKELEVEL", "ARGS"):
+        os.environ.pop(name, None)
     for number in (signal.SIGHUP, signal.SIGINT, signal.SIGQUIT):
         if signal.getsignal(number) is signal.SIG_IGN:
             signal.signal(number, signal.SIG_DFL)

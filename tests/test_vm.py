@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 
+pytestmark = pytest.mark.needs("ssh-keygen")
+
 TOOLS = Path(__file__).parent.parent / "tools"
 QEMU = """#!/bin/bash
 printf '%s\\n' "$@" >qemu-arguments

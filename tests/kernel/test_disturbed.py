@@ -19,7 +19,7 @@ from typing import Any
 import pytest
 from support import CHECKOUT, in_child
 from test_restore import LAB, observe, settled
-from test_stories import USER, claims, daemon, journal, place, present, stage  # noqa: F401 - fixtures among them
+from test_stories import USER, claims, daemon, journal, place, present, stage, with_needs  # noqa: F401 - fixtures too
 
 from lab.audit.netlink import AuditControl
 from lab.audit.watch import Watch
@@ -134,7 +134,7 @@ def in_the_middle(monkeypatch: pytest.MonkeyPatch, disturb: Callable[[Stage], ob
     monkeypatch.setattr(Stage, "then", disturbed)
 
 
-@pytest.mark.parametrize("story", [run, shadow, frameup, inherit, trace], ids=lambda story: story.NAME)
+@pytest.mark.parametrize("story", list(map(with_needs, (run, shadow, frameup, inherit, trace))))
 def test_labd_killed_in_the_middle(
     story: Story,
     place: Path,
@@ -263,7 +263,7 @@ def remove_rules(here: Stage) -> None:
                 control.delete_rule(packed)
 
 
-@pytest.mark.parametrize("story", [shadow, frameup, trace], ids=lambda story: story.NAME)
+@pytest.mark.parametrize("story", list(map(with_needs, (shadow, frameup, trace))))
 def test_rules_removed_in_the_middle(
     story: Story,
     place: Path,

@@ -307,6 +307,7 @@ def test_a_privileged_container_without_the_capability_is_found_out(
     assert len([claim for claim in failed if "protects nobody" in claim]) == 2, report.claims
 
 
+@pytest.mark.needs("open-checkout")
 def test_a_container_that_carries_its_caller_is_found_out(place: Path, journal: Journal, daemon: Daemon) -> None:
     """Mutant: a client that writes the caller's uid into a label, where inspect shows it."""
     with stage(place, journal, daemon) as here:
