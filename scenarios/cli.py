@@ -17,7 +17,8 @@ from lab.paths import state_directory
 from lab.runtime import compiled
 from lab.shown import image_row
 from scenarios import doctor
-from scenarios.demo import ALL, HELD_ALL, SOME_UNKNOWN, demo
+from scenarios.demo import demo
+from scenarios.playing import ALL, HELD_ALL, SOME_UNKNOWN
 from scenarios.props.real_engines import LABS, REAL
 from scenarios.safety.journal import Journal
 
@@ -131,7 +132,10 @@ def _add_stage_options(verb: argparse.ArgumentParser) -> None:
     lenient = "exit status 0, not 3, where a claim is inconclusive only because this machine lacks something"
     add("--lenient", action="store_true", help=lenient)
     add("--json", action="store_true", help="verdicts and evidence on standard output, the rest on standard error")
-    add("--no-color", action="store_true", help="plain text")
+    add("--no-color", action="store_true", help="without colours")
+    add("--plain", action="store_true", help="for a screen reader: ASCII, and trees as sentences")
+    add("--records", choices=("short", "full"), default="short", help="audit records, rules and outputs; default: short")
+    add("--record", metavar="FILE", action="append", default=[], help="record the run in this new file, too")
     add("--as", dest="login_as", metavar="USER", default="", help="who has logged in: name or uid")
     add("--target", metavar="PATH", default="", help="the file to watch; else a decoy")
     add("--host", metavar="unix://PATH", default=os.environ.get("LAB_HOST", ""), help="labd's socket")

@@ -21,8 +21,10 @@ from scenarios.performance.beats import FAILED, HELD, UNKNOWN
 from scenarios.performance.text import Text, Translate, in_english
 
 STYLES = {HELD: "green", FAILED: "bold red", UNKNOWN: "yellow"}
-MARKS = {HELD: "✔", FAILED: "✘", UNKNOWN: "?", "dot": "·", "set": "●", "unset": "○", "branch": "└ ", "more": "…"}
-ASCII = {HELD: "ok", FAILED: "FAILED", UNKNOWN: "?", "dot": "-", "set": "*", "unset": "o", "branch": "`-", "more": "..."}
+MARKS = {HELD: "✔", FAILED: "✘", UNKNOWN: "?", "dot": "·", "set": "●", "unset": "○", "branch": "└ ", "more": "…",
+         "socket": "┄┄"}  # fmt: skip
+ASCII = {HELD: "ok", FAILED: "FAILED", UNKNOWN: "?", "dot": "-", "set": "*", "unset": "o", "branch": "`-", "more": "...",
+         "socket": ".."}  # fmt: skip
 # The fields that tell whom a record names; those of a change of loginuid are others.
 TELLING = ("auid", "ses", "uid", "tty", "comm", "exe", "res", "cmd")
 TELLING_LOGIN = ("pid", "uid", "old-auid", "auid", "ses", "res")
@@ -76,13 +78,13 @@ def draw(beat: beats.Beat, look: Look) -> RenderableType | None:
         case beats.Evidence():
             return _indented(Group(*_record(beat.event, look)))
         case beats.Contrast():
-            return Padding(_contrast(beat, look), (1, 0, 0, 2), expand=False)
+            return _indented(_contrast(beat, look), 2)
         case beats.Verdict():
             return _verdict(beat, look)
         case beats.Summary():
             return _summary(beat, look)
         case beats.Article():
-            return Padding(_article(beat, look), (1, 0, 0, 2), expand=False)
+            return _indented(_article(beat, look), 2)
         case beats.Closing():
             return _closing(beat, look)
         case beats.Busy() | beats.Stop():
@@ -149,13 +151,14 @@ def _lineage(beat: beats.Lineage, look: Look) -> RenderableType:
         shown.pop(0)
     if look.plain:
         return Line(_sentence(beat, shown, look))
-    names = [f"{'  ' * max(depth - 1, 0)}{look.marks['branch'] * bool(depth)}{_name(beat, process, look)}"
-             for depth, process in enumerate(shown)]  # fmt: skip
-    table = Table.grid(padding=(0, 3, 0, 0))
-    for depth, process in enumerate(shown):
-        note = look.words("asked over a UNIX socket: the login does not come along") if beat.asked and depth == 1 else ""
-        table.add_row(names[depth], _who(process.loginuid, look), Line(note, style="yellow"))
-    return table
+    indents = ["", *(f"{'  ' * depth}{look.marks['branch']}" for depth in range(len(shown) - 1))]
+    names = [f"{indent}{_name(beat, process, look)}" for indent, process in zip(indents, shown, strict=False)]
+    width = max(map(len, names), default=0) + 3
+    lines = [Line(f"{name:{width}}").append(_who(one.loginuid, look)) for name, one in zip(names, shown, strict=True)]
+    if beat.asked:
+        said = look.words("a UNIX socket: the request comes in here, the login does not")
+        lines.insert(2, Line(f"  {look.marks['socket']} {said}", style="yellow"))
+    return Group(*lines)
 
 
 def _name(beat: beats.Lineage, process: beats.Process, look: Look) -> str:

@@ -16,8 +16,10 @@ from lab.audit.records import Event, Record, RecordError, events
 from lab.identity import Ancestor
 from scenarios.performance.text import Text
 
-HELD, FAILED, UNKNOWN = "held", "failed", "inconclusive"
 Word = Literal["held", "failed", "inconclusive"]
+HELD: Word = "held"
+FAILED: Word = "failed"
+UNKNOWN: Word = "inconclusive"
 NOTHING = Text("")
 
 

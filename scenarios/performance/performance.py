@@ -9,6 +9,7 @@ from typing import Literal, Protocol
 from scenarios.performance.beats import (
     Article,
     Beat,
+    Busy,
     Command,
     Contrast,
     Evidence,
@@ -52,7 +53,8 @@ class Performance:
         number = self._hand(beat)
         if isinstance(beat, EVIDENCE):
             self.evidence.append(number)
-        self._last = beat
+        if not isinstance(beat, Busy):
+            self._last = beat
         if isinstance(beat, Command):
             self._hand(Stop("command"))
         return number

@@ -11,7 +11,7 @@ from typing import IO
 
 from lab.errors import InvalidArgument
 from lab.paths import STATE
-from scenarios.performance.beats import Moment, from_json, to_json
+from scenarios.performance.beats import Busy, Moment, from_json, to_json
 
 FORMAT, VERSION = "loginuid-lab recording", 1
 DIRECTORY = Path(STATE) / "recordings"
@@ -28,6 +28,8 @@ class Recorder:
             file.write(json.dumps({"format": FORMAT, "version": VERSION}) + "\n")
 
     def take(self, moment: Moment) -> None:
+        if isinstance(moment.beat, Busy):
+            return
         line = to_json(moment)
         for file in self._files:
             file.write(line + "\n")

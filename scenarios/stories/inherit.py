@@ -1,9 +1,11 @@
 """What else a fork inherits and a socket loses: one table, measured on the container's first process."""
 
 import os
+from collections.abc import Mapping
 from pathlib import Path
 
 from lab.identity import UNSET, loginuid, name_of, sessionid
+from scenarios.performance.text import Text
 from scenarios.props.capabilities import capabilities
 from scenarios.stage.engines import DAEMON, FORK
 from scenarios.stage.stage import Stage
@@ -29,33 +31,41 @@ SET_ANEW = {"podman": ("CPU affinity", "oom_score_adj", "open files", "processes
 
 
 def play(stage: Stage) -> None:
-    stage.say(
-        "Put marks on the session: lower priority, one CPU, first to be killed, fewer files, fewer rights.\n"
-        "Which of these marks reach the container? First, a plain process with all of them:"
-    )
+    stage.say("Put marks on the session: lower priority, one CPU, fewer files, fewer rights, first to be killed.")
     marked = stage.shell_watched(*MARKS, *WORKLOAD, look=measure).facts
     columns = {"the session": marked}
     for engine in [*stage.each(FORK), *stage.each(DAEMON)]:
-        stage.then("Through a fork:" if engine.model == FORK else "Through a socket:")
-        columns[engine.name] = stage.run_watched(engine, WORKLOAD, wrapper=MARKS, look=measure).facts
-    rows = [[name, *(column.get(name, "?") for column in columns.values())] for name in marked]
-    stage.screen.table(["", *columns], rows, "the same marks, and what became of them")
+        how = "Through a fork, by {engine}." if engine.model == FORK else "Through a socket, by {engine}."
+        stage.say(how, engine=engine.name)
+        stage.ask("Which marks reach the container?", "all", "some", "none")
+        columns[engine.name] = stage.run_watched(engine, WORKLOAD, wrapper=MARKS, look=measure, show=False).facts
+    judge(stage, columns)
+    compare(stage, columns)
+
+
+def judge(stage: Stage, columns: Mapping[str, Mapping[str, str]]) -> None:
+    """What is a mark of the session must come along by every fork, and through no socket."""
+    marked = columns["the session"]
     telling = marks_that_tell(stage)
     for engine in stage.each(FORK):
         found = columns[engine.name]
         names = [name for name in telling if name not in SET_ANEW.get(engine.name, ())]
         lost = [name for name in names if found.get(name) != marked.get(name)]
-        claim = f"by {engine.name}'s fork all {len(names)} of these come along"
-        stage.expect(bool(marked) and not lost, claim, f"lost: {lost or 'none'}")
+        claim = "by {engine}'s fork all {count} marks come along"
+        seen = Text("lost: {names}", {"names": ", ".join(lost)}) if lost else Text("none is lost")
+        stage.expect(bool(marked) and not lost, claim, seen, engine=engine.name, count=len(names))
     for engine in stage.each(DAEMON):
         found = columns[engine.name]
         kept = [name for name in telling if found.get(name, marked.get(name)) == marked.get(name)]
-        stage.expect(
-            bool(marked) and not kept,
-            f"through {engine.name}'s socket none of these come along",
-            f"kept: {kept or 'none'}",
-        )
-    stage.say("A runtime sets the rest (umask, environment, terminal) anew, whatever its parent is.")
+        claim = "through {engine}'s socket not one comes along"
+        seen = Text("kept: {names}", {"names": ", ".join(kept)}) if kept else Text("none is kept")
+        stage.expect(bool(marked) and not kept, claim, seen, engine=engine.name)
+
+
+def compare(stage: Stage, columns: Mapping[str, Mapping[str, str]]) -> None:
+    rows = [[name, *(column.get(name, "?") for column in columns.values())] for name in columns["the session"]]
+    title = "The same marks, and what became of them; a runtime sets the last rows anew"
+    stage.contrast(title, ["", *columns], rows)
 
 
 def marks_that_tell(stage: Stage) -> list[str]:
