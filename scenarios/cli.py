@@ -134,7 +134,7 @@ def _add_stage_options(verb: argparse.ArgumentParser) -> None:
     add("--json", action="store_true", help="verdicts and evidence on standard output, the rest on standard error")
     add("--no-color", action="store_true", help="without colours")
     add("--plain", action="store_true", help="for a screen reader: ASCII, and trees as sentences")
-    add("--records", choices=("short", "full"), default="short", help="audit records, rules and outputs; default: short")
+    add("--records", choices=("short", "full"), default="short", help="audit records, rules, outputs; default: short")
     add("--record", metavar="FILE", action="append", default=[], help="record the run in this new file, too")
     add("--as", dest="login_as", metavar="USER", default="", help="who has logged in: name or uid")
     add("--target", metavar="PATH", default="", help="the file to watch; else a decoy")

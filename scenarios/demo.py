@@ -16,7 +16,17 @@ from scenarios.audiences.terminal import Pace, Terminal
 from scenarios.performance import recording
 from scenarios.performance.beats import Closing
 from scenarios.performance.performance import Performance
-from scenarios.playing import HELD_ALL, SOME_UNKNOWN, Cast, chosen, conclude, disturbed, on_stage, refuse_what_cannot_be, tell
+from scenarios.playing import (
+    HELD_ALL,
+    SOME_UNKNOWN,
+    Cast,
+    chosen,
+    conclude,
+    disturbed,
+    on_stage,
+    refuse_what_cannot_be,
+    tell,
+)
 from scenarios.stage.report import Report
 
 

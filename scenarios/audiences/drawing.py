@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import shlex
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -14,17 +14,21 @@ from rich.rule import Rule
 from rich.table import Table
 from rich.text import Text as Line
 
-from lab.audit.records import LOGIN, Event, RecordError
+from lab.audit.records import LOGIN, Event
 from lab.identity import UNSET, name_of
 from scenarios.performance import beats
 from scenarios.performance.beats import FAILED, HELD, UNKNOWN
 from scenarios.performance.text import Text, Translate, in_english
 
 STYLES = {HELD: "green", FAILED: "bold red", UNKNOWN: "yellow"}
-MARKS = {HELD: "✔", FAILED: "✘", UNKNOWN: "?", "dot": "·", "set": "●", "unset": "○", "branch": "└ ", "more": "…",
-         "socket": "┄┄"}  # fmt: skip
-ASCII = {HELD: "ok", FAILED: "FAILED", UNKNOWN: "?", "dot": "-", "set": "*", "unset": "o", "branch": "`-", "more": "...",
-         "socket": ".."}  # fmt: skip
+MARKS: Mapping[str, str] = {
+    HELD: "✔", FAILED: "✘", UNKNOWN: "?",
+    "dot": "·", "set": "●", "unset": "○", "branch": "└ ", "more": "…", "socket": "┄┄",
+}  # fmt: skip
+ASCII: Mapping[str, str] = {
+    HELD: "ok", FAILED: "FAILED", UNKNOWN: "?",
+    "dot": "-", "set": "*", "unset": "o", "branch": "`-", "more": "...", "socket": "..",
+}  # fmt: skip
 # The fields that tell whom a record names; those of a change of loginuid are others.
 TELLING = ("auid", "ses", "uid", "tty", "comm", "exe", "res", "cmd")
 TELLING_LOGIN = ("pid", "uid", "old-auid", "auid", "ses", "res")
@@ -48,7 +52,7 @@ class Look:
     translate: Translate = in_english
 
     @property
-    def marks(self) -> dict[str, str]:
+    def marks(self) -> Mapping[str, str]:
         return ASCII if self.plain else MARKS
 
     def words(self, text: Text | str) -> str:
@@ -187,7 +191,7 @@ def _record(event: Event, look: Look) -> Iterator[Line]:
     if look.detail == "full":
         for line in rendered:
             text = Line(line, style="dim")
-            text.highlight_regex(r"\b(auid|uid|ses|tty|exe|proctitle|success|exit|key|old-auid|res)=\S+", "not dim bold")
+            text.highlight_regex(r"\b(auid|uid|ses|tty|exe|proctitle|success|exit|key|res)=\S+", "not dim bold")
             text.highlight_regex(r"\b(auid|ses)=unset", "not dim bold red")
             yield text
         return

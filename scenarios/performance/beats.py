@@ -298,7 +298,7 @@ def _records(lines: Iterable[str]) -> Iterator[Record]:
 
 
 def pages(moments: Iterable[Moment]) -> Iterator[list[Moment]]:
-    """The steps of a performance: what is on the screen together, until a stop before a step, a story or the summary."""
+    """The steps: what is on the screen together, until a stop before the next step, a story or the summary."""
     page: list[Moment] = []
     for moment in moments:
         if isinstance(moment.beat, Stop) and moment.beat.before != "command":

@@ -60,7 +60,7 @@ class Performance:
         return number
 
     def _stop_before(self, beat: Beat) -> Literal["step", "story", "summary", ""]:
-        """A story begins with its question, so a stop is before it; the card and the summary have a step to themselves."""
+        """A step ends when the next one asks; a card and the summary have a step to themselves."""
         if self._last is None or isinstance(self._last, Heading):
             return ""
         if isinstance(beat, Heading):

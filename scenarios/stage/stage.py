@@ -1,8 +1,8 @@
 """What a story may do: say, ask, run a command in the user's session, or a workload in an engine, look, expect.
 
-Nothing is drawn here: each thing is a beat of the performance, and a text is a message with its arguments. Verdicts come from evidence read after the fact: what the workload printed, the host's /proc, the kernel's records.
-Red means that the kernel contradicted the claim. Where a command came to nothing, the story ends there, inconclusive;
-and before a verdict is red, the stage looks whether anything else explains what was seen.
+Nothing is drawn here: each thing is a beat of the performance, and a text is a message with its arguments. Verdicts
+come from evidence read after the fact: what the workload printed, the host's /proc, the kernel's records. means that the kernel contradicted the claim. Where a command came to nothing, the story ends there, inconclusive; and
+before a verdict is red, the stage looks whether anything else explains what was seen.
 """
 
 from __future__ import annotations
@@ -32,7 +32,6 @@ from scenarios.stage.commands import Commands
 from scenarios.stage.engines import DAEMON, Engine, Model, paste, sudo
 from scenarios.stage.login import Login
 from scenarios.stage.report import Outcome, Report, Verdict, whom
-
 
 Argument = str | int | Text
 AS_IT_IS = "{seen}"  # the message of what is the same in every language
@@ -221,9 +220,7 @@ class Stage(Commands):
         shown = _data(seen)
         verdict = HELD if condition else FAILED
         rest = basis.beats or tuple(self.performance.evidence)
-        return self._judge(
-            beats.Verdict(told, verdict, shown, check=basis.check, wanted=basis.wanted, evidence=rest)
-        )
+        return self._judge(beats.Verdict(told, verdict, shown, check=basis.check, wanted=basis.wanted, evidence=rest))
 
     def prints(self, outcome: Outcome, number: int, claim: str | Text, /, **arguments: Argument) -> bool:
         """Expect that this is the number that the command printed first."""

@@ -36,7 +36,8 @@ def play(stage: Stage) -> None:
 def where_unset(stage: Stage, watch: Watch, engine: Engine, uid: int) -> Event | None:
     victim = name_of(uid)
     stage.say("The workload writes {uid} into its own loginuid, then touches the file. No --privileged.", uid=uid)
-    stage.ask("A daemon started it, so its loginuid is unset. Whom will the record blame?", stage.user, "nobody", victim)
+    question = "A daemon started it, so its loginuid is unset. Whom will the record blame?"
+    stage.ask(question, stage.user, "nobody", victim)
     event = attack(stage, watch, engine, uid)
     stage.names(event, uid, "the record of the write blames {victim}", victim=victim)
     return event

@@ -9,13 +9,16 @@ from pathlib import Path
 from lab.errors import MissingFeature
 from lab.identity import UNSET, name_of
 from scenarios import needs
+from scenarios.performance.text import Text
 from scenarios.stage.engines import DAEMON, FORK, Engine
-from scenarios.stage.stage import Stage
+from scenarios.stage.report import Outcome
+from scenarios.stage.stage import Basis, Stage
 
 NAME = "gallery"
 TITLE = "Who forked me?"
 WORKLOAD = ("sh", "-c", "echo $(cat /proc/self/loginuid; echo; cat /proc/self/sessionid)")
 OWN_MACHINE = "vagrant up   (then: make demo; systemd is pid 1 in the lab's own machine)"
+ROWS_A_CARD, ROWS_A_STEP = 18, 4
 PAM = (Path("/etc/pam.d"), Path("/usr/lib/pam.d"))
 
 
@@ -177,9 +180,19 @@ LAUNCHERS = (
 
 
 def play(stage: Stage) -> None:
-    stage.say("Predict each before the kernel answers: is it still you?")
-    rows = [measure(stage, launcher) for launcher in engines(stage)]
-    stage.screen.table(["launcher", "predicted", "loginuid", "ses", "to blame, and why"], rows)
+    stage.say("One command, started in many ways: it prints its loginuid and its session.")
+    stage.ask("Predict each before the kernel answers: is it still you?", stage.user, "nobody")
+    rows: list[list[str]] = []
+    launchers = engines(stage)
+    for start in range(0, len(launchers), ROWS_A_STEP):
+        answers = [(launcher, start_one(stage, launcher)) for launcher in launchers[start : start + ROWS_A_STEP]]
+        rows += [judge(stage, launcher, outcome) for launcher, outcome in answers]
+    columns = ["launcher", "predicted", "loginuid", "ses"]
+    shown = [row[:4] for row in rows if row[2] != "-"]
+    half = (len(shown) + 1) // 2 if len(shown) > ROWS_A_CARD else len(shown)
+    for part in (shown[:half], shown[half:]):
+        if part:
+            stage.contrast("Who forked me?", columns, part)
 
 
 def engines(stage: Stage) -> list[Launcher]:
@@ -195,24 +208,33 @@ def engines(stage: Stage) -> list[Launcher]:
     return [*LAUNCHERS, *found]
 
 
-def measure(stage: Stage, launcher: Launcher) -> list[str]:
-    """The launcher's row in the table; and a claim, which is inconclusive if this machine cannot show the launcher."""
-    expected = launcher.predicted(stage)
-    predicted = name_of(expected)
-    claim = f"{launcher.name}: {predicted}"
+def start_one(stage: Stage, launcher: Launcher) -> Outcome | MissingFeature | None:
+    """What the launcher's workload printed; what this machine lacks for it; None for what takes too long."""
     try:
         words = launcher.words(stage)
-        if not words:
-            return [launcher.name, predicted, "-", "-", f"not shown, too slow for a stage: {launcher.because}"]
-        outcome = stage.shell(*words, answers=range(256))
+        return stage.shell(*words, answers=range(256)) if words else None
     except MissingFeature as missing:
-        stage.unknown(claim, missing.message, missing.hint, lacking=True)
-        return [launcher.name, predicted, "-", "-", f"not shown: {missing.message}"]
+        return missing
+
+
+def judge(stage: Stage, launcher: Launcher, outcome: Outcome | MissingFeature | None) -> list[str]:
+    """The launcher's row of the card; and a claim, which is inconclusive if this machine cannot show the launcher."""
+    expected = launcher.predicted(stage)
+    predicted = name_of(expected)
+    claim = Text("{launcher}: {uid}", {"launcher": launcher.name, "uid": predicted})
+    nothing = [launcher.name, predicted, "-", "-"]
+    if outcome is None:
+        return nothing
+    if isinstance(outcome, MissingFeature):
+        stage.unknown(claim, outcome.message, outcome.hint, lacking=True)
+        return nothing
     printed = outcome.stdout.split()[:2]
     if len(printed) < 2 or not "".join(printed).isdecimal():
         trouble = outcome.trouble()
         stage.unknown(claim, trouble.message, trouble.hint)
-        return [launcher.name, predicted, "-", "-", "no answer"]
+        return nothing
     uid, ses = (int(word) for word in printed)
-    stage.expect(uid == expected, claim, name_of(uid))
-    return [launcher.name, predicted, name_of(uid), "unset" if ses == UNSET else str(ses), launcher.because]
+    because = Text("{uid}: {because}", {"uid": name_of(uid), "because": Text(launcher.because)})
+    basis = Basis("printed", expected, outcome.beat)
+    stage.expect(uid == expected, claim, because, basis=basis)
+    return [launcher.name, predicted, name_of(uid), "unset" if ses == UNSET else str(ses)]

@@ -38,17 +38,19 @@ def play(stage: Stage) -> None:
     stage.contrast("From inside, unset and unmapped look alike", ["", *found], rows, ("the record says auid=",))
 
 
+READ = "Read it, and touch the file, {where}. What does /proc say there?"
 Seen = tuple[Outcome, Event | None]
 
 
 def look(stage: Stage, watch: Watch, where: str, launcher: Sequence[str], expected: int) -> Seen:
     """What /proc says there, and what the record of a write from there says."""
-    stage.ask("Read it, and touch the file, {where}. What does /proc say there?", where=Text(where, {"uid": stage.user_id}))
+    place = Text(where, {"uid": stage.user_id})
+    stage.ask(READ, where=place)
     both = f"cat /proc/self/loginuid; echo; exec 3>>{stage.target}"
     outcome = stage.shell(*launcher, "sh", "-c", both)
     if outcome.printed is None:
         raise needs.no_user_namespaces(stage.user)
-    return outcome, judge(stage, watch, Text(where, {"uid": stage.user_id}), outcome, expected)
+    return outcome, judge(stage, watch, place, outcome, expected)
 
 
 def judge(stage: Stage, watch: Watch, where: Text, outcome: Outcome, expected: int) -> Event | None:
@@ -63,6 +65,6 @@ def contained(stage: Stage, watch: Watch, engine: Engine) -> Seen:
     own_map = [f"--{kind}map=0:{stage.user_id}:1" for kind in ("uid", "gid")]
     both = f"cat /proc/self/loginuid; echo; exec 3>>/host{stage.target}"
     where = Text("in {engine}'s container with such a map", {"engine": engine.name})
-    stage.ask("Read it, and touch the file, {where}. What does /proc say there?", where=where)
+    stage.ask(READ, where=where)
     outcome = stage.run(engine, ("sh", "-c", both), *own_map, "-v", "/:/host")
     return outcome, judge(stage, watch, where, outcome, 0)

@@ -52,7 +52,8 @@ def through_the_daemon(stage: Stage, watch: Watch, engine: Engine) -> Event | No
 
 
 def forked(stage: Stage, watch: Watch, engine: Engine) -> Event | None:
-    stage.ask("Forked, with sudo, and removed. What is left?", "everything that names {user}", "nothing", user=stage.user)
+    stage.say("Forked, with sudo, and the container is removed again.")
+    stage.ask("What is left that names {user}?", "nothing", "sudo's record", "all records", user=stage.user)
     name = f"lab-{os.urandom(4).hex()}"
     write, command = attack(stage, watch, engine, name)
     removed(stage, engine, name)
@@ -81,7 +82,8 @@ def attack(
 
 def by_the_group(stage: Stage, watch: Watch) -> Event | None:
     """The same through labd's socket alone; returns the event of the write."""
-    stage.ask("As a member of the socket's group, without sudo: which record names {user}?", "one", "none", user=stage.user)
+    stage.say("The same write as a member of the socket's group, without sudo.")
+    stage.ask("Which record names {user} now?", "one", "none", user=stage.user)
     watch.collect()
     before = len(watch.events)
     group = Path(stage.daemon.path).stat().st_gid
