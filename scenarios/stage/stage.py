@@ -1,8 +1,9 @@
 """What a story may do: say, ask, run a command in the user's session, or a workload in an engine, look, expect.
 
 Nothing is drawn here: each thing is a beat of the performance, and a text is a message with its arguments. Verdicts
-come from evidence read after the fact: what the workload printed, the host's /proc, the kernel's records. means that the kernel contradicted the claim. Where a command came to nothing, the story ends there, inconclusive; and
-before a verdict is red, the stage looks whether anything else explains what was seen.
+come from evidence read after the fact: what the workload printed, the host's /proc, the kernel's records. Red means
+that the kernel contradicted the claim. Where a command came to nothing, the story ends there, inconclusive; and before
+a verdict is red, the stage looks whether anything else explains what was seen.
 """
 
 from __future__ import annotations
