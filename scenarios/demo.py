@@ -1,4 +1,4 @@
-"""`lab demo` and `lab run`: set the stage, tell the stories, look for what is left behind, and conclude."""
+"""`lab demo` and `lab run`: set the stage, tell the stories, conclude, and look for what is left behind."""
 
 from __future__ import annotations
 
@@ -45,8 +45,11 @@ def demo(arguments: argparse.Namespace) -> int:
     before = Traces.now(chosen or SHADOW)
     with _stage(arguments, screen, chosen) as stage:
         reports = [stage.tell(ALL.index(story) + 1, story) for story in stories]
-    before.expect_same(Traces.now(chosen or SHADOW), stage.keys)
-    code = _conclude(reports, screen, arguments.json)
+        code = _conclude(reports, screen, arguments.json)  # whatever comes to light below, the verdicts are told
+    after = Traces.now(chosen or SHADOW)
+    if others := before.changed_by_others(after):
+        screen.say(f"Meanwhile another program changed this machine, which no story does: {'; '.join(others)}.")
+    before.expect_nothing_left(after, stage.keys)
     return HELD_ALL if code == SOME_UNKNOWN and arguments.lenient and not _disturbed(reports) else code
 
 

@@ -9,7 +9,7 @@ from scenarios.needs import CannotTell
 from scenarios.props.labd import Daemon
 from scenarios.props.real_daemons import start_dockerd
 from scenarios.props.real_engines import with_image
-from scenarios.stage.engines import DAEMON, FORK, Engine, inspected, killing, lab_engines
+from scenarios.stage.engines import DAEMON, FORK, Engine, inspected, killing, lab_engines, paste
 from scenarios.stage.stage import Stage
 
 NAME = "crash"
@@ -35,7 +35,7 @@ def forks(stage: Stage, home: Path) -> None:
     engine = Engine(plain.name, FORK, [*plain.argv, "--root", str(home / "fork")])
     names, pids = start_two(stage, engine)
     stage.then("Kill one of the two:")
-    stage.shell(*stage.sudo, *killing(parent(parent(pids[0]))))  # past its lifeline
+    stage.shell(*stage.sudo, *killing(parent(parent(pids[0]))), answers=[0])  # past its lifeline
     if not stage.expect(gone(pids[0]), "its container dies with it"):
         stage.quiet(*killing(pids[0]))
     stage.expect(not gone(pids[1], 0), "the other one does not notice")
@@ -49,7 +49,7 @@ def monitors(stage: Stage, engine: Engine) -> None:
     stage.then(f"The same with {engine.name}: two containers, a conmon beside each. Kill one conmon:")
     names, pids = start_two(stage, engine)
     conmon = parent(pids[0])
-    stage.shell(*stage.sudo, *killing(conmon))
+    stage.shell(*stage.sudo, *killing(conmon), answers=[0])
     stage.expect(gone(conmon) and not gone(pids[0], 0), "its container runs on, but no process will see how it ends")
     stage.expect(not gone(pids[1], 0), "the other one does not notice")
     manage(stage, engine, names[1])
@@ -59,7 +59,7 @@ def monitors(stage: Stage, engine: Engine) -> None:
 
 def manage(stage: Stage, engine: Engine, name: str) -> None:
     """A container that was not hurt can be killed as before."""
-    stage.shell(*engine.command("kill", name))
+    stage.shell(*engine.command("kill", name), answers=[0])
     stage.quiet(*engine.command("wait", name))
     end = state(engine, name)
     stage.expect(end == "exited (137)", "the other can still be managed: killed, 128+9", end)
@@ -73,13 +73,14 @@ def daemons(stage: Stage, home: Path) -> None:
         daemon.wait_ready()
         names, pids = start_two(stage, engine)
         stage.then("Kill the daemon:")
-        stage.shell(*stage.sudo, *killing(daemon.pid))
+        stage.shell(*stage.sudo, *killing(daemon.pid), answers=[0])
         stage.expect(all(gone(pid) for pid in pids), "all its containers die")
         nothing_answers(stage, engine)
     stage.then("Start it again. What does it know?")
     with Daemon(stage.journal, socket, directory) as daemon:
         daemon.wait_ready()
         ends = [state(engine, name) for name in names]
+        daemon.check()
         known = all(end in ("exited (137)", "exited (255)") for end in ends)
         stage.expect(known, "it knows how they died, or says 255 for unknown", ", ".join(ends))
         stage.quiet(*engine.command("rm", *names))
@@ -94,7 +95,7 @@ def shims(stage: Stage, home: Path, plain: Engine) -> None:
     _, pids = start_two(stage, engine)
     for pid in (*map(parent, pids), *pids):
         stage.journal.note_process(pid)
-    stage.shell(*stage.sudo, *killing(daemon))
+    stage.shell(*stage.sudo, *killing(daemon), answers=[0])
     stage.expect(gone(daemon) and not any(gone(pid, 0) for pid in pids), "its containers run on, a shim beside each")
     nothing_answers(stage, engine)
     for pid in pids:
@@ -124,8 +125,12 @@ def start_one(stage: Stage, engine: Engine, name: str) -> int:
 
 
 def state(engine: Engine, name: str) -> str:
+    """Status and exit code as `inspect` tells them. Raises CannotTell if it tells nothing."""
     found = inspected(engine, name)
-    return f"{found.get('Status', 'unknown')} ({found.get('ExitCode', '?')})"
+    if not found:
+        line = paste(engine.inspect(name))
+        raise CannotTell(f"`{line}` tells nothing", f"run it by hand: {line}")
+    return f"{found['Status']} ({found['ExitCode']})"
 
 
 def parent(pid: int) -> int:

@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from scenarios.stage.stage import Stage
 NAME = "gallery"
 TITLE = "Who forked me?"
 WORKLOAD = ("sh", "-c", "echo $(cat /proc/self/loginuid; echo; cat /proc/self/sessionid)")
+OWN_MACHINE = "vagrant up   (then: make demo; systemd is pid 1 in the lab's own machine)"
 PAM = (Path("/etc/pam.d"), Path("/usr/lib/pam.d"))
 
 
@@ -22,7 +24,7 @@ class Launcher:
     """A way to start a program.
 
     predicted  the loginuid that should arrive, given the stage
-    words      the command, given the stage; raises MissingFeature with what is missing here
+    words      the command, given the stage; none for what takes too long. Raises MissingFeature with what is missing
     because    who is to blame for what the launcher starts, and why
     """
 
@@ -72,6 +74,7 @@ def plain(*words: str) -> Callable[[Stage], Sequence[str]]:
 
 
 def su(stage: Stage) -> Sequence[str]:
+    needs.require("su")
     return ["su", "-s", "/bin/sh", "-c", WORKLOAD[2], "nobody"]
 
 
@@ -87,7 +90,7 @@ def under_systemd(*words: str) -> Callable[[Stage], Sequence[str]]:
 
     def command(stage: Stage) -> Sequence[str]:
         if Path("/proc/1/comm").read_text().strip() != "systemd":
-            raise MissingFeature("systemd is not pid 1 here")
+            raise MissingFeature("systemd is not pid 1 here", OWN_MACHINE)
         return plain(*words)(stage)
 
     return command
@@ -100,7 +103,7 @@ def machine_shell(stage: Stage) -> Sequence[str]:
 def user_manager(stage: Stage) -> Sequence[str]:
     words = under_systemd("systemd-run", "--user", f"--machine={stage.user}@.host", "-q", "--wait", "--pipe")(stage)
     if not Path(f"/run/user/{stage.user_id}/systemd").exists():
-        raise MissingFeature(f"{stage.user} has no user manager running (loginctl enable-linger)")
+        raise MissingFeature(f"{stage.user} has no user manager running", f"sudo loginctl enable-linger {stage.user}")
     return words
 
 
@@ -108,16 +111,19 @@ def ssh(stage: Stage) -> Sequence[str]:
     words = ["ssh", "-o", "BatchMode=yes", "-o", "ConnectTimeout=3", f"{stage.user}@localhost"]
     needs.require("ssh")
     if stage.quiet(*words, "true").exit_code:
-        raise MissingFeature(f"{stage.user} cannot ssh to localhost without a password here")
+        raise MissingFeature(
+            f"root cannot ssh to {stage.user}@localhost without a password", f"sudo ssh-copy-id {stage.user}@localhost"
+        )
     return [*words, WORKLOAD[2]]
 
 
 def atd(stage: Stage) -> Sequence[str]:
     """A job of the user's; its output comes through a fifo, since atd would mail it."""
     needs.require("at", "mkfifo", "timeout", "sudo")
-    missing = _daemon("atd")
-    if missing or stage.user.isdecimal():
-        raise MissingFeature(missing or f"at takes no jobs from {stage.user}, who has no name here")
+    if not _runs("atd"):
+        raise MissingFeature("no atd is running", "sudo service atd start")
+    if stage.user.isdecimal():
+        raise MissingFeature(f"at takes no jobs from {stage.user}, who has no name here", needs.AS_USER)
     home = stage.journal.directory("gallery")
     os.chown(home, stage.user_id, -1)
     job = f"echo '({WORKLOAD[2]}) >{home}/out' | at -M now 2>/dev/null"
@@ -125,18 +131,17 @@ def atd(stage: Stage) -> Sequence[str]:
 
 
 def cron(stage: Stage) -> Sequence[str]:
-    raise MissingFeature(_daemon("cron") or "cron starts jobs once a minute, which is too slow for a stage")
+    """Nothing to run: cron starts jobs once a minute, which is too slow for a stage."""
+    return []
 
 
-def _daemon(name: str) -> str:
-    """A reason if no process of that name runs, else ""."""
+def _runs(name: str) -> bool:
+    """Whether a process of that name runs."""
     for folder in Path("/proc").glob("[0-9]*"):
-        try:
+        with suppress(OSError):  # it has ended meanwhile
             if (folder / "comm").read_text().strip() == name:
-                return ""
-        except OSError:
-            continue
-    return f"no {name} is running"
+                return True
+    return False
 
 
 def inside(stage: Stage) -> Sequence[str]:
@@ -191,13 +196,17 @@ def engines(stage: Stage) -> list[Launcher]:
 
 
 def measure(stage: Stage, launcher: Launcher) -> list[str]:
-    """The launcher's row in the table; a claim as well, if it could be measured here."""
+    """The launcher's row in the table; and a claim, which is inconclusive if this machine cannot show the launcher."""
     expected = launcher.predicted(stage)
     predicted = name_of(expected)
     claim = f"{launcher.name}: {predicted}"
     try:
-        outcome = stage.shell(*launcher.words(stage), answers=range(256))
+        words = launcher.words(stage)
+        if not words:
+            return [launcher.name, predicted, "-", "-", f"not shown, too slow for a stage: {launcher.because}"]
+        outcome = stage.shell(*words, answers=range(256))
     except MissingFeature as missing:
+        stage.unknown(claim, missing.message, missing.hint, lacking=True)
         return [launcher.name, predicted, "-", "-", f"not shown: {missing.message}"]
     printed = outcome.stdout.split()[:2]
     if len(printed) < 2 or not "".join(printed).isdecimal():

@@ -38,6 +38,9 @@ def through_the_daemon(stage: Stage, watch: Watch) -> None:
     command = [*stage.engine(DAEMON).argv, *touch]
     stage.then(f"Now {stage.user} asks the daemon:")
     denied = stage.shell(*stage.as_user(), *command, answers=[0, 125])
+    if denied.exit_code and "permission denied" not in denied.stderr.lower():  # the client failed for another reason
+        stage.daemon.check()
+        raise denied.trouble()
     refused = denied.exit_code == 125 and stage.witness(watch) is None
     stage.expect(refused, "refused at the socket: only its mode protects the host", f"exit code {denied.exit_code}")
     group = Path(stage.daemon.path).stat().st_gid

@@ -35,7 +35,7 @@ def play(stage: Stage) -> None:
         try:
             outcome = show(stage, real)
         except MissingFeature as missing:
-            stage.say(f"  Not shown here: {missing.message}; {missing.hint}")
+            stage.unknown(f"{title}: this can be shown here", missing.message, missing.hint, lacking=True)
             rows.append([title, "-", "not shown"])
         else:
             seen = "?" if outcome.loginuid is None else name_of(outcome.loginuid)
