@@ -92,7 +92,11 @@ def on_stage(cast: Cast, stories: Sequence[Story], performance: Performance) -> 
     before = Traces.now(target or SHADOW)
     with _set(cast, stories, performance, target) as stage:
         yield stage
-    before.expect_same(Traces.now(target or SHADOW), stage.keys)
+    after = Traces.now(target or SHADOW)
+    if others := before.changed_by_others(after):
+        said = "Meanwhile another program changed this machine, which no story does: {changes}."
+        performance.perform(beats.Say(Text(said, {"changes": "; ".join(others)})))
+    before.expect_nothing_left(after, stage.keys)
 
 
 @contextmanager

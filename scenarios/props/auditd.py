@@ -14,6 +14,7 @@ from lab.audit.netlink import AuditControl
 from lab.audit.records import Event, Record, events
 from lab.errors import EvidenceLost
 from scenarios import needs
+from scenarios.needs import CannotTell
 
 DEFAULT = Path("/etc/audit")
 SECONDS = 10
@@ -47,25 +48,33 @@ class Auditd:
         return [*self.words, "-k", key]
 
     def differences(self, key: str, seen: Sequence[Event]) -> list[str]:
-        """A sentence for each difference between auditd's log and what the lab's reader saw.
+        """A sentence for each event in which auditd's log and the lab's reader differ in auid, ses or uid.
 
-        Compared are the system calls with that rule key: their serials, and auid, ses and uid of each. Raises
-        EvidenceLost if auditd has not logged beyond the last event within SECONDS.
+        Compared are the system calls with that rule key, by their serials. Raises EvidenceLost if one of the two lacks
+        an event, or if auditd has not logged beyond the last one within SECONDS; CannotTell if ausearch fails.
         """
         needs.require("ausearch", "tail")
         if seen:
             self._await(max(event.serial for event in seen))
         ours, theirs = _facts(key, seen), _facts(key, self._search(key))
+        if lacking := sorted(ours.keys() ^ theirs.keys()):
+            who = "auditd's log" if lacking[0] in ours else "what the lab's reader got"
+            raise EvidenceLost(f"{who} lacks event {lacking[0]}", f"see whether a disk is full: df {self.log}")
         return [
-            f"event {serial}: auditd says {_say(theirs.get(serial))}, the lab's reader {_say(ours.get(serial))}"
-            for serial in sorted(ours.keys() | theirs.keys())
-            if ours.get(serial) != theirs.get(serial)
+            f"event {serial}: auditd says {_say(theirs[serial])}, the lab's reader {_say(ours[serial])}"
+            for serial in sorted(ours)
+            if ours[serial] != theirs[serial]
         ]
 
     def _search(self, key: str) -> list[Event]:
+        """Raises CannotTell if ausearch fails. Its exit status 1 without a message stands for "nothing found"."""
         words = [*self.command(key), "--raw"]
-        said = needs.run(words, errors="surrogateescape").stdout
-        lines = said.split("\n")  # splitlines() would also split at auditd's \x1d
+        done = needs.run(words, errors="surrogateescape")
+        said = done.stderr.strip()
+        if done.returncode not in (0, 1) or (done.returncode and said):
+            line = " ".join(words)
+            raise CannotTell(f"`{line}` ended with exit code {done.returncode}: {said}", f"run it by hand: {line}")
+        lines = done.stdout.split("\n")  # splitlines() would also split at auditd's \x1d
         return list(events(Record.from_line(line) for line in lines if line.startswith(("type=", "node="))))
 
     def _await(self, serial: int) -> None:
@@ -92,8 +101,8 @@ def _facts(key: str, seen: Sequence[Event]) -> Mapping[int, Fact]:
     return {event.serial: (event.auid, event.ses, event.uid) for event in seen if key in event.keys}
 
 
-def _say(fact: Fact | None) -> str:
-    return "auid={} ses={} uid={}".format(*fact) if fact else "nothing"
+def _say(fact: Fact) -> str:
+    return "auid={} ses={} uid={}".format(*fact)
 
 
 def _configured(argv: Sequence[str]) -> Path:

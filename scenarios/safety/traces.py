@@ -15,6 +15,7 @@ from lab.runtime.rootfs import STAGING
 from scenarios.safety.undo import DIRECTORY
 
 OWN_KEY = "lab-"
+LOCKED = 2  # of the enabled flag, which the lab never sets; auditctl(8), -e
 OWN_PLACES = (f"{DIRECTORY}/", f"{STATE}/")
 
 
@@ -22,11 +23,13 @@ OWN_PLACES = (f"{DIRECTORY}/", f"{STATE}/")
 class Traces:
     """What a run could leave behind, as the machine has it at one moment.
 
-    file is the watched file's device, inode, mode, owner, group and SHA-256; "" where there is none.
+    auditd is the pid of the audit daemon, or 0. file is the watched file's device, inode, mode, owner, group and
+    SHA-256; "" where there is none.
     """
 
     rules: frozenset[bytes]
     enabled: int
+    auditd: int
     mounts: frozenset[str]
     sockets: frozenset[str]
     file: str
@@ -34,29 +37,43 @@ class Traces:
     @classmethod
     def now(cls, target: str) -> Traces:
         with AuditControl() as control:
-            rules, enabled = frozenset(control.rules()), control.status().enabled
-        return cls(rules, enabled, _mounts(), _sockets(), _file(target))
+            rules, status = frozenset(control.rules()), control.status()
+        return cls(rules, status.enabled, status.pid, _mounts(), _sockets(), _file(target))
 
-    def expect_same(self, after: Traces, keys: Collection[str]) -> None:
+    def expect_nothing_left(self, after: Traces, keys: Collection[str]) -> None:
         """Raises LabError, which names each difference, if the run has left something; keys are those of its rules.
 
-        Compared are rules with these keys, other rules that are gone, mounts and sockets in the lab's places, the
-        enabled flag and the watched file. All else that other programs change meanwhile is ignored.
+        Compared are rules with these keys, mounts and sockets in the lab's places, and the enabled flag, which the lab
+        restores unless an audit daemon has come or gone meanwhile, or somebody has locked audit.
         """
         added = [rule for rule in map(Rule.unpack, after.rules - self.rules) if rule.key in keys]
-        gone = [rule for rule in map(Rule.unpack, self.rules - after.rules) if not rule.key.startswith(OWN_KEY)]
         left = [f"audit rule {rule.to_auditctl()}" for rule in added]
-        left += [f"audit rule removed: {rule.to_auditctl()}" for rule in gone]
         left += [f"mount on {path}" for path in after.mounts - self.mounts]
         left += [f"socket {path}" for path in after.sockets - self.sockets]
-        if after.enabled != self.enabled:
-            left.append(f"audit enabled flag is {after.enabled}, was {self.enabled}")
-        if after.file != self.file:
-            left.append(f"the watched file has changed: {self.file} became {after.file}")
+        if not self._enabled_by_others(after):
+            left += self._enabled(after)
         if left:
             raise LabError(
                 f"left behind: {'; '.join(sorted(left))}", "`sudo lab restore` takes back what is journalled"
             )
+
+    def changed_by_others(self, after: Traces) -> list[str]:
+        """What is different and cannot come from the lab: `auditctl -D`, a start of auditd, passwd(1)."""
+        gone = [rule for rule in map(Rule.unpack, self.rules - after.rules) if not rule.key.startswith(OWN_KEY)]
+        changed = [f"audit rule {rule.to_auditctl()} is gone" for rule in gone]
+        if self._enabled_by_others(after):
+            changed += self._enabled(after)
+        if after.file != self.file:
+            changed.append(f"the watched file was {self.file or 'missing'}, and is {after.file or 'missing'}")
+        return sorted(changed)
+
+    def _enabled(self, after: Traces) -> list[str]:
+        if after.enabled == self.enabled:
+            return []
+        return [f"audit's enabled flag is {after.enabled}, and was {self.enabled}"]
+
+    def _enabled_by_others(self, after: Traces) -> bool:
+        return after.auditd != self.auditd or after.enabled == LOCKED
 
 
 def _mounts() -> frozenset[str]:

@@ -18,7 +18,7 @@ from typing import Protocol
 from lab.audit.records import Event
 from lab.audit.rules import Rule
 from lab.audit.watch import Watch
-from lab.errors import AuditUnavailable, LabError, MissingFeature, NotAllowed
+from lab.errors import AuditUnavailable, EvidenceLost, LabError, MissingFeature, NotAllowed
 from lab.identity import name_of
 from scenarios import needs
 from scenarios.needs import CannotTell
@@ -177,7 +177,7 @@ class Stage(Commands):
                 self._watches.remove(watch)
 
     def witness(self, watch: Watch, *, successful: bool | None = True) -> Event | None:
-        """Show and return the event that the last command left about the target; None if there is none.
+        """Show and return the first event that the last command left about the target; None if there is none.
 
         successful: True for a call that succeeded, False for one that was refused, None for either. Raises CannotTell
         or EvidenceLost if it is no evidence that there is none: the command failed, or the watch was disturbed.
@@ -274,15 +274,20 @@ class Stage(Commands):
         return engine
 
     def _ask_auditd(self, watch: Watch) -> None:
-        """Where auditd runs: its log must have every event of this watch with its key, and no other."""
+        """Where auditd runs: its log must have the same auid, ses and uid in each event of this watch with its key."""
         if not self.auditd:
             return
+        claim = "auditd's log agrees"
         watch.collect()
         counted = len([event for event in watch.events if watch.key in event.keys])
-        differences = self.auditd.differences(watch.key, watch.events)
+        try:
+            differences = self.auditd.differences(watch.key, watch.events)
+        except (EvidenceLost, CannotTell) as error:  # what the story saw itself stands
+            self.unknown(claim, error.message, error.hint)
+            return
         self.performance.perform(beats.Command(paste([*self.sudo, *self.auditd.command(watch.key), "-i"])))
         said = "; ".join(differences) or f"{counted} events, the same auid, ses and uid in each"
-        self.expect(not differences, "auditd's log agrees", said)
+        self.expect(not differences, claim, said)
 
     def _judge(self, beat: beats.Verdict) -> bool:
         told = Verdict(str(beat.claim), beat.verdict, str(beat.seen), beat.remedy, beat.lacking)

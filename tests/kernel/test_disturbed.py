@@ -27,6 +27,7 @@ from lab.pidfd import start_time
 from scenarios import needs
 from scenarios.audiences.terminal import FAILED, HELD, UNKNOWN
 from scenarios.props import labd
+from scenarios.props.auditd import Auditd
 from scenarios.props.labd import Daemon
 from scenarios.safety.journal import Journal
 from scenarios.stage import commands, login
@@ -324,6 +325,30 @@ def test_a_rate_limit_that_loses_records(
     for each in (report, again):
         assert not red(each)
         assert "auditctl -r 0" in each.claims[-1].remedy, each.claims
+
+
+# What ausearch may do, as a shell's command, and what is then told.
+WITNESSES = {
+    "exit 0": "auditd's log lacks event",
+    "exit 1": "auditd's log lacks event",  # its exit status where nothing was found
+    "echo no such file >&2; exit 1": "ended with exit code 1: no such file",
+    "kill -9 $$": "ended with exit code -9",
+}
+
+
+@pytest.mark.needs("ausearch")
+@pytest.mark.parametrize("script", WITNESSES)
+def test_a_second_witness_that_says_nothing(script: str, place: Path, journal: Journal, daemon: Daemon) -> None:
+    """An event that auditd's log lacks, or an ausearch that fails, contradicts no claim; the story's own hold."""
+    log = place / "audit.log"
+    log.write_text("type=USER msg=audit(0.0:99999999999): a later record\n")
+    with stage(place, journal, daemon) as here:
+        here.auditd = Auditd(log, ["sh", "-c", script])
+        report = here.tell(1, shadow)
+    told = [claim for claim in report.claims if claim.claim == "auditd's log agrees"]
+    assert not red(report)
+    assert [claim.verdict for claim in told] == [UNKNOWN] and WITNESSES[script] in told[0].seen
+    assert len(claims(report, HELD)) == len(report.claims) - 1
 
 
 @pytest.mark.parametrize("script", ["sleep 60", "trap '' TERM; sleep 60 & wait", "setsid sleep 4"])
