@@ -1,4 +1,4 @@
-"""The command `lab`: demo, run, list, doctor, restore, image."""
+"""The command `lab`: demo, run, play, verify, list, doctor, restore, image."""
 
 from __future__ import annotations
 
@@ -20,6 +20,7 @@ from scenarios import doctor
 from scenarios.demo import demo
 from scenarios.playing import ALL, HELD_ALL, SOME_UNKNOWN
 from scenarios.props.real_engines import LABS, REAL
+from scenarios.replay import play, verify
 from scenarios.safety.journal import Journal
 
 
@@ -111,6 +112,7 @@ def _parser() -> argparse.ArgumentParser:
         _add_stage_options(verb)
         _add_engine_options(verb)
         verb.set_defaults(act=demo)
+    _add_recording_verbs(verbs)
     verbs.add_parser("list", help="the stories").set_defaults(act=list_stories)
     examine = verbs.add_parser("doctor", help="what this machine can and cannot show, and why")
     examine.add_argument("--json", action="store_true", help="as JSON")
@@ -118,6 +120,24 @@ def _parser() -> argparse.ArgumentParser:
     verbs.add_parser("restore", help="undo what a killed run left").set_defaults(act=restore)
     _add_image_verbs(verbs.add_parser("image", help="root filesystems: import, ls, rm"))
     return parser
+
+
+def _add_recording_verbs(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    playing = verbs.add_parser("play", help="show the recording of a run; without FILE, list those of this machine")
+    playing.add_argument("file", metavar="FILE", nargs="?", default="")
+    playing.add_argument("--auto", action="store_true", help="never wait for a key")
+    _add_look_options(playing)
+    playing.set_defaults(act=play)
+    again = verbs.add_parser("verify", help="judge the evidence in a recording again")
+    again.add_argument("file", metavar="FILE")
+    again.set_defaults(act=verify)
+
+
+def _add_look_options(verb: argparse.ArgumentParser) -> None:
+    add = verb.add_argument
+    add("--no-color", action="store_true", help="without colours")
+    add("--plain", action="store_true", help="for a screen reader: ASCII, and trees as sentences")
+    add("--records", choices=("short", "full"), default="short", help="audit records, rules, outputs; default: short")
 
 
 def _names(text: str) -> list[str]:
@@ -131,10 +151,8 @@ def _add_stage_options(verb: argparse.ArgumentParser) -> None:
     pace.add_argument("--pause", action="store_true", help="wait for Enter at each step")
     lenient = "exit status 0, not 3, where a claim is inconclusive only because this machine lacks something"
     add("--lenient", action="store_true", help=lenient)
+    _add_look_options(verb)
     add("--json", action="store_true", help="verdicts and evidence on standard output, the rest on standard error")
-    add("--no-color", action="store_true", help="without colours")
-    add("--plain", action="store_true", help="for a screen reader: ASCII, and trees as sentences")
-    add("--records", choices=("short", "full"), default="short", help="audit records, rules, outputs; default: short")
     add("--record", metavar="FILE", action="append", default=[], help="record the run in this new file, too")
     add("--as", dest="login_as", metavar="USER", default="", help="who has logged in: name or uid")
     add("--target", metavar="PATH", default="", help="the file to watch; else a decoy")

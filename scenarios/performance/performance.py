@@ -30,8 +30,12 @@ CLOSING_A_STEP = (Verdict, Contrast)
 EVIDENCE = (Output, Lineage, Evidence)
 
 
+class Leave(BaseException):
+    """An audience raises it at a Stop to leave the story that is being told: what the story set up is taken back."""
+
+
 class Audience(Protocol):
-    """Takes the beats of one performance, in their order. It may wait as long as it likes at a Stop."""
+    """Takes the beats of one performance, in their order. At a Stop it may wait, and may raise Leave."""
 
     def take(self, moment: Moment) -> None: ...
 

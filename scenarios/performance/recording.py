@@ -43,8 +43,9 @@ def new_file(directory: Path = DIRECTORY) -> IO[str]:
     for path in found[: max(0, len(found) - KEPT + 1)]:
         path.unlink(missing_ok=True)
     name = time.strftime("%Y-%m-%dT%H-%M-%S") + f"-{os.getpid()}.jsonl"
-    fd = os.open(directory / name, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
-    return os.fdopen(fd, "w", encoding="utf-8")
+    path = directory / name
+    path.touch(0o600, exist_ok=False)
+    return path.open("w", encoding="utf-8")
 
 
 def read(path: Path) -> Iterator[Moment]:

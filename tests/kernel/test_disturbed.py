@@ -25,7 +25,8 @@ from lab.audit.netlink import AuditControl
 from lab.audit.watch import Watch
 from lab.pidfd import start_time
 from scenarios import needs
-from scenarios.audiences.terminal import FAILED, HELD, UNKNOWN
+from scenarios.performance.beats import FAILED, HELD, UNKNOWN
+from scenarios.performance.text import Text
 from scenarios.props import labd
 from scenarios.props.auditd import Auditd
 from scenarios.props.labd import Daemon
@@ -124,15 +125,15 @@ def red(report: Report) -> list[str]:
 
 
 def in_the_middle(monkeypatch: pytest.MonkeyPatch, disturb: Callable[[Stage], object]) -> None:
-    """Do that once, where the story comes to its second part."""
-    then, pending = Stage.then, [disturb]
+    """Do that once, where the story asks its second question."""
+    ask, pending = Stage.ask, [lambda here: None, disturb]
 
-    def disturbed(self: Stage, text: str) -> None:
-        while pending:
-            pending.pop()(self)
-        then(self, text)
+    def disturbed(self: Stage, question: str, /, *choices: str | Text, **arguments: str | int | Text) -> None:
+        if pending:
+            pending.pop(0)(self)
+        ask(self, question, *choices, **arguments)
 
-    monkeypatch.setattr(Stage, "then", disturbed)
+    monkeypatch.setattr(Stage, "ask", disturbed)
 
 
 @pytest.mark.parametrize("story", list(map(with_needs, (run, shadow, frameup, inherit, trace))))
@@ -480,7 +481,7 @@ def test_a_fault_of_the_lab_is_no_verdict() -> None:
 import sys
 from scenarios import cli, demo
 def broken(*arguments): raise ZeroDivisionError
-demo.Screen = broken
+demo.Terminal = broken
 sys.exit(cli.main(["run", "--auto", "loginuid"]))
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, check=False, timeout=60, cwd=CHECKOUT)

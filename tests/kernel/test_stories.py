@@ -18,8 +18,9 @@ from support import in_child
 from lab.audit.watch import Watch
 from lab.errors import EvidenceLost
 from lab.identity import name_of, set_loginuid
-from scenarios.audiences.terminal import FAILED, HELD, UNKNOWN, Screen
 from scenarios.claims import CLAIMS
+from scenarios.performance.beats import FAILED, HELD, UNKNOWN
+from scenarios.performance.performance import Performance
 from scenarios.props.labd import Daemon, peer_pid
 from scenarios.props.second_host import Remote
 from scenarios.safety.journal import Journal
@@ -89,7 +90,7 @@ def stage(place: Path, journal: Journal, daemon: Daemon) -> Iterator[Stage]:
     target = place / "shadow"
     target.touch(mode=0o640)
     with Login(USER) as login:
-        yield Stage(Screen(json=True, color=False), journal, login, daemon, engines, str(target))
+        yield Stage(Performance([]), journal, login, daemon, engines, str(target))
 
 
 def present(here: Stage, fork: Engine, daemon: Engine) -> None:

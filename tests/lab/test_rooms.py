@@ -33,10 +33,22 @@ FORBIDDEN = {
     "daemon.wire": ("daemon.routes", "daemon.engine", "daemon.containers"),
     "client": ("daemon", "scenarios", "lab.forker"),
     "scenarios": ("daemon", "client", "lab.forker"),
-    "scenarios.stage": ("scenarios.stories", "scenarios.cli", "scenarios.demo", "scenarios.doctor", "scenarios.claims"),
+    "scenarios.performance": tuple(
+        f"scenarios.{room}" for room in ("stories", "stage", "audiences", "props", "safety", "playing", "demo", "cli")
+    ),
+    "scenarios.stage": (
+        "scenarios.stories",
+        "scenarios.audiences",
+        "scenarios.playing",
+        "scenarios.cli",
+        "scenarios.demo",
+        "scenarios.doctor",
+        "scenarios.claims",
+    ),
     "scenarios.audiences": ("scenarios.stories", "scenarios.stage", "scenarios.props", "scenarios.cli"),
     "scenarios.safety": ("scenarios.stories", "scenarios.stage", "scenarios.props", "scenarios.audiences"),
     "scenarios.props": ("scenarios.stories", "scenarios.audiences", "scenarios.cli", "scenarios.demo"),
+    "scenarios.playing": ("scenarios.audiences", "scenarios.cli", "scenarios.demo"),
     "scenarios.demo": ("scenarios.cli",),
     "scenarios.doctor": ("scenarios.cli", "scenarios.demo", "scenarios.stage", "scenarios.stories"),
 }
@@ -45,7 +57,7 @@ DOORS = {
     "lab.forker": ("lab.forker",),
     "daemon.routes": ("daemon.routes", "daemon.app"),
     "daemon.programs": ("daemon.programs", "daemon.spawning", "daemon.archiving"),
-    "scenarios.stories": ("scenarios.stories", "scenarios.demo"),
+    "scenarios.stories": ("scenarios.stories", "scenarios.playing"),
 }
 
 
