@@ -89,16 +89,6 @@ def pytest_configure() -> None:
             signal.signal(number, signal.SIG_DFL)
 
 
-@pytest.hookimpl(trylast=True)
-def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """LAB_ONLY=open-checkout runs only the tests that need this feature."""
-    only = os.environ.get("LAB_ONLY")
-    if only:
-        chosen = [item for item in items if any(only in marker.args for marker in item.iter_markers("needs"))]
-        config.hook.pytest_deselected(items=[item for item in items if item not in chosen])
-        items[:] = chosen
-
-
 def demand(feature: str) -> None:
     """Skip the test, or fail where LAB_REQUIRE names the feature, if this machine lacks it."""
     required = os.environ.get("LAB_REQUIRE", "").split(",")
