@@ -30,9 +30,9 @@ ASCII: Mapping[str, str] = {
     "dot": "-", "set": "*", "unset": "o", "branch": "`-", "more": "...", "socket": "..",
 }  # fmt: skip
 # The fields that tell whom a record names; those of a change of loginuid are others.
-TELLING = ("auid", "ses", "uid", "tty", "comm", "exe", "res", "cmd")
-TELLING_LOGIN = ("pid", "uid", "old-auid", "auid", "ses", "res")
-OUTPUT_LINES = 6
+TELLING = ("auid", "ses", "uid", "comm", "cmd")
+TELLING_LOGIN = ("old-auid", "auid", "ses", "pid", "res")
+OUTPUT_LINES = 5
 Detail = Literal["short", "full"]
 
 
@@ -72,7 +72,7 @@ def draw(beat: beats.Beat, look: Look) -> RenderableType | None:
         case beats.Predict():
             return _question(beat, look)
         case beats.Rules():
-            return _indented(Group(*_rules(beat, look)))
+            return _indented(_rules(beat, look))
         case beats.Command():
             return Line("\n".join(_folded(beat.line, look.width)), style="bold cyan")
         case beats.Output():
@@ -110,11 +110,20 @@ def _question(beat: beats.Predict, look: Look) -> Line:
     return Line.assemble((look.words(beat.question), "bold"), "  " if choices else "", (choices, "italic"))
 
 
-def _rules(beat: beats.Rules, look: Look) -> Iterator[RenderableType]:
-    for rule in beat.rules if look.detail == "full" else beat.rules[:1]:
-        yield Line(f"{look.words('audit rule:')} {rule}", style="dim")
-    if len(beat.rules) > 1 and look.detail == "short":
-        yield Line(look.words(Text.of("and {count} more", count=len(beat.rules) - 1)), style="dim")
+def _rules(beat: beats.Rules, look: Look) -> RenderableType:
+    """Whole, or the first in short: without the key, which is random, and without the words that all rules share."""
+    if look.detail == "full":
+        return Group(*(Line(f"{look.words('audit rule:')} {rule}", style="dim") for rule in beat.rules))
+    words = re.sub(r" -F key=\S+$|^-a always,exit ", "", beat.rules[0])
+    more = look.words(Text.of("and {count} more", count=len(beat.rules) - 1)) if len(beat.rules) > 1 else ""
+    return _one_line(Line(f"{look.words('audit rule:')} {words}  {more}", style="dim"))
+
+
+def _one_line(line: Line) -> Line:
+    """Cut at the audience's width, with a mark at the end."""
+    line.no_wrap, line.overflow = True, "ellipsis"
+    line.rstrip()
+    return line
 
 
 def _folded(line: str, width: int) -> Iterator[str]:
@@ -146,6 +155,8 @@ def _output(beat: beats.Output, look: Look) -> RenderableType | None:
     if look.detail == "short" and len(lines) > OUTPUT_LINES:
         more = Text.of("{count} more lines", count=len(lines) - OUTPUT_LINES + 1)
         lines[OUTPUT_LINES - 1 :] = [Line(f"{look.marks['more']} {look.words(more)}", style="dim")]
+    if look.detail == "short":
+        lines = [_one_line(line) for line in lines]
     return _indented(Group(*lines)) if lines else None
 
 
@@ -200,8 +211,7 @@ def _record(event: Event, look: Look) -> Iterator[Line]:
     for name, value in fields:
         lost = value == "unset" and name in ("auid", "ses")
         text.append(f"{name}={value}  ", style="not dim bold red" if lost else "not dim bold")
-    text.rstrip()
-    yield text
+    yield _one_line(text)
 
 
 def telling(event: Event) -> tuple[str, list[tuple[str, str]]]:

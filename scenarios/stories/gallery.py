@@ -17,7 +17,7 @@ from scenarios.stage.stage import Basis, Stage
 NAME = "gallery"
 TITLE = "Who forked me?"
 WORKLOAD = ("sh", "-c", "echo $(cat /proc/self/loginuid; echo; cat /proc/self/sessionid)")
-OWN_MACHINE = "vagrant up   (then: make demo; systemd is pid 1 in the lab's own machine)"
+OWN_MACHINE = "vagrant up   (systemd is pid 1 in the lab's own machine)"
 ROWS_A_CARD, ROWS_A_STEP = 18, 4
 PAM = (Path("/etc/pam.d"), Path("/usr/lib/pam.d"))
 

@@ -113,8 +113,10 @@ def asked_for(stage: Stage, engine: Engine, name: str) -> None:
 def removed(stage: Stage, engine: Engine, name: str) -> None:
     """Remove the container, and look whether the engine still knows of it."""
     stage.shell(*engine.command("rm", name))
-    left = name in stage.shell(*engine.command("ps", "--all", "--no-trunc"), answers=[0]).stdout
-    stage.expect(not left, "nothing is left of the container")
+    asked = stage.shell(*engine.inspect(name), answers=range(126))  # 125: podman, 1: docker
+    if asked.exit_code and "no such" not in asked.stderr.lower():
+        raise asked.trouble()
+    stage.expect(asked.exit_code != 0, "nothing is left of the container")
 
 
 def sudo_remembers(stage: Stage, command: Event | None) -> None:
