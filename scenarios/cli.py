@@ -137,7 +137,8 @@ def _add_look_options(verb: argparse.ArgumentParser) -> None:
     add = verb.add_argument
     add("--no-color", action="store_true", help="without colours")
     add("--plain", action="store_true", help="for a screen reader: ASCII, and trees as sentences")
-    add("--records", choices=("short", "full"), default="short", help="audit records, rules, outputs; default: short")
+    detail = "brief: commands, verdicts and cards alone; full: all records, rules and outputs whole"
+    add("--detail", choices=("brief", "short", "full"), default="", help=detail)
 
 
 def _names(text: str) -> list[str]:

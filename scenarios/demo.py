@@ -39,7 +39,7 @@ def demo(arguments: argparse.Namespace) -> int:
         color=not arguments.no_color,
         pace=_pace(arguments),
         plain=arguments.plain,
-        detail=arguments.records,
+        detail=arguments.detail or ("brief" if _pace(arguments) == "auto" else "short"),
     )
     with ExitStack() as files:
         kept = files.enter_context(recording.new_file())
