@@ -23,7 +23,7 @@ from test_stories import USER, claims, daemon, journal, place, present, stage  #
 
 from lab.audit.netlink import AuditControl
 from lab.audit.watch import Watch
-from lab.pidfd import start_time
+from lab.pidfd import ended, start_time
 from scenarios import needs
 from scenarios.audiences.terminal import FAILED, HELD, UNKNOWN
 from scenarios.props import labd
@@ -324,9 +324,10 @@ def test_crashs_own_labd_killed_before_it_is_asked(
             return state(engine, name)
         path = engine.argv[-1].removeprefix("unix://")
         if pid := labd.listener(path):
+            pidfd = os.pidfd_open(pid)
             os.kill(pid, signal.SIGKILL)
-        while labd.listener(path):
-            pass
+            assert ended(pidfd, 10)
+            os.close(pidfd)
         return "created (0)"
 
     monkeypatch.setattr(crash, "state", killed)
