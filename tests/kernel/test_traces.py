@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import signal
 import subprocess
 import sys
 from dataclasses import replace
@@ -10,6 +11,7 @@ from pathlib import Path
 
 import pytest
 from support import CHECKOUT
+from test_restore import LAB, observe
 
 from lab.audit.netlink import AuditControl
 from lab.audit.rules import Rule
@@ -85,3 +87,30 @@ def test_who_changed_audit_and_the_file() -> None:
     assert before.changed_by_others(ours) == []
     with pytest.raises(LabError, match=f"left behind: audit's enabled flag is {other}, and was {before.enabled}"):
         before.expect_nothing_left(ours, [])
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_a_signal_ends_a_run_with_everything_taken_back(number: int) -> None:
+    """In the middle of a story: exit status 128+n, no traceback, the machine as before, and nothing to restore."""
+    before = observe()
+    words = [LAB, "run", "--auto", "shadow", "frameup"]
+    with subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as run:
+        assert run.stdout and run.stderr
+        assert any("auditctl" in line for line in run.stdout), "the rule of the first story was not loaded"
+        run.send_signal(number)
+        _, error = run.communicate(timeout=60)
+    assert (run.returncode, error) == (128 + number, "")
+    assert observe() == before
+    done = subprocess.run([LAB, "restore"], capture_output=True, text=True, check=True, timeout=60)
+    assert done.stdout.splitlines()[-1] == "nothing to restore"
+
+
+def test_under_nohup_a_run_goes_on() -> None:
+    """A SIGHUP that was ignored before the run began stays ignored."""
+    words = ["nohup", LAB, "run", "--auto", "loginuid"]
+    with subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as run:
+        assert run.stdout
+        assert any("loginuid" in line for line in run.stdout)
+        run.send_signal(signal.SIGHUP)
+        said, _ = run.communicate(timeout=60)
+    assert (run.returncode, "What the kernel said" in said) == (0, True)
