@@ -19,11 +19,10 @@ from typing import Any
 import pytest
 from support import CHECKOUT, in_child
 from test_restore import LAB, observe, settled
-from test_stories import USER, claims, daemon, journal, place, present, stage  # noqa: F401 - fixtures among them
+from test_stories import USER, claims, daemon, journal, place, present, stage, with_needs  # noqa: F401 - fixtures among them
 
 from lab.audit.netlink import AuditControl
 from lab.audit.watch import Watch
-from lab.pidfd import ended, start_time
 from scenarios import needs
 from scenarios.audiences.terminal import FAILED, HELD, UNKNOWN
 from scenarios.props import labd
@@ -31,11 +30,11 @@ from scenarios.props.auditd import Auditd
 from scenarios.props.labd import Daemon
 from scenarios.safety.journal import Journal
 from scenarios.stage import commands, login
-from scenarios.stage.engines import DAEMON, FORK, Engine, Model, inspected
+from scenarios.stage.engines import DAEMON, FORK
 from scenarios.stage.login import Login
 from scenarios.stage.report import Report
 from scenarios.stage.stage import Stage, Story
-from scenarios.stories import STORIES, blindspot, crash, frameup, gallery, inherit, notify, rootless, run, shadow, trace
+from scenarios.stories import STORIES, blindspot, frameup, gallery, inherit, rootless, run, shadow, trace
 
 pytestmark = pytest.mark.needs("root", "audit", "setpriv", "unshare")
 
@@ -135,7 +134,9 @@ def in_the_middle(monkeypatch: pytest.MonkeyPatch, disturb: Callable[[Stage], ob
     monkeypatch.setattr(Stage, "then", disturbed)
 
 
-@pytest.mark.parametrize("story", [run, shadow, frameup, inherit, trace], ids=lambda story: story.NAME)
+@pytest.mark.parametrize(
+    "story", [with_needs(story) for story in (run, shadow, frameup, inherit, trace, rootless, blindspot)]
+)
 def test_labd_killed_in_the_middle(
     story: Story,
     place: Path,
@@ -242,125 +243,6 @@ def test_a_container_that_does_not_start(
         report = here.tell(1, story)
     assert not red(report)
     assert "the host's /proc" not in capfd.readouterr().err  # the table of what was never seen
-
-
-def test_a_unit_whose_engine_fails(place: Path, journal: Journal, daemon: Daemon) -> None:
-    """notify: a unit that ends by itself says nothing about READY=1."""
-    if not shutil.which("systemd-nspawn"):
-        pytest.skip("needs systemd-nspawn")
-    with stage(place, journal, daemon) as here:
-        broken = [str(place / "broken")]
-        Path(broken[0]).write_text("#!/bin/sh\nexit 125\n")
-        Path(broken[0]).chmod(0o755)
-        present(here, replace(here.engines[FORK], argv=broken), replace(here.engines[DAEMON], argv=broken))
-        assert not red(here.tell(1, notify))
-
-
-@pytest.mark.needs("systemd-nspawn")
-def test_a_relay_that_ends_is_inconclusive(
-    place: Path, journal: Journal, daemon: Daemon, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """notify: a relay that cannot run says nothing about READY=1."""
-    monkeypatch.setattr(notify, "RELAY", ("-c", "raise SystemExit(1)"))
-    with stage(place, journal, daemon) as here:
-        report = here.tell(1, notify)
-    assert not red(report)
-    assert report.claims[-1].seen == "lab-relayed.service: failed exit-code", report.claims
-
-
-@pytest.mark.needs("systemd-nspawn")
-@pytest.mark.parametrize("model", [FORK, DAEMON])
-def test_a_service_whose_container_does_not_run(
-    model: Model, place: Path, journal: Journal, daemon: Daemon, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """notify: no answer on the socket says nothing about descriptor 3 if the engine failed."""
-    fails = 'case "$*" in *"hello from"*) exit 125;; esac; exec "$0" "$@"'
-    monkeypatch.setattr(notify, "served", lambda stage, units: None)
-    monkeypatch.setattr(notify, "relayed", lambda stage, units: None)
-    with stage(place, journal, daemon) as here:
-        broken = replace(here.engines[model], argv=["/bin/sh", "-c", fails, *here.engines[model].argv])
-        here.engines = {**here.engines, model: broken}
-        report = here.tell(1, notify)
-    assert not red(report)
-    assert report.claims[-1].seen.endswith("ended with exit-code 125"), report.claims
-
-
-def test_a_kill_that_fails_refutes_nothing(
-    place: Path, journal: Journal, daemon: Daemon, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """crash: a process that was not killed is none whose containers must end."""
-    monkeypatch.setattr(crash, "killing", lambda pid: ["false"])
-    with stage(place, journal, daemon) as here:
-        report = here.tell(1, crash)
-    assert not red(report)
-    assert "`sudo false` ended with exit code 1" in report.claims[-1].seen
-
-
-def test_an_inspect_that_tells_nothing_refutes_nothing(
-    place: Path, journal: Journal, daemon: Daemon, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """crash: a container whose state cannot be looked up has not ended wrongly."""
-    asked: list[str] = []
-
-    def once(engine: Engine, name: str) -> dict[str, Any]:
-        asked.append(name)
-        return inspected(engine, name) if asked.count(name) == 1 else {}
-
-    monkeypatch.setattr(crash, "inspected", once)
-    with stage(place, journal, daemon) as here:
-        report = here.tell(1, crash)
-    assert not red(report)
-    assert report.claims[-1].seen.endswith("tells nothing"), report.claims
-
-
-def test_crashs_own_labd_killed_before_it_is_asked(
-    place: Path, journal: Journal, daemon: Daemon, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """The labd that was started again ends, too: what it knew cannot be told, and the story's first half stands."""
-    state = crash.state
-
-    def killed(engine: Engine, name: str) -> str:
-        if engine.model == FORK:
-            return state(engine, name)
-        path = engine.argv[-1].removeprefix("unix://")
-        if pid := labd.listener(path):
-            pidfd = os.pidfd_open(pid)
-            os.kill(pid, signal.SIGKILL)
-            assert ended(pidfd, 10)
-            os.close(pidfd)
-        return "created (0)"
-
-    monkeypatch.setattr(crash, "state", killed)
-    with stage(place, journal, daemon) as here:
-        report = here.tell(1, crash)
-    assert not red(report)
-    assert "labd" in report.claims[-1].seen and len(claims(report, HELD)) >= 6, report.claims
-
-
-@pytest.mark.needs("open-checkout")
-@pytest.mark.parametrize("script", BROKEN)
-def test_a_client_that_fails_was_not_refused(script: str, place: Path, journal: Journal, daemon: Daemon) -> None:
-    """rootless: a client that ends for another reason than the socket's mode is no evidence of a refusal."""
-    with stage(place, journal, daemon) as here:
-        here.engines = {**here.engines, DAEMON: replace(here.engines[DAEMON], argv=["sh", "-c", script, "engine"])}
-        report = here.tell(1, rootless)
-    assert not red(report)
-    assert not [claim for claim in claims(report, HELD) if "refused at the socket" in claim]
-
-
-def test_a_launcher_that_cannot_be_shown_is_told_with_its_remedy(
-    place: Path, journal: Journal, daemon: Daemon, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """gallery: without setsid a claim is open, with the command that installs setsid; cron has no claim."""
-    installed = needs.installed
-    monkeypatch.setattr(needs, "installed", lambda *names: "setsid" not in names and installed(*names))
-    with stage(place, journal, daemon) as here:
-        report = here.tell(1, gallery)
-    assert not red(report)
-    told = {claim.claim.partition(":")[0]: claim for claim in report.claims}
-    assert (told["setsid"].lacking, told["setsid"].remedy) == (True, "sudo apt-get install -y util-linux")
-    assert told.keys() == {launcher.name for launcher in gallery.LAUNCHERS} - {"cron"} | {"podmanish", "dockerish"}
-    assert all(claim.lacking for claim in report.claims if claim.verdict == UNKNOWN)
 
 
 def remove_rules(here: Stage) -> None:
@@ -531,24 +413,6 @@ def test_the_login_child_never_unwinds_its_parents_stack(
             os.write(2, b"unwound")
             os._exit(1)
     assert capfd.readouterr().err == ""
-
-
-def test_a_story_that_ends_early_leaves_no_container(
-    place: Path, daemon: Daemon, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """crash starts containers that would live for ten minutes: the journal ends them, wherever the story stops."""
-    started: list[int] = []
-
-    def stop(stage: Stage, engine: Engine, name: str) -> None:
-        started.append(int(inspected(engine, name)["Pid"]))
-        raise needs.CannotTell("the story stops here", "nothing")
-
-    monkeypatch.setattr(crash, "manage", stop)
-    (place / "early").mkdir()
-    with Journal(place / "early") as own, stage(place, own, daemon) as here:
-        assert not red(here.tell(1, crash))
-        assert start_time(started[0])
-    assert not start_time(started[0])
 
 
 def test_a_login_that_was_killed_is_told(place: Path, journal: Journal, daemon: Daemon) -> None:
