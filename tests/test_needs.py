@@ -90,6 +90,43 @@ def test_the_packages_of_the_makefile_are_in_the_table() -> None:
     assert {name for line in wanted for name in line.split()} <= known
 
 
+@pytest.mark.parametrize(("suite", "package"), [("12", "docker.io"), ("13", "docker-cli")])
+def test_dockers_package_is_what_apt_has(
+    suite: str, package: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The stories, doctor and make name docker-cli where apt knows it, as on Debian 13, and docker.io elsewhere."""
+    apt = tmp_path / "apt-cache"
+    apt.write_text(f'#!/bin/sh\n[ "$2" = docker.io ] || [ "$2 {suite}" = "docker-cli 13" ] || exit 100\n')
+    apt.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    assert needs.install(["docker", "dockerd"]).split()[4:] == sorted({package, "docker.io"})
+    function = 'eval "$(sed -n "/^known()/,/^}/p" tools/setup)"; known docker.io docker-cli podman'
+    said = subprocess.run(["bash", "-c", function], capture_output=True, text=True, check=True, cwd=CHECKOUT)
+    assert said.stdout.split() == [*dict.fromkeys(["docker.io", package]), "podman"]
+
+
+def test_what_has_no_package_is_told_with_its_source() -> None:
+    """Every program has a package, or says where it comes from."""
+    assert all(program.package or program.source for program in needs.PROGRAMS.values())
+    assert needs.install(["run0"]) == "run this on Debian 13 or later: run0 came with systemd 256"
+
+
+@pytest.mark.needs("root")
+@pytest.mark.parametrize(
+    ("mode", "good", "remedy"), [(0o640, True, ""), (0o666, False, "chmod go-w"), (None, False, "sudo pwconv")]
+)
+def test_doctor_looks_at_the_file_to_watch(
+    mode: int | None, good: bool, remedy: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A file that is not there, or that others may write, cannot stand for /etc/shadow; the remedy mends that."""
+    if mode is not None:
+        (tmp_path / "shadow").touch()
+        (tmp_path / "shadow").chmod(mode)
+    monkeypatch.setattr(doctor, "SHADOW", str(tmp_path / "shadow"))
+    (found,) = [finding for finding in doctor.examine() if finding.what.endswith("/shadow")]
+    assert (found.good, remedy in found.remedy, found.needed) == (good, True, False)
+
+
 def test_what_is_missing_is_named_with_one_command(monkeypatch: pytest.MonkeyPatch) -> None:
     """The error of a story names the programs and the packages, each once."""
     monkeypatch.setenv("PATH", "")
