@@ -15,7 +15,7 @@ from scenarios.stage.stage import Stage
 NAME = "gallery"
 TITLE = "Who forked me?"
 WORKLOAD = ("sh", "-c", "echo $(cat /proc/self/loginuid; echo; cat /proc/self/sessionid)")
-OWN_MACHINE = "vagrant up   (then: make demo; systemd is pid 1 in the lab's own machine)"
+OWN_MACHINE = "vagrant up   (in the lab's own machine, systemd is pid 1: make demo)"
 PAM = (Path("/etc/pam.d"), Path("/usr/lib/pam.d"))
 
 

@@ -94,13 +94,13 @@ def activated(stage: Stage, units: "Units") -> None:
         units.listening(name, engine, HELLO)
     units.cat("lab-hello-forked@.service")
     answer = units.ask("lab-hello-forked")
-    if not answer.stdout:
+    if not answer.stdout.strip():
         units.exit_status("lab-hello-forked")
     stage.expect("hello" in answer.stdout, "forked, the container answers on it", answer.stdout.strip())
     silence = units.ask("lab-hello-served")
     if units.state("lab-labd") != "active":
         raise CannotTell("labd's unit has ended meanwhile", AGAIN)
-    descriptor = bool(silence.stdout) or units.exit_status("lab-hello-served") == 0
+    descriptor = bool(silence.stdout.strip()) or units.exit_status("lab-hello-served") == 0
     stage.expect(not descriptor, "through the daemon it has no descriptor 3: no answer")
 
 
