@@ -22,13 +22,20 @@ LEFT_OUT = r"(?:(?!✔|✘| \$ |type=).)*?"
 
 @pytest.mark.parametrize("story", (*STORIES, *REAL_ONLY), ids=lambda story: story.NAME)
 def test_transcript(story: Story) -> None:
-    """Title, commands, held claims, the summary, 80 columns; no claim failed when it was made."""
+    """Title, commands, held claims, the summary, 80 columns; when it was made no claim failed, or was left open.
+
+    Few machines have all that gallery and variants show: there a claim may be open, with what mends it.
+    """
     lines = (PAGES / f"{story.NAME}.txt").read_text().splitlines()
+    open_ = [line for line in lines if line.startswith("  ? ") and not line.startswith(f"  ? {story.NAME} ")]
+    mended = [line for line in lines if line.startswith("    to mend it: ")]
+    mark = "?" if open_ else "✔"
     assert story.TITLE in lines
     assert any(line.startswith("  $ ") for line in lines)
-    assert any(line.startswith(f"  ✔ {story.NAME} ") for line in lines)
-    assert not any(line.startswith(("  ✘ ", "  ? ")) for line in lines)
-    assert all(len(line) <= 80 or line.startswith("  $ ") for line in lines)
+    assert any(line.startswith(f"  {mark} {story.NAME} ") for line in lines)
+    assert not any(line.startswith("  ✘ ") for line in lines)
+    assert len(open_) == len(mended) and (not open_ or story.NAME in ("gallery", "variants"))
+    assert all(len(line) <= 80 or line.startswith(("  $ ", "    to mend it: ")) for line in lines)
 
 
 @pytest.mark.parametrize("story", (*STORIES, *REAL_ONLY), ids=lambda story: story.NAME)
