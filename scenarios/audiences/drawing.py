@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import re
 import shlex
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from rich.console import Group, RenderableType
+from rich.console import Console, Group, RenderableType
 from rich.padding import Padding
 from rich.rule import Rule
 from rich.table import Table
@@ -102,6 +102,13 @@ def draw(beat: beats.Beat, look: Look) -> RenderableType | None:
             return _closing(beat, look)
         case beats.Busy() | beats.Stop():
             return None
+
+
+def height(step: Iterable[beats.Moment], look: Look) -> int:
+    """How many lines of the screen a step takes, its story's heading included."""
+    console = Console(width=look.width, color_system=None)
+    pictures = (draw(moment.beat, look) for moment in step)
+    return sum(len(console.render_lines(picture, pad=False)) for picture in pictures if picture is not None)
 
 
 def _indented(what: RenderableType, by: int = 4) -> Padding:

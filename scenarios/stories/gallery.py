@@ -165,8 +165,8 @@ def run(engine: Engine) -> Callable[[Stage], Sequence[str]]:
 
 LAUNCHERS = (
     Launcher("sh", you, plain("env"), "you: a fork"),
-    Launcher("sudo", you, plain("sudo"), "you: pam_loginuid is not in sudo's stack"),
-    Launcher("su", you, su, "you: nor is it in su's stack"),
+    Launcher("sudo", you, plain("sudo"), "you: no pam_loginuid in its stack"),
+    Launcher("su", you, su, "you: nor in this one"),
     Launcher("setsid", you, plain("setsid", "-w"), "you: setsid(2) makes no audit session"),
     Launcher("nohup", you, plain("nohup"), "you"),
     Launcher("tmux", you, tmux, "you: your client forked the server"),
@@ -182,7 +182,7 @@ LAUNCHERS = (
 
 
 def play(stage: Stage) -> None:
-    stage.ask("One command prints its loginuid and session. Started in this way, is it still you?", "yes", "no")
+    stage.ask("One command prints its loginuid. Started so, is it still you?", "yes", "no")
     ready, missing = prepared(stage)
     rows: list[list[str]] = []
     for some in groups(ready):
