@@ -84,10 +84,11 @@ def su(stage: Stage) -> Sequence[str]:
 
 
 def tmux(stage: Stage) -> Sequence[str]:
-    needs.require("tmux")
+    """In a new server's first session; the output comes through a fifo, since `tmux wait` may miss a server's end."""
+    needs.require("tmux", "mkfifo", "timeout")
     home = stage.journal.directory("gallery")
     server, inner = f"tmux -S {home}/tmux", f"({WORKLOAD[2]}) >{home}/out"
-    return ["sh", "-c", f"{server} new -d '{inner}; {server} wait -S done' && {server} wait done; cat {home}/out"]
+    return ["sh", "-c", f"mkfifo {home}/out && {server} new -d '{inner}' && timeout 60 cat {home}/out"]
 
 
 def under_systemd(*words: str) -> Callable[[Stage], Sequence[str]]:
