@@ -26,7 +26,7 @@ stories = pytest.mark.parametrize("story", ALL, ids=lambda story: story.NAME)
 @stories
 def test_transcript(story: Story) -> None:
     """It is what `lab play` shows of the recording at 80 columns; `DRAW=1 tools/transcripts` writes it."""
-    command = [LAB, "play", "--auto", "--no-color", RECORDINGS / f"{story.NAME}.jsonl"]
+    command = [str(LAB), "play", "--auto", "--no-color", str(RECORDINGS / f"{story.NAME}.jsonl")]
     env = {**os.environ, "COLUMNS": "80"}
     shown = subprocess.run(command, capture_output=True, text=True, check=True, timeout=60, env=env).stdout
     transcript = (PAGES / f"{story.NAME}.txt").read_text()

@@ -184,10 +184,10 @@ LAUNCHERS = (
 
 def play(stage: Stage) -> None:
     stage.ask("One command prints its loginuid. Started so, is it still you?", "yes", "no")
-    ready, missing = prepared(stage)
     rows: list[list[str]] = []
-    for some in groups(ready):
-        answers = [(launcher, stage.shell(*words, answers=range(256))) for launcher, words in some]
+    missing: list[tuple[Launcher, MissingFeature]] = []
+    for some in groups(engines(stage)):
+        answers = [(launcher, outcome) for launcher in some if (outcome := started(stage, launcher, missing))]
         rows += [row for launcher, outcome in answers if (row := judge(stage, launcher, outcome))]
     for part in groups(missing):
         stage.say("And these, which cannot be shown here?")
@@ -197,17 +197,14 @@ def play(stage: Stage) -> None:
         stage.contrast("", ["who forked me?", "predicted", "loginuid", "ses"], rows)
 
 
-def prepared(stage: Stage) -> tuple[list[tuple[Launcher, Sequence[str]]], list[tuple[Launcher, MissingFeature]]]:
-    """The launchers with their commands, and those for which this machine lacks something, with what."""
-    ready, missing = [], []
-    for launcher in engines(stage):
-        try:
-            words = launcher.words(stage)
-        except MissingFeature as error:
-            missing.append((launcher, error))
-        else:
-            ready += [(launcher, words)] if words else []
-    return ready, missing
+def started(stage: Stage, launcher: Launcher, missing: list[tuple[Launcher, MissingFeature]]) -> Outcome | None:
+    """What the launcher's workload printed. None for what takes too long, and for what is `missing` something."""
+    try:
+        words = launcher.words(stage)
+    except MissingFeature as error:
+        missing.append((launcher, error))
+        return None
+    return stage.shell(*words, answers=range(256)) if words else None
 
 
 def groups(items: Sequence[T]) -> Iterator[Sequence[T]]:
