@@ -35,6 +35,7 @@ module Lab
   end
 
   # The provider of this command: the option's, that of the machines that were made, the environment's, Vagrant's default.
+  # Vagrant itself would go from a VirtualBox that does not fit to another provider, without a word; here one is chosen.
   def self.provider(arguments, checkout)
     option = arguments.join("\n")[/^--provider[=\n](.+)$/, 1]
     made = Dir[File.join(checkout, ".vagrant/machines/*/*/id")].first
