@@ -155,10 +155,9 @@ def read_until_marker(control: AuditControl, reader: AuditReader, log: Path) -> 
         records.append(Record.from_netlink(kind, text))
         if kind == AUDIT_USER and records[-1].message == "op=end":
             break
-    with subprocess.Popen(["tail", "-n", "+1", "-f", log], stdout=subprocess.PIPE) as tail:
-        assert tail.stdout
-        assert any(b"op=end" in line for line in tail.stdout)
-        tail.terminate()
+    while b"op=end" not in log.read_bytes():  # auditd may keep its last records until there are more
+        control.user_message("op=more")
+        time.sleep(0.1)
     return records
 
 
