@@ -22,10 +22,12 @@ from lab.audit import watch
 from lab.audit.rules import Rule
 from lab.errors import MissingFeature
 from lab.files import remove_tree
+from lab.identity import UNSET, ancestry
 from lab.paths import STATE
 from lab.pidfd import ended, open_process
 from lab.syscalls import AT_FDCWD, MNT_DETACH, openat2, umount2
 from scenarios.needs import run
+from scenarios.safety.sessions import end_session
 
 DIRECTORY = Path("/run/lab")
 ENGINES = Path("/run/lab-engines")
@@ -96,6 +98,14 @@ def _undo_process(entry: dict[str, Any], places: Places) -> None:
     if pidfd >= 0:
         end_process(pidfd)
         os.close(pidfd)
+
+
+def _undo_session(entry: dict[str, Any], places: Places) -> None:
+    """End what a login session of the lab has started; never a session that this process belongs to."""
+    session = _number(entry, "session")
+    if not 0 < session < UNSET or session in {process.sessionid for process in ancestry(os.getpid())}:
+        raise Refused(f"{session} cannot be a session that the lab opened")
+    end_session(session)
 
 
 def _undo_directory(entry: dict[str, Any], places: Places) -> None:
@@ -264,6 +274,7 @@ def _undo_audit(entry: dict[str, Any], places: Places) -> None:
 
 UNDO: dict[str, Callable[[dict[str, Any], Places], None]] = {
     "process": _undo_process,
+    "session": _undo_session,
     "directory": _undo_directory,
     "image": _undo_image,
     "cgroup": _undo_cgroup,
