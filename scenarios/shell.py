@@ -98,12 +98,12 @@ def _play(player: Player, target: str, *, pane: bool) -> str:
 def welcome(player: Player, login: Login, daemon: Daemon, *, pane: bool) -> list[str]:
     """What to try first; no line has more than 80 columns."""
     sudo = "sudo " if needs.installed("sudo") else ""
-    shown = "below" if pane else "by `sudo lab records` in a second terminal"
-    rooted = "" if player.uid == player.login else " The shell is root's: no sudo for you."
+    shown = "below" if pane else "by `sudo lab records`, in a second terminal"
+    rooted = "" if player.uid == player.login else " The shell is root's."
     return [
         f"You are {player.name}, session {login.sessionid}; labd is {name_of(loginuid(daemon.pid))}'s.{rooted}",
-        f"1  {sudo}podmanish run --rm host cat /proc/self/loginuid; then with dockerish",
-        f"2  {sudo}touch $WATCHED; its record is shown {shown}",
+        f"1  {sudo}podmanish run --rm host cat /proc/self/loginuid; and dockerish?",
+        f"2  {sudo}touch $WATCHED; its record comes {shown}",
         f"3  {sudo}dockerish run --rm --privileged -v /:/host host touch /host$WATCHED",
         "   Then the same with podmanish. `exit` ends this and takes everything back.",
     ]
