@@ -50,7 +50,7 @@ def _rows() -> Iterator[Program]:
 
     yield from row("dash", "sh", "every story")
     yield from row("coreutils", "cat", "loginuid, run, inherit, mirror, gallery")
-    yield from row("coreutils", "env", "inherit, gallery")
+    yield from row("coreutils", "env", "inherit, gallery, make shell")
     yield from row("coreutils", "id", "loginuid, rootless")
     yield from row("coreutils", "rm", "trace")
     yield from row("coreutils", "sleep", "crash, notify")
@@ -63,7 +63,7 @@ def _rows() -> Iterator[Program]:
     yield from row("coreutils", "mkfifo nohup timeout", "gallery", "it leaves one launcher out")
     yield from row("coreutils", "chmod ln mv", "--engines podman, --engines docker")
     yield from row("libc-bin", "ldd", "--engines podman, --engines docker")
-    yield from row("util-linux", "setpriv", "loginuid, inherit, mirror, rootless, trace, variants")
+    yield from row("util-linux", "setpriv", "loginuid, inherit, mirror, rootless, trace, variants, make shell")
     yield from row("util-linux", "unshare", "mirror, notify, trace, crash, make engines-up")
     yield from row("util-linux", "choom prlimit taskset", "inherit")
     yield from row("util-linux", "nsenter", "notify")

@@ -53,12 +53,6 @@ def shell(typing: Type, user: pwd.struct_passwd, *words: str) -> Typist:
     return playing
 
 
-def enter(playing: Typist, command: str) -> None:
-    """Type a command, and wait for the prompt behind it: sudo takes what is typed while it runs."""
-    playing.type(f"{command}\r")
-    playing.expect(r"\n.*\(lab: ")
-
-
 def next_event(following: Typist) -> dict[str, str]:
     """The next line of `lab records --json`."""
     found: dict[str, str] = json.loads(following.expect(r"(\{.*\})\r\n")[1])
@@ -95,7 +89,7 @@ def test_the_records_name_the_login_and_through_a_daemon_nobody(typing: Type, us
         (f"sudo podmanish run --rm {PRIVILEGED}", user.pw_name, session),
         (f"sudo dockerish run --rm {PRIVILEGED}", "unset", "unset"),
     ):
-        enter(playing, command)
+        playing.enter(command)
         event = next_event(following)
         assert (event["auid"], event["ses"], event["comm"]) == (auid, ses, "touch"), command
     playing.type("exit\r")
@@ -118,7 +112,7 @@ def test_a_sudoer_types_what_the_pages_say(typing: Type, sudoer: pwd.struct_pass
         assert playing.answer(f"command -v {name}").endswith(f"/bin/{name}")
         assert playing.answer(f"sudo which {name}").endswith(f"/bin/{name}")
     following = follow(typing, "--json")
-    enter(playing, "touch $WATCHED")
+    playing.enter("touch $WATCHED")
     refused = next_event(following)
     assert (refused["auid"], refused["uid"], refused["success"]) == (sudoer.pw_name, sudoer.pw_name, "no")
 
@@ -137,8 +131,12 @@ def test_a_new_session_also_for_who_is_logged_in(typing: Type, user: pwd.struct_
 def test_ctrl_c_stays_in_the_shell(typing: Type, user: pwd.struct_passwd) -> None:
     """Ctrl-C ends the command that runs in the shell, and nothing else; a new size of the terminal arrives, too."""
     playing = shell(typing, user)
-    playing.type("sleep 1000 || echo interru''pted\r")
-    playing.type("\x03")
+    session = int(playing.answer("cat /proc/self/sessionid"))
+    few = len(of_session(session))
+    playing.type("sleep 1000\r")
+    assert soon(lambda: len(of_session(session)) > few)
+    playing.enter("", "\x03")
+    assert len(of_session(session)) == few
     assert playing.answer("stty size") == "24 80"
     playing.resize(50, 132)
     assert soon(lambda: playing.answer("stty size") == "50 132")
@@ -185,8 +183,8 @@ def test_leaving_takes_everything_back(typing: Type, user: pwd.struct_passwd, le
     playing = shell(typing, user)
     session = int(playing.answer("cat /proc/self/sessionid"))
     for engine in ("podmanish", "dockerish"):
-        enter(playing, f"sudo {engine} run -d --rm --name left-{engine} host sleep 1000")
-    enter(playing, "setsid nohup sleep 1000 >/dev/null 2>&1 &")
+        playing.enter(f"sudo {engine} run -d --rm --name left-{engine} host sleep 1000")
+    playing.enter("setsid nohup sleep 1000 >/dev/null 2>&1 &")
     assert soon(lambda: len(of_session(session)) > 4)
     with AuditControl() as control:
         assert len(control.rules()) > len(before["rules"])  # type: ignore[arg-type]

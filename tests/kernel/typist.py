@@ -19,6 +19,7 @@ import pytest
 
 SECONDS = 30
 ROWS, COLUMNS = 24, 80
+PROMPT = r"\n[^\n]*\(lab: "
 
 
 class Typist:
@@ -53,7 +54,14 @@ class Typist:
     def answer(self, command: str) -> str:
         """Type a command; what it prints, without line ends."""
         self.type(f'echo "<$({command})>"\r')
-        return self.expect(r"<([^$>]*)>")[1].replace("\r\n", " ").strip()
+        found = self.expect(r"<([^$>]*)>")[1].replace("\r\n", " ").strip()
+        self.expect(PROMPT)
+        return found
+
+    def enter(self, command: str, key: str = "\r") -> None:
+        """Type a command, and wait for the next prompt: sudo would take what is typed while it runs."""
+        self.type(f"{command}{key}")
+        self.expect(PROMPT)
 
     def read(self) -> bool:
         """Read what is shown within 0.1 s; whether there was anything."""
