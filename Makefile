@@ -90,4 +90,4 @@ clean:  ## remove what make made
 
 BOXES := libvirt virtualbox
 TEST_PACKAGES := busybox-static sudo uidmap util-linux
-ENGINE_PACKAGES := auditd docker.io podman runc
+ENGINE_PACKAGES := auditd docker.io docker-cli podman runc uidmap nftables passt slirp4netns

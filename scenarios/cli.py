@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import signal
 import sys
 import traceback
 from collections.abc import Sequence
@@ -27,16 +28,22 @@ from scenarios.shell import shell
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Exit status: 0 all claims held, 1 a claim failed, 3 one is inconclusive or not showable, 125 the lab failed."""
+    """Exit status: 0 all claims held, 1 a claim failed, 3 one is inconclusive or not showable, 125 the lab failed.
+
+    128+n after signal n: SIGINT, SIGTERM and SIGHUP end a run early, with everything taken back.
+    """
     arguments = _parser().parse_args(argv)
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        if signal.getsignal(number) != signal.SIG_IGN:  # as under nohup(1)
+            signal.signal(number, _end)
     try:
         code: int = arguments.act(arguments)
         sys.stdout.flush()
     except LabError as error:
         print(error.told_by("lab"), file=sys.stderr)
         return 125
-    except KeyboardInterrupt:
-        return 130
+    except KeyboardInterrupt as error:
+        return 128 + next(iter(error.args), signal.SIGINT)
     except BrokenPipeError:  # the reader, `head` for example, has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # for the flush at the interpreter's end; signal module, SIGPIPE
         return 141
@@ -44,6 +51,13 @@ def main(argv: Sequence[str] | None = None) -> int:
         traceback.print_exc()
         return 125
     return code
+
+
+def _end(number: int, frame: object) -> None:
+    """End like Ctrl-C. A second signal does not disturb the taking back: a closing terminal may send several."""
+    for each in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(each, signal.SIG_IGN)
+    raise KeyboardInterrupt(number)  # just this class: `with subprocess.Popen()` waits no longer for its child
 
 
 def list_stories(arguments: argparse.Namespace) -> int:
@@ -67,6 +81,8 @@ def restore(arguments: argparse.Namespace) -> int:
     with Journal() as journal:
         for line in journal.restored:
             print(f"restored: {line}")
+        for line in journal.gone:
+            print(f"was gone already: {line}")
         if journal.failed:
             raise LabError(
                 f"not restored: {'; '.join(journal.failed)}", "remove the cause, then run `sudo lab restore` again"
@@ -158,7 +174,8 @@ def _add_look_options(verb: argparse.ArgumentParser) -> None:
     add = verb.add_argument
     add("--no-color", action="store_true", help="without colours")
     add("--plain", action="store_true", help="for a screen reader: ASCII, and trees as sentences")
-    add("--records", choices=("short", "full"), default="short", help="audit records, rules, outputs; default: short")
+    detail = "brief: commands, verdicts and cards alone; full: all records, rules and outputs whole"
+    add("--detail", choices=("brief", "short", "full"), default="", help=detail)
 
 
 def _names(text: str) -> list[str]:

@@ -39,7 +39,7 @@ def demo(arguments: argparse.Namespace) -> int:
         color=not arguments.no_color,
         pace=_pace(arguments),
         plain=arguments.plain,
-        detail=arguments.records,
+        detail=arguments.detail or ("brief" if _pace(arguments) == "auto" else "short"),
     )
     with ExitStack() as files:
         kept = files.enter_context(recording.new_file())
@@ -48,8 +48,8 @@ def demo(arguments: argparse.Namespace) -> int:
         with on_stage(_cast(arguments), stories, performance) as stage:
             reports = [tell(stage, story) for story in stories]
             closing = conclude(reports, performance)
-        if arguments.json:
-            _print_json(reports, closing, kept.name)
+            if arguments.json:  # whatever comes to light at the end, the verdicts are told
+                _print_json(reports, closing, kept.name)
     lenient = closing.exit_code == SOME_UNKNOWN and arguments.lenient and not disturbed(reports)
     return HELD_ALL if lenient else closing.exit_code
 

@@ -36,7 +36,7 @@ HELD_ALL, SOME_FAILED, SOME_UNKNOWN = 0, 1, 3
 SECOND_WITNESS = "auditd runs: its log must agree with what the lab reads from the kernel itself."
 UNHEARD = "auditd runs, but its log cannot be searched from here: the lab reads the kernel's records itself."
 ONE_WITNESS = "No auditd runs here: the lab reads the kernel's records itself and needs none."
-ROWS_A_STEP = 7  # of the article's claims
+ROWS_A_STEP = 5  # of the article's claims
 
 
 @dataclass(frozen=True)

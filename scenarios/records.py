@@ -27,7 +27,6 @@ from scenarios.performance.text import Text
 from scenarios.playing import refuse_what_cannot_be
 from scenarios.props.target import default
 from scenarios.safety.journal import Journal
-from scenarios.safety.signals import orderly_end
 from scenarios.safety.watching import BUFFER, Watched, found
 
 
@@ -37,7 +36,7 @@ def records(arguments: argparse.Namespace) -> int:
         raise NotAllowed("lab records needs root, to read the kernel's audit records", "run `sudo lab records`")
     refuse_what_cannot_be()
     path = arguments.file and _watchable(arguments.file)
-    with orderly_end(), ExitStack() as stack:
+    with ExitStack() as stack:
         watched = found()
         if not watched or path not in ("", watched.path):
             watched = stack.enter_context(_own_watch(path))
@@ -46,8 +45,10 @@ def records(arguments: argparse.Namespace) -> int:
             with Follower(watched.key) as follower:
                 printer.begin(watched)
                 _follow(follower, watched, printer, arguments.count)
-        except KeyboardInterrupt:
-            return 0  # the way to end it
+        except KeyboardInterrupt as error:
+            if error.args:  # SIGTERM or SIGHUP
+                raise
+            return 0  # Ctrl-C, the way to end it
     return 0
 
 

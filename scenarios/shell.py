@@ -28,7 +28,6 @@ from scenarios.props.relayed import pseudo_terminal, relay
 from scenarios.props.target import SHADOW, default, watchable
 from scenarios.safety.journal import Journal
 from scenarios.safety.sessions import end_session
-from scenarios.safety.signals import orderly_end
 from scenarios.safety.traces import Traces
 from scenarios.safety.watching import BUFFER, Watched
 from scenarios.stage.login import Login
@@ -46,8 +45,7 @@ def shell(arguments: argparse.Namespace) -> int:
         raise NotAllowed(f"{player.name} may not enter {closed}, where the lab's commands are", needs.opened(closed))
     interpreter.executable()  # makes the one mount that stays
     before = Traces.now(target or SHADOW)
-    with orderly_end():
-        key = _play(player, target, pane=not arguments.no_pane and _tmux_can_draw())
+    key = _play(player, target, pane=not arguments.no_pane and _tmux_can_draw())
     after = Traces.now(target or SHADOW)
     for rule in map(Rule.unpack, after.rules - before.rules):
         if rule.key != key:

@@ -19,7 +19,7 @@ case $1 in
   provision) echo "copied by uid $(id -u)" >&2 ;;
 esac
 """
-LAB = "#!/bin/sh\necho here with $@\nexit 3\n"
+LAB = "#!/bin/sh\necho here with $@\nexit ${STATUS-3}\n"
 NOBODY = 65534
 
 
@@ -112,6 +112,25 @@ def test_without_a_guest_root_plays_here(checkout: Checkout) -> None:
     """Where no guest was made, root on Linux plays the demo right here, with lab's own exit status."""
     done = checkout.run("demo", "--auto")
     assert (done.stdout, done.returncode) == ("here with demo --auto\n", 3)
+
+
+@pytest.mark.needs("root")
+@pytest.mark.parametrize(
+    ("verb", "status", "meaning"),
+    [
+        ("demo", "1", "the kernel contradicted it"),
+        ("talk", "3", "what mends it stands below each ?"),
+        ("doctor", "3", "the lines with MISSING say why"),
+        ("demo", "125", "the lab itself failed"),
+    ],
+)
+def test_the_last_line_says_what_the_status_means(checkout: Checkout, verb: str, status: str, meaning: str) -> None:
+    """One sentence for each status that make would only call Error N; none for 0, and none for a signal's."""
+    done = checkout.run(verb, WHERE="here", STATUS=status)
+    assert done.stderr.startswith(f"Exit status {status}: ") and meaning in done.stderr
+    assert (done.returncode, done.stderr.count("\n"), done.stderr[-2:]) == (int(status), 1, ".\n")
+    for silent in ("0", "130"):
+        assert checkout.run(verb, WHERE="here", STATUS=silent).stderr == ""
 
 
 def test_in_the_lab_machine(checkout: Checkout) -> None:

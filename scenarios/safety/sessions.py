@@ -22,15 +22,15 @@ ROUND = 0.5  # and for a parent whose child was killed
 ROUNDS = 20
 
 
-def end_session(session: int) -> None:
+def end_session(session: int) -> bool:
     """Ask each process of an audit session to end; then kill children before their parents, which may tidy up.
 
-    Raises TimeoutError if one of them cannot be ended.
+    Returns whether there was any. Raises TimeoutError if one of them cannot be ended.
     """
     for number in range(ROUNDS + 1):
         members = _members(session)
         if not members:
-            return
+            return number > 0
         if number == 0:
             # An interactive shell ignores SIGTERM, and ends on SIGHUP.
             _send(list(members), (signal.SIGHUP, signal.SIGTERM), GRACE)

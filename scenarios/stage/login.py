@@ -26,6 +26,7 @@ from scenarios.needs import CannotTell
 
 MESSAGE = 1 << 20
 SECONDS = 300  # for one command; a story's longest waits for systemd, which gives up a start after 60 s and more
+ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)  # scenarios.cli has handlers for them
 GRACE = 5  # seconds between SIGTERM and SIGKILL
 
 
@@ -44,7 +45,7 @@ class Login:
         self._running = False
         self.seconds: float = SECONDS
         # Blocked until _serve() is ready for them: a KeyboardInterrupt in the child would unwind the parent's stack.
-        before = signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT, signal.SIGTERM])
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, ENDING)
         self.pid = os.fork()
         if self.pid == 0:
             _serve(uid, other, before, anew=anew)
@@ -108,7 +109,7 @@ def _serve(uid: int, channel: socket.socket, signals: Collection[int], *, anew: 
     Whatever happens, the child ends here: what the stack above holds is the parent's to take back.
     """
     try:
-        for number in (signal.SIGINT, signal.SIGTERM):
+        for number in ENDING:
             signal.signal(number, signal.SIG_DFL)
         signal.pthread_sigmask(signal.SIG_SETMASK, signals)
         _open(uid, channel, anew=anew)
