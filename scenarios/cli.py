@@ -1,4 +1,4 @@
-"""The command `lab`: demo, run, play, verify, list, doctor, restore, image."""
+"""The command `lab`: demo, run, play, verify, shell, records, list, doctor, restore, image."""
 
 from __future__ import annotations
 
@@ -21,8 +21,10 @@ from scenarios import doctor
 from scenarios.demo import demo
 from scenarios.playing import ALL, HELD_ALL, SOME_UNKNOWN
 from scenarios.props.real_engines import LABS, REAL
+from scenarios.records import records
 from scenarios.replay import play, verify
 from scenarios.safety.journal import Journal
+from scenarios.shell import shell
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -129,6 +131,7 @@ def _parser() -> argparse.ArgumentParser:
         _add_engine_options(verb)
         verb.set_defaults(act=demo)
     _add_recording_verbs(verbs)
+    _add_shell_verbs(verbs)
     verbs.add_parser("list", help="the stories").set_defaults(act=list_stories)
     examine = verbs.add_parser("doctor", help="what this machine can and cannot show, and why")
     examine.add_argument("--json", action="store_true", help="as JSON")
@@ -147,6 +150,24 @@ def _add_recording_verbs(verbs: argparse._SubParsersAction[argparse.ArgumentPars
     again = verbs.add_parser("verify", help="judge the evidence in a recording again")
     again.add_argument("file", metavar="FILE")
     again.set_defaults(act=verify)
+
+
+def _add_shell_verbs(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    playground = verbs.add_parser("shell", help="a login to play in by hand, with labd, a watched file, its records")
+    playground.add_argument("--as", dest="login_as", metavar="USER", default="", help="who has logged in: name or uid")
+    playground.add_argument("--target", metavar="PATH", default="", help="the file to watch; else a decoy")
+    playground.add_argument("--no-pane", action="store_true", help="without tmux's pane that shows the records")
+    playground.set_defaults(act=shell)
+    follower = verbs.add_parser("records", help="audit records of a file as they come; of `lab shell`'s, if it is on")
+    follower.add_argument("--file", metavar="PATH", default="", help="a file or a directory; default: what is watched")
+    until = follower.add_mutually_exclusive_group()
+    until.add_argument("--follow", action="store_true", help="until Ctrl-C: the default")
+    until.add_argument("--count", metavar="N", type=int, default=0, help="until N events were printed")
+    form = follower.add_mutually_exclusive_group()
+    form.add_argument("--full", action="store_true", help="the whole records, as `ausearch -i` prints them")
+    form.add_argument("--json", action="store_true", help="a line of JSON for each event")
+    follower.add_argument("--no-color", action="store_true", help="without colours")
+    follower.set_defaults(act=records)
 
 
 def _add_look_options(verb: argparse.ArgumentParser) -> None:

@@ -107,7 +107,7 @@ def _set(cast: Cast, stories: Sequence[Story], performance: Performance, target:
     with ExitStack() as stack:
         journal = stack.enter_context(Journal())
         watched = target or default(journal)
-        login = stack.enter_context(Login(_user(cast.user)))
+        login = stack.enter_context(Login(user_id(cast.user)))
         daemon = stack.enter_context(Daemon(journal, path))
         ready = [with_image(engine, journal) if engine.name in REAL else engine for engine in found]
         stage = Stage(performance, journal, login, daemon, engines, watched, ready)
@@ -160,7 +160,7 @@ def _served(daemon: Daemon) -> Text:
     return Text(said if daemon.started_here else found, {"pid": daemon.pid, "uid": uid})
 
 
-def _user(wanted: str) -> int:
+def user_id(wanted: str) -> int:
     """wanted, else the user who logged in here, else who called sudo, else the first ordinary user, else 1000."""
     if wanted:
         return _uid(wanted)
