@@ -19,11 +19,11 @@ def page(arguments: argparse.Namespace) -> int:
     if first is None:
         raise InvalidArgument(f"{arguments.file} holds no beat", "`lab play` lists the recordings")
     pace: Pace = "auto" if arguments.auto else "step"
-    with Page(arguments.port, pace) as shown:
+    with Page(arguments.port, pace, place=0 if arguments.auto else None) as shown:
         print(invitation(shown), flush=True)
         for moment in (first, *moments):
             shown.take(moment)
-        print("That was the last step. Ctrl-C ends the page.", flush=True)
+        print("The page has all steps now. Ctrl-C ends it.", flush=True)
         shown.stay()
     return 0
 

@@ -162,6 +162,8 @@ class Board:
         match beat:
             case Opening():
                 self.opening = step.opening = beat
+                step.lanes = [_preview(engine) for engine in beat.engines[:LANES]]
+                step.own = {lane.key: lane for lane in step.lanes}
             case Say():
                 step.says.append(beat.text)
             case Predict():
@@ -207,6 +209,12 @@ class Board:
             for run in (run for lane in step.own.values() for run in lane.runs):
                 if {number for number, _ in run.outputs} & {*verdict.evidence} and "/proc/self/loginuid" in run.line:
                     run.printed = verdict.wanted
+
+
+def _preview(engine: str) -> Lane:
+    """What this engine will do, before any command has run."""
+    line = f"sudo {engine} run"
+    return Lane(engine, [Run(0, f"{line} ", started(f"{line} "))])
 
 
 def _show(step: Step, number: int, beat: Output | Lineage | Evidence) -> None:

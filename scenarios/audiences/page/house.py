@@ -15,7 +15,8 @@ from scenarios.audiences.page.board import Board, Step
 from scenarios.audiences.page.rendering import Renderer, minutes
 from scenarios.performance.beats import HELD, Moment, Stop
 
-Sent = dict[str, str]  # one server-sent event: event, data and, for a step, id
+Sent = dict[str, str | int]  # one server-sent event: event, data and, for a step, id
+RETRY = 1000  # ms after which a browser that was cut off comes back
 
 
 @dataclass
@@ -29,11 +30,11 @@ class Drawn:
 class House:
     """All that is shown. place is the step where the speaker is; None: at the newest."""
 
-    def __init__(self, renderer: Renderer) -> None:
+    def __init__(self, renderer: Renderer, place: int | None = None) -> None:
         self.board = Board()
         self.number = -1  # of the last beat
         self.waits = False
-        self.place: int | None = None
+        self.place = place
         self.ended = False
         self._renderer = renderer
         self._drawn: list[Drawn] = []
@@ -63,7 +64,7 @@ class House:
         while True:
             changed = self._changed
             for drawn in [drawn for drawn in self._drawn if drawn.number > since]:
-                yield {"event": "step", "id": str(drawn.number), "data": drawn.data}
+                yield {"event": "step", "id": str(drawn.number), "data": drawn.data, "retry": RETRY}
                 since = max(since, drawn.number)
             if self.place != place:
                 place = self.place

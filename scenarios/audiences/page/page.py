@@ -31,10 +31,13 @@ class Page:
     """A context manager and an audience: address is for everyone on this machine, speaker_address presses keys, too.
 
     pace says at which stops take() waits for the speaker: for Space on the speaker's page, or, where standard input is
-    a terminal and keyboard is true, for Enter there. Raises InvalidArgument if the port cannot be had.
+    a terminal and keyboard is true, for Enter there. place is the step to show first; None: always the newest.
+    Raises InvalidArgument if the port cannot be had.
     """
 
-    def __init__(self, port: int = PORT, pace: Pace = "auto", *, keyboard: bool = True) -> None:
+    def __init__(
+        self, port: int = PORT, pace: Pace = "auto", *, keyboard: bool = True, place: int | None = None
+    ) -> None:
         self.pace: Pace = pace
         self._keyboard = keyboard and sys.stdin.isatty()
         self._skipping = False
@@ -42,7 +45,7 @@ class Page:
         with _listener(port) as listener:
             self.port: int = listener.getsockname()[1]
             self._server = subprocess.Popen(
-                [sys.executable, "-m", "scenarios.audiences.page.server", str(listener.fileno())],
+                [sys.executable, "-P", "-m", "scenarios.audiences.page.server", str(listener.fileno())],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 pass_fds=[listener.fileno()],
@@ -52,7 +55,7 @@ class Page:
         self._beats, self._keys = self._server.stdin.fileno(), self._server.stdout.fileno()
         os.set_blocking(self._beats, False)
         self.address, self.speaker_address = (f"http://127.0.0.1:{self.port}/{one}/" for one in (viewer, speaker))
-        self._send(json.dumps({"viewer": viewer, "speaker": speaker, "port": self.port}))
+        self._send(json.dumps({"viewer": viewer, "speaker": speaker, "port": self.port, "place": place}))
         if self._read(STARTING) != "ready":
             self.close()
             raise LabError("the page's server did not start", "what it printed stands above")

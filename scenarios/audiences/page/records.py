@@ -39,13 +39,14 @@ class Card:
 def card(number: int, evidence: Evidence, opening: Opening, differing: frozenset[str] = frozenset()) -> Card:
     """What to show of this event; lines that are none are shown as they are."""
     try:
-        kind, shown = telling(evidence.event)
-        whole = list(evidence.event.render())
+        event = evidence.event
+        kind, shown = telling(event)
     except RecordError:
         return Card(number, "", "unknown", (), evidence.lines)
-    fields = [_field(name, value, opening, differing) for name, value in shown]
+    numbers = next(record.fields for record in event.records if record.name == kind)
+    fields = [_field(name, value, numbers.get(name, ""), opening, differing) for name, value in shown]
     named: Mark = next((field.mark for field in fields if field.name == "auid"), "unknown")
-    return Card(number, kind, named, fields, whole)
+    return Card(number, kind, named, fields, [*event.render()])
 
 
 def differing(lanes: Sequence[Lane]) -> frozenset[str]:
@@ -64,12 +65,16 @@ def _last(lane: Lane) -> Event | None:
     return None
 
 
-def _field(name: str, value: str, opening: Opening, differing: frozenset[str]) -> Field:
-    """The value, and whose it is, if the field is about a login; uid is large only where that is the difference."""
+def _field(name: str, value: str, number: str, opening: Opening, differing: frozenset[str]) -> Field:
+    """The value, and whose it is, if the field is about a login; uid is large only where that is the difference.
+
+    Names are those of this machine, and the recording may be of another: whose it is, the number tells.
+    """
     large = name in NAMING or (name == "uid" and "uid" in differing and "auid" not in differing)
-    own = value == str(opening.session) if name in SESSIONS else value in (opening.user, str(opening.loginuid))
     if name not in (*NAMING, *SESSIONS):
         return Field(name, value, "unknown", large)
-    if name in NAMING and own:
-        value = opening.user
-    return Field(name, value, "none" if value == "unset" else "own" if own else "other", large)
+    if value == "unset":
+        return Field(name, value, "none", large)
+    if number == str(opening.session if name in SESSIONS else opening.loginuid):
+        return Field(name, opening.user if name in NAMING else value, "own", large)
+    return Field(name, value, "other", large)

@@ -1,8 +1,8 @@
 """The page's server, a process of its own: python -m scenarios.audiences.page.server FD
 
-FD is the listening socket. Standard input brings a line with the settings, {"viewer", "speaker", "port"}, and then the
-moments of a performance, one a line; its end is the end of the run. On standard output go `ready`, and then the keys
-that the speaker presses. Before the first request is read the process becomes nobody, if it was root.
+FD is the listening socket. Standard input brings a line with the settings, {"viewer", "speaker", "port", "place"}, and
+then the moments of a performance, one a line; its end is the end of the run. On standard output go `ready`, and then
+the keys that the speaker presses. Before the first request is read the process becomes nobody, if it was root.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import pwd
 import socket
 import sys
 from contextlib import suppress
-from typing import IO
+from typing import IO, Any
 
 import uvicorn
 import uvicorn.lifespan.off
@@ -40,10 +40,10 @@ def main(listener: int) -> None:
     asyncio.run(_serve(socket.socket(fileno=listener), renderer, settings))
 
 
-async def _serve(listener: socket.socket, renderer: Renderer, settings: dict[str, str | int]) -> None:
-    house = House(renderer)
-    tokens = str(settings["viewer"]), str(settings["speaker"])
-    app = create_app(house, renderer, tokens, int(settings["port"]), _press)
+async def _serve(listener: socket.socket, renderer: Renderer, settings: dict[str, Any]) -> None:
+    house = House(renderer, settings["place"])
+    tokens = settings["viewer"], settings["speaker"]
+    app = create_app(house, renderer, tokens, settings["port"], _press)
     config = uvicorn.Config(app, http="h11", ws="none", lifespan="off", log_level="critical", timeout_keep_alive=30)
     config.load()
     _warm_up(renderer)

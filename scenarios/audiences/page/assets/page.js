@@ -40,15 +40,21 @@ addEventListener("keydown", (event) => {
 addEventListener("click", (event) => {
   const button = event.target.closest("footer button");
   if (button) keys[button.dataset.key]();
+  const evidence = event.target.closest(".stamps a")?.hash;
+  if (evidence) reveal(find(evidence.slice(1)));
 });
-addEventListener("hashchange", () => {
-  const folded = document.querySelector(":target")?.closest("details");
-  if (folded) folded.open = true;
-});
+
+function reveal(evidence) {
+  evidence.closest("details").open = true;
+  evidence.scrollIntoView({ block: "nearest" });
+}
 
 function go(number) {
   const to = Math.max(0, Math.min(number, steps.length - 1));
-  if (speaker) post("at", { step: to === steps.length - 1 ? null : to });
+  if (speaker) {
+    place = to === steps.length - 1 ? null : to;
+    post("at", { step: place });
+  }
   following = to === (place ?? steps.length - 1);
   show(to);
 }
@@ -60,7 +66,9 @@ function nextStory() {
 }
 
 function press(key) {
-  if (speaker) post("key", { key, seen: newest });
+  if (!speaker) return;
+  body.classList.remove("waits");
+  post("key", { key, seen: newest });
 }
 
 function post(what, message) {
@@ -78,6 +86,7 @@ function show(number) {
       scrollTo(0, 0);
     }
     drawn = number + step.html;
+    fit(same ? Number(body.dataset.fit ?? 0) : 0);
   }
   shown = number;
   find("title").textContent = step.title;
@@ -85,6 +94,17 @@ function show(number) {
   find("clock").textContent = step.clock;
   body.classList.toggle("waits", speaker && number === steps.length - 1 && step.waits);
 }
+
+// A step that does not fit is drawn smaller; while it grows it never becomes larger again. A phone scrolls instead.
+function fit(from) {
+  const page = document.documentElement;
+  for (let degree = from; degree <= 3; degree++) {
+    if (degree) body.dataset.fit = degree;
+    else delete body.dataset.fit;
+    if (page.scrollHeight <= innerHeight || innerWidth <= 720 || body.classList.contains("whole")) return;
+  }
+}
+addEventListener("resize", () => fit(0));
 
 function counted() {
   return body.dataset.step.replace("{number}", shown + 1).replace("{count}", steps.length);
