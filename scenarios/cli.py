@@ -1,4 +1,4 @@
-"""The command `lab`: demo, run, play, verify, shell, records, list, doctor, restore, image."""
+"""The command `lab`: demo, run, play, verify, page, report, shell, records, list, doctor, restore, image."""
 
 from __future__ import annotations
 
@@ -18,7 +18,9 @@ from lab.paths import state_directory
 from lab.runtime import compiled
 from lab.shown import image_row
 from scenarios import doctor
+from scenarios.audiences.page.page import PORT
 from scenarios.demo import demo
+from scenarios.pages import page, report
 from scenarios.playing import ALL, HELD_ALL, SOME_UNKNOWN
 from scenarios.props.real_engines import LABS, REAL
 from scenarios.records import records
@@ -129,9 +131,12 @@ def _parser() -> argparse.ArgumentParser:
     for verb in (everything, one):
         _add_stage_options(verb)
         _add_engine_options(verb)
+        verb.add_argument("--page", action="store_true", help="show it in a browser, too, which then sets the pace")
+        _add_port(verb)
         verb.set_defaults(act=demo)
     _add_recording_verbs(verbs)
     _add_shell_verbs(verbs)
+    _add_page_verbs(verbs)
     verbs.add_parser("list", help="the stories").set_defaults(act=list_stories)
     examine = verbs.add_parser("doctor", help="what this machine can and cannot show, and why")
     examine.add_argument("--json", action="store_true", help="as JSON")
@@ -168,6 +173,22 @@ def _add_shell_verbs(verbs: argparse._SubParsersAction[argparse.ArgumentParser])
     form.add_argument("--json", action="store_true", help="a line of JSON for each event")
     follower.add_argument("--no-color", action="store_true", help="without colours")
     follower.set_defaults(act=records)
+
+
+def _add_page_verbs(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    shown = verbs.add_parser("page", help="show a recording in a browser, on this machine alone")
+    shown.add_argument("file", metavar="FILE")
+    shown.add_argument("--auto", action="store_true", help="never wait for a key: all steps are there at once")
+    _add_port(shown)
+    shown.set_defaults(act=page)
+    written = verbs.add_parser("report", help="write a recording as one HTML file")
+    written.add_argument("file", metavar="FILE")
+    written.add_argument("-o", dest="output", metavar="OUT.html", default="", help="else FILE's name with .html, here")
+    written.set_defaults(act=report)
+
+
+def _add_port(verb: argparse.ArgumentParser) -> None:
+    verb.add_argument("--port", type=int, default=PORT, help=f"of 127.0.0.1; 0 for any; default: {PORT}")
 
 
 def _add_look_options(verb: argparse.ArgumentParser) -> None:

@@ -16,12 +16,15 @@ import tempfile
 from collections.abc import Callable, Iterator
 from functools import wraps
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from lab.audit.probe import probe
 from lab.runtime.cgroup import CONTROLLERS, available
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser
 
 CHECKOUT = Path(__file__).parent.parent
 
@@ -56,6 +59,7 @@ FEATURES: dict[str, Callable[[], str]] = {
     "ausearch": _program("ausearch"),
     "busybox": lambda: "" if Path("/bin/busybox").exists() else "Debian's busybox-static is not installed",
     "bwrap": _program("bwrap"),
+    "chromium": lambda: _program("chromium")() or _module("playwright")() or _module("axe_playwright_python")(),
     "cgroups": lambda: ", ".join(set(CONTROLLERS) - available()) and "not all cgroup controllers are there",
     "docker": _program("dockerd"),
     "docker-cli": _program("docker"),
@@ -155,3 +159,15 @@ def state(tmp_path: Path) -> Iterator[Path]:
     path = tmp_path / "state"
     path.mkdir()
     yield path
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Browser]:
+    """Debian's Chromium without a window; playwright is imported only where a test needs it."""
+    from playwright.sync_api import sync_playwright
+
+    quiet = ["--disable-gpu", "--disable-background-networking", "--disable-component-update", "--disable-sync"]
+    with sync_playwright() as playwright:
+        found = playwright.chromium.launch(executable_path="/usr/bin/chromium", args=["--no-sandbox", *quiet])
+        yield found
+        found.close()
