@@ -45,7 +45,7 @@ def demo(arguments: argparse.Namespace) -> int:
         kept = files.enter_context(recording.new_file())
         wanted = [files.enter_context(_opened(path)) for path in arguments.record]
         performance = Performance([recording.Recorder(kept, *wanted), terminal])
-        with on_stage(_cast(arguments), stories, performance) as stage:
+        with on_stage(cast_of(arguments), stories, performance) as stage:
             reports = [tell(stage, story) for story in stories]
             closing = conclude(reports, performance)
         if arguments.json:
@@ -67,7 +67,8 @@ def _opened(path: str) -> IO[str]:
         raise InvalidArgument(f"--record {path}: {error.strerror}", "give the name of a new file") from None
 
 
-def _cast(arguments: argparse.Namespace) -> Cast:
+def cast_of(arguments: argparse.Namespace) -> Cast:
+    """Who takes part, as the options say."""
     return Cast(
         host=arguments.host,
         user=arguments.login_as,
