@@ -21,7 +21,7 @@ venv-dev:
 demo:  ## all scenarios: in the Vagrant guest if there is one, else here, as root; ARGS="--auto" and others are lab demo's
 	@tools/where demo --lenient $(ARGS)
 
-talk:  ## the same for a speaker, a key for each step; ARGS="--only run,shadow"
+talk:  ## the same for a speaker, a step at a time, back and forth; ARGS="run shadow"
 	@tools/where talk --lenient $(ARGS)
 
 doctor:  ## what that machine can show, and why not

@@ -1,6 +1,6 @@
 """Write docs/licences.md from what is installed: .venv/bin/python -m tools.licences [--check]
 
-With the extras `dev` and `docs` installed, every package that one of the project's dependencies leads to gets a row.
+With the extras `stage`, `dev` and `docs` installed, every package that one of the project's dependencies leads to gets a row.
 --check compares instead of writing. Metadata: https://packaging.python.org/en/latest/specifications/core-metadata/
 """
 
@@ -18,7 +18,7 @@ from packaging.utils import canonicalize_name
 
 CHECKOUT = Path(__file__).resolve().parent.parent
 PAGE = CHECKOUT / "docs/licences.md"
-USES = {"": "the programs", "dev": "tests and checks", "docs": "the site"}
+USES = {"": "the programs", "stage": "lab talk", "dev": "tests and checks", "docs": "the site"}
 # Names of licences as their packages' metadata give them in free text, by SPDX's identifier; https://spdx.org/licenses/
 SPDX = {
     "Apache 2.0": "Apache-2.0",
@@ -59,15 +59,15 @@ def wanted(extra: str) -> list[Requirement]:
 
 def closure(requirements: Iterable[Requirement]) -> dict[str, Distribution]:
     """These and all that they lead to, by canonical name. Raises PackageNotFoundError if one is not installed."""
-    found, queue = dict[str, Distribution](), list(requirements)
+    found, seen, queue = dict[str, Distribution](), set[tuple[str, str]](), list(requirements)
     while queue:
         requirement = queue.pop()
         name = canonicalize_name(requirement.name)
-        if name in found:
-            continue
+        extras = {extra for extra in ("", *requirement.extras) if (name, extra) not in seen}
+        seen |= {(name, extra) for extra in extras}
         found[name] = distribution(name)
         for row in map(Requirement, found[name].requires or ()):
-            if row.marker is None or any(row.marker.evaluate({"extra": extra}) for extra in ("", *requirement.extras)):
+            if any(row.marker is None or row.marker.evaluate({"extra": extra}) for extra in extras):
                 queue.append(row)
     return found
 

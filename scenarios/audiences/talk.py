@@ -33,7 +33,7 @@ from scenarios.performance.text import Text, Translate, in_english
 TICK = 0.25  # seconds
 SPINNER = "|/-\\"
 LOST = 10.0  # seconds after which a screen whose terminal is lost ends, come what may
-CLOCKS = ("time", "pace", "none")
+CLOCKS = ("elapsed", "pace", "none")
 SHELL = "A shell in the session of this talk's login. `exit` returns to the talk."
 LANGUAGES: Mapping[str, Translate] = {"English": in_english}
 

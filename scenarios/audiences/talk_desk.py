@@ -13,6 +13,7 @@ from scenarios.audiences.talk_reel import Reel, Shipped, View, card
 from scenarios.performance import beats
 from scenarios.performance.beats import Moment, from_json
 
+AFTER = (beats.Summary, beats.Article, beats.Closing)
 Notes = Callable[[str], Mapping[int, str]]
 
 
@@ -35,10 +36,11 @@ class Desk:
         self._label = ""
         self.plays_recording = False
         self._began = self._story_began = time.monotonic()
-        self._going = False
+        self._targets: list[int] = []  # the stories to go to that have not begun yet
         self.working, self.is_over, self.ended, self.asks_to_quit = True, False, False, False
         self.began = False
         self.failure: LabError | None = None
+        self._quits = False
         self.exit_code = 0
 
     def start(self) -> None:
@@ -52,12 +54,13 @@ class Desk:
             word, value = await self._link.receive()
         except EOFError:
             self.ended, self.working = True, False
+            self.failure = self.failure or (CannotStart("it was killed", "lab restore") if not self._quits else None)
             return False
         match word:
             case "moment":
                 self._take(from_json(value))
             case "waiting":
-                self.working = self._going
+                self.working = bool(self._targets)
             case "finished":
                 self.working, self.is_over, self.exit_code = False, True, value
             case "failed":
@@ -67,13 +70,9 @@ class Desk:
     def _take(self, moment: Moment) -> None:
         self.began, self.working, self.is_over = True, True, False
         if isinstance(moment.beat, (beats.Heading, beats.Summary)):
-            self._going = False
+            del self._targets[:1]
             self._story_began = time.monotonic()
         self._reel.take(moment)
-
-    def fail(self, message: str) -> None:
-        """The stage is gone without a word."""
-        self.failure = self.failure or CannotStart(message, "R sets it anew")
 
     # -- what is looked at
 
@@ -93,11 +92,13 @@ class Desk:
 
     @property
     def index(self) -> int:
-        """The story that is looked at, by its place in names; before the first it is 0, after the last their number."""
+        """The place in names of the story that is looked at or gone to; -1 before the first, their number after all."""
+        if self._targets:
+            return self._targets[-1]
         view = self._reel.views[self._at]
         if view.story:
             return self.names.index(view.story.name)
-        return 0 if any(isinstance(beat, beats.Opening) for beat in view.beats) or not view.beats else len(self.names)
+        return len(self.names) if any(isinstance(beat, AFTER) for beat in view.beats) else -1
 
     @property
     def is_last_step(self) -> bool:
@@ -120,7 +121,7 @@ class Desk:
             return "the stage is being set"
         if last and isinstance(last[0], beats.Busy):
             return str(last[0].text)
-        return "on the way to that story, after this command" if self._going else "at work"
+        return "on the way to that story, after this command" if self._targets else "at work"
 
     @property
     def note(self) -> str:
@@ -130,12 +131,11 @@ class Desk:
     @property
     def coming(self) -> View | None:
         """The next step, as far as a recording tells."""
-        view, following = self._reel.views[self._at], self.index
+        view, following = self._reel.views[self._at], self.index + 1
         if view.story:
             steps = self._shipped.views(view.story.name)
             if view.step < len(steps):
                 return steps[view.step]
-            following += 1
         first = self._shipped.views(self.names[following])[:1] if following < len(self.names) else []
         return first[0] if first else None
 
@@ -191,9 +191,10 @@ class Desk:
         self._at, self.asks_to_quit = -1, False
         if self.ended:
             self._link.start()
-            self.ended, self.failure = False, None
-        self.working = self._going = True
-        self._link.send("go", min(index, len(self.names)))
+            self.ended, self.failure, self._targets = False, None, []
+        self.working = True
+        self._targets.append(max(0, min(index, len(self.names))))
+        self._link.send("go", self._targets[-1])
 
     def show_card(self) -> None:
         """The card of this story: of this talk if it was shown already, else a recorded one."""
@@ -239,6 +240,7 @@ class Desk:
 
     def quit(self) -> None:
         """End the stage; it takes back what it did, and then hear() returns False."""
+        self._quits = True
         if self.working:
             self._link.interrupt()
         else:

@@ -59,7 +59,7 @@ class GoTo(ModalScreen[int | None]):
         yield OptionList(*(Option(f"{number:2}  {name}") for number, name in enumerate(self._names, 1)))
 
     def on_mount(self) -> None:
-        self.query_one(OptionList).highlighted = min(self._index, len(self._names) - 1)
+        self.query_one(OptionList).highlighted = max(0, min(self._index, len(self._names) - 1))
 
     def on_option_list_option_selected(self, event: OptionList.OptionSelected) -> None:
         self.dismiss(event.option_index)

@@ -92,7 +92,7 @@ def _between(view: View) -> str:
 
 
 def place(view: View, names: Sequence[str], steps: int, look: Look) -> str:
-    """As 3/14 shadow · 5/7: the story's place among those of this talk, its name, the step; as far as known."""
+    """The story's place among those of this talk, its name, and the step, where known: 3/14 shadow · 5/7."""
     if not view.story:
         return ""
     name = view.story.name
