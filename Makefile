@@ -86,5 +86,5 @@ clean:  ## remove what make made
 	@find . -name __pycache__ -prune -exec rm -rf {} +
 
 BOXES := libvirt virtualbox
-TEST_PACKAGES := busybox-static sudo uidmap util-linux
+TEST_PACKAGES := busybox-static sudo tmux uidmap util-linux
 ENGINE_PACKAGES := auditd docker.io podman runc

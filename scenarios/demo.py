@@ -50,8 +50,13 @@ def demo(arguments: argparse.Namespace) -> int:
             closing = conclude(reports, performance)
         if arguments.json:
             _print_json(reports, closing, kept.name)
-    lenient = closing.exit_code == SOME_UNKNOWN and arguments.lenient and not disturbed(reports)
-    return HELD_ALL if lenient else closing.exit_code
+    return status(closing, reports, lenient=arguments.lenient)
+
+
+def status(closing: Closing, reports: Sequence[Report], *, lenient: bool) -> int:
+    """The exit status; lenient forgives what this machine lacks."""
+    forgiven = lenient and closing.exit_code == SOME_UNKNOWN and not disturbed(reports)
+    return HELD_ALL if forgiven else closing.exit_code
 
 
 def _pace(arguments: argparse.Namespace) -> Pace:

@@ -81,13 +81,13 @@ def _rows() -> Iterator[Program]:
     yield from row("systemd", "systemctl systemd-notify journalctl", "notify")
     yield from row("systemd", "systemd-socket-activate", "variants", "it leaves one variant out")
     for name, package in (
-        ("tmux", "tmux"),
         ("ssh", "openssh-client"),
         ("at", "at"),
         ("systemd-run", "systemd"),
         ("machinectl", "systemd-container"),
     ):
         yield Program(name, package, ["gallery"], "it leaves one launcher out")
+    yield Program("tmux", "tmux", ["gallery", "make test"], "it leaves one launcher out")
     yield Program("run0", "", ["gallery"], "it leaves one launcher out: run0 came with systemd 256")
     yield from row("podman", "podman", "--engines podman")
     yield from row("docker.io", "docker dockerd", "--engines docker, make engines-up")

@@ -12,6 +12,7 @@ from scenarios.audiences import talk_screen
 from scenarios.audiences.drawing import Look
 from scenarios.audiences.talk_notes import notes_of
 from scenarios.audiences.talk_reel import Reel, Shipped, View
+from scenarios.demo import status
 from scenarios.performance.beats import HELD, Moment, Verdict
 from scenarios.performance.performance import Performance
 from scenarios.playing import Cast, conclude, on_stage, tell
@@ -35,7 +36,7 @@ class Watcher:
             self.wrong.append(moment.beat)
 
 
-def rehearse(cast: Cast, stories: Sequence[Story]) -> int:
+def rehearse(cast: Cast, stories: Sequence[Story], *, lenient: bool) -> int:
     """Tell them all; the exit status is that of `lab demo`."""
     console, watcher = Console(highlight=False), Watcher()
     performance = Performance([watcher])
@@ -52,7 +53,7 @@ def rehearse(cast: Cast, stories: Sequence[Story]) -> int:
     for line in [*_troubles(watcher), *_too_long(watcher.reel.views), *_unprepared(reports)]:
         console.print(line, markup=False)
     console.print(f"{len(reports)} stories, {sum(seconds):.0f} s of waiting in all; what you say comes on top.")
-    return closing.exit_code
+    return status(closing, reports, lenient=lenient)
 
 
 def _table(reports: Sequence[Report], seconds: Sequence[float], views: Sequence[View]) -> Table:

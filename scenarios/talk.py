@@ -27,7 +27,7 @@ def talk(arguments: argparse.Namespace) -> int:
     if arguments.rehearse:
         from scenarios.rehearsal import rehearse
 
-        return rehearse(cast_of(arguments), stories)
+        return rehearse(cast_of(arguments), stories, lenient=arguments.lenient)
     if not (sys.stdin.isatty() and sys.stdout.isatty()):
         raise InvalidArgument("lab talk needs a terminal", "in a pipe, use `lab demo --auto` or `lab talk --rehearse`")
     if importlib.util.find_spec("textual") is None:

@@ -23,10 +23,11 @@ from lab.pidfd import start_time
 from lab.syscalls import PR_SET_PDEATHSIG, prctl
 from scenarios import needs
 from scenarios.audiences.talk_wire import NOTES, Channel
+from scenarios.demo import status
 from scenarios.performance import recording
 from scenarios.performance.beats import Moment, Stop, to_json
 from scenarios.performance.performance import Leave, Performance
-from scenarios.playing import HELD_ALL, SOME_UNKNOWN, Cast, chosen, conclude, disturbed, on_stage, tell
+from scenarios.playing import Cast, chosen, conclude, on_stage, tell
 from scenarios.stage.engines import script
 from scenarios.stage.report import Report
 from scenarios.stage.stage import Stage, Story
@@ -100,13 +101,13 @@ class Speaker:
         before, login.seconds = login.seconds, A_DAY
         try:
             login.start(shell_words(), terminal, terminal, terminal)
-            os.close(terminal)
             login.wait()
             self.stage.overlook()
             self.tell("shell")
         except (OSError, LabError) as error:
             self.tell("shell", str(error))
         finally:
+            os.close(terminal)
             login.seconds = before
 
 
@@ -146,8 +147,7 @@ class Director:
             return
         reports = [self._reports[index] for index in sorted(self._reports)]
         closing = conclude(reports, self._performance)
-        forgiven = self._lenient and closing.exit_code == SOME_UNKNOWN and not disturbed(reports)
-        self._speaker.finish(HELD_ALL if forgiven else closing.exit_code)
+        self._speaker.finish(status(closing, reports, lenient=self._lenient))
 
 
 def is_worn(stage: Stage) -> bool:

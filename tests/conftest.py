@@ -73,6 +73,7 @@ FEATURES: dict[str, Callable[[], str]] = {
     "sudo": _program("sudo"),
     "systemd-socket-activate": _program("systemd-socket-activate"),
     "systemd-nspawn": _program("systemd-nspawn"),
+    "tmux": _program("tmux"),
     "unshare": _program("unshare"),
 }
 

@@ -97,7 +97,7 @@ def test_doctor_says_which_story_lacks_what(
     doctor.show(doctor.examine(), as_json=False)
     lines = capsys.readouterr().out.splitlines()
     assert any(line.startswith("-       ip ") and "[trace]" in line for line in lines)
-    assert any(line.startswith("-       tmux ") and "[gallery]" in line for line in lines)
+    assert any(line.startswith("-       tmux ") and "[gallery, make test]" in line for line in lines)
     assert lines[-1].endswith("sudo apt-get install -y iproute2 tmux")
 
 

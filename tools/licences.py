@@ -1,6 +1,6 @@
 """Write docs/licences.md from what is installed: .venv/bin/python -m tools.licences [--check]
 
-With the extras `stage`, `dev` and `docs` installed, every package that one of the project's dependencies leads to gets a row.
+With the extras `stage`, `dev` and `docs` installed, every package that a dependency of the project leads to gets a row.
 --check compares instead of writing. Metadata: https://packaging.python.org/en/latest/specifications/core-metadata/
 """
 

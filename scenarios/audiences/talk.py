@@ -51,7 +51,8 @@ class Stand(Screen[None]):
         self.desk, self._board, self._planned = desk, board, minutes * 60
         self._languages, self._language = languages, next(iter(languages))
         self._detail: Detail = "short"
-        self._clock, self._notes, self._leaving, self._ticks = CLOCKS[0 if not minutes else 1], False, False, 0
+        self._clock, self._notes, self._leaving = CLOCKS[1 if minutes else 0], False, False
+        self._ticks = self._over = 0
 
     def compose(self) -> ComposeResult:
         yield Static(id="title")
@@ -103,9 +104,9 @@ class Stand(Screen[None]):
         self._show("#notes", notes)
         self._over = talk_screen.lines(drawn, look.width) - height
         scroll = self.query_one("#scroll", VerticalScroll)
-        if follow and view.asked and self._over > 0:
+        if follow and view.asked:
             scroll.scroll_end(animate=False)
-        elif not follow or self._over <= 0:
+        else:
             scroll.scroll_home(animate=False)
         self._draw_frame()
 
@@ -349,7 +350,7 @@ class Talk(App[int]):
         return self.stand
 
     def on_mount(self) -> None:
-        for number in (signal.SIGHUP, signal.SIGTERM):
+        for number in (signal.SIGHUP, signal.SIGINT, signal.SIGTERM):
             asyncio.get_running_loop().add_signal_handler(number, self._end, number)
 
     async def action_quit(self) -> None:

@@ -12,6 +12,7 @@ from scenarios.audiences.talk_link import Link
 from scenarios.audiences.talk_reel import Reel, Shipped, View, card
 from scenarios.performance import beats
 from scenarios.performance.beats import Moment, from_json
+from scenarios.performance.text import Text
 
 AFTER = (beats.Summary, beats.Article, beats.Closing)
 Notes = Callable[[str], Mapping[int, str]]
@@ -33,13 +34,14 @@ class Desk:
         self._at = -1  # the view that is looked at; -1: the last one, whichever that is
         self._instead: list[View] = []  # what is shown in the place of the talk: a card, a recording
         self._page = 0
-        self._label = ""
+        self._label = beats.NOTHING
         self.plays_recording = False
         self._began = self._story_began = time.monotonic()
         self._targets: list[int] = []  # the stories to go to that have not begun yet
         self.working, self.is_over, self.ended, self.asks_to_quit = True, False, False, False
         self.began = False
         self.failure: LabError | None = None
+        self.remark = ""  # what went wrong with the shell
         self._quits = False
         self.exit_code = 0
 
@@ -63,6 +65,8 @@ class Desk:
                 self.working = bool(self._targets)
             case "finished":
                 self.working, self.is_over, self.exit_code = False, True, value
+            case "shell":
+                self.remark = value or ""
             case "failed":
                 self.failure = from_dict(value)
         return True
@@ -86,9 +90,11 @@ class Desk:
         return bool(self._instead) or self._at != -1
 
     @property
-    def label(self) -> str:
-        """What tells that this is not the latest of the talk; "" if it is."""
-        return self._label if self._instead else "seen before" if self._at != -1 else ""
+    def label(self) -> Text:
+        """What tells that this is not the latest of the talk, or what the stage remarks; NOTHING if neither."""
+        if self.remark:
+            return Text("{remark}", {"remark": self.remark})
+        return self._label if self._instead else Text("seen before") if self._at != -1 else beats.NOTHING
 
     @property
     def index(self) -> int:
@@ -114,14 +120,14 @@ class Desk:
         return self._shipped.steps(view.story.name) if view.story else 0
 
     @property
-    def busy(self) -> str:
+    def busy(self) -> Text:
         """What the stage is at."""
         last = self._reel.views[-1].beats[-1:]
         if not self.began:
-            return "the stage is being set"
+            return Text("the stage is being set")
         if last and isinstance(last[0], beats.Busy):
-            return str(last[0].text)
-        return "on the way to that story, after this command" if self._targets else "at work"
+            return last[0].text
+        return Text("on the way to that story, after this command" if self._targets else "at work")
 
     @property
     def note(self) -> str:
@@ -162,6 +168,7 @@ class Desk:
 
     def on(self) -> None:
         """To what was seen after this; from the latest on, the stage goes on."""
+        self.remark = ""
         if self._instead:
             self._page += 1
             if self._page >= len(self._instead):
@@ -208,9 +215,9 @@ class Desk:
         seen = card([one for one in self._reel.views if one.story and one.story.name == name])
         recorded = card(self._shipped.views(name))
         if seen:
-            self._open([seen], "the card of this story", recorded=False)
+            self._open([seen], Text("the card of this story"), recorded=False)
         elif recorded:
-            self._open([recorded], f"recorded on {self._shipped.label(name)}", recorded=False)
+            self._open([recorded], self._shipped.label(name), recorded=False)
 
     def play_recording(self) -> None:
         """The recorded run of the step that is looked at, and of those after it."""
@@ -222,13 +229,13 @@ class Desk:
             return
         steps = self._shipped.views(view.story.name)[view.step - 1 :]
         if steps:
-            self._open(steps, f"recorded on {self._shipped.label(view.story.name)}", recorded=True)
+            self._open(steps, self._shipped.label(view.story.name), recorded=True)
 
-    def _open(self, views: Sequence[View], label: str, *, recorded: bool) -> None:
+    def _open(self, views: Sequence[View], label: Text, *, recorded: bool) -> None:
         self._instead, self._page, self._label, self.plays_recording = list(views), 0, label, recorded
 
     def _close(self) -> None:
-        self._instead, self._page, self._label, self.plays_recording = [], 0, "", False
+        self._instead, self._page, self._label, self.plays_recording = [], 0, beats.NOTHING, False
 
     @property
     def may_open_shell(self) -> bool:

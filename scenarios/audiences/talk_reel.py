@@ -21,6 +21,7 @@ from scenarios.performance.beats import (
     Verdict,
     pages,
 )
+from scenarios.performance.text import Text
 
 RECORDINGS = Path(__file__).parent.parent / "recordings"
 
@@ -114,7 +115,7 @@ class Shipped:
     def __init__(self, folder: Path = RECORDINGS) -> None:
         self._folder = folder
         self._views: dict[str, list[View]] = {}
-        self.openings: dict[str, Opening] = {}
+        self._openings: dict[str, Opening] = {}
 
     def views(self, story: str) -> list[View]:
         """A view for each step of the story, the step whole."""
@@ -132,7 +133,7 @@ class Shipped:
         for page in pages(moments):
             beats = tuple(moment.beat for moment in page)
             if isinstance(beats[0], Opening):
-                self.openings[story] = beats[0]
+                self._openings[story] = beats[0]
             elif isinstance(beats[0], Heading):
                 heading, step = beats[0], 1
             else:
@@ -142,10 +143,13 @@ class Shipped:
             if heading and heading.name == story:
                 yield View(tuple(beat for beat in beats if not isinstance(beat, Stop)), heading, step)
 
-    def label(self, story: str) -> str:
-        """The day of the recording and its kernel."""
-        opening = self.openings.get(story)
-        return f"{opening.began[:10]}, Linux {opening.kernel}" if opening else ""
+    def label(self, story: str) -> Text:
+        """What tells that it is a recording: its day and its kernel."""
+        self.views(story)
+        opening = self._openings.get(story)
+        if not opening:
+            return Text("recorded")
+        return Text("recorded on {day}, Linux {kernel}", {"day": opening.began[:10], "kernel": opening.kernel})
 
     def steps(self, story: str) -> int:
         """How many steps the story has; 0 if there is no recording."""

@@ -88,6 +88,8 @@ def title(view: View, look: Look, place: str, clock: str) -> Line:
 
 
 def _between(view: View) -> str:
+    if not view.beats:
+        return "lab talk"
     return "The stage is set" if any(isinstance(beat, beats.Opening) for beat in view.beats) else "What the kernel said"
 
 
