@@ -28,7 +28,7 @@ def talk(arguments: argparse.Namespace) -> int:
         from scenarios.rehearsal import rehearse
 
         return rehearse(cast_of(arguments), stories, lenient=arguments.lenient)
-    if not (sys.stdin.isatty() and sys.stdout.isatty()):
+    if not all(stream.isatty() for stream in (sys.stdin, sys.stdout, sys.stderr)):  # Textual draws on the last
         raise InvalidArgument("lab talk needs a terminal", "in a pipe, use `lab demo --auto` or `lab talk --rehearse`")
     if importlib.util.find_spec("textual") is None:
         raise MissingFeature("lab talk needs the Python package textual", INSTALL)
