@@ -219,17 +219,19 @@ class Desk:
         elif recorded:
             self._open([recorded], self._shipped.label(name), recorded=False)
 
-    def play_recording(self) -> None:
+    @property
+    def recorded(self) -> list[View]:
         """The recorded run of the step that is looked at, and of those after it."""
-        self.asks_to_quit = False
         view = self._reel.views[self._at]
-        shown = self.plays_recording
+        return self._shipped.views(view.story.name)[view.step - 1 :] if view.story else []
+
+    def play_recording(self) -> None:
+        """Show `recorded`, or no longer."""
+        self.asks_to_quit = False
+        shown, steps = self.plays_recording, self.recorded
         self._close()
-        if shown or not view.story:
-            return
-        steps = self._shipped.views(view.story.name)[view.step - 1 :]
-        if steps:
-            self._open(steps, self._shipped.label(view.story.name), recorded=True)
+        if steps and steps[0].story and not shown:
+            self._open(steps, self._shipped.label(steps[0].story.name), recorded=True)
 
     def _open(self, views: Sequence[View], label: Text, *, recorded: bool) -> None:
         self._instead, self._page, self._label, self.plays_recording = list(views), 0, label, recorded

@@ -77,12 +77,15 @@ def _entry(key: str, what: str) -> Line:
     return Line.assemble((key, "bold"), f" {what}")
 
 
-def entries(*, pending: bool, behind: bool, trouble: bool, ends: bool, languages: int) -> Iterator[Entry]:
+def entries(
+    *, pending: bool, behind: bool, trouble: bool, recorded: bool, ends: bool, languages: int
+) -> Iterator[Entry]:
     """What the bar offers.
 
     pending     a command waits to be run
     behind      the speaker looks at what was seen before
     trouble     a verdict of this step did not hold
+    recorded    there is a recording of this step
     ends        this is a story's last step
     languages   how many there are to choose from
     """
@@ -90,7 +93,8 @@ def entries(*, pending: bool, behind: bool, trouble: bool, ends: bool, languages
     yield "Space", on
     if trouble:
         yield "R", "again"
-        yield "V", "recorded run"
+        if recorded:
+            yield "V", "recorded run"
     yield "←", "back"
     yield "Tab", "whole command" if pending else "whole records"
     if ends and not trouble:

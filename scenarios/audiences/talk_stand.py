@@ -114,6 +114,7 @@ class Stand(Screen[None]):
             pending=view.pending,
             behind=self.desk.behind,
             trouble=view.trouble is not None and not self.desk.plays_recording,
+            recorded=bool(self.desk.recorded),
             ends=self.desk.is_last_step,
             languages=len(self.languages),
         )

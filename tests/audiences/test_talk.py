@@ -372,7 +372,7 @@ def test_notes_that_are_none_are_refused_by_name(tmp_path: Path) -> None:
 
 def test_the_bar_keeps_the_help_however_narrow() -> None:
     """What does not fit is left out from the end; the key for all keys stays."""
-    entries = [*talk_keys.entries(pending=False, behind=False, trouble=False, ends=True, languages=2)]
+    entries = [*talk_keys.entries(pending=False, behind=False, trouble=False, recorded=True, ends=True, languages=2)]
     for width in range(20, 120):
         line = talk_keys.bar(entries, Look(width))
         assert len(line) <= width

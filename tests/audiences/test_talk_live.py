@@ -185,9 +185,11 @@ def test_a_talk_in_the_background_comes_back(terminal: Callable[..., Terminal]) 
     talk.type("fg", "Enter")
     talk.until("Space run it")
     talk.type("Space")
-    talk.until("after")
+    talk.until("Space on")
     talk.type("q", "q")
-    talk.until(r"EXIT 0\n")
+    talk.until("READY fg")
+    talk.type("echo CODE $?", "Enter")
+    talk.until("CODE 0")
 
 
 def test_labd_that_is_killed_is_told_and_again_sets_the_stage_anew(terminal: Callable[..., Terminal]) -> None:
