@@ -1,4 +1,4 @@
-"""The command `lab`: demo, run, play, verify, page, report, shell, records, list, doctor, restore, image."""
+"""The command `lab`: one verb a function, most of them in a module of their own."""
 
 from __future__ import annotations
 
@@ -27,6 +27,7 @@ from scenarios.records import records
 from scenarios.replay import play, verify
 from scenarios.safety.journal import Journal
 from scenarios.shell import shell
+from scenarios.talk import talk
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -134,6 +135,7 @@ def _parser() -> argparse.ArgumentParser:
         verb.add_argument("--page", action="store_true", help="show it in a browser, too, which then sets the pace")
         _add_port(verb)
         verb.set_defaults(act=demo)
+    _add_talk(verbs)
     _add_recording_verbs(verbs)
     _add_shell_verbs(verbs)
     _add_page_verbs(verbs)
@@ -144,6 +146,28 @@ def _parser() -> argparse.ArgumentParser:
     verbs.add_parser("restore", help="undo what a killed run left").set_defaults(act=restore)
     _add_image_verbs(verbs.add_parser("image", help="root filesystems: import, ls, rm"))
     return parser
+
+
+def _add_talk(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    verb = verbs.add_parser("talk", help="for a speaker: a step at a time, back and forth; ? lists the keys")
+    add = verb.add_argument
+    add("names", metavar="NAME", nargs="*", help="tell these stories alone, in this order; see `lab list`")
+    add("--only", metavar="NAME,...", type=_names, default=[], help="the same")
+    what = verb.add_mutually_exclusive_group()
+    what.add_argument("--notes", action="store_true", help="follow the talk in a second terminal, with the notes")
+    what.add_argument("--rehearse", action="store_true", help="unattended: what would go wrong, how long it takes")
+    add("--minutes", metavar="N", type=_minutes, default=0, help="the planned time; the clock then tells the pace")
+    _add_lenient(verb)
+    _add_cast_options(verb)
+    _add_engine_options(verb)
+    verb.set_defaults(act=talk)
+
+
+def _minutes(text: str) -> float:
+    minutes = float(text)
+    if not 0 < minutes < 24 * 60:
+        raise ValueError
+    return minutes
 
 
 def _add_recording_verbs(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -208,11 +232,20 @@ def _add_stage_options(verb: argparse.ArgumentParser) -> None:
     pace = verb.add_mutually_exclusive_group()
     pace.add_argument("--auto", action="store_true", help="never wait for a key")
     pace.add_argument("--pause", action="store_true", help="wait for Enter at each step")
-    lenient = "exit status 0, not 3, where a claim is inconclusive only because this machine lacks something"
-    add("--lenient", action="store_true", help=lenient)
+    _add_lenient(verb)
     _add_look_options(verb)
     add("--json", action="store_true", help="verdicts and evidence on standard output, the rest on standard error")
     add("--record", metavar="FILE", action="append", default=[], help="record the run in this new file, too")
+    _add_cast_options(verb)
+
+
+def _add_lenient(verb: argparse.ArgumentParser) -> None:
+    lenient = "exit status 0, not 3, where a claim is inconclusive only because this machine lacks something"
+    verb.add_argument("--lenient", action="store_true", help=lenient)
+
+
+def _add_cast_options(verb: argparse.ArgumentParser) -> None:
+    add = verb.add_argument
     add("--as", dest="login_as", metavar="USER", default="", help="who has logged in: name or uid")
     add("--target", metavar="PATH", default="", help="the file to watch; else a decoy")
     add("--host", metavar="unix://PATH", default=os.environ.get("LAB_HOST", ""), help="labd's socket")

@@ -47,13 +47,18 @@ def demo(arguments: argparse.Namespace) -> int:
         kept = files.enter_context(recording.new_file())
         wanted = [files.enter_context(_opened(path)) for path in arguments.record]
         performance = Performance([recording.Recorder(kept, *wanted), terminal, *_page(arguments, terminal, files)])
-        with on_stage(_cast(arguments), stories, performance) as stage:
+        with on_stage(cast_of(arguments), stories, performance) as stage:
             reports = [tell(stage, story) for story in stories]
             closing = conclude(reports, performance)
             if arguments.json:  # whatever comes to light at the end, the verdicts are told
                 _print_json(reports, closing, kept.name)
-    lenient = closing.exit_code == SOME_UNKNOWN and arguments.lenient and not disturbed(reports)
-    return HELD_ALL if lenient else closing.exit_code
+    return status(closing, reports, lenient=arguments.lenient)
+
+
+def status(closing: Closing, reports: Sequence[Report], *, lenient: bool) -> int:
+    """The exit status; lenient forgives what this machine lacks."""
+    forgiven = lenient and closing.exit_code == SOME_UNKNOWN and not disturbed(reports)
+    return HELD_ALL if forgiven else closing.exit_code
 
 
 def _pace(arguments: argparse.Namespace) -> Pace:
@@ -78,7 +83,8 @@ def _opened(path: str) -> IO[str]:
         raise InvalidArgument(f"--record {path}: {error.strerror}", "give the name of a new file") from None
 
 
-def _cast(arguments: argparse.Namespace) -> Cast:
+def cast_of(arguments: argparse.Namespace) -> Cast:
+    """Who takes part, as the options say."""
     return Cast(
         host=arguments.host,
         user=arguments.login_as,

@@ -194,7 +194,7 @@ def test_the_user_decides(checkout: Checkout) -> None:
     assert checkout.run("demo", WHERE="guest").returncode == 125
     checkout.make_guest()
     assert "here, guest or qemu" in checkout.run("demo", WHERE="there").stderr
-    assert checkout.run("talk", WHERE="here").stdout == "here with demo --pause\n"
+    assert checkout.run("talk", WHERE="here").stdout == "here with talk\n"
     assert checkout.run("demo", "x", WHERE="here").stdout == "here with demo x\n"
     (checkout.path / "tools/vm").write_text("#!/bin/sh\nprintf '<%s>' \"$@\"\n")
     (checkout.path / "tools/vm").chmod(0o755)

@@ -61,15 +61,15 @@ def wanted(extra: str) -> list[Requirement]:
 
 def closure(requirements: Iterable[Requirement]) -> dict[str, Distribution]:
     """These and all that they lead to, by canonical name. Raises PackageNotFoundError if one is not installed."""
-    found, queue = dict[str, Distribution](), list(requirements)
+    found, seen, queue = dict[str, Distribution](), set[tuple[str, str]](), list(requirements)
     while queue:
         requirement = queue.pop()
         name = canonicalize_name(requirement.name)
-        if name in found:
-            continue
+        extras = {extra for extra in ("", *requirement.extras) if (name, extra) not in seen}
+        seen |= {(name, extra) for extra in extras}
         found[name] = distribution(name)
         for row in map(Requirement, found[name].requires or ()):
-            if row.marker is None or any(row.marker.evaluate({"extra": extra}) for extra in ("", *requirement.extras)):
+            if any(row.marker is None or row.marker.evaluate({"extra": extra}) for extra in extras):
                 queue.append(row)
     return found
 
