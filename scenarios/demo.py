@@ -1,70 +1,64 @@
-"""`lab demo` and `lab run`: set the stage, tell the stories, conclude, and look for what is left behind."""
+"""`lab demo` and `lab run`: tell stories to the audience in a terminal, and record them."""
 
 from __future__ import annotations
 
 import argparse
 import json
-import os
-import pwd
 import sys
-from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Sequence
+from contextlib import ExitStack
+from pathlib import Path
+from typing import IO
 
-from lab import interpreter
-from lab.errors import AuditUnavailable, InvalidArgument, NotAllowed
-from lab.identity import UNSET, loginuid, name_of
-from lab.paths import SOCKET
+from lab.errors import InvalidArgument
 from scenarios import claims as article
-from scenarios import doctor
-from scenarios.audiences.terminal import FAILED, HELD, UNKNOWN, Pace, Screen
-from scenarios.props.labd import Daemon
-from scenarios.props.real_engines import REAL, Choice, with_image
-from scenarios.props.target import SHADOW, default, watchable
-from scenarios.safety.journal import Journal
-from scenarios.safety.traces import Traces
-from scenarios.stage.engines import lab_engines
-from scenarios.stage.login import Login
-from scenarios.stage.report import Report, Verdict
-from scenarios.stage.stage import Stage, Story
-from scenarios.stories import REAL_ONLY, STORIES
-
-ALL = (*STORIES, *REAL_ONLY)
-HELD_ALL, SOME_FAILED, SOME_UNKNOWN = 0, 1, 3
-SECOND_WITNESS = "auditd runs: its log must agree with what the lab reads from the kernel itself."
-UNHEARD = "auditd runs, but its log cannot be searched from here: the lab reads the kernel's records itself."
-ONE_WITNESS = "No auditd runs here: the lab reads the kernel's records itself and needs none."
+from scenarios.audiences.page.page import Page
+from scenarios.audiences.terminal import Pace, Terminal
+from scenarios.pages import invitation
+from scenarios.performance import recording
+from scenarios.performance.beats import Closing
+from scenarios.performance.performance import Performance
+from scenarios.playing import (
+    HELD_ALL,
+    SOME_UNKNOWN,
+    Cast,
+    chosen,
+    conclude,
+    disturbed,
+    on_stage,
+    refuse_what_cannot_be,
+    tell,
+)
+from scenarios.stage.report import Report
 
 
 def demo(arguments: argparse.Namespace) -> int:
     """Tell the stories that were asked for; the exit status is HELD_ALL, SOME_FAILED or SOME_UNKNOWN."""
-    stories = _chosen(arguments.only, arguments.engines)
-    _refuse_what_cannot_be()
-    screen = Screen(json=arguments.json, color=not arguments.no_color, pace=_pace(arguments))
-    chosen = arguments.target and watchable(arguments.target)
-    interpreter.executable()  # makes the one mount that stays after a run
-    before = Traces.now(chosen or SHADOW)
-    with _stage(arguments, screen, chosen) as stage:
-        reports = [stage.tell(ALL.index(story) + 1, story) for story in stories]
-        code = _conclude(reports, screen, arguments.json)  # whatever comes to light below, the verdicts are told
-    after = Traces.now(chosen or SHADOW)
-    if others := before.changed_by_others(after):
-        screen.say(f"Meanwhile another program changed this machine, which no story does: {'; '.join(others)}.")
-    before.expect_nothing_left(after, stage.keys)
-    return HELD_ALL if code == SOME_UNKNOWN and arguments.lenient and not _disturbed(reports) else code
+    stories = chosen(arguments.only, arguments.engines)
+    refuse_what_cannot_be()
+    terminal = Terminal(
+        json=arguments.json,
+        color=not arguments.no_color,
+        pace="auto" if arguments.page else _pace(arguments),
+        plain=arguments.plain,
+        detail=arguments.detail or ("brief" if _pace(arguments) == "auto" else "short"),
+    )
+    with ExitStack() as files:
+        kept = files.enter_context(recording.new_file())
+        wanted = [files.enter_context(_opened(path)) for path in arguments.record]
+        performance = Performance([recording.Recorder(kept, *wanted), terminal, *_page(arguments, terminal, files)])
+        with on_stage(cast_of(arguments), stories, performance) as stage:
+            reports = [tell(stage, story) for story in stories]
+            closing = conclude(reports, performance)
+            if arguments.json:  # whatever comes to light at the end, the verdicts are told
+                _print_json(reports, closing, kept.name)
+    return status(closing, reports, lenient=arguments.lenient)
 
 
-def _disturbed(reports: Sequence[Report]) -> list[Verdict]:
-    """The claims that are inconclusive for another reason than that this machine lacks something."""
-    return [claim for report in reports for claim in report.claims if claim.verdict == UNKNOWN and not claim.lacking]
-
-
-def _chosen(names: Sequence[str], engines: Sequence[str]) -> list[Story]:
-    """The stories of these names; without names all, but REAL_ONLY's only if a real engine was chosen."""
-    known = {story.NAME: story for story in ALL}
-    for name in names:
-        if name not in known:
-            raise InvalidArgument(f'there is no story "{name}"', f"there are: {', '.join(known)}")
-    return [known[name] for name in names] or list(ALL if REAL.keys() & set(engines) else STORIES)
+def status(closing: Closing, reports: Sequence[Report], *, lenient: bool) -> int:
+    """The exit status; lenient forgives what this machine lacks."""
+    forgiven = lenient and closing.exit_code == SOME_UNKNOWN and not disturbed(reports)
+    return HELD_ALL if forgiven else closing.exit_code
 
 
 def _pace(arguments: argparse.Namespace) -> Pace:
@@ -73,39 +67,32 @@ def _pace(arguments: argparse.Namespace) -> Pace:
     return "story" if sys.stdin.isatty() and not (arguments.auto or arguments.json) else "auto"
 
 
-def _refuse_what_cannot_be() -> None:
-    """Raise for what the machine lacks, before anything is changed."""
-    for finding in doctor.examine():
-        if finding.needed and not finding.good:
-            kind = NotAllowed if finding.what == "root" else AuditUnavailable
-            raise kind(f"{finding.what}: {finding.detail}", "`lab doctor` shows everything that was checked")
+def _page(arguments: argparse.Namespace, terminal: Terminal, files: ExitStack) -> list[Page]:
+    """With --page: the page, at whose speaker's pace the run goes on, step by step."""
+    if not arguments.page:
+        return []
+    shown = files.enter_context(Page(arguments.port, "auto" if arguments.auto else "step"))
+    terminal.say(invitation(shown))
+    return [shown]
 
 
-@contextmanager
-def _stage(arguments: argparse.Namespace, screen: Screen, chosen: str) -> Iterator[Stage]:
-    """Set up all that a run needs; take it down again in the opposite order, whatever happens.
-
-    chosen is the file that the user wants to be watched, "" for the default.
-    """
-    path = arguments.host.removeprefix("unix://") or SOCKET
-    engines = lab_engines(f"unix://{path}" if path != SOCKET else "")
-    found = _choice(arguments).find(engines)
-    with ExitStack() as stack:
-        journal = stack.enter_context(Journal())
-        for line in journal.restored:
-            screen.say(f"restored after an earlier run: {line}")
-        target = chosen or default(journal)
-        login = stack.enter_context(Login(_user(arguments.login_as)))
-        daemon = stack.enter_context(Daemon(journal, path))
-        screen.say(_introduction(login, daemon, target, decoy=not chosen))
-        ready = [with_image(engine, journal) if engine.name in REAL else engine for engine in found]
-        stage = Stage(screen, journal, login, daemon, engines, target, ready)
-        screen.say(SECOND_WITNESS if stage.auditd else UNHEARD if doctor.audit().auditd else ONE_WITNESS)
-        yield stage
+def _opened(path: str) -> IO[str]:
+    try:
+        return Path(path).open("x", encoding="utf-8")
+    except OSError as error:
+        raise InvalidArgument(f"--record {path}: {error.strerror}", "give the name of a new file") from None
 
 
-def _choice(arguments: argparse.Namespace) -> Choice:
-    return Choice(arguments.engines, _by_engine(arguments.engine_option), _by_engine(arguments.run_option))
+def cast_of(arguments: argparse.Namespace) -> Cast:
+    """Who takes part, as the options say."""
+    return Cast(
+        host=arguments.host,
+        user=arguments.login_as,
+        target=arguments.target,
+        engines=arguments.engines,
+        engine_options=_by_engine(arguments.engine_option),
+        run_options=_by_engine(arguments.run_option),
+    )
 
 
 def _by_engine(options: Sequence[str]) -> dict[str, list[str]]:
@@ -117,71 +104,16 @@ def _by_engine(options: Sequence[str]) -> dict[str, list[str]]:
     return found
 
 
-def _user(wanted: str) -> int:
-    """--as, else the user who logged in here, else who called sudo, else the first ordinary user, else 1000."""
-    if wanted:
-        return _uid(wanted)
-    if loginuid() != UNSET:
-        return loginuid()
-    if "SUDO_UID" in os.environ:
-        return _uid(os.environ["SUDO_UID"])
-    return min((entry.pw_uid for entry in pwd.getpwall() if 1000 <= entry.pw_uid < 60000), default=1000)
-
-
-def _uid(user: str) -> int:
-    try:
-        return int(user) if user.isdecimal() else pwd.getpwnam(user).pw_uid
-    except KeyError:
-        raise InvalidArgument(f"there is no user {user}", "give a name from /etc/passwd, or a number") from None
-
-
-def _introduction(login: Login, daemon: Daemon, target: str, *, decoy: bool) -> str:
-    """Who is logged in, which labd serves, and which file is watched."""
-    who = f"{name_of(login.loginuid)} ({login.loginuid})"
-    if loginuid() == UNSET:
-        opened = f"No login here (loginuid is unset): the lab opened a session for {who}, as pam_loginuid does."
-    else:
-        opened = f"You are logged in as {who}."
-    lines = [opened, _served(daemon)]
-    if target != SHADOW:
-        which = f"a decoy, {target} (--target {SHADOW} for the real one)" if decoy else target
-        lines.append(f"The file to watch is {which}.")
-    return "\n".join(lines)
-
-
-def _served(daemon: Daemon) -> str:
-    try:
-        uid = name_of(loginuid(daemon.pid)) if daemon.pid else ""
-    except OSError:  # it has ended since
-        uid = ""
-    if not uid:
-        return f"labd: {daemon.path} is there, and no labd answers."
-    return (
-        f"labd: pid {daemon.pid}, {'started for this run' if daemon.started_here else 'found running'}, loginuid {uid}."
-    )
-
-
-def _conclude(reports: Sequence[Report], screen: Screen, as_json: bool) -> int:
-    """Show the summary and the article's claims, print the JSON if it is wanted; returns the exit status."""
-    verdicts = [claim.verdict for report in reports for claim in report.claims]
-    totals = {verdict: verdicts.count(verdict) for verdict in (HELD, FAILED, UNKNOWN)}
-    stories = [report.to_dict() for report in reports]
-    screen.summary(stories, totals)
-    claims = [row for row in article.rows(reports) if row.story in [report.name for report in reports]]
-    screen.article(claims)
-    if totals[UNKNOWN]:
-        screen.say(_left_open(totals[UNKNOWN], len(_disturbed(reports))))
-    code = SOME_FAILED if totals[FAILED] else SOME_UNKNOWN if totals[UNKNOWN] else HELD_ALL
-    if as_json:
-        answer = {"exit_code": code, "claims": totals, "stories": stories, "article": [vars(row) for row in claims]}
-        json.dump(answer, sys.stdout, indent=2)
-        print()
-    return code
-
-
-def _left_open(unknown: int, disturbed: int) -> str:
-    """What the inconclusive claims mean, in a sentence or two; below each claim stands what mends it."""
-    lacking = unknown - disturbed
-    said = f"{lacking} cannot be shown on this machine, which is no failure. " if lacking else ""
-    said += f"{disturbed} could not be tested, since something went wrong or evidence was lost. " if disturbed else ""
-    return f"  Inconclusive: {said}What mends it stands below each ?."
+def _print_json(reports: Sequence[Report], closing: Closing, recorded: str) -> None:
+    """Verdicts and evidence by story, the article's claims, and where the whole performance is recorded."""
+    totals = {"held": closing.held, "failed": closing.failed, "inconclusive": closing.lacking + closing.disturbed}
+    told = {report.name for report in reports}
+    answer = {
+        "exit_code": closing.exit_code,
+        "claims": totals,
+        "stories": [report.to_dict() for report in reports],
+        "article": [vars(row) for row in article.rows(reports) if row.story in told],
+        "recording": recorded,
+    }
+    json.dump(answer, sys.stdout, indent=2)
+    print()

@@ -10,7 +10,7 @@ from lab.errors import LabError
 from lab.identity import Ancestor, ancestry
 from lab.syscalls import set_process_name
 from scenarios.audiences.picture import Lineages, draw
-from scenarios.audiences.terminal import Screen
+from scenarios.performance.performance import Performance
 from scenarios.props.labd import Daemon
 from scenarios.safety.journal import Journal
 from scenarios.stage.commands import WORKLOAD
@@ -50,7 +50,7 @@ def main(uid: int) -> None:
     """Write the picture of a run on standard output; uid is who logs in for it. As root."""
     set_process_name("lab")
     with Journal() as journal, Login(uid) as login, Daemon(journal) as daemon:
-        stage = Stage(Screen(json=True), journal, login, daemon, lab_engines(), target="", chosen=())
+        stage = Stage(Performance([]), journal, login, daemon, lab_engines(), target="", chosen=())
         stage.report = Report("picture", "")
         sys.stdout.write(draw(take(stage)))
 

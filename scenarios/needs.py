@@ -52,7 +52,7 @@ def _rows() -> Iterator[Program]:
 
     yield from row("dash", "sh", "every story")
     yield from row("coreutils", "cat", "loginuid, run, inherit, mirror, gallery")
-    yield from row("coreutils", "env", "inherit, gallery")
+    yield from row("coreutils", "env", "inherit, gallery, make shell, make talk")
     yield from row("coreutils", "id", "loginuid, rootless")
     yield from row("coreutils", "rm", "trace")
     yield from row("coreutils", "wc", "blindspot")
@@ -66,13 +66,17 @@ def _rows() -> Iterator[Program]:
     yield from row("coreutils", "mkdir", "notify")
     yield from row("coreutils", "mkfifo nohup timeout", "gallery", "it leaves one launcher out")
     yield from row("coreutils", "chmod ln mv", "--engines podman, --engines docker")
+    yield from row("bash", "bash", "make talk", "the speaker's shell is sh")
     yield from row("libc-bin", "ldd", "--engines podman, --engines docker")
-    yield from row("util-linux", "setpriv", "loginuid, inherit, mirror, rootless, trace, variants")
+    yield from row("util-linux", "setpriv", "loginuid, inherit, mirror, rootless, trace, variants, make shell")
     yield from row("util-linux", "unshare", "mirror, notify, trace, crash, make engines-up")
     yield from row("util-linux", "choom prlimit taskset", "inherit")
     yield from row("util-linux", "nsenter", "notify")
     yield from row("mount", "mount", "notify, trace")
-    yield from row("util-linux", "setsid su", "gallery", "it leaves one launcher out")
+    yield from row("util-linux", "su", "gallery", "it leaves one launcher out")
+    yield from row("util-linux", "setsid", "gallery, make shell", "it leaves one launcher out; lab shell needs it")
+    yield from row("bash", "bash", "make shell", "the shell is sh")
+    yield from row("tmux", "tmux", "gallery, make shell", "it leaves one launcher out; lab shell shows no records")
     yield from row("sudo", "sudo", "trace", "commands are shown without it")
     yield from row("procps", "kill", "crash", "the shell's own kill is used")
     yield from row("iproute2", "ip", "trace")
@@ -84,7 +88,6 @@ def _rows() -> Iterator[Program]:
     yield from row("systemd", "systemctl systemd-notify journalctl", "notify")
     yield from row("systemd", "systemd-socket-activate", "variants", "it leaves one variant out")
     for name, package in (
-        ("tmux", "tmux"),
         ("ssh", "openssh-client"),
         ("at", "at"),
         ("systemd-run", "systemd"),

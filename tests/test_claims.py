@@ -7,15 +7,15 @@ from pathlib import Path
 
 import pytest
 
-from scenarios.audiences.terminal import FAILED, HELD, UNKNOWN
 from scenarios.claims import CLAIMS, Claim, markdown
+from scenarios.performance.beats import FAILED, HELD, UNKNOWN, Word
 from scenarios.stage.report import Report, Verdict
 
 CHECKOUT = Path(__file__).parent.parent
 PAGE = CHECKOUT / "docs" / "claims.md"
 
 
-def report_of(claim: Claim, verdict: str) -> Report:
+def report_of(claim: Claim, verdict: Word) -> Report:
     """A story's report in which the claim's evidence has this verdict."""
     claims = [Verdict(words, verdict, f"saw {words}") for words in claim.shown_by]
     return Report(claim.story, "", claims)

@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 from lab.errors import InvalidArgument
-from scenarios.demo import ALL
 from scenarios.doctor import Finding, show
+from scenarios.playing import ALL
 from scenarios.props.target import watchable
 
 LAB = str(Path(sys.executable).parent / "lab")

@@ -16,8 +16,10 @@ import pytest
 
 from lab.errors import MissingFeature
 from scenarios import doctor, needs
-from scenarios.audiences.terminal import HELD, Screen
-from scenarios.demo import ALL
+from scenarios.audiences.terminal import Terminal
+from scenarios.performance.beats import HELD, Moment, Verdict
+from scenarios.performance.text import Text
+from scenarios.playing import ALL
 
 CHECKOUT = Path(__file__).parent.parent
 # Functions whose first words are a command, or that look for a program.
@@ -144,7 +146,7 @@ def test_doctor_says_which_story_lacks_what(
     doctor.show(doctor.examine(), as_json=False)
     lines = capsys.readouterr().out.splitlines()
     assert any(line.startswith("-       ip ") and "[trace]" in line for line in lines)
-    assert any(line.startswith("-       tmux ") and "[gallery]" in line for line in lines)
+    assert any(line.startswith("-       tmux ") and "[gallery, make shell]" in line for line in lines)
     assert lines[-1].endswith("sudo apt-get install -y iproute2 tmux")
 
 
@@ -173,13 +175,15 @@ def test_a_command_that_does_not_end_is_ended() -> None:
 def drawn(**environment: str) -> str:
     """What a screen draws with such an environment, as bytes decoded by its own encoding."""
     code = """
-from scenarios.audiences.terminal import FAILED, HELD, UNKNOWN, Screen
-screen = Screen()
-screen.heading(1, "run", "title")
+from scenarios.audiences.terminal import Terminal
+from scenarios.performance.beats import FAILED, HELD, UNKNOWN, Busy, Heading, Moment, Verdict
+from scenarios.performance.text import Text
+terminal = Terminal()
+terminal.take(Moment(0, 0, Heading(1, "run", Text("title"))))
 for verdict in (HELD, FAILED, UNKNOWN):
-    screen.verdict(verdict, f"claim \\u2714 {verdict}", "seen", "")
-with screen.busy("waiting"):
-    pass
+    terminal.take(Moment(1, 0, Verdict(Text(f"claim \\u2714 {verdict}"), verdict, Text("seen"))))
+terminal.take(Moment(2, 0, Busy(Text("waiting"))))
+terminal.take(Moment(3, 0, Heading(2, "shadow", Text("title"))))
 """
     done = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, check=False, timeout=60, cwd=CHECKOUT,
@@ -204,10 +208,10 @@ def test_no_color_is_obeyed(value: str, coloured: bool, monkeypatch: pytest.Monk
     monkeypatch.setenv("NO_COLOR", value)
     monkeypatch.setenv("TERM", "xterm-256color")
     monkeypatch.setenv("FORCE_COLOR", "1")  # rich takes any output for a terminal
-    screen = Screen()
-    screen.console.file = io.StringIO()
-    screen.verdict(HELD, "claim", "seen")
-    assert ("\x1b[32m" in screen.console.file.getvalue()) == coloured
+    terminal = Terminal()
+    terminal.console.file = io.StringIO()
+    terminal.take(Moment(0, 0, Verdict(Text("claim"), HELD, Text("seen"))))
+    assert ("\x1b[32m" in terminal.console.file.getvalue()) == coloured
 
 
 def test_make_takes_what_this_machine_lacks_for_no_failure() -> None:

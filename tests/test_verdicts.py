@@ -7,7 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from scenarios.audiences.terminal import FAILED, HELD, UNKNOWN
+from scenarios.performance.beats import FAILED, HELD, UNKNOWN
 from scenarios.stage.report import Report, Verdict
 
 VERDICTS = Path(__file__).parent.parent / "tools/verdicts"

@@ -91,6 +91,13 @@ class Record:
         """The fields, decoded; bytes that are not UTF-8 become surrogates (os.fsencode gives them back)."""
         return {name: decode(self.type, name, value) for name, value in self.words.items()}
 
+    def to_line(self) -> str:
+        """The record as a line of audit.log; from_line() is the reverse. Bytes that are not UTF-8 become \\xNN."""
+        message = f"{_MESSAGE}{self.message}'" if _from_a_program(self.type) else ""
+        seconds, milliseconds = self.time
+        line = f"type={self.name} msg=audit({seconds}.{milliseconds:03d}:{self.serial}): {self.body}{message}"
+        return line.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+
     def render(self) -> str:
         """One line as `ausearch -i` prints it, control characters as octal escapes; times in the local zone."""
         message = f"{_MESSAGE}{self.message}'" if _from_a_program(self.type) else ""

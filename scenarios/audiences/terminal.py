@@ -1,143 +1,113 @@
-"""What the audience sees: headings, commands, output, trees, records and verdicts, drawn with rich."""
+"""The audience in a terminal that scrolls: each beat is drawn as it comes; the default, also in a pipe and in CI."""
 
 from __future__ import annotations
 
+import os
 import sys
-from collections.abc import Mapping, Sequence
-from contextlib import AbstractContextManager
+import termios
+import tty
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from io import TextIOWrapper
-from typing import Literal, Protocol
+from typing import Literal
 
-from rich.console import Console
-from rich.markup import escape
-from rich.padding import Padding
-from rich.rule import Rule
-from rich.table import Table
-from rich.text import Text
-from rich.tree import Tree
+from rich.console import Console, RenderableType
+from rich.status import Status
+from rich.text import Text as Line
 
-from lab.audit.records import Event
-from lab.identity import UNSET, Ancestor, name_of
+from scenarios.audiences.drawing import Detail, Look, draw
+from scenarios.performance import beats
+from scenarios.performance.text import Translate, in_english
 
-HELD, FAILED, UNKNOWN = "held", "failed", "inconclusive"
-STYLES = {HELD: "green", FAILED: "bold red", UNKNOWN: "yellow"}
-MARKS = {HELD: "✔", FAILED: "✘", UNKNOWN: "?", "dot": "·"}
-ASCII = {HELD: "ok", FAILED: "FAILED", UNKNOWN: "?", "dot": "-"}
-# The fields of a record that the stories are about; the screen highlights them.
-TELLING = r"\b(auid|uid|ses|tty|exe|proctitle|success|exit|key)=\S+"
 Pace = Literal["auto", "story", "step"]
+WAITS = {"auto": (), "story": ("story", "summary"), "step": ("command", "step", "story", "summary")}
+PROMPT = "Enter to go on"
+ON, QUIT = (b"\n", b"\r", b" "), (b"q", b"\x04")
 
 
-class Row(Protocol):
-    """A row of the table of the article's claims, which scenarios.claims makes."""
-
-    @property
-    def claim(self) -> str: ...
-    @property
-    def today(self) -> str: ...
-    @property
-    def seen(self) -> str: ...
-
-
-class Screen:
+class Terminal:
     """Draws on standard output, or on standard error when standard output is for JSON.
 
     Colours are left out without color, and where NO_COLOR is set (no-color.org). An output whose encoding is not UTF-8
     gets marks and lines in ASCII, and \\uXXXX for what else it cannot hold.
     """
 
-    def __init__(self, *, json: bool = False, color: bool = True, pace: Pace = "auto") -> None:
+    def __init__(
+        self,
+        *,
+        json: bool = False,
+        color: bool = True,
+        pace: Pace = "auto",
+        plain: bool = False,
+        detail: Detail = "short",
+        translate: Translate = in_english,
+    ) -> None:
         # None: rich then looks at NO_COLOR; False would override it.
         self.console = Console(stderr=json, no_color=None if color else True, highlight=False, soft_wrap=False)
-        self.pace = pace
-        self.plain = self.console.options.ascii_only
-        self.marks = ASCII if self.plain else MARKS
-        if self.plain and isinstance(self.console.file, TextIOWrapper):
+        self.pace: Pace = pace
+        ascii_only = self.console.options.ascii_only
+        self.look = Look(self.console.width, plain or ascii_only, detail, translate)
+        if ascii_only and isinstance(self.console.file, TextIOWrapper):
             self.console.file.reconfigure(errors="backslashreplace")
+        self._busy: Status | None = None
+        self._new_step, self._led = False, False
 
-    def heading(self, number: int, name: str, title: str) -> None:
-        self.console.print()
-        self.console.print(Rule(f"[bold]{number} {self.marks['dot']} {name}[/bold]", align="left", style="cyan"))
-        self.console.print(f"[bold]{escape(title)}[/bold]\n")
+    def take(self, moment: beats.Moment) -> None:
+        """Draw a beat; wait at a stop, if this run pauses there. Raises KeyboardInterrupt if the user quits there."""
+        beat = moment.beat
+        if self._busy:
+            self._busy.stop()
+            self._busy = None
+        if isinstance(beat, beats.Busy):
+            self._busy = self.console.status(Line(self.look.words(beat.text)), spinner="line")
+            self._busy.start()
+        elif isinstance(beat, beats.Stop):
+            self._new_step = self._new_step or beat.before != "command"
+            if beat.before in WAITS[self.pace]:
+                self._wait()
+        elif (drawn := self._drawn(beat)) is not None:
+            if self._new_step or isinstance(beat, beats.Heading):
+                self._begin_step(beat)
+            # A command may be longer than the line, and is to be pasted.
+            self.console.print(drawn, soft_wrap=isinstance(beat, beats.Command))
+
+    def _drawn(self, beat: beats.Beat) -> RenderableType | None:
+        """In brief, a step has one line that leads into it."""
+        leads = isinstance(beat, (beats.Say, beats.Predict))
+        if self.look.detail == "brief" and leads and self._led and not self._new_step:
+            return None
+        self._led = leads or (self._led and not self._new_step)
+        return draw(beat, self.look)
+
+    def _begin_step(self, beat: beats.Beat) -> None:
+        if self.look.detail != "brief" or isinstance(beat, (beats.Heading, beats.Summary)):
+            self.console.print()
+        self._new_step = False
 
     def say(self, text: str) -> None:
-        self.console.print(escape(text))
+        """A line that is not part of the performance."""
+        self.console.print(Line(text))
 
-    def command(self, line: str) -> None:
-        self.console.print(f"\n  [bold cyan]$ {escape(line)}[/bold cyan]", soft_wrap=True)
-
-    def output(self, text: str, style: str = "") -> None:
-        for line in text.rstrip("\n").splitlines():
-            self.console.print(Padding(Text(line, style=style), (0, 0, 0, 4), expand=False))
-
-    def tree(self, title: str, chain: Sequence[Ancestor], breaks_at: int, note: str) -> None:
-        """An ancestry from the top down; under the process breaks_at a dotted line says what is missing."""
-        root = Tree(f"[dim]{escape(title)}[/dim]", guide_style="dim")
-        branch = root
-        for process in reversed(chain):
-            branch = branch.add(_process(process))
-            if process.pid == breaks_at:
-                dots = " ".join(self.marks["dot"] * 3)
-                branch.add(f"[yellow]{dots} {escape(note)} {dots}[/yellow]")
-        self.console.print(Padding(root, (1, 0, 0, 4), expand=False))
-
-    def records(self, event: Event) -> None:
-        for line in event.render():
-            text = Text(line, style="dim")
-            text.highlight_regex(TELLING, "not dim bold")
-            text.highlight_regex(r"\b(auid|ses)=unset", "not dim bold red")
-            self.console.print(Padding(text, (0, 0, 0, 4), expand=False))
-
-    def table(self, columns: Sequence[str], rows: Sequence[Sequence[str]], caption: str = "") -> None:
-        table = Table(
-            *columns, title=caption or None, title_justify="left", title_style="dim", box=None, pad_edge=False
-        )
-        for row in rows:
-            style = "bold" if row[0] in ("auid", "ses") else ""
-            table.add_row(*(Text(cell, style="bold red" if cell == "unset" else style) for cell in row))
-        self.console.print(Padding(table, (1, 0, 0, 4), expand=False))
-
-    def verdict(self, verdict: str, claim: str, seen: str, remedy: str = "") -> None:
-        """A line with the claim and what was seen of it; for an inconclusive one also the remedy, to be pasted."""
-        mark, style = self.marks[verdict], STYLES[verdict]
-        tail = f"  [dim]{escape(seen)}[/dim]" if seen else ""
-        self.console.print(Padding(f"[{style}]{mark} {escape(claim)}[/{style}]{tail}", (0, 0, 0, 2), expand=False))
-        if remedy:
-            self.console.print(f"    to mend it: {escape(remedy)}", soft_wrap=True)
-
-    def summary(self, stories: Sequence[Mapping[str, object]], totals: Mapping[str, int]) -> None:
-        self.console.print()
-        self.console.print(Rule("[bold]What the kernel said[/bold]", align="left", style="cyan"))
-        for story in stories:
-            mark, style = self.marks[str(story["verdict"])], STYLES[str(story["verdict"])]
-            self.console.print(f"  [{style}]{mark}[/{style}] {story['name']:12} {escape(str(story['title']))}")
-        counted = ", ".join(f"{count} {verdict}" for verdict, count in totals.items() if count)
-        self.console.print(f"\n  {counted}")
-
-    def article(self, claims: Sequence[Row]) -> None:
-        """Show the article's claims, with today's verdict and what these stories saw."""
-        if not claims:
-            return
-        table = Table("the article says", "today", "seen in this run", box=None, pad_edge=False, padding=(0, 2, 0, 0))
-        for row in claims:
-            style = "green" if row.today == "true" else "yellow"
-            table.add_row(row.claim, Text(row.today, style=style), row.seen or Text("not shown", style="yellow"))
-        self.console.print()
-        self.console.print(Padding(table, (0, 0, 0, 2), expand=False))
-
-    def busy(self, what: str) -> AbstractContextManager[object]:
-        """Show that the lab is at work, for the length of a `with`."""
-        return self.console.status(f"[dim]{escape(what)}[/dim]", spinner="line" if self.plain else "dots")
-
-    def step(self, kind: Literal["step", "story"]) -> None:
-        """Wait for Enter, if this run pauses here."""
-        if self.pace == "step" or (self.pace == "story" and kind == "story"):
-            self.console.print("[dim]  Enter to go on[/dim]", end="")
-            sys.stdin.readline()
+    def _wait(self) -> None:
+        """Show the prompt until Enter or Space; other keys do nothing. q and Ctrl-D end the run."""
+        self.console.print(f"[dim]  {self.look.words(PROMPT)}[/dim]", end="")
+        with _keys() as read:
+            while (key := read()) not in ON:
+                if key in QUIT or not key:
+                    raise KeyboardInterrupt
+        self.console.print("\r\x1b[K" if self.console.is_terminal else "\n", end="")
 
 
-def _process(process: Ancestor) -> str:
-    who = name_of(process.loginuid)
-    style = "red" if process.loginuid == UNSET else "green"
-    number = "" if who in ("unset", str(process.loginuid)) else f" ({process.loginuid})"
-    return f"{escape(process.comm)} [dim]pid {process.pid}[/dim]  loginuid [{style}]{who}{number}[/{style}]"
+@contextmanager
+def _keys() -> Iterator[Callable[[], bytes]]:
+    """A function that waits for one key on standard input, and does not echo it; b"" at the end of input."""
+    fd = sys.stdin.fileno()
+    if not os.isatty(fd):
+        yield lambda: os.read(fd, 1)
+        return
+    before = termios.tcgetattr(fd)
+    try:
+        tty.setcbreak(fd)
+        yield lambda: os.read(fd, 1)
+    finally:
+        termios.tcsetattr(fd, termios.TCSADRAIN, before)

@@ -41,7 +41,8 @@ class Journal:
             if error.errno != errno.EWOULDBLOCK:
                 raise
             raise Conflict(
-                "another run of the lab is on", "wait until it ends: two runs would see each other's records"
+                "another run of the lab is on",
+                "wait until it ends, or leave `lab shell` or `lab records`: two runs would see each other's records",
             ) from None
         self.restored = self._restore()
         self._file = self.path.open("a", encoding="utf-8")

@@ -22,10 +22,12 @@ from lab.audit import watch
 from lab.audit.rules import Rule
 from lab.errors import MissingFeature
 from lab.files import remove_tree
+from lab.identity import UNSET, ancestry
 from lab.paths import STATE
 from lab.pidfd import ended, open_process
 from lab.syscalls import AT_FDCWD, MNT_DETACH, openat2, umount2
 from scenarios.needs import run
+from scenarios.safety.sessions import end_session
 
 DIRECTORY = Path("/run/lab")
 ENGINES = Path("/run/lab-engines")
@@ -101,6 +103,14 @@ def _undo_process(entry: dict[str, Any], places: Places) -> bool:
     end_process(pidfd)
     os.close(pidfd)
     return True
+
+
+def _undo_session(entry: dict[str, Any], places: Places) -> bool:
+    """End what a login session of the lab has started; never a session that this process belongs to."""
+    session = _number(entry, "session")
+    if not 0 < session < UNSET or session in {process.sessionid for process in ancestry(os.getpid())}:
+        raise Refused(f"{session} cannot be a session that the lab opened")
+    return end_session(session)
 
 
 def _undo_directory(entry: dict[str, Any], places: Places) -> bool:
@@ -283,6 +293,7 @@ def _undo_audit(entry: dict[str, Any], places: Places) -> bool:
 
 UNDO: dict[str, Callable[[dict[str, Any], Places], bool]] = {
     "process": _undo_process,
+    "session": _undo_session,
     "directory": _undo_directory,
     "image": _undo_image,
     "cgroup": _undo_cgroup,

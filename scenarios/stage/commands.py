@@ -5,14 +5,16 @@ from __future__ import annotations
 import os
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import IO
 
 from lab.errors import MissingFeature
 from lab.identity import Ancestor, ancestry, loginuid
 from scenarios import needs
-from scenarios.audiences.terminal import Screen
 from scenarios.needs import CannotTell
+from scenarios.performance.beats import Command, Output, lineage
+from scenarios.performance.performance import Performance
 from scenarios.props.labd import Daemon
 from scenarios.stage.engines import Engine, inspected, paste
 from scenarios.stage.login import GRACE, Login
@@ -28,10 +30,10 @@ Look = Callable[[int], Mapping[str, str]]
 
 
 class Commands:
-    """What runs commands; report collects their outcomes."""
+    """What runs commands; report collects their outcomes. Each command is a beat before it runs, its output another."""
 
-    def __init__(self, screen: Screen, login: Login, daemon: Daemon) -> None:
-        self.screen, self.login, self.daemon = screen, login, daemon
+    def __init__(self, performance: Performance, login: Login, daemon: Daemon) -> None:
+        self.performance, self.login, self.daemon = performance, login, daemon
         self.report = Report("", "")
         self._last = NOTHING_YET
         self._answers: Sequence[int] = ANY
@@ -41,10 +43,8 @@ class Commands:
 
         answers: the exit codes that are an answer. With any other, the command is evidence of nothing: CannotTell.
         """
-        self.screen.command(paste(argv))
-        outcome = self._finish(self._perform(argv), answers)
-        self.screen.step("step")
-        return outcome
+        self.performance.perform(Command(paste(argv)))
+        return self._finish(self._perform(argv), answers)
 
     def run(self, engine: Engine, workload: Sequence[str], *options: str) -> Outcome:
         """The workload in a new container of that engine."""
@@ -57,17 +57,22 @@ class Commands:
         *options: str,
         wrapper: Sequence[str] = (),
         look: Look | None = None,
+        show: bool = True,
     ) -> Outcome:
         """As run(), and look at the container's first process from the host's /proc meanwhile.
 
         The workload must print a line and then wait for its standard input to end. wrapper stands before the engine's
-        command instead of sudo.
+        command instead of sudo. With show, its ancestors are shown.
         """
         name = f"lab-{os.urandom(4).hex()}"
         command = engine.run(workload, "-i", "--name", name, *options)
         if wrapper:
             command = [*wrapper, *command[len(engine.sudo) :]]
-        return self._watched(command, lambda started: _container_pid(engine, name), look)
+        outcome = self._watched(command, lambda started: _container_pid(engine, name), look)
+        if not show:
+            return outcome
+        shown = lineage(engine.name, outcome.ancestry, self.login.pid)
+        return replace(outcome, lineage=self.performance.perform(shown))
 
     def shell_watched(self, *argv: str, look: Look | None = None) -> Outcome:
         """As shell(), and look at the process meanwhile; it must print and wait as in run_watched()."""
@@ -83,8 +88,7 @@ class Commands:
             raise self._last.trouble()
 
     def _watched(self, command: Sequence[str], find: Callable[[int], int], look: Look | None) -> Outcome:
-        self.screen.command(paste(command))
-        self.screen.step("step")
+        self.performance.perform(Command(paste(command)))
         with tempfile.TemporaryFile() as error, Pipes(self.login.seconds + 3 * GRACE) as pipes:
             started = self._start(command, pipes.child_input, pipes.child_output, error.fileno())
             first_line = pipes.first_line()
@@ -93,7 +97,7 @@ class Commands:
             output = first_line + pipes.rest()
             code = self.login.wait()
             outcome = Outcome(paste(command), output, _text(error), code, pid, chain, seen, facts)
-        self._finish(outcome, ANY)
+        outcome = self._finish(outcome, ANY)
         if not chain or chain[-1].ppid:
             raise CannotTell(f"no process of `{outcome.command}` was seen while it ran", "run this again")
         return outcome
@@ -114,9 +118,9 @@ class Commands:
 
     def _finish(self, outcome: Outcome, answers: Sequence[int]) -> Outcome:
         """Show and keep an outcome. Raises CannotTell if it is evidence of nothing, as in shell()."""
+        number = self.performance.perform(Output(outcome.stdout, outcome.stderr, outcome.exit_code))
+        outcome = replace(outcome, beat=number)
         self._last, self._answers = outcome, answers
-        self.screen.output(outcome.stdout)
-        self.screen.output(outcome.stderr, "red")
         ancestors = [process.to_dict() for process in outcome.ancestry]
         self.report.evidence.append({**vars(outcome), "ancestry": ancestors, "facts": dict(outcome.facts)})
         if outcome.exit_code not in answers:

@@ -10,8 +10,9 @@ from typing import Any
 from lab.audit.records import Event
 from lab.identity import UNSET, Ancestor, name_of
 from scenarios import needs
-from scenarios.audiences.terminal import FAILED, HELD, UNKNOWN
 from scenarios.needs import CannotTell
+from scenarios.performance.beats import FAILED, HELD, UNKNOWN, Word
+from scenarios.performance.checks import first_number
 
 
 @dataclass(frozen=True)
@@ -20,7 +21,8 @@ class Outcome:
 
     exit_code is as a shell gives it; None if the command had to be killed because it did not end. pid, ancestry,
     loginuid and facts are of the container's first process, as the host's /proc showed it while it ran; 0, empty and
-    None if nobody looked.
+    None if nobody looked. beat is the number of the beat that shows what it printed, lineage of that with its ancestry;
+    -1 if there is none.
     """
 
     command: str
@@ -31,12 +33,13 @@ class Outcome:
     ancestry: Sequence[Ancestor] = ()
     loginuid: int | None = None
     facts: Mapping[str, str] = field(default_factory=dict)
+    beat: int = -1
+    lineage: int = -1
 
     @property
     def printed(self) -> int | None:
         """The number that the workload printed first; None if it printed none."""
-        words = self.stdout.split()
-        return int(words[0]) if words and words[0].isdecimal() else None
+        return first_number(self.stdout)
 
     def trouble(self) -> CannotTell:
         """The error that says that this outcome is evidence of nothing, and why."""
@@ -61,7 +64,7 @@ class Verdict:
     """
 
     claim: str
-    verdict: str
+    verdict: Word
     seen: str
     remedy: str = ""
     lacking: bool = False
@@ -77,7 +80,7 @@ class Report:
     evidence: list[dict[str, Any]] = field(default_factory=list)
 
     @property
-    def verdict(self) -> str:
+    def verdict(self) -> Word:
         """FAILED if one claim failed, HELD if all held and there is at least one, else UNKNOWN."""
         verdicts = {claim.verdict for claim in self.claims}
         return FAILED if FAILED in verdicts else HELD if verdicts == {HELD} else UNKNOWN

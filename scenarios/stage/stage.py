@@ -1,8 +1,9 @@
-"""What a story may do: say, run a command in the user's session, run a workload through an engine, look, expect.
+"""What a story may do: say, ask, run a command in the user's session, or a workload in an engine, look, expect.
 
-Verdicts come from evidence read after the fact: what the workload printed, the host's /proc, the kernel's records.
-Red means that the kernel contradicted the claim. Where a command came to nothing, the story ends there, inconclusive;
-and before a verdict is red, the stage looks whether anything else explains what was seen.
+Nothing is drawn here: each thing is a beat of the performance, and a text is a message with its arguments. Verdicts
+come from evidence read after the fact: what the workload printed, the host's /proc, the kernel's records. Red means
+that the kernel contradicted the claim. Where a command came to nothing, the story ends there, inconclusive; and before
+a verdict is red, the stage looks whether anything else explains what was seen.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from __future__ import annotations
 import traceback
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
@@ -19,15 +21,37 @@ from lab.audit.watch import Watch
 from lab.errors import AuditUnavailable, EvidenceLost, LabError, MissingFeature, NotAllowed
 from lab.identity import name_of
 from scenarios import needs
-from scenarios.audiences.terminal import FAILED, HELD, UNKNOWN, Screen
 from scenarios.needs import CannotTell
+from scenarios.performance import beats
+from scenarios.performance.beats import FAILED, HELD, UNKNOWN
+from scenarios.performance.performance import Performance
+from scenarios.performance.text import Text
 from scenarios.props.auditd import Auditd
 from scenarios.props.labd import Daemon
 from scenarios.safety.journal import Journal
 from scenarios.stage.commands import Commands
 from scenarios.stage.engines import DAEMON, Engine, Model, paste, sudo
 from scenarios.stage.login import Login
-from scenarios.stage.report import Report, Verdict, whom
+from scenarios.stage.report import Outcome, Report, Verdict, whom
+
+Argument = str | int | Text
+AS_IT_IS = "{seen}"  # the message of what is the same in every language
+
+
+@dataclass(frozen=True)
+class Basis:
+    """How a verdict follows from the beats of this run: scenarios.performance.checks; check "" if no other can tell."""
+
+    check: str = ""
+    wanted: int = 0
+    beat: int = -1
+
+    @property
+    def beats(self) -> tuple[int, ...]:
+        return (self.beat,) if self.beat >= 0 else ()
+
+
+FROM_THIS_RUN = Basis()
 
 
 class Story(Protocol):
@@ -52,7 +76,7 @@ class Stage(Commands):
 
     def __init__(
         self,
-        screen: Screen,
+        performance: Performance,
         journal: Journal,
         login: Login,
         daemon: Daemon,
@@ -60,7 +84,7 @@ class Stage(Commands):
         target: str,
         chosen: Sequence[Engine] = (),
     ) -> None:
-        super().__init__(screen, login, daemon)
+        super().__init__(performance, login, daemon)
         self.journal = journal
         self.engines, self.target, self.chosen = engines, target, list(chosen or engines.values())
         self.user_id = login.loginuid
@@ -69,11 +93,12 @@ class Stage(Commands):
         self.auditd = Auditd.find()
         self.keys: set[str] = set()
         self._watches: list[Watch] = []
+        self._shown: dict[int, int] = {}  # the beat that shows an event, by the event's serial
 
     def tell(self, number: int, story: Story) -> Report:
         """Play one story. Whatever goes wrong makes the story inconclusive, with the reason and the remedy."""
         self.report = Report(story.NAME, story.TITLE)
-        self.screen.heading(number, story.NAME, story.TITLE)
+        self.performance.perform(beats.Heading(number, story.NAME, Text(story.TITLE)))
         try:
             self.daemon.renew()
             story.play(self)
@@ -94,13 +119,28 @@ class Stage(Commands):
         remedy = error.hint or "see what `lab doctor` prints"
         self.unknown(claim, error.message, remedy, lacking=lacking)
 
-    def say(self, text: str) -> None:
-        """Narration."""
-        self.screen.say(text)
+    def say(self, text: str | Text, /, **arguments: Argument) -> None:
+        """Narration; a step begins with it where the step before has its verdict."""
+        self.performance.perform(beats.Say(Text.of(text, **arguments)))
 
-    def then(self, text: str) -> None:
-        """Narration that begins the next part of the story, after an empty line."""
-        self.say(f"\n{text}")
+    def ask(self, question: str, /, *choices: str | Text, **arguments: Argument) -> None:
+        """A question that the next command answers, with answers that one may think of."""
+        answers = tuple(Text.of(choice, **arguments) for choice in choices)
+        self.performance.perform(beats.Predict(Text.of(question, **arguments), answers))
+
+    def contrast(
+        self, title: str, columns: Sequence[str], rows: Sequence[Sequence[str | Text]], telling: Sequence[str] = ()
+    ) -> None:
+        """The card of the story: what differs between the columns; the rows named in telling carry the point.
+
+        The name of a row is a message, any other cell is data, unless it is a Text.
+        """
+        cells = tuple((Text.of(name), *map(_data, rest)) for name, *rest in rows)
+        self.performance.perform(beats.Contrast(Text(title), tuple(map(Text, columns)), cells, tuple(telling)))
+
+    def show(self, text: str) -> None:
+        """What a program left in a file, as if it had been printed."""
+        self.performance.perform(beats.Output(text))
 
     def each(self, model: Model) -> list[Engine]:
         """The chosen engines of that model, ready to be used."""
@@ -128,8 +168,7 @@ class Stage(Commands):
         """The kernel's records about the target, from marker to marker; rules replace the usual rules, if given."""
         with Watch(self.target, journal=self.journal, rules=rules) as watch:
             self.keys.add(watch.key)
-            for rule in watch.rules:
-                self.screen.command(f"sudo auditctl {rule.to_auditctl()}")
+            self.performance.perform(beats.Rules(tuple(rule.to_auditctl() for rule in watch.rules)))
             self._watches.append(watch)
             try:
                 yield watch
@@ -152,21 +191,47 @@ class Stage(Commands):
         return events[0] if events else None
 
     def show_records(self, event: Event) -> None:
-        """Show an event as `ausearch -i` prints it, and keep it as evidence."""
-        self.screen.records(event)
+        """Show an event, and keep it as evidence, as `ausearch -i` prints it."""
+        lines = tuple(record.to_line() for record in event.records)
+        self._shown[event.serial] = self.performance.perform(beats.Evidence(lines))
         self.report.evidence.append({"records": event.render()})
 
-    def expect(self, condition: bool, claim: str, seen: object = "") -> bool:
+    def expect(
+        self,
+        condition: bool,
+        claim: str | Text,
+        seen: object = "",
+        /,
+        *,
+        basis: Basis = FROM_THIS_RUN,
+        **arguments: Argument,
+    ) -> bool:
         """Where a verdict is made: the claim held or failed, and what was seen of it. Returns whether it held.
 
         Where nothing was seen (None), or where the world was disturbed meanwhile, a claim does not fail: it is unknown.
+        basis says how the verdict can be judged again from a recording; prints(), carries(), names() and in_session()
+        give one.
         """
+        told = Text.of(claim, **arguments)
         if seen is None:
-            return self.unknown(claim, "the workload printed no number", "run the command above by hand")
+            return self.unknown(told, "the workload printed no number", "run the command above by hand")
         doubt = None if condition else self._doubt()
         if doubt:
-            return self.unknown(claim, doubt.message, doubt.hint)
-        return self._judge(Verdict(claim, HELD if condition else FAILED, str(seen)))
+            return self.unknown(told, doubt.message, doubt.hint)
+        shown = _data(seen)
+        verdict = HELD if condition else FAILED
+        rest = basis.beats or tuple(self.performance.evidence)
+        return self._judge(beats.Verdict(told, verdict, shown, check=basis.check, wanted=basis.wanted, evidence=rest))
+
+    def prints(self, outcome: Outcome, number: int, claim: str | Text, /, **arguments: Argument) -> bool:
+        """Expect that this is the number that the command printed first."""
+        basis = Basis("printed", number, outcome.beat)
+        return self.expect(outcome.printed == number, claim, outcome.printed, basis=basis, **arguments)
+
+    def carries(self, outcome: Outcome, uid: int, claim: str | Text, /, **arguments: Argument) -> bool:
+        """Expect that the host's /proc showed this loginuid for the container's first process."""
+        basis = Basis("loginuid", uid, outcome.lineage)
+        return self.expect(outcome.loginuid == uid, claim, outcome.loginuid, basis=basis, **arguments)
 
     def _doubt(self) -> LabError | None:
         """What else may explain that a claim did not hold: labd has ended meanwhile, or a watch was disturbed."""
@@ -177,30 +242,41 @@ class Stage(Commands):
                 return error
         return None
 
-    def names(self, event: Event | None, uid: int, claim: str) -> bool:
+    def names(self, event: Event | None, uid: int, claim: str | Text, /, **arguments: Argument) -> bool:
         """Expect that the event's record names this user by auid, or nobody with UNSET; without a record it failed."""
-        seen = f"auid={whom(event)[0]}" if event else "no record"
-        return self.expect(event is not None and event.auid == uid, claim, seen)
+        seen = f"auid={whom(event)[0]}" if event else Text("no record")
+        return self.expect(
+            event is not None and event.auid == uid, claim, seen, basis=self._basis("auid", uid, event), **arguments
+        )
 
-    def in_session(self, event: Event | None, session: int, claim: str) -> bool:
+    def in_session(self, event: Event | None, session: int, claim: str | Text, /, **arguments: Argument) -> bool:
         """Expect that the event's record has this session, or none with UNSET; without a record it failed."""
-        seen = f"ses={whom(event)[1]}" if event else "no record"
-        return self.expect(event is not None and event.ses == session, claim, seen)
+        seen = f"ses={whom(event)[1]}" if event else Text("no record")
+        held = event is not None and event.ses == session
+        return self.expect(held, claim, seen, basis=self._basis("ses", session, event), **arguments)
 
-    def unknown(self, claim: str, reason: str, remedy: str, *, lacking: bool = False) -> bool:
+    def _basis(self, check: str, wanted: int, event: Event | None) -> Basis:
+        shown = self._shown.get(event.serial, -1) if event else -1
+        return Basis(check, wanted, shown) if shown >= 0 else FROM_THIS_RUN
+
+    def unknown(
+        self, claim: str | Text, reason: str, remedy: str, /, *, lacking: bool = False, **arguments: Argument
+    ) -> bool:
         """A verdict for a claim that could not be tested, with the reason and the remedy; returns False."""
-        return self._judge(Verdict(claim, UNKNOWN, reason, remedy, lacking))
-
-    def pause(self) -> None:
-        """Wait for Enter here, if this run waits at each step."""
-        self.screen.step("step")
+        told = Text.of(claim, **arguments)
+        return self._judge(beats.Verdict(told, UNKNOWN, _data(reason), remedy, lacking))
 
     def _ready(self, engine: Engine) -> Engine:
         """That engine, once labd answers if it is the lab's own client."""
         if engine == self.engines[DAEMON]:
-            with self.screen.busy("waiting for labd"):
-                self.daemon.wait_ready()
+            self.performance.perform(beats.Busy(Text("waiting for labd")))
+            self.daemon.wait_ready()
         return engine
+
+    def overlook(self) -> None:
+        """Take what the watches have recorded since the last command for no part of the story. Raises EvidenceLost."""
+        for watch in self._watches:
+            watch.collect()
 
     def _ask_auditd(self, watch: Watch) -> None:
         """Where auditd runs: its log must have the same auid, ses and uid in each event of this watch with its key."""
@@ -214,11 +290,19 @@ class Stage(Commands):
         except (EvidenceLost, CannotTell) as error:  # what the story saw itself stands
             self.unknown(claim, error.message, error.hint)
             return
-        self.screen.command(paste([*self.sudo, *self.auditd.command(watch.key), "-i"]))
+        self.performance.perform(beats.Command(paste([*self.sudo, *self.auditd.command(watch.key), "-i"])))
         said = "; ".join(differences) or f"{counted} events, the same auid, ses and uid in each"
         self.expect(not differences, claim, said)
 
-    def _judge(self, verdict: Verdict) -> bool:
-        self.report.claims.append(verdict)
-        self.screen.verdict(verdict.verdict, verdict.claim, verdict.seen, verdict.remedy)
-        return verdict.verdict == HELD
+    def _judge(self, beat: beats.Verdict) -> bool:
+        told = Verdict(str(beat.claim), beat.verdict, str(beat.seen), beat.remedy, beat.lacking)
+        self.report.claims.append(told)
+        self.performance.perform(beat)
+        return beat.verdict == HELD
+
+
+def _data(seen: object) -> Text:
+    """Something seen as a text that is the same in every language; a Text stays as it is."""
+    if isinstance(seen, Text):
+        return seen
+    return Text(AS_IT_IS, {"seen": str(seen)}) if str(seen) else beats.NOTHING

@@ -1,12 +1,14 @@
 """Ways past a rule that looks right: a filter, a class of calls that leaves some out, a watch on a socket."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from lab.audit.rules import TOUCH_CALLS, Rule, syscalls, watch
 from lab.errors import MissingFeature
 from scenarios import needs
 from scenarios.needs import CannotTell
+from scenarios.performance.text import Text
 from scenarios.stage.engines import DAEMON, FORK, script
 from scenarios.stage.report import Outcome
 from scenarios.stage.stage import Stage
@@ -22,73 +24,109 @@ HANDLE = ("-m", "scenarios.props.handle")
 
 
 def play(stage: Stage) -> None:
-    filtered(stage)
-    untouched(stage)
-    unseen_writes(stage)
-    letter_by_letter(stage)
-    at_the_door(stage)
+    card: list[Row] = []
+    filtered(stage, card)
+    untouched(stage, card)
+    unseen_writes(stage, card)
+    letter_by_letter(stage, card)
+    at_the_door(stage, card)
+    compare(stage, card)
 
 
-def filtered(stage: Stage) -> None:
+@dataclass(frozen=True)
+class Row:
+    """What was done under which rule, and whether the kernel recorded it."""
+
+    done: str
+    rule: str
+    recorded: bool
+
+
+def filtered(stage: Stage, card: list[Row]) -> None:
     if stage.user_id < 1000:
         raise MissingFeature(f"{stage.user} has a uid below 1000, which the OSPP's rule leaves out", needs.AS_USER)
     write = ("touch", f"/host{stage.target}")
     rule = [Rule.parse(LOGGED_IN.format(stage.target))]
-    stage.say("The rule of audit's sample 30-ospp-v42.rules for /etc/shadow: only users who logged in are recorded.")
-    seen(stage, rule, in_container(stage, FORK, *write), True, "it sees the forked container's write")
-    seen(stage, rule, in_container(stage, DAEMON, *write), False, "it does NOT see the daemon's: its auid is unset")
-    stage.then("Without the two filters:")
-    seen(stage, [watch(stage.target)], in_container(stage, DAEMON, *write), True, "now it sees the daemon's write")
+    stage.say("audit's sample rule for /etc/shadow, 30-ospp-v42.rules, records only users who logged in.")
+    stage.ask("Does it see a forked container's write, and a daemon's?", "both", "the fork's", "the daemon's")
+    made = Act(stage, card, "a fork's container writes", "the OSPP's")
+    made.seen(rule, in_container(stage, FORK, *write), True, "it sees the forked container's write")
+    made = Act(stage, card, "a daemon's container writes", "the OSPP's")
+    made.seen(rule, in_container(stage, DAEMON, *write), False, "it does NOT see the daemon's: its auid is unset")
+    stage.say("Without the two filters:")
+    made = Act(stage, card, "a daemon's container writes", "perm=wa")
+    made.seen([watch(stage.target)], in_container(stage, DAEMON, *write), True, "now it sees the daemon's write")
 
 
-def untouched(stage: Stage) -> None:
+def untouched(stage: Stage, card: list[Row]) -> None:
     """utimensat(2) is in no class of calls, so that no perm= matches it."""
     stamp = in_container(stage, DAEMON, "touch", "-c", f"/host{stage.target}")
     plain = [watch(stage.target)]
-    stage.then("Now change the file's times without opening it, as busybox's touch and `touch -c` do:")
-    seen(stage, plain, stamp, False, "perm=wa does NOT see utimensat(2)")
+    stage.say("Now change the file's times without opening it, as busybox's touch and `touch -c` do.")
+    stage.ask("Does perm=wa see it?", "yes", "no")
+    made = Act(stage, card, "its times, by utimensat(2)", "perm=wa")
+    made.seen(plain, stamp, False, "perm=wa does NOT see utimensat(2)")
     both = [*plain, syscalls(TOUCH_CALLS, filters=[f"path={stage.target}"])]
-    stage.then("With a rule for those calls beside it:")
-    seen(stage, both, stamp, True, "now utimensat(2) is seen")
+    stage.say("With a rule for those calls beside it:")
+    made = Act(stage, card, "its times, by utimensat(2)", "-S utimensat")
+    made.seen(both, stamp, True, "now utimensat(2) is seen")
 
 
-def unseen_writes(stage: Stage) -> None:
+def unseen_writes(stage: Stage, card: list[Row]) -> None:
     """Not only times: the file's bytes change, unseen. These two ruin a file, so the story makes one."""
     file = stage.journal.directory("blindspot") / "file"
     python = (*stage.sudo, script("python"))
     empty = (*python, "-c", TRUNCATE, str(file))
     handle = (*python, *HANDLE, str(file))
     wa, any_call = [watch(str(file))], [Rule.parse(f"-a always,exit -F path={file}")]
-    stage.then(f"Nor does it see every write. Empty the file {file}, by an open(2) that asks to read:")
-    seen(stage, wa, changing(stage, file, *empty), False, "perm=wa does NOT see O_RDONLY|O_TRUNC empty the file")
-    stage.then("Write to the file, opened by its handle:")
-    seen(stage, wa, changing(stage, file, *handle), False, "perm=wa does NOT see open_by_handle_at(2) and write(2)")
-    stage.then("Without perm=, the rule matches every call that names the file:")
-    seen(stage, any_call, changing(stage, file, *empty), True, "without perm= the emptying is seen")
-    seen(stage, any_call, changing(stage, file, *handle), True, "and so is the open by handle")
+    stage.say("Empty a file, by an open(2) that asks to read.")
+    stage.ask("Its bytes are gone. Does perm=wa see that?", "yes", "no")
+    made = Act(stage, card, "O_RDONLY|O_TRUNC empties it", "perm=wa")
+    made.seen(wa, changing(stage, file, *empty), False, "perm=wa does NOT see O_RDONLY|O_TRUNC empty the file")
+    stage.ask("Write to the file, opened by its handle. And that?", "yes", "no")
+    made = Act(stage, card, "a write, opened by handle", "perm=wa")
+    made.seen(wa, changing(stage, file, *handle), False, "perm=wa does NOT see open_by_handle_at(2) and write(2)")
+    stage.say("Without perm=, the rule matches every call that names the file:")
+    made = Act(stage, card, "O_RDONLY|O_TRUNC empties it", "no perm=")
+    made.seen(any_call, changing(stage, file, *empty), True, "without perm= the emptying is seen")
+    made = Act(stage, card, "a write, opened by handle", "no perm=")
+    made.seen(any_call, changing(stage, file, *handle), True, "and so is the open by handle")
 
 
-def letter_by_letter(stage: Stage) -> None:
+def letter_by_letter(stage: Stage, card: list[Row]) -> None:
     """The article's own rule, and the same with -p wa."""
     short, long = SHORT.format(stage.target), LONG.format(stage.target)
     read = (*stage.sudo, "wc", "-c", stage.target)
-    stage.then(f"The article's rule is `auditctl {short}`. Without -p, auditctl makes it perm=rwxa:")
-    seen(stage, [Rule.parse(short)], lambda: stage.shell(*read), True, "-w FILE records a mere read, too")
-    stage.then(f"With -p, `auditctl {long}`:")
-    seen(stage, [Rule.parse(long)], lambda: stage.shell(*read), False, "-w FILE -p wa does not record a read")
+    stage.say("The article's rule is `auditctl -w FILE`. Without -p, auditctl makes it perm=rwxa.")
+    stage.ask("Does it record a mere read?", "yes", "no")
+    made = Act(stage, card, "a mere read", "-w FILE")
+    made.seen([Rule.parse(short)], lambda: stage.shell(*read), True, "-w FILE records a mere read, too")
+    stage.say("With -p, `auditctl -w FILE -p wa`:")
+    made = Act(stage, card, "a mere read", "-w FILE -p wa")
+    made.seen([Rule.parse(long)], lambda: stage.shell(*read), False, "-w FILE -p wa does not record a read")
     write = (*stage.sudo, "touch", stage.target)
-    seen(stage, [Rule.parse(long)], lambda: stage.shell(*write), True, "-w FILE -p wa records the write")
+    made = Act(stage, card, "a write", "-w FILE -p wa")
+    made.seen([Rule.parse(long)], lambda: stage.shell(*write), True, "-w FILE -p wa records the write")
 
 
-def at_the_door(stage: Stage) -> None:
+def at_the_door(stage: Stage, card: list[Row]) -> None:
     """A watch matches calls that open or change a file, and connect(2) is none of them."""
     path = stage.daemon.path
     client = in_container(stage, DAEMON, "true")
-    stage.then(f"A hardening guide watches the daemon's socket: `auditctl {DOOR.format(path)}`. A user connects:")
-    seen(stage, [Rule.parse(DOOR.format(path))], client, False, "-w on the socket does NOT see connect(2)")
-    stage.then("With a rule for the call itself:")
+    stage.say("A hardening guide watches the daemon's socket: `auditctl {rule}`.", rule=DOOR.format(path))
+    stage.ask("A user connects. Does the rule see it?", "yes", "no")
+    made = Act(stage, card, "connect(2)", "-w SOCKET")
+    made.seen([Rule.parse(DOOR.format(path))], client, False, "-w on the socket does NOT see connect(2)")
+    stage.say("With a rule for the call itself:")
     connect = [syscalls(CONNECT, filters=[f"path={path}"])]
-    seen(stage, connect, client, True, f"a rule on connect(2) names {stage.user}", by=stage.user_id)
+    made = Act(stage, card, "connect(2)", "-S connect")
+    claim = Text("a rule on connect(2) names {user}", {"user": stage.user})
+    made.seen(connect, client, True, claim, by=stage.user_id)
+
+
+def compare(stage: Stage, card: Sequence[Row]) -> None:
+    rows = [(Text(row.done), row.rule, Text("recorded" if row.recorded else "no record")) for row in card]
+    stage.contrast("What each rule sees", ["what was done", "the rule", "the kernel"], rows)
 
 
 def in_container(stage: Stage, model: str, *words: str) -> Callable[[], Outcome]:
@@ -110,12 +148,23 @@ def changing(stage: Stage, file: Path, *words: str) -> Callable[[], Outcome]:
     return act
 
 
-def seen(
-    stage: Stage, rules: list[Rule], act: Callable[[], Outcome], expected: bool, claim: str, by: int | None = None
-) -> None:
-    """Act under just these rules, and expect a record, or expect none; by: whom the record must name."""
-    with stage.watch(rules) as watching:
-        act()
-        event = stage.witness(watching)
-        as_expected = (event is not None) == expected and (by is None or (event is not None and event.auid == by))
-        stage.expect(as_expected, claim, f"a record of {event.comm}" if event else "no record")
+@dataclass(frozen=True)
+class Act:
+    """Something done under a rule: it becomes a row of the card."""
+
+    stage: Stage
+    card: list[Row]
+    done: str
+    rule: str
+
+    def seen(
+        self, rules: list[Rule], act: Callable[[], Outcome], expected: bool, claim: str | Text, by: int | None = None
+    ) -> None:
+        """Act under just these rules, and expect a record, or expect none; by: whom the record must name."""
+        with self.stage.watch(rules) as watching:
+            act()
+            event = self.stage.witness(watching)
+            as_expected = (event is not None) == expected and (by is None or (event is not None and event.auid == by))
+            found = Text("a record of {comm}", {"comm": event.comm}) if event else Text("no record")
+            self.stage.expect(as_expected, claim, found)
+            self.card.append(Row(self.done, self.rule, event is not None))

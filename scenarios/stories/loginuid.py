@@ -1,5 +1,7 @@
 """The mark that login leaves: PAM sets it, fork and exec keep it, sudo and setuid do not change it."""
 
+from collections.abc import Mapping
+
 from lab.identity import UNSET
 from scenarios.props.capabilities import capabilities
 from scenarios.stage.stage import Stage
@@ -7,56 +9,78 @@ from scenarios.stage.stage import Stage
 NAME = "loginuid"
 TITLE = "The mark that login leaves"
 NOBODY = "65534"
-BOTH = "cat /proc/self/loginuid; echo; id -u"
 OTHER = "4242"  # any uid that is not the user's
+BOTH = "cat /proc/self/loginuid; echo; id -u"
+WRITE = f"echo {OTHER} > /proc/self/loginuid; cat /proc/self/loginuid"
 
 
 def play(stage: Stage) -> None:
-    inherited(stage)
-    unset(stage)
-    only_once(stage)
+    seen: dict[str, object] = {}
+    inherited(stage, seen)
+    other_uids(stage, seen)
+    unset(stage, seen)
+    only_once(stage, seen)
+    first_write(stage, seen)
+    compare(stage, seen)
 
 
-def inherited(stage: Stage) -> None:
-    stage.say(f"{stage.user} logs in. pam_loginuid writes the uid into /proc/self/loginuid.")
+def inherited(stage: Stage, seen: dict[str, object]) -> None:
+    stage.say("{user} logs in, and pam_loginuid writes the uid into /proc/self/loginuid.", user=stage.user)
+    stage.ask("What do the shell and its grandchild read there?", stage.user, "nobody")
     login = stage.shell("cat", "/proc/self/loginuid")
-    stage.expect(login.printed == stage.user_id, "login has set it", login.printed)
     child = stage.shell("sh", "-c", "sh -c 'cat /proc/self/loginuid'")
-    stage.expect(child.printed == stage.user_id, "fork(2) copies it, execve(2) keeps it", child.printed)
-    if stage.sudo:
-        root = stage.shell("sudo", "sh", "-c", BOTH).stdout.split()
-        kept = root == [str(stage.user_id), "0"]
-        stage.expect(kept, "sudo changes the uid, not the loginuid", " as uid ".join(root))
+    stage.prints(login, stage.user_id, "login has set it")
+    stage.prints(child, stage.user_id, "fork(2) copies it, execve(2) keeps it")
+    seen["after the login"], seen["after fork and exec"] = login.printed, child.printed
+
+
+def other_uids(stage: Stage, seen: dict[str, object]) -> None:
+    stage.ask("sudo and setuid(2) change the uid. Do they change the loginuid?", "yes", "no")
+    root = stage.shell("sudo", "sh", "-c", BOTH) if stage.sudo else None
     other = stage.shell("setpriv", f"--reuid={NOBODY}", "sh", "-c", BOTH)
-    numbers = other.stdout.split()
-    stage.expect(
-        numbers == [str(stage.user_id), NOBODY], "setuid(2) does not change it either", " as uid ".join(numbers)
-    )
+    if root:
+        kept = root.stdout.split() == [str(stage.user_id), "0"]
+        stage.expect(kept, "sudo changes the uid, not the loginuid", " as uid ".join(root.stdout.split()))
+        seen["after sudo, as uid 0"] = root.printed
+    kept = other.stdout.split() == [str(stage.user_id), NOBODY]
+    stage.expect(kept, "setuid(2) does not change it either", " as uid ".join(other.stdout.split()))
+    seen["after setuid(2), as uid 65534"] = other.printed
 
 
-def unset(stage: Stage) -> None:
-    stage.then("Nobody logged in to start pid 1, so its loginuid is (uid_t)-1, which means unset.")
+def unset(stage: Stage, seen: dict[str, object]) -> None:
+    stage.ask("Nobody logged in to start pid 1. What is its loginuid?", "0", "(uid_t)-1, which is 4294967295")
     init = stage.shell("cat", "/proc/1/loginuid")
-    stage.expect(init.printed == UNSET, "pid 1 has none: 4294967295", init.printed)
+    stage.prints(init, UNSET, "pid 1 has none: 4294967295")
+    seen["of pid 1"] = init.printed
 
 
-def only_once(stage: Stage) -> None:
-    stage.then('The article says: "it can be set only once". Try a second time, without CAP_AUDIT_CONTROL and with it:')
-    write = f"echo {OTHER} > /proc/self/loginuid; cat /proc/self/loginuid"
-    without = stage.shell("setpriv", "--bounding-set=-audit_control", "sh", "-c", write)
-    refused = without.printed == stage.user_id
-    stage.expect(refused, "without the capability, the kernel refuses a second write", without.printed)
+def only_once(stage: Stage, seen: dict[str, object]) -> None:
+    stage.ask('The article says: "it can be set only once". Does the kernel refuse a second time?', "yes", "no")
+    without = stage.shell("setpriv", "--bounding-set=-audit_control", "sh", "-c", WRITE)
+    stage.prints(without, stage.user_id, "without the capability, the kernel refuses a second write")
+    seen["after a second write, without CAP_AUDIT_CONTROL"] = without.printed
+    claim = "with the capability it can be set again"
     if "CAP_AUDIT_CONTROL" not in capabilities():
-        stage.unknown("with the capability it can be set again", "this machine gives root no CAP_AUDIT_CONTROL",
-            "run the lab on a virtual machine or on the host itself", lacking=True)  # fmt: skip
+        reason = "this machine gives root no CAP_AUDIT_CONTROL"
+        stage.unknown(claim, reason, "run the lab on a virtual machine or on the host itself", lacking=True)
         return
-    again = stage.shell("sh", "-c", write)
+    stage.say("And with CAP_AUDIT_CONTROL?")
+    again = stage.shell("sh", "-c", WRITE)
     if again.printed == stage.user_id:
-        stage.unknown("with the capability it can be set again", "refused: the audit feature loginuid_immutable is on",
-            "it stays on until the next boot: sudo reboot", lacking=True)  # fmt: skip
+        reason = "refused: the audit feature loginuid_immutable is on"
+        stage.unknown(claim, reason, "it stays on until the next boot: sudo reboot", lacking=True)
         return
-    stage.expect(again.printed == int(OTHER), "with it, it can be set again: the claim is overstated", again.printed)
-    stage.then("And where it is unset, anybody may set it, with no capability at all:")
-    claim = f"echo {UNSET} > /proc/self/loginuid; exec setpriv --reuid={NOBODY} sh -c '{write}'"
+    stage.prints(again, int(OTHER), "with it, it can be set again: the claim is overstated")
+    seen["after a second write, with it"] = again.printed
+
+
+def first_write(stage: Stage, seen: dict[str, object]) -> None:
+    stage.ask("Where it is unset, who may set it?", "root", "anybody")
+    claim = f"echo {UNSET} > /proc/self/loginuid; exec setpriv --reuid={NOBODY} sh -c '{WRITE}'"
     first = stage.shell("sh", "-c", claim)
-    stage.expect(first.printed == int(OTHER), "unset to set needs no privilege", first.printed)
+    stage.prints(first, int(OTHER), "unset to set needs no privilege")
+    seen["after a first write, by uid 65534"] = first.printed
+
+
+def compare(stage: Stage, seen: Mapping[str, object]) -> None:
+    stage.contrast("", ["the loginuid", "/proc/PID/loginuid"], [[when, str(found)] for when, found in seen.items()])

@@ -1,10 +1,12 @@
 """READY=1: systemd asks which unit the sender's cgroup belongs to. A forked container is in the unit's cgroup."""
 
+import re
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
 from scenarios.needs import CannotTell
+from scenarios.performance.text import Text
 from scenarios.props.systemd import Systemd
 from scenarios.stage.commands import ANY
 from scenarios.stage.engines import DAEMON, FORK, Engine, paste
@@ -24,91 +26,97 @@ PATIENT = 60  # seconds until systemd gives up a start that must succeed
 
 
 def play(stage: Stage) -> None:
+    card: list[tuple[Text, Text]] = []
     with Systemd(stage.journal) as systemd:
         if systemd.booted_here:
             stage.say("Pid 1 is not systemd here: a systemd was booted in a container, over this machine's own root.")
-        units = Units(stage, systemd)
+        units = Units(stage, systemd, card)
         forked(stage, units)
         served(stage, units)
         relayed(stage, units)
         activated(stage, units)
+    stage.contrast("", ["the service's container is made by", "READY=1, or the connection"], card)
 
 
 def forked(stage: Stage, units: "Units") -> None:
-    stage.then("systemd takes this service for started once its container has sent READY=1:")
+    stage.say("systemd takes this service for started once its container has sent READY=1.")
+    stage.ask("A fork makes the container. Does READY=1 arrive?", "yes", "no")
     units.notifying("lab-forked", units.fork, READY, seconds=PATIENT)
     units.cat("lab-forked.service")
     units.start("lab-forked")
     seen = f"{units.state('lab-forked')} after {units.seconds('lab-forked'):.2f} s"
-    units.judge("lab-forked", "active", "forked, READY=1 arrives", seen)
-    stage.then("For a program that knows nothing of sd_notify(3), the engine sends READY=1:")
+    units.judge("lab-forked", "active", "forked, READY=1 arrives", "a fork", seen)
+    stage.say("For a program that knows nothing of sd_notify(3), the engine sends READY=1:")
     units.notifying("lab-conmon", units.fork, SILENT, "--sdnotify=conmon", seconds=PATIENT)
     units.start("lab-conmon")
-    units.judge("lab-conmon", "active", "--sdnotify=conmon: the engine sends READY=1")
-    stage.pause()
+    claim = "--sdnotify=conmon: the engine sends READY=1"
+    units.judge("lab-conmon", "active", claim, "a fork, --sdnotify=conmon")
 
 
 def served(stage: Stage, units: "Units") -> None:
-    stage.then("The same service through the daemon: plain, and with the notify socket mounted by hand:")
+    stage.say("The same through the daemon: plain, and with the notify socket mounted by hand.")
+    stage.ask("Does READY=1 arrive?", "in both", "in one", "in none")
     impatient = 2 + int(30 * units.seconds("lab-forked"))  # enough on a slow machine, too
     units.notifying("lab-served", units.daemon, READY, seconds=impatient)
     by_hand = ("-v", f"{SOCKET}:/notify", "-e", "NOTIFY_SOCKET=/notify")
     units.notifying("lab-handed", units.daemon, READY, *by_hand, seconds=impatient)
     units.cat("lab-handed.service")
-    stage.then("And, to be sure, a forked container that sends nothing:")
-    units.notifying("lab-silent", units.fork, SILENT, seconds=impatient)
+    units.notifying("lab-silent", units.fork, SILENT, seconds=impatient)  # to be sure: this one sends nothing
     units.start("lab-served", "lab-handed", "lab-silent")
-    for name, claim in (
-        ("lab-served", "through the daemon READY=1 never arrives"),
-        ("lab-handed", "not even with the socket passed and mounted"),
-        ("lab-silent", "and without READY=1 a forked one is not started either"),
+    for name, claim, maker in (
+        ("lab-served", "through the daemon READY=1 never arrives", "a daemon"),
+        ("lab-handed", "not even with the socket passed and mounted", "a daemon, with the socket mounted"),
+        ("lab-silent", "and without READY=1 a forked one is not started either", "a fork that sends nothing"),
     ):
-        units.judge(name, "failed timeout", claim)
-    stage.then(
-        "Where did READY=1 go, in the second case? systemd received it, and asked to which unit the sender belongs:"
-    )
+        units.judge(name, "failed timeout", claim, maker)
+    stage.ask("Where did READY=1 go, in the second case?", "nowhere", "to systemd, as the daemon's message")
     log = units.log_of("lab-labd.service")
     if not log.stdout.strip():
         raise CannotTell("the journal has no line of labd's unit", AGAIN)
     taken = "notification message" in log.stdout
     stage.expect(taken, "systemd took it for the daemon's message: the container is the daemon's child")
-    stage.pause()
 
 
 def relayed(stage: Stage, units: "Units") -> None:
     """What moby pull request 13750 proposed, and what coreos/sdnotify-proxy does."""
-    stage.then("A relay in the unit: it gives the container its own socket, and passes READY=1 on to systemd:")
+    stage.say("A relay in the unit gives the container its own socket, and passes READY=1 on to systemd.")
+    stage.ask("Does READY=1 arrive now?", "yes", "no")
     python, socket = str(Path(sys.executable).absolute()), units.place / "relay"
     relay = [python, *RELAY, str(socket), *units.daemon]
     by_hand = ("-v", f"{socket}:/notify", "-e", "NOTIFY_SOCKET=/notify")
     units.notifying("lab-relayed", relay, READY, *by_hand, seconds=PATIENT, directory=str(Path.cwd()))
-    units.cat("lab-relayed.service")
     units.start("lab-relayed")
-    units.judge("lab-relayed", "active", "through the daemon and a relay, READY=1 arrives")
-    stage.pause()
+    units.judge("lab-relayed", "active", "through the daemon and a relay, READY=1 arrives", "a daemon, with a relay")
 
 
 def activated(stage: Stage, units: "Units") -> None:
-    stage.then("Socket activation: systemd opens the socket, and a service inherits the connection as descriptor 3:")
+    stage.say("Socket activation: systemd opens the socket, and a service inherits the connection as descriptor 3.")
+    stage.ask("Who answers on it, the forked container or the daemon's?", "both", "the forked one", "the daemon's")
     for name, engine in (("lab-hello-forked", units.fork), ("lab-hello-served", units.daemon)):
         units.listening(name, engine, HELLO)
-    units.cat("lab-hello-forked@.service")
     answer = units.ask("lab-hello-forked")
     if not answer.stdout.strip():
-        units.exit_status("lab-hello-forked")
-    stage.expect("hello" in answer.stdout, "forked, the container answers on it", answer.stdout.strip())
+        units.complaint("lab-hello-forked")
     silence = units.ask("lab-hello-served")
     if units.state("lab-labd") != "active":
         raise CannotTell("labd's unit has ended meanwhile", AGAIN)
-    descriptor = bool(silence.stdout.strip()) or units.exit_status("lab-hello-served") == 0
-    stage.expect(not descriptor, "through the daemon it has no descriptor 3: no answer")
+    answered = stage.expect("hello" in answer.stdout, "forked, the container answers on it", answer.stdout.strip())
+    complaint = "" if silence.stdout.strip() else units.complaint("lab-hello-served")
+    claim = "through the daemon it has no descriptor 3: no answer"
+    silent = stage.expect(bool(complaint), claim, complaint or silence.stdout.strip())
+    units.card.append((Text("a fork, by socket activation"), arrival(answered)))
+    units.card.append((Text("a daemon, by socket activation"), arrival(not silent)))
+
+
+def arrival(good: bool) -> Text:
+    return Text("arrives" if good else "does not arrive")
 
 
 class Units:
     """The story's units, labd's among them: installed under a real systemd, and started from the session."""
 
-    def __init__(self, stage: Stage, systemd: Systemd) -> None:
-        self.stage, self.systemd = stage, systemd
+    def __init__(self, stage: Stage, systemd: Systemd, card: list[tuple[Text, Text]]) -> None:
+        self.stage, self.systemd, self.card = stage, systemd, card
         self.place = stage.journal.directory("notify")
         socket = self.place / "labd.sock"
         labd = [str(Path(sys.executable).parent / "labd"), "--state", str(self.place / "state")]
@@ -154,19 +162,19 @@ class Units:
         python = str(Path(sys.executable).resolve())
         return self.stage.shell(*self.systemd.enter, python, "-c", ASK.format(f"{self.place / name}.sock"), answers=[0])
 
-    def exit_status(self, name: str) -> int:
-        """How the workload of a socket's last connection ended. Raises CannotTell if the service ended otherwise.
+    def complaint(self, name: str) -> str:
+        """What the workload of a socket's last connection said of descriptor 3; "" if it said nothing.
 
-        systemd forgets a service that succeeded: CollectMode= in systemd.unit(5).
+        systemd forgets such a service as soon as it has ended, but its journal stays. Raises CannotTell if the journal
+        says that the engine failed, or nothing.
         """
-        listed = self.systemd.run("systemctl", "list-units", "--all", "--plain", "--no-legend", f"{name}@*.service")
-        if not listed:
-            return 0
-        unit = listed.split()[0]
-        shown = self.show(unit.removesuffix(".service"), "Result", "ExecMainStatus")
-        if shown["Result"] != "exit-code" or int(shown["ExecMainStatus"]) not in ANY:
-            raise CannotTell(f"{unit} ended with {shown['Result']} {shown['ExecMainStatus']}", AGAIN)
-        return int(shown["ExecMainStatus"])
+        self.systemd.run("journalctl", "--sync")
+        log = self.systemd.run("journalctl", "-o", "cat", "-u", f"{name}@*")
+        failed = re.search(r"status=(\d+)", log)
+        if not log or (failed and int(failed[1]) not in ANY):
+            said = f"ended with exit code {failed[1]}" if failed else "has no line in the journal"
+            raise CannotTell(f"{name}@.service {said}", AGAIN)
+        return next((line for line in log.splitlines() if "Bad file descriptor" in line), "")
 
     def log_of(self, name: str) -> Outcome:
         """What systemd has logged about this invocation of a unit."""
@@ -181,12 +189,13 @@ class Units:
         began, ended = (int(microseconds) for microseconds in shown.values())
         return max(ended - began, 0) / 1e6
 
-    def judge(self, name: str, expected: str, claim: str, seen: str = "") -> None:
-        """Expect that state. Raises CannotTell unless the start succeeded, or waited in vain for READY=1."""
+    def judge(self, name: str, expected: str, claim: str, maker: str, seen: str = "") -> None:
+        """Expect that state, as a row of the card. Raises CannotTell unless it is active, or waited in vain."""
         state = self.state(name)
         if state not in ("active", "failed timeout"):
             raise CannotTell(f"{name}.service: {state}", AGAIN)
         self.stage.expect(state == expected, claim, seen or state)
+        self.card.append((Text(maker), arrival(state == "active")))
 
     def state(self, name: str) -> str:
         """ "active", or "failed" and why."""

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 
 from lab.identity import UNSET, Ancestor, name_of
 from scenarios.stage.commands import WORKLOAD
-from scenarios.stage.engines import DAEMON, FORK
+from scenarios.stage.engines import DAEMON, FORK, Engine
 from scenarios.stage.report import Outcome
 from scenarios.stage.stage import Stage
 
@@ -14,45 +14,52 @@ TITLE = "Who is the container's parent?"
 
 def play(stage: Stage) -> None:
     seen: dict[str, Outcome] = {}
-    stage.say("The same command through each engine. First by a fork:")
     for engine in stage.each(FORK):
-        seen[engine.name] = forked = stage.run_watched(engine, WORKLOAD)
-        show(stage, forked, "")
-        stage.expect(forked.printed == stage.user_id, f"{engine.name}, forked, inherits {stage.user}", forked.printed)
-        stage.expect(forked.loginuid == stage.user_id, "the host's /proc says the same", forked.loginuid)
-        if engine.adopted:
-            stage.say("Its monitor left its parent on purpose, so that the command may end. The loginuid stays:")
-            stage.expect(marked(forked.ancestry, stage), "every process below init carries the loginuid")
-        else:
-            stage.expect(inherits(forked.ancestry, stage), "every step from the login to the container is a fork")
-        stage.pause()
-
-    stage.then("Now by asking a daemon:")
+        seen[engine.name] = by_a_fork(stage, engine)
     for engine in stage.each(DAEMON):
-        seen[engine.name] = served = stage.run_watched(engine, WORKLOAD)
-        show(stage, served, "a UNIX socket: the request comes in here, the login does not")
-        stage.expect(served.printed == UNSET, f"{engine.name}, asked of a daemon, inherits nobody", served.printed)
-        stage.expect(served.loginuid == UNSET, "the host's /proc says the same", served.loginuid)
-        apart = bool(served.ancestry) and stage.login.pid not in {process.pid for process in served.ancestry}
-        ancestors = " < ".join(process.comm for process in served.ancestry)
-        stage.expect(apart, "the login is not among its ancestors", ancestors)
+        seen[engine.name] = through_a_daemon(stage, engine)
     compare(stage, seen)
 
 
-def show(stage: Stage, outcome: Outcome, note: str) -> None:
-    """The tree from pid 1 to the container; note, if there is one, stands below init's child."""
-    breaks_at = outcome.ancestry[-2].pid if note and len(outcome.ancestry) > 1 else 0
-    stage.screen.tree("the container's ancestors, each with its loginuid", outcome.ancestry, breaks_at, note)
+def by_a_fork(stage: Stage, engine: Engine) -> Outcome:
+    stage.say("The same workload through each engine: it prints its own loginuid. First by a fork.")
+    stage.ask("Whose loginuid does the container have?", stage.user, "root", "nobody")
+    forked = stage.run_watched(engine, WORKLOAD)
+    stage.prints(forked, stage.user_id, "{engine}, forked, inherits {user}", engine=engine.name, user=stage.user)
+    stage.carries(forked, stage.user_id, "the host's /proc says {user}, too", user=stage.user)
+    if engine.adopted:
+        claim = "its monitor left its parent on purpose; yet all below init carry the loginuid"
+        stage.expect(marked(forked.ancestry, stage), claim)
+    else:
+        stage.expect(inherits(forked.ancestry, stage), "every step from the login to the container is a fork")
+    return forked
+
+
+def through_a_daemon(stage: Stage, engine: Engine) -> Outcome:
+    stage.say("Now the client asks a daemon over a UNIX socket, and the daemon makes the container.")
+    stage.ask("Whose loginuid does this one have?", stage.user, "root", "nobody")
+    served = stage.run_watched(engine, WORKLOAD)
+    stage.prints(served, UNSET, "{engine}, asked of a daemon, inherits nobody", engine=engine.name)
+    stage.carries(served, UNSET, "the host's /proc says nobody, too")
+    apart = bool(served.ancestry) and stage.login.pid not in {process.pid for process in served.ancestry}
+    ancestors = " < ".join(process.comm for process in served.ancestry)
+    stage.expect(apart, "the login is not among its ancestors", ancestors)
+    return served
 
 
 def compare(stage: Stage, seen: Mapping[str, Outcome]) -> None:
     """The engines side by side."""
     rows = [
         ["inside, /proc says", *(str(outcome.printed) for outcome in seen.values())],
-        ["the host's /proc", *(known(outcome.loginuid) for outcome in seen.values())],
+        ["the host's /proc says", *(known(outcome.loginuid) for outcome in seen.values())],
         ["its parent", *(outcome.ancestry[1].comm if outcome.ancestry[1:] else "?" for outcome in seen.values())],
+        ["your login is", *("above it" if descends(outcome, stage) else "nowhere above" for outcome in seen.values())],
     ]
-    stage.screen.table(["", *seen], rows, "the same workload, side by side")
+    stage.contrast("The same workload, side by side", ["", *seen], rows, ["the host's /proc says"])
+
+
+def descends(outcome: Outcome, stage: Stage) -> bool:
+    return stage.login.pid in {process.pid for process in outcome.ancestry}
 
 
 def known(uid: int | None) -> str:

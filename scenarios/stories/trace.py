@@ -10,6 +10,7 @@ from lab.audit.records import Event, Record, RecordError, events
 from lab.audit.watch import Watch
 from lab.errors import MissingFeature
 from scenarios import needs
+from scenarios.performance.text import Text
 from scenarios.props.second_host import Remote
 from scenarios.stage.engines import DAEMON, FORK, Engine, paste
 from scenarios.stage.report import whom
@@ -25,35 +26,42 @@ def play(stage: Stage) -> None:
         raise MissingFeature("root is logged in, and this story looks for an ordinary user's name", needs.AS_USER)
     stage.require_for_user(stage.engine(DAEMON).argv[0])
     with Remote(stage.journal) as remote, stage.watch() as watch:
-        stage.say(
-            f"Each record also goes to a second host: the network namespace {remote.name}. There, "
-            f"{remote.receiver} receives; here, {remote.sender} sends."
-        )
         writes: dict[str, Event | None] = {}
-        stage.then("Through the daemon, with sudo. The script is piped in, so that no command line shows it:")
         for engine in stage.each(DAEMON):
-            name = f"lab-{os.urandom(4).hex()}"
-            writes[engine.name], command = attack(stage, watch, engine, name)
-            asked_for(stage, engine, name)
-            removed(stage, engine, name)
-            sudo_remembers(stage, command)
-            shared = ties(command, writes[engine.name])
-            untied = writes[engine.name] is not None and not shared
-            seen = f"in common: {' '.join(shared) or 'nothing'}"
-            stage.expect(untied, "but no field that the kernel vouches for ties it to the write", seen)
-
-        stage.then("As a member of the socket's group, without sudo:")
+            writes[engine.name] = through_the_daemon(stage, watch, engine)
         writes["the group"] = by_the_group(stage, watch)
-        stage.then("Forked, with sudo:")
         for engine in stage.each(FORK):
-            name = f"lab-{os.urandom(4).hex()}"
-            writes[engine.name], command = attack(stage, watch, engine, name)
-            removed(stage, engine, name)
-            named = whom(writes[engine.name])[0] == stage.user
-            shared = ties(command, writes[engine.name])
-            stage.expect(named, f"but the write itself names {stage.user}", " ".join(shared))
-        stage.pause()
+            writes[engine.name] = forked(stage, watch, engine)
         afterwards(stage, watch, remote, writes)
+
+
+def through_the_daemon(stage: Stage, watch: Watch, engine: Engine) -> Event | None:
+    stage.say("Through the daemon, with sudo. The script is piped in, so that no command line shows it.")
+    stage.ask("The container is still there. Does the daemon tell for whom?", "yes", "no")
+    name = f"lab-{os.urandom(4).hex()}"
+    write, command = attack(stage, watch, engine, name)
+    asked_for(stage, engine, name)
+    stage.ask("Remove it. What ties {user} to the write now?", "sudo's record", "nothing", user=stage.user)
+    removed(stage, engine, name)
+    sudo_remembers(stage, command)
+    shared = ties(command, write)
+    untied = write is not None and not shared
+    seen = f"in common: {' '.join(shared)}" if shared else Text("in common: nothing")
+    stage.expect(untied, "but no field that the kernel vouches for ties it to the write", seen)
+    return write
+
+
+def forked(stage: Stage, watch: Watch, engine: Engine) -> Event | None:
+    stage.say("Forked, with sudo, and the container is removed again.")
+    stage.ask("What is left that names {user}?", "nothing", "sudo's record", "all records", user=stage.user)
+    name = f"lab-{os.urandom(4).hex()}"
+    write, command = attack(stage, watch, engine, name)
+    removed(stage, engine, name)
+    stage.names(write, stage.user_id, "but the write itself names {user}", user=stage.user)
+    if command:
+        tied = " ".join(ties(command, write))
+        stage.expect(bool(tied), "and so does sudo's record, in the same session", tied)
+    return write
 
 
 def attack(
@@ -75,6 +83,8 @@ def attack(
 
 def by_the_group(stage: Stage, watch: Watch) -> Event | None:
     """The same through labd's socket alone; returns the event of the write."""
+    stage.say("The same write as a member of the socket's group, without sudo.")
+    stage.ask("Which record names {user} now?", "one", "none", user=stage.user)
     watch.collect()
     before = len(watch.events)
     group = Path(stage.daemon.path).stat().st_gid
@@ -83,7 +93,8 @@ def by_the_group(stage: Stage, watch: Watch) -> Event | None:
     watch.collect()
     own = [event for event in watch.events[before:] if event.ses == stage.login.sessionid]
     silent = write is not None and not own
-    stage.expect(silent, f"no record of {stage.user}'s session at all", f"{len(own)} records")
+    records = Text("{count} records", {"count": len(own)})
+    stage.expect(silent, "no record of {user}'s session at all", records, user=stage.user)
     stage.quiet(*engine.command("rm", name))
     return write
 
@@ -95,25 +106,28 @@ def asked_for(stage: Stage, engine: Engine, name: str) -> None:
         "sh", "-c", f"{paste(engine.inspect(name))} | grep -c -w {paste(words)}", answers=[0, 1]
     ).printed
     complete = name in stage.quiet(*engine.inspect(name)).stdout
-    claim = f"inspect names no caller: neither {stage.user} nor {stage.user_id}"
-    stage.expect(complete and found == 0, claim, f"{found} lines of inspect name {stage.user}")
+    claim = "inspect names no caller: neither {user} nor {uid}"
+    named = Text("{count} lines of inspect name {user}", {"count": found or 0, "user": stage.user})
+    stage.expect(complete and found == 0, claim, named, user=stage.user, uid=stage.user_id)
 
 
 def removed(stage: Stage, engine: Engine, name: str) -> None:
     """Remove the container, and look whether the engine still knows of it."""
     stage.shell(*engine.command("rm", name))
-    left = name in stage.shell(*engine.command("ps", "--all", "--no-trunc"), answers=[0]).stdout
-    stage.expect(not left, "nothing is left of the container")
+    asked = stage.shell(*engine.inspect(name), answers=range(126))  # 125: podman, 1: docker
+    if asked.exit_code and "no such" not in asked.stderr.lower():
+        raise asked.trouble()
+    stage.expect(asked.exit_code != 0, "nothing is left of the container")
 
 
 def sudo_remembers(stage: Stage, command: Event | None) -> None:
-    claim = f"sudo's own record names {stage.user}"
+    claim = Text("sudo's own record names {user}", {"user": stage.user})
     if not stage.sudo:
         stage.unknown(claim, "sudo is not installed", needs.install(["sudo"]), lacking=True)
         return
     if command:
         stage.show_records(command)
-    stage.expect(command is not None and command.auid == stage.user_id, claim, " ".join(whom(command)))
+    stage.names(command, stage.user_id, claim)
 
 
 def ties(command: Event | None, write: Event | None) -> list[str]:
@@ -132,13 +146,18 @@ def afterwards(stage: Stage, watch: Watch, remote: Remote, writes: dict[str, Eve
     with AuditControl() as control:
         control.user_message(last)
     remote.wait_for(last)
-    stage.then("The attacker is root here, and deletes the log:")
+    stage.say(
+        "Each record also went to a second host, the network namespace {name}, by {sender}.",
+        name=remote.name,
+        sender=remote.sender,
+    )
+    stage.ask("The attacker is root here, and deletes the log. What does the second host have?", "all", "nothing")
     stage.shell(*stage.sudo, "rm", str(remote.local))
     copied = read(remote.copy.read_text(errors="surrogateescape") if remote.copy.exists() else "")
     kept = all(event is not None and copied.get(event.serial) == event.render() for event in writes.values())
     stage.expect(not remote.local.exists() and kept, "the second host has them all, word for word")
-    stage.then("And whom does the copy name?")
-    stage.screen.table(["", "auid", "ses"], [[by, *whom(event)] for by, event in writes.items()])
+    rows = [[field, *(whom(event)[place] for event in writes.values())] for place, field in enumerate(("auid", "ses"))]
+    stage.contrast("Whom does the copy name?", ["", *writes], rows, ("auid", "ses"))
     forkers = {engine.name for engine in stage.each(FORK)}
     named = {name for name, event in writes.items() if whom(event)[0] == stage.user}
     nameless = {name for name, event in writes.items() if whom(event)[0] == "unset"}

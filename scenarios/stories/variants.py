@@ -10,6 +10,7 @@ from pathlib import Path
 from lab.errors import MissingFeature
 from lab.identity import UNSET, name_of, status
 from scenarios import needs
+from scenarios.performance.text import Text
 from scenarios.props.labd import peer_pid, start
 from scenarios.props.real_daemons import await_ready
 from scenarios.props.real_engines import REAL, docker_socket, with_image
@@ -29,25 +30,25 @@ def play(stage: Stage) -> None:
         raise MissingFeature("no real engine was chosen", "choose some with --engines podman,docker")
     if stage.user_id == 0:
         raise MissingFeature("root is logged in, and this story needs an ordinary user", needs.AS_USER)
-    rows = []
+    rows: list[tuple[Text, str, str | Text]] = []
     for title, show in SHOWN.items():
-        stage.then(f"{title}:")
+        stage.ask("{way}: whose loginuid has the container?", stage.user, "nobody", way=title)
         try:
             outcome = show(stage, real)
         except MissingFeature as missing:
-            stage.unknown(f"{title}: this can be shown here", missing.message, missing.hint, lacking=True)
-            rows.append([title, "-", "not shown"])
+            stage.unknown("{way}: this can be shown here", missing.message, missing.hint, lacking=True, way=title)
+            rows.append((Text(title), "-", Text("not shown")))
         else:
             seen = "?" if outcome.loginuid is None else name_of(outcome.loginuid)
-            rows.append([title, str(outcome.printed), seen])
-    stage.screen.table(["", "inside", "the host's /proc"], rows)
+            rows.append((Text(title), str(outcome.printed), seen))
+    stage.contrast("", ["the other shapes", "inside", "the host's /proc"], rows)
 
 
 def rootless_podman(stage: Stage, real: Mapping[str, Engine]) -> Outcome:
     engine = rootless(stage, chosen(real, "podman"))
     outcome = stage.run_watched(engine, WORKLOAD)
-    stage.expect(outcome.loginuid == stage.user_id, f"rootless podman keeps {stage.user}'s loginuid", outcome.loginuid)
-    stage.expect(outcome.printed == 0, "and its user namespace shows that as 0", outcome.printed)
+    stage.carries(outcome, stage.user_id, "rootless podman keeps {user}'s loginuid", user=stage.user)
+    stage.prints(outcome, 0, "and its user namespace shows that as 0")
     return outcome
 
 
@@ -88,7 +89,7 @@ def docker_exec(stage: Stage, real: Mapping[str, Engine]) -> Outcome:
     stage.shell(*engine.command("run", "-d", "--name", name, *engine.run_options, engine.image, "sleep", "600"))
     outcome = stage.shell(*engine.command("exec", name, "cat", "/proc/self/loginuid"))
     stage.quiet(*engine.command("rm", "--force", name))
-    stage.expect(outcome.printed == UNSET, "docker exec leaves the loginuid unset", outcome.printed)
+    stage.prints(outcome, UNSET, "docker exec leaves the loginuid unset")
     return outcome
 
 
@@ -104,9 +105,9 @@ def rootless_docker(stage: Stage, real: Mapping[str, Engine]) -> Outcome:
     own = replace(chosen(real, "docker"), sudo=stage.as_user(), argv=["docker", "--host", f"unix://{socket}"])
     outcome = stage.run_watched(with_image(own, stage.journal), WORKLOAD)
     uid = int(status(peer_pid(str(socket)))["Uid"].split()[1])
-    stage.expect(uid != 0, f"{stage.user}'s dockerd is no root process", f"it runs as uid {uid}")
-    kept = outcome.loginuid == stage.user_id
-    stage.expect(kept, f"{stage.user}'s own dockerd keeps {stage.user}'s loginuid", outcome.loginuid)
+    seen = Text("it runs as uid {uid}", {"uid": str(uid)})
+    stage.expect(uid != 0, "{user}'s dockerd is no root process", seen, user=stage.user)
+    stage.carries(outcome, stage.user_id, "{user}'s own dockerd keeps {user}'s loginuid", user=stage.user)
     return outcome
 
 
@@ -122,7 +123,7 @@ SHOWN: Mapping[str, Callable[[Stage, Mapping[str, Engine]], Outcome]] = {
 def unset(stage: Stage, what: str, outcome: Outcome) -> Outcome:
     """Expect an unset loginuid, both inside the container and in the host's /proc."""
     both = outcome.printed == UNSET and outcome.loginuid == UNSET
-    stage.expect(both, f"{what} leaves the loginuid unset", outcome.printed)
+    stage.expect(both, "{way} leaves the loginuid unset", outcome.printed, way=what)
     return outcome
 
 

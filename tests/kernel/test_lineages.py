@@ -16,7 +16,7 @@ import pytest
 from lab.identity import UNSET, Ancestor, ancestry
 from scenarios import lineages as posing
 from scenarios.audiences.picture import draw
-from scenarios.audiences.terminal import Screen
+from scenarios.performance.performance import Performance
 from scenarios.props.labd import Daemon
 from scenarios.safety.journal import Journal
 from scenarios.stage.engines import DAEMON, FORK, Engine
@@ -44,7 +44,7 @@ def stage() -> Iterator[Stage]:
             FORK: Engine("podmanish", FORK, [str(scripts / "podmanish"), "--root", str(place / "fork")]),
             DAEMON: Engine("dockerish", DAEMON, [str(scripts / "dockerish"), "--host", f"unix://{daemon.path}"]),
         }
-        here = Stage(Screen(json=True, color=False), journal, login, daemon, engines, target="", chosen=())
+        here = Stage(Performance([]), journal, login, daemon, engines, target="", chosen=())
         here.report = Report("picture", "")
         yield here
     shutil.rmtree(place)

@@ -15,7 +15,8 @@ from pathlib import Path
 import pytest
 from support import CHECKOUT, own_mounts
 
-from scenarios.audiences.terminal import FAILED, HELD, Screen
+from scenarios.performance.beats import FAILED, HELD
+from scenarios.performance.performance import Performance
 from scenarios.props import real_daemons as daemons
 from scenarios.props.auditd import Auditd
 from scenarios.props.labd import Daemon
@@ -85,7 +86,7 @@ def stage(place: Path, journal: Journal, chosen: list[Engine], uid: int = USER) 
             FORK: Engine("podmanish", FORK, [str(scripts / "podmanish"), "--root", str(place / "fork")]),
             DAEMON: Engine("dockerish", DAEMON, [str(scripts / "dockerish"), "--host", f"unix://{daemon.path}"]),
         }
-        yield Stage(Screen(json=True, color=False), journal, login, daemon, own, str(place / "shadow"), chosen)
+        yield Stage(Performance([]), journal, login, daemon, own, str(place / "shadow"), chosen)
 
 
 def failed(report: Report) -> list[str]:

@@ -25,12 +25,12 @@ AT_THE_END = """
 import socket, sys
 from lab.audit.netlink import AuditControl
 from scenarios import cli, demo
-conclude = demo._conclude
+conclude = demo.conclude
 def disturbed(*arguments):
-    code = conclude(*arguments)
+    closing = conclude(*arguments)
     {deed}
-    return code
-demo._conclude = disturbed
+    return closing
+demo.conclude = disturbed
 sys.exit(cli.main(["run", "--json", "loginuid"]))
 """
 
@@ -93,10 +93,10 @@ def test_who_changed_audit_and_the_file() -> None:
 def test_a_signal_ends_a_run_with_everything_taken_back(number: int) -> None:
     """In the middle of a story: exit status 128+n, no traceback, the machine as before, and nothing to restore."""
     before = observe()
-    words = [LAB, "run", "--auto", "shadow", "frameup"]
+    words = [LAB, "run", "--auto", "--detail", "short", "shadow", "frameup"]
     with subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as run:
         assert run.stdout and run.stderr
-        assert any("auditctl" in line for line in run.stdout), "the rule of the first story was not loaded"
+        assert any("audit rule" in line for line in run.stdout), "the rule of the first story was not loaded"
         run.send_signal(number)
         _, error = run.communicate(timeout=60)
     assert (run.returncode, error) == (128 + number, "")

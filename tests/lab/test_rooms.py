@@ -33,11 +33,25 @@ FORBIDDEN = {
     "daemon.wire": ("daemon.routes", "daemon.engine", "daemon.containers"),
     "client": ("daemon", "scenarios", "lab.forker"),
     "scenarios": ("daemon", "client", "lab.forker"),
-    "scenarios.stage": ("scenarios.stories", "scenarios.cli", "scenarios.demo", "scenarios.doctor", "scenarios.claims"),
+    "scenarios.performance": tuple(
+        f"scenarios.{room}" for room in ("stories", "stage", "audiences", "props", "safety", "playing", "demo", "cli")
+    ),
+    "scenarios.stage": (
+        "scenarios.stories",
+        "scenarios.audiences",
+        "scenarios.playing",
+        "scenarios.cli",
+        "scenarios.demo",
+        "scenarios.doctor",
+        "scenarios.claims",
+    ),
     "scenarios.audiences": ("scenarios.stories", "scenarios.stage", "scenarios.props", "scenarios.cli"),
     "scenarios.safety": ("scenarios.stories", "scenarios.stage", "scenarios.props", "scenarios.audiences"),
     "scenarios.props": ("scenarios.stories", "scenarios.audiences", "scenarios.cli", "scenarios.demo"),
+    "scenarios.playing": ("scenarios.audiences", "scenarios.cli", "scenarios.demo"),
     "scenarios.demo": ("scenarios.cli",),
+    "scenarios.talk": ("scenarios.cli", "scenarios.talk_stage", "scenarios.stage", "textual"),
+    "scenarios.talk_stage": ("scenarios.cli", "asyncio", "textual"),  # it forks, so it has one thread
     "scenarios.doctor": ("scenarios.cli", "scenarios.demo", "scenarios.stage", "scenarios.stories"),
 }
 # Rooms with one door: the modules that may import from them.
@@ -45,7 +59,7 @@ DOORS = {
     "lab.forker": ("lab.forker",),
     "daemon.routes": ("daemon.routes", "daemon.app"),
     "daemon.programs": ("daemon.programs", "daemon.spawning", "daemon.archiving"),
-    "scenarios.stories": ("scenarios.stories", "scenarios.demo"),
+    "scenarios.stories": ("scenarios.stories", "scenarios.playing"),
 }
 
 
@@ -154,3 +168,12 @@ def test_the_rooms_are_this_checkouts(room: str) -> None:
     code = f"import {room}; print({room}.__file__)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd="/", timeout=60)
     assert Path(done.stdout.strip()).is_relative_to(CHECKOUT)
+
+
+def test_a_demo_loads_no_screen() -> None:
+    """`lab` and the stage of a talk start without Textual and without an event loop; the talk's screen loads both."""
+    code = "import sys, scenarios.cli, scenarios.talk_stage; print(*sys.modules)"
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60, cwd=CHECKOUT
+    )
+    assert not {"asyncio", "textual", "fastapi", "jinja2"} & set(done.stdout.split())

@@ -1,0 +1,322 @@
+"""How a beat looks in a terminal: drawn with rich, the same for the screen that scrolls and for the talk."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from rich.console import Console, Group, RenderableType
+from rich.padding import Padding
+from rich.rule import Rule
+from rich.table import Table
+from rich.text import Text as Line
+
+from lab.audit.records import LOGIN, Event
+from lab.identity import UNSET, name_of
+from scenarios.performance import beats
+from scenarios.performance.beats import FAILED, HELD, UNKNOWN
+from scenarios.performance.text import Text, Translate, in_english
+
+STYLES = {HELD: "green", FAILED: "bold red", UNKNOWN: "yellow"}
+MARKS: Mapping[str, str] = {
+    HELD: "✔", FAILED: "✘", UNKNOWN: "?",
+    "dot": "·", "set": "●", "unset": "○", "branch": "└ ", "more": "…", "socket": "┄┄",
+}  # fmt: skip
+ASCII: Mapping[str, str] = {
+    HELD: "ok", FAILED: "FAILED", UNKNOWN: "?",
+    "dot": "-", "set": "*", "unset": "o", "branch": "`-", "more": "...", "socket": "..",
+}  # fmt: skip
+# The fields that tell whom a record names; those of a change of loginuid are others.
+TELLING = ("auid", "ses", "uid", "comm", "cmd")
+TELLING_LOGIN = ("old-auid", "auid", "ses", "pid", "res")
+OUTPUT_LINES = 5
+LARGE = 70  # columns; a screen with fewer shows a large font, and these many lines of an output and of a command
+LARGE_OUTPUT_LINES, LARGE_COMMAND_LINES = 3, 3
+Detail = Literal["brief", "short", "full"]
+
+
+@dataclass(frozen=True)
+class Look:
+    """How an audience wants its beats drawn.
+
+    width      columns
+    plain      for a screen reader and for ASCII terminals: ASCII marks, trees as sentences
+    detail     brief: commands, verdicts and cards, a line each; short: records, rules and outputs by their telling
+               parts; full: all of them whole
+    translate  gives a message in the audience's language
+    """
+
+    width: int = 80
+    plain: bool = False
+    detail: Detail = "short"
+    translate: Translate = in_english
+
+    @property
+    def marks(self) -> Mapping[str, str]:
+        return ASCII if self.plain else MARKS
+
+    @property
+    def large(self) -> bool:
+        return self.width < LARGE
+
+    def words(self, text: Text | str) -> str:
+        """The sentence in the audience's language."""
+        return Text.of(text).told(self.translate)
+
+
+def draw(beat: beats.Beat, look: Look) -> RenderableType | None:
+    """What the audience sees of a beat; None for a beat that shows nothing."""
+    if look.detail == "brief" and isinstance(beat, (beats.Rules, beats.Output, beats.Lineage, beats.Evidence)):
+        return None
+    match beat:
+        case beats.Opening():
+            return Group(*(Line(look.words(remark)) for remark in beat.remarks))
+        case beats.Heading():
+            return _heading(beat, look)
+        case beats.Say():
+            return Line(look.words(beat.text))
+        case beats.Predict():
+            return _question(beat, look)
+        case beats.Rules():
+            return _indented(_rules(beat, look))
+        case beats.Command():
+            return _command(beat, look)
+        case beats.Output():
+            return _output(beat, look)
+        case beats.Lineage():
+            return _indented(_lineage(beat, look))
+        case beats.Evidence():
+            return _indented(Group(*_record(beat.event, look)))
+        case beats.Contrast():
+            return _indented(_contrast(beat, look), 2)
+        case beats.Verdict():
+            return _verdict(beat, look)
+        case beats.Summary():
+            return _summary(beat, look)
+        case beats.Article():
+            return _indented(_article(beat, look), 2)
+        case beats.Closing():
+            return _closing(beat, look)
+        case beats.Busy() | beats.Stop():
+            return None
+
+
+def height(step: Iterable[beats.Moment], look: Look) -> int:
+    """How many lines of the screen a step takes, its story's heading included."""
+    console = Console(width=look.width, color_system=None)
+    pictures = (draw(moment.beat, look) for moment in step)
+    return sum(len(console.render_lines(picture, pad=False)) for picture in pictures if picture is not None)
+
+
+def _indented(what: RenderableType, by: int = 4) -> Padding:
+    return Padding(what, (0, 0, 0, by), expand=False)
+
+
+def _heading(beat: beats.Heading, look: Look) -> RenderableType:
+    dot = look.marks["dot"]
+    title = Line.assemble((f"{beat.number} {dot} {beat.name} {dot} {look.words(beat.title)}", "bold"))
+    return Rule(title, align="left", style="cyan")
+
+
+def _question(beat: beats.Predict, look: Look) -> Line:
+    if look.detail == "brief":  # nobody is asked
+        return Line(look.words(beat.question))
+    choices = "   ".join(f"{look.words(choice)}?" for choice in beat.choices)
+    return Line.assemble((look.words(beat.question), "bold"), "  " if choices else "", (choices, "italic"))
+
+
+def _rules(beat: beats.Rules, look: Look) -> RenderableType:
+    """Whole, or the first in short: without the key, which is random, and without the words that all rules share."""
+    if look.detail == "full":
+        return Group(*(Line(f"{look.words('audit rule:')} {rule}", style="dim") for rule in beat.rules))
+    words = re.sub(r" -F key=\S+$|^-a always,exit ", "", beat.rules[0])
+    more = look.words(Text.of("and {count} more", count=len(beat.rules) - 1)) if len(beat.rules) > 1 else ""
+    return _one_line(Line(f"{look.words('audit rule:')} {words}  {more}", style="dim"))
+
+
+def _one_line(line: Line) -> Line:
+    """Cut at the audience's width, with a mark at the end."""
+    line.no_wrap, line.overflow = True, "ellipsis"
+    line.rstrip()
+    return line
+
+
+def _command(beat: beats.Command, look: Look) -> Line:
+    if look.detail == "brief":
+        return _one_line(Line(f"  $ {beat.line}", style="cyan"))
+    lines = [line[at : at + look.width] for line in _folded(beat.line, look.width)
+             for at in range(0, len(line), look.width)]  # fmt: skip
+    if look.detail == "short" and look.large and len(lines) > LARGE_COMMAND_LINES:
+        lines[LARGE_COMMAND_LINES - 1 :] = [f"      {look.marks['more']}"]
+        return Line("\n".join(lines), style="bold cyan")
+    return Line("\n".join(_folded(beat.line, look.width)), style="bold cyan")
+
+
+def _folded(line: str, width: int) -> Iterator[str]:
+    """A command line that fits, and that can be pasted: cut between its words, with a backslash at each end."""
+    first, rest = "  $ ", "      "
+    current = first
+    for word in _words(line):
+        if len(current) + len(word) > width - 2 and current.strip(" $"):
+            yield f"{current.rstrip(' ')} \\"
+            current = rest
+        current += f"{word} "
+    yield current.rstrip(" ")
+
+
+def _words(line: str) -> list[str]:
+    """The words of a command line with their quotes; a line that is no shell's stays whole."""
+    lexer = shlex.shlex(line, posix=False, punctuation_chars=False)
+    lexer.whitespace_split, lexer.commenters = True, ""
+    try:
+        found = list(lexer)
+    except ValueError:
+        return [line]
+    return found if " ".join(found) == line else [line]
+
+
+def _output(beat: beats.Output, look: Look) -> RenderableType | None:
+    lines = [Line(line) for line in beat.text.rstrip("\n").splitlines()]
+    lines += [Line(line, style="red") for line in beat.error.rstrip("\n").splitlines()]
+    most = LARGE_OUTPUT_LINES if look.large else OUTPUT_LINES
+    if look.detail == "short" and len(lines) > most:
+        more = Text.of("{count} more lines", count=len(lines) - most + 1)
+        lines[most - 1 :] = [Line(f"{look.marks['more']} {look.words(more)}", style="dim")]
+    if look.detail == "short":
+        lines = [_one_line(line) for line in lines]
+    return _indented(Group(*lines)) if lines else None
+
+
+def _lineage(beat: beats.Lineage, look: Look) -> RenderableType:
+    shown = list(beat.processes)
+    while shown and beat.login and shown[0].pid != beat.login:
+        shown.pop(0)
+    if look.plain:
+        return Line(_sentence(beat, shown, look))
+    indents = ["", *(f"{'  ' * depth}{look.marks['branch']}" for depth in range(len(shown) - 1))]
+    names = [f"{indent}{_name(beat, process, look)}" for indent, process in zip(indents, shown, strict=False)]
+    width = max(map(len, names), default=0) + 3
+    lines = [Line(f"{name:{width}}").append(_who(one.loginuid, look)) for name, one in zip(names, shown, strict=True)]
+    if beat.asked:
+        said = look.words("a UNIX socket: the request comes in here, the login does not")
+        lines.insert(2, Line(f"  {look.marks['socket']} {said}", style="yellow"))
+    return Group(*lines)
+
+
+def _name(beat: beats.Lineage, process: beats.Process, look: Look) -> str:
+    return look.words("your login") if process.pid == beat.login else process.comm
+
+
+def _sentence(beat: beats.Lineage, shown: Sequence[beats.Process], look: Look) -> str:
+    """The same for a screen reader: who is whose child, and the loginuid of each."""
+    steps = [f"{_name(beat, process, look)} (loginuid {name_of(process.loginuid)})" for process in shown]
+    if not beat.asked:
+        return look.words("A fork at each step: ") + ", ".join(steps)
+    return look.words("Asked over a UNIX socket, and forked by another: ") + ", ".join(steps)
+
+
+def _who(loginuid: int, look: Look) -> Line:
+    """A loginuid as mark, word and number: never as a colour alone."""
+    if loginuid == UNSET:
+        return Line(f"{look.marks['unset']} unset", style="red")
+    name = name_of(loginuid)
+    number = "" if name == str(loginuid) else f" ({loginuid})"
+    return Line(f"{look.marks['set']} {name}{number}", style="green")
+
+
+def _record(event: Event, look: Look) -> Iterator[Line]:
+    rendered = event.render()
+    if look.detail == "full":
+        for line in rendered:
+            text = Line(line, style="dim")
+            text.highlight_regex(r"\b(auid|uid|ses|tty|exe|proctitle|success|exit|key|res)=\S+", "not dim bold")
+            text.highlight_regex(r"\b(auid|ses)=unset", "not dim bold red")
+            yield text
+        return
+    kind, fields = telling(event)
+    text = Line(f"{kind}  ", style="dim")
+    for name, value in fields:
+        lost = value == "unset" and name in ("auid", "ses")
+        text.append(f"{name}={value}  ", style="not dim bold red" if lost else "not dim bold")
+    yield _one_line(text)
+
+
+def telling(event: Event) -> tuple[str, list[tuple[str, str]]]:
+    """The type of the record that tells most, and the few of its fields that do, as `ausearch -i` prints them."""
+    logins = event.of_type(LOGIN)
+    record = logins[0] if logins else next((one for one in event.records if "auid" in one.fields), event.records[0])
+    interpreted = dict(re.findall(r"(?:^|\s)([a-z][\w-]*)=(\S+)", record.render()))
+    names = TELLING_LOGIN if logins else TELLING
+    fields = [(name, interpreted[name]) for name in names if name in interpreted]
+    if not logins and "success" in interpreted and interpreted["success"] != "yes":
+        fields.append(("success", interpreted["success"]))
+    return record.name, fields
+
+
+def _contrast(beat: beats.Contrast, look: Look) -> RenderableType:
+    columns = [look.words(column) for column in beat.columns]
+    table = Table(*columns, box=None, pad_edge=False)
+    for row in beat.rows:
+        cells = [look.words(cell) for cell in row]
+        bold = cells[0] in beat.telling or row[0].message in beat.telling
+        table.add_row(*(_cell(cell, look, bold=bold and place > 0) for place, cell in enumerate(cells)))
+    title = look.words(beat.title)
+    return Group(Line(title, style="bold"), table) if title else table
+
+
+def _cell(cell: str, look: Look, *, bold: bool) -> Line:
+    lost = cell in ("unset", str(UNSET))
+    mark = f"{look.marks['unset' if lost else 'set']} " if bold else ""
+    return Line(f"{mark}{cell}", style="bold red" if lost else "bold" if bold else "")
+
+
+def _verdict(beat: beats.Verdict, look: Look) -> RenderableType:
+    mark, style = look.marks[beat.verdict], STYLES[beat.verdict]
+    line = Line.assemble((f"{mark} {look.words(beat.claim)}", style))
+    if seen := look.words(beat.seen):
+        line.append(f"  {seen}", style="dim")
+    drawn: RenderableType = _indented(_one_line(line) if look.detail == "brief" else line, 2)
+    if beat.remedy:
+        drawn = Group(drawn, Line(f"    {look.words('to mend it:')} {beat.remedy}"))
+    return drawn
+
+
+def _summary(beat: beats.Summary, look: Look) -> RenderableType:
+    lines: list[RenderableType] = [Rule(Line(look.words("What the kernel said"), "bold"), align="left", style="cyan")]
+    if look.detail == "brief":
+        verdicts = (f"{look.marks[told.verdict]} {told.name}" for told in beat.stories)
+        return Group(*lines, _indented(Line("  ".join(verdicts)), 2))
+    for told in beat.stories:
+        mark, style = look.marks[told.verdict], STYLES[told.verdict]
+        lines.append(Line.assemble("  ", (mark, style), f" {told.name:12} {look.words(told.title)}"))
+    return Group(*lines)
+
+
+def _article(beat: beats.Article, look: Look) -> Table:
+    heads = [look.words(head) for head in ("the article says", "today", "seen in this run")]
+    table = Table(*heads, box=None, pad_edge=False, padding=(0, 2, 0, 0))
+    for row in beat.claims:
+        style = "green" if row.today == "true" else "yellow"
+        seen = Line(row.seen) if row.seen else Line(look.words("not shown"), style="yellow")
+        claim = Line(look.words(row.claim))
+        if look.detail == "brief":
+            claim, seen = _one_line(claim), _one_line(seen)
+        table.add_row(claim, Line(look.words(row.today), style=style), seen)
+    return table
+
+
+def _closing(beat: beats.Closing, look: Look) -> RenderableType:
+    counts = ((beat.held, HELD), (beat.failed, FAILED), (beat.lacking + beat.disturbed, UNKNOWN))
+    lines = [Line("\n  " + ", ".join(f"{count} {look.words(word)}" for count, word in counts if count))]
+    if beat.lacking:
+        said = "{count} cannot be shown on this machine, which is no failure."
+        lines.append(Line("  " + look.words(Text.of(said, count=beat.lacking))))
+    if beat.disturbed:
+        said = "{count} could not be tested, since something went wrong or evidence was lost."
+        lines.append(Line("  " + look.words(Text.of(said, count=beat.disturbed))))
+    if beat.lacking or beat.disturbed:
+        lines.append(Line("  " + look.words("What mends it stands below each ?.")))
+    return Group(*lines)

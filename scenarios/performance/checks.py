@@ -1,0 +1,47 @@
+"""How a verdict follows from recorded evidence: one number is read from one beat, and compared with what was wanted.
+
+The stage judges by these functions while it plays, and `lab verify` judges a recording by the same functions.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+from scenarios.performance.beats import Beat, Evidence, Lineage, Output
+
+
+def first_number(text: str) -> int | None:
+    """The number that a workload printed first; None if it printed none."""
+    words = text.split()
+    return int(words[0]) if words and words[0].isascii() and words[0].isdecimal() else None
+
+
+def _printed(beat: Beat) -> int | None:
+    return first_number(beat.text) if isinstance(beat, Output) else None
+
+
+def _loginuid(beat: Beat) -> int | None:
+    return beat.processes[-1].loginuid if isinstance(beat, Lineage) and beat.processes else None
+
+
+def _auid(beat: Beat) -> int | None:
+    return beat.event.auid if isinstance(beat, Evidence) else None
+
+
+def _ses(beat: Beat) -> int | None:
+    return beat.event.ses if isinstance(beat, Evidence) else None
+
+
+# What a check reads: the number that a command printed first; the loginuid of a container's first process, as the
+# host's /proc showed it; the auid and the ses of an audit event. Each is None if the beat has no such number.
+CHECKS: Mapping[str, Callable[[Beat], int | None]] = {
+    "printed": _printed,
+    "loginuid": _loginuid,
+    "auid": _auid,
+    "ses": _ses,
+}
+
+
+def holds(check: str, beat: Beat, wanted: int) -> bool:
+    """Whether that check reads the wanted number in the beat. Raises RecordError for lines that are no audit event."""
+    return CHECKS[check](beat) == wanted
