@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from docs_commands import PAGES, commands
 from support import soon
 from test_restore import observe, settled
 from typist import Typist, typists
@@ -25,6 +26,7 @@ pytestmark = pytest.mark.needs("root", "audit", "sudo", "setpriv")
 LAB = str(Path(sys.executable).parent / "lab")
 ENV = {**os.environ, "TERM": "xterm", "LC_ALL": "C.UTF-8"}
 PRIVILEGED = "--privileged -v /:/host host touch /host$WATCHED"
+MARK = "lab shell"
 Type = Callable[..., Typist]
 
 
@@ -115,6 +117,16 @@ def test_a_sudoer_types_what_the_pages_say(typing: Type, sudoer: pwd.struct_pass
     playing.enter("touch $WATCHED")
     refused = next_event(following)
     assert (refused["auid"], refused["uid"], refused["success"]) == (sudoer.pw_name, sudoer.pw_name, "no")
+
+
+@pytest.mark.parametrize("page", [page for page in PAGES if any(one.mark == MARK for one in commands(page))])
+def test_what_the_pages_say_works_in_the_shell(typing: Type, user: pwd.struct_passwd, page: Path) -> None:
+    """Each command that a page says to type in a `lab shell` ends with exit status 0 there."""
+    playing = shell(typing, user)
+    for command in commands(page):
+        if command.mark == MARK:
+            playing.enter(command.text)
+            assert playing.answer("echo $?") == "0", command.text
 
 
 def test_a_new_session_also_for_who_is_logged_in(typing: Type, user: pwd.struct_passwd) -> None:
