@@ -222,6 +222,16 @@ def test_what_the_user_has_added_stays_and_is_named(typing: Type, user: pwd.stru
 
 
 @pytest.mark.needs("tmux")
+def test_a_killed_shell_with_a_pane_is_restored(typing: Type, user: pwd.struct_passwd) -> None:
+    """After kill -9 and `lab restore` neither tmux nor what ran in its panes is there."""
+    before = observe()
+    playing = typing("shell", "--as", user.pw_name)
+    playing.expect(rf"\(lab: {user.pw_name}\)")
+    leave_by_sigkill(playing)
+    assert settled(before) == before
+
+
+@pytest.mark.needs("tmux")
 def test_with_tmux_the_records_come_in_a_pane_below(typing: Type, user: pwd.struct_passwd) -> None:
     """The pane below shows the record; no key opens a window in which root could type; exit ends both panes."""
     before = observe()
