@@ -52,6 +52,8 @@ def demo(arguments: argparse.Namespace) -> int:
             closing = conclude(reports, performance)
         if arguments.json:
             _print_json(reports, closing, kept.name)
+        else:
+            terminal.say(f"\nA report of this run, as one file:  sudo .venv/bin/lab report {kept.name}")
     lenient = closing.exit_code == SOME_UNKNOWN and arguments.lenient and not disturbed(reports)
     return HELD_ALL if lenient else closing.exit_code
 

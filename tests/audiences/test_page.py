@@ -227,7 +227,7 @@ def test_the_speaker_sets_the_pace(open_tab: Open) -> None:
             assert run.is_alive()
             speaker.keyboard.press(" ")
             speaker.keyboard.press(" ")  # one too many: it must not open the next stop
-            viewer.wait_for_timeout(150)
+            viewer.wait_for_timeout(400)
             assert viewer.locator("#step").inner_text() != seen or viewer.locator(".closing").count()
         run.join(10)
         assert not run.is_alive()
@@ -247,7 +247,9 @@ def test_next_story_skips_the_stops_of_this_one(open_tab: Open) -> None:
         speaker.keyboard.press(" ")
         speaker.locator(".command").wait_for()
         speaker.locator("body.waits").wait_for()
+        speaker.wait_for_timeout(300)  # a faster key is taken for a second press of the last one
         speaker.keyboard.press("n")
+        speaker.wait_for_timeout(300)
         speaker.locator("body.waits").wait_for()
         at_story = speaker.locator("#title").inner_text()
         assert at_story == "one"  # the stop before the next story
@@ -512,7 +514,7 @@ def test_still_for_who_wants_no_motion(page: Page, open_tab: Open) -> None:
     for wish, still in (("reduce", True), ("no-preference", False)):
         tab = open_tab(page.address, reduced_motion=wish)
         show(page, played[: asked + 4])
-        tab.locator(".node.new").first.wait_for()
+        tab.locator(".tree li.new").first.wait_for()
         names = tab.locator(".new").evaluate_all("all => all.map(one => getComputedStyle(one).animationName)")
         assert ({*names} == {"none"}) is still
 
