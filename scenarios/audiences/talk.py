@@ -229,6 +229,8 @@ class Talk(App[int]):
 
 def talk(link: Link, names: Sequence[str], minutes: float = 0) -> int:
     """Run the talk on this terminal. Returns its exit status; raises LabError if the stage has failed."""
+    for name in ("COLUMNS", "LINES"):  # Textual would believe them, and not the terminal: no new size would be seen
+        os.environ.pop(name, None)
     app = Talk(link, names, minutes=minutes)
     try:
         code = app.run(mouse=False)
