@@ -6,7 +6,7 @@ BIN := .venv/bin
 unexport PYTHONDONTWRITEBYTECODE
 # GNU make itself defines AS, as the assembler's name.
 AS :=
-.PHONY: help venv venv-dev demo talk doctor ssh undo box disk test test-vm stress coverage bench \
+.PHONY: help venv venv-dev demo talk shell doctor ssh undo box disk test test-vm stress coverage bench \
   engines-up engines-down lint docs clean
 
 help:  ## what there is (this)
@@ -23,6 +23,9 @@ demo:  ## all scenarios: in the Vagrant guest if there is one, else here, as roo
 
 talk:  ## the same for a speaker, a step at a time, back and forth; ARGS="run shadow"
 	@tools/where talk --lenient $(ARGS)
+
+shell:  ## a login to play in by hand, with labd and a watched file; ARGS="--as alice"
+	@tools/where shell $(ARGS)
 
 doctor:  ## what that machine can show, and why not
 	@tools/where doctor $(ARGS)
@@ -87,4 +90,4 @@ clean:  ## remove what make made
 
 BOXES := libvirt virtualbox
 TEST_PACKAGES := busybox-static sudo tmux uidmap util-linux
-ENGINE_PACKAGES := auditd docker.io podman runc
+ENGINE_PACKAGES := auditd docker.io docker-cli podman runc uidmap nftables passt slirp4netns

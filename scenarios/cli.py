@@ -1,9 +1,10 @@
-"""The command `lab`: demo, run, talk, play, verify, list, doctor, restore, image."""
+"""The command `lab`: one verb a function, most of them in a module of their own."""
 
 from __future__ import annotations
 
 import argparse
 import os
+import signal
 import sys
 import traceback
 from collections.abc import Sequence
@@ -17,25 +18,35 @@ from lab.paths import state_directory
 from lab.runtime import compiled
 from lab.shown import image_row
 from scenarios import doctor
+from scenarios.audiences.page.page import PORT
 from scenarios.demo import demo
+from scenarios.pages import page, report
 from scenarios.playing import ALL, HELD_ALL, SOME_UNKNOWN
 from scenarios.props.real_engines import LABS, REAL
+from scenarios.records import records
 from scenarios.replay import play, verify
 from scenarios.safety.journal import Journal
+from scenarios.shell import shell
 from scenarios.talk import talk
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Exit status: 0 all claims held, 1 a claim failed, 3 one is inconclusive or not showable, 125 the lab failed."""
+    """Exit status: 0 all claims held, 1 a claim failed, 3 one is inconclusive or not showable, 125 the lab failed.
+
+    128+n after signal n: SIGINT, SIGTERM and SIGHUP end a run early, with everything taken back.
+    """
     arguments = _parser().parse_args(argv)
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        if signal.getsignal(number) != signal.SIG_IGN:  # as under nohup(1)
+            signal.signal(number, _end)
     try:
         code: int = arguments.act(arguments)
         sys.stdout.flush()
     except LabError as error:
         print(error.told_by("lab"), file=sys.stderr)
         return 125
-    except KeyboardInterrupt:
-        return 130
+    except KeyboardInterrupt as error:
+        return 128 + next(iter(error.args), signal.SIGINT)
     except BrokenPipeError:  # the reader, `head` for example, has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # for the flush at the interpreter's end; signal module, SIGPIPE
         return 141
@@ -43,6 +54,13 @@ def main(argv: Sequence[str] | None = None) -> int:
         traceback.print_exc()
         return 125
     return code
+
+
+def _end(number: int, frame: object) -> None:
+    """End like Ctrl-C. A second signal does not disturb the taking back: a closing terminal may send several."""
+    for each in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(each, signal.SIG_IGN)
+    raise KeyboardInterrupt(number)  # just this class: `with subprocess.Popen()` waits no longer for its child
 
 
 def list_stories(arguments: argparse.Namespace) -> int:
@@ -66,6 +84,8 @@ def restore(arguments: argparse.Namespace) -> int:
     with Journal() as journal:
         for line in journal.restored:
             print(f"restored: {line}")
+        for line in journal.gone:
+            print(f"was gone already: {line}")
         if journal.failed:
             raise LabError(
                 f"not restored: {'; '.join(journal.failed)}", "remove the cause, then run `sudo lab restore` again"
@@ -112,9 +132,13 @@ def _parser() -> argparse.ArgumentParser:
     for verb in (everything, one):
         _add_stage_options(verb)
         _add_engine_options(verb)
+        verb.add_argument("--page", action="store_true", help="show it in a browser, too, which then sets the pace")
+        _add_port(verb)
         verb.set_defaults(act=demo)
     _add_talk(verbs)
     _add_recording_verbs(verbs)
+    _add_shell_verbs(verbs)
+    _add_page_verbs(verbs)
     verbs.add_parser("list", help="the stories").set_defaults(act=list_stories)
     examine = verbs.add_parser("doctor", help="what this machine can and cannot show, and why")
     examine.add_argument("--json", action="store_true", help="as JSON")
@@ -157,11 +181,46 @@ def _add_recording_verbs(verbs: argparse._SubParsersAction[argparse.ArgumentPars
     again.set_defaults(act=verify)
 
 
+def _add_shell_verbs(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    playground = verbs.add_parser("shell", help="a login to play in by hand, with labd, a watched file, its records")
+    playground.add_argument("--as", dest="login_as", metavar="USER", default="", help="who has logged in: name or uid")
+    playground.add_argument("--target", metavar="PATH", default="", help="the file to watch; else a decoy")
+    playground.add_argument("--no-pane", action="store_true", help="without tmux's pane that shows the records")
+    playground.set_defaults(act=shell)
+    follower = verbs.add_parser("records", help="audit records of a file as they come; of `lab shell`'s, if it is on")
+    follower.add_argument("--file", metavar="PATH", default="", help="a file or a directory; default: what is watched")
+    until = follower.add_mutually_exclusive_group()
+    until.add_argument("--follow", action="store_true", help="until Ctrl-C: the default")
+    until.add_argument("--count", metavar="N", type=int, default=0, help="until N events were printed")
+    form = follower.add_mutually_exclusive_group()
+    form.add_argument("--full", action="store_true", help="the whole records, as `ausearch -i` prints them")
+    form.add_argument("--json", action="store_true", help="a line of JSON for each event")
+    follower.add_argument("--no-color", action="store_true", help="without colours")
+    follower.set_defaults(act=records)
+
+
+def _add_page_verbs(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    shown = verbs.add_parser("page", help="show a recording in a browser, on this machine alone")
+    shown.add_argument("file", metavar="FILE")
+    shown.add_argument("--auto", action="store_true", help="never wait for a key: all steps are there at once")
+    _add_port(shown)
+    shown.set_defaults(act=page)
+    written = verbs.add_parser("report", help="write a recording as one HTML file")
+    written.add_argument("file", metavar="FILE")
+    written.add_argument("-o", dest="output", metavar="OUT.html", default="", help="else FILE's name with .html, here")
+    written.set_defaults(act=report)
+
+
+def _add_port(verb: argparse.ArgumentParser) -> None:
+    verb.add_argument("--port", type=int, default=PORT, help=f"of 127.0.0.1; 0 for any; default: {PORT}")
+
+
 def _add_look_options(verb: argparse.ArgumentParser) -> None:
     add = verb.add_argument
     add("--no-color", action="store_true", help="without colours")
     add("--plain", action="store_true", help="for a screen reader: ASCII, and trees as sentences")
-    add("--records", choices=("short", "full"), default="short", help="audit records, rules, outputs; default: short")
+    detail = "brief: commands, verdicts and cards alone; full: all records, rules and outputs whole"
+    add("--detail", choices=("brief", "short", "full"), default="", help=detail)
 
 
 def _names(text: str) -> list[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import os
 import platform
@@ -14,14 +15,16 @@ from pathlib import Path
 from lab import interpreter
 from lab.audit.netlink import in_initial_namespace
 from lab.audit.probe import probe
+from lab.errors import InvalidArgument
 from lab.identity import UNSET, loginuid, name_of
 from lab.paths import SOCKET
 from lab.runtime import cgroup
 from scenarios import needs
 from scenarios.props.labd import listener, peer_pid
 from scenarios.props.real_engines import docker_socket
+from scenarios.props.target import SHADOW, watchable
 
-ROOTLESS = ("rootless", "mirror", "blindspot", "variants")  # their user is no root
+ROOTLESS = ("rootless", "trace", "mirror", "blindspot", "variants")  # their user is no root
 KERNEL = (5, 12)  # mount_setattr(2), the youngest call of lab.runtime
 
 
@@ -131,8 +134,27 @@ def _checkout() -> Finding:
     closed = needs.closed_to_others()
     detail = f"other users may not enter {closed}" if closed else "every user may execute the lab's commands"
     return Finding(
-        "checkout", not closed, detail, needed=False, users="rootless, trace", remedy=closed and needs.opened(closed)
-    )
+        "checkout", not closed, detail, needed=False, users="rootless, trace, variants",
+        remedy=closed and needs.opened(closed),
+    )  # fmt: skip
+
+
+def _shadow() -> Finding:
+    """Whether it can be watched: the default in the lab's own machine, --target elsewhere."""
+    try:
+        watchable(SHADOW)
+    except InvalidArgument as error:
+        mend = f"sudo chown root {SHADOW} && sudo chmod go-w {SHADOW}" if Path(SHADOW).is_file() else "sudo pwconv"
+        users = f"--target {SHADOW}"
+        return Finding(SHADOW, False, error.message, needed=False, users=users, remedy=mend)
+    return Finding(SHADOW, True, "a regular file that is root's alone", needed=False)
+
+
+def _venv() -> Finding:
+    good = importlib.util.find_spec("ensurepip") is not None
+    detail = "Python can make a venv" if good else "Python cannot make a venv"
+    remedy = f"{needs.INSTALL} python3-venv"
+    return Finding("python3-venv", good, detail, needed=False, users="make venv", remedy=remedy)
 
 
 def _systemd() -> Finding:
@@ -145,7 +167,8 @@ def _user_namespaces() -> Finding:
     good = needs.user_namespaces()
     error = needs.no_user_namespaces("an ordinary user")
     detail = "every user may make one" if good else error.message
-    return Finding("user namespaces", good, detail, needed=False, users="mirror, rootless", remedy=error.hint)
+    users = "mirror, rootless, variants"
+    return Finding("user namespaces", good, detail, needed=False, users=users, remedy=error.hint)
 
 
 def _processors() -> Finding:
@@ -189,6 +212,7 @@ CHECKS: tuple[Callable[[], Finding], ...] = (
     _rate_limit,
     _login,
     _checkout,
+    _shadow,
     _systemd,
     _user_namespaces,
     _processors,
@@ -196,4 +220,5 @@ CHECKS: tuple[Callable[[], Finding], ...] = (
     _docker,
     _interpreter,
     _cgroups,
+    _venv,
 )

@@ -33,15 +33,17 @@ class CannotTell(LabError):
 class Program:
     """A program of another package.
 
-    package   Debian's; "" if Debian 12 has none
+    package   Debian's; "NEW | OLD" if a later Debian has it in NEW; "" if Debian 12 has none
     users     who cannot do without it: names of stories, "make TARGET", "--engines NAME"
     without   what the lab does without it, where it is optional; "" where its users cannot do without it
+    source    where it comes from if not from a package
     """
 
     name: str
     package: str
     users: Sequence[str]
     without: str = ""
+    source: str = ""
 
 
 def _rows() -> Iterator[Program]:
@@ -50,9 +52,11 @@ def _rows() -> Iterator[Program]:
 
     yield from row("dash", "sh", "every story")
     yield from row("coreutils", "cat", "loginuid, run, inherit, mirror, gallery")
-    yield from row("coreutils", "env", "inherit, gallery, make talk")
+    yield from row("coreutils", "env", "inherit, gallery, make shell, make talk")
     yield from row("coreutils", "id", "loginuid, rootless")
     yield from row("coreutils", "rm", "trace")
+    yield from row("coreutils", "wc", "blindspot")
+    yield from row("grep", "grep", "trace")
     yield from row("coreutils", "sleep", "crash, notify")
     yield from row("coreutils", "test", "rootless")
     yield from row("coreutils", "touch", "shadow, trace, rootless, frameup, attribution, blindspot")
@@ -64,12 +68,15 @@ def _rows() -> Iterator[Program]:
     yield from row("coreutils", "chmod ln mv", "--engines podman, --engines docker")
     yield from row("bash", "bash", "make talk", "the speaker's shell is sh")
     yield from row("libc-bin", "ldd", "--engines podman, --engines docker")
-    yield from row("util-linux", "setpriv", "loginuid, inherit, mirror, rootless, trace, variants")
+    yield from row("util-linux", "setpriv", "loginuid, inherit, mirror, rootless, trace, variants, make shell")
     yield from row("util-linux", "unshare", "mirror, notify, trace, crash, make engines-up")
     yield from row("util-linux", "choom prlimit taskset", "inherit")
     yield from row("util-linux", "nsenter", "notify")
     yield from row("mount", "mount", "notify, trace")
-    yield from row("util-linux", "setsid su", "gallery", "it leaves one launcher out")
+    yield from row("util-linux", "su", "gallery", "it leaves one launcher out")
+    yield from row("util-linux", "setsid", "gallery, make shell", "it leaves one launcher out; lab shell needs it")
+    yield from row("bash", "bash", "make shell", "the shell is sh")
+    yield from row("tmux", "tmux", "gallery, make shell", "it leaves one launcher out; lab shell shows no records")
     yield from row("sudo", "sudo", "trace", "commands are shown without it")
     yield from row("procps", "kill", "crash", "the shell's own kill is used")
     yield from row("iproute2", "ip", "trace")
@@ -87,17 +94,32 @@ def _rows() -> Iterator[Program]:
         ("machinectl", "systemd-container"),
     ):
         yield Program(name, package, ["gallery"], "it leaves one launcher out")
-    yield Program("tmux", "tmux", ["gallery", "make test"], "it leaves one launcher out")
-    yield Program("run0", "", ["gallery"], "it leaves one launcher out: run0 came with systemd 256")
+    debian13 = "run this on Debian 13 or later: run0 came with systemd 256"
+    yield Program("run0", "", ["gallery"], "it leaves one launcher out", debian13)
     yield from row("podman", "podman", "--engines podman")
-    yield from row("docker.io", "docker dockerd", "--engines docker, make engines-up")
+    yield from row("nftables", "nft", "--engines podman", "podman 4 needs iptables instead")
+    yield from row("passt", "pasta", "variants", "podman 4 needs slirp4netns instead")
+    yield from row("slirp4netns", "slirp4netns", "variants", "podman 5 needs pasta instead")
+    yield from row("docker-cli | docker.io", "docker", "--engines docker, make engines-up")
+    yield from row("docker.io", "dockerd", "--engines docker, make engines-up")
     yield from row("runc", "runc", "make engines-up, make bench")
     yield from row("uidmap", "newuidmap newgidmap", "variants, make test")
     yield from row("busybox-static", "busybox", "make test")
     yield from row("bubblewrap", "bwrap", "make bench")
     yield from row("make", "make", "make")
     yield from row("git", "git", "make test")
-    yield Program("dockerd-rootless.sh", "", ["variants"], "it leaves one variant out: docs.docker.com, Rootless mode")
+    yield from row("procps", "ps", "make test", "the tests that use it are skipped")
+    yield from row("ruby", "ruby", "make test", "the tests that use it are skipped")
+    yield from row("e2fsprogs", "mkfs.ext4", "make test", "the tests that use it are skipped")
+    yield from row("e2fsprogs", "mke2fs debugfs dumpe2fs", "make box, make disk")
+    yield from row("mmdebstrap", "mmdebstrap", "make box, make disk")
+    yield from row("qemu-utils", "qemu-img", "make box, make disk, WHERE=qemu")
+    yield from row("qemu-system-x86", "qemu-system-x86_64", "WHERE=qemu")
+    yield from row("npm", "npm", "make docs")
+    yield from row("vagrant", "vagrant", "make test-vm, make ssh, make undo")
+    yield from row("apt", "apt-cache", "lab doctor", "docker's package is named as on Debian 12")
+    rootless_mode = "see docs.docker.com, Rootless mode"
+    yield Program("dockerd-rootless.sh", "", ["variants"], "it leaves one variant out", rootless_mode)
 
 
 PROGRAMS = {program.name: program for program in _rows()}
@@ -132,12 +154,19 @@ def install(names: Iterable[str]) -> str:
     """The one command that installs these programs, as far as Debian has them."""
     names = list(names)
     found = packages(names)
-    return f"{INSTALL} {' '.join(found)}" if found else "; ".join(PROGRAMS[name].without for name in names)
+    return f"{INSTALL} {' '.join(found)}" if found else "; ".join(PROGRAMS[name].source for name in names)
 
 
 def packages(names: Iterable[str]) -> list[str]:
-    """The Debian packages of these programs, each once."""
-    return sorted({PROGRAMS[name].package for name in names} - {""})
+    """The Debian packages of these programs, each once, as this machine's Debian names them."""
+    return sorted({_package(PROGRAMS[name].package) for name in names} - {""})
+
+
+def _package(choice: str) -> str:
+    """The first of the packages in a row that this machine's apt has; else the last. apt-cache(8)"""
+    *newer, last = choice.split(" | ")
+    has = (name for name in newer if installed("apt-cache") and run(["apt-cache", "show", name]).returncode == 0)
+    return next(has, last)
 
 
 def run(

@@ -36,7 +36,7 @@ HELD_ALL, SOME_FAILED, SOME_UNKNOWN = 0, 1, 3
 SECOND_WITNESS = "auditd runs: its log must agree with what the lab reads from the kernel itself."
 UNHEARD = "auditd runs, but its log cannot be searched from here: the lab reads the kernel's records itself."
 ONE_WITNESS = "No auditd runs here: the lab reads the kernel's records itself and needs none."
-ROWS_A_STEP = 7  # of the article's claims
+ROWS_A_STEP = 5  # of the article's claims
 
 
 @dataclass(frozen=True)
@@ -107,7 +107,7 @@ def _set(cast: Cast, stories: Sequence[Story], performance: Performance, target:
     with ExitStack() as stack:
         journal = stack.enter_context(Journal())
         watched = target or default(journal)
-        login = stack.enter_context(Login(_user(cast.user)))
+        login = stack.enter_context(Login(user_id(cast.user)))
         daemon = stack.enter_context(Daemon(journal, path))
         ready = [with_image(engine, journal) if engine.name in REAL else engine for engine in found]
         stage = Stage(performance, journal, login, daemon, engines, watched, ready)
@@ -130,6 +130,7 @@ def _opening(stage: Stage, stories: Sequence[Story], remarks: Sequence[Text]) ->
         engines=tuple(engine.name for engine in stage.chosen),
         stories=tuple(story.NAME for story in stories),
         remarks=tuple(remarks),
+        labd=_loginuid_of(stage.daemon),
     )
 
 
@@ -148,19 +149,24 @@ def _remarks(stage: Stage, *, decoy: bool) -> Iterator[Text]:
     yield Text(SECOND_WITNESS if stage.auditd else UNHEARD if doctor.audit().auditd else ONE_WITNESS)
 
 
-def _served(daemon: Daemon) -> Text:
+def _loginuid_of(daemon: Daemon) -> int | None:
     try:
-        uid = name_of(loginuid(daemon.pid)) if daemon.pid else ""
+        return loginuid(daemon.pid) if daemon.pid else None
     except OSError:  # it has ended since
-        uid = ""
-    if not uid:
+        return None
+
+
+def _served(daemon: Daemon) -> Text:
+    number = _loginuid_of(daemon)
+    if number is None:
         return Text("labd: {path} is there, and no labd answers.", {"path": daemon.path})
+    uid = name_of(number)
     said = "labd: pid {pid}, started for this run, loginuid {uid}."
     found = "labd: pid {pid}, found running, loginuid {uid}."
     return Text(said if daemon.started_here else found, {"pid": daemon.pid, "uid": uid})
 
 
-def _user(wanted: str) -> int:
+def user_id(wanted: str) -> int:
     """wanted, else the user who logged in here, else who called sudo, else the first ordinary user, else 1000."""
     if wanted:
         return _uid(wanted)

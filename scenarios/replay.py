@@ -25,7 +25,7 @@ def play(arguments: argparse.Namespace) -> int:
             print(f"{path}  {_about(path)}")
         return 0
     terminal = Terminal(
-        color=not arguments.no_color, pace=_pace(arguments), plain=arguments.plain, detail=arguments.records
+        color=not arguments.no_color, pace=_pace(arguments), plain=arguments.plain, detail=arguments.detail or "short"
     )
     for moment in recording.read(Path(arguments.file)):
         terminal.take(moment)

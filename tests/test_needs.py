@@ -24,10 +24,24 @@ from scenarios.playing import ALL
 CHECKOUT = Path(__file__).parent.parent
 # Functions whose first words are a command, or that look for a program.
 EXECUTING = {"run", "Popen", "shell", "quiet", "execvp", "which", "plain", "under_systemd", "installed", "require"}
-SCRIPT = r"&& |\$\(|exec |; "  # what only a string with a shell script holds
+BEFORE = {"sudo", "enter", "as_user"}  # whose words stand before a command: (*stage.sudo, "wc")
+SCRIPT = r"&& |\$\(|exec |; | \| "  # what only a string with a shell script holds
 IN_A_SCRIPT = r"(?:^|&& |\$\(|exec |; |then |\| )([a-z][\w-]*)(?= [-/\"$]| \w)"
 # Lists and tuples of the code that begin with the name of a program, and are none.
-NO_COMMANDS = {"link", "echo"}  # a word of ip(8), and a builtin of the shell
+NO_COMMANDS = {"link", "echo", "which"}  # a word of ip(8), a builtin of the shell, and a word of a help text
+
+
+def text(node: ast.AST) -> str:
+    """A string, or an f-string with $ for each value; "" for anything else."""
+    if isinstance(node, ast.JoinedStr):
+        return "".join(text(part) or "$" for part in node.values)
+    return node.value if isinstance(node, ast.Constant) and isinstance(node.value, str) else ""
+
+
+def name(node: ast.expr) -> str:
+    """What is called, or read: `sudo` of stage.sudo and of sudo(); "" if it has no name."""
+    node = node.func if isinstance(node, ast.Call) else node
+    return node.attr if isinstance(node, ast.Attribute) else getattr(node, "id", "")
 
 
 def first_words(tree: ast.Module) -> Iterator[str]:
@@ -35,19 +49,14 @@ def first_words(tree: ast.Module) -> Iterator[str]:
     for node in ast.walk(tree):
         parts: list[ast.expr] = []
         if isinstance(node, ast.List | ast.Tuple):
-            parts = node.elts[:1]
+            parts = [part for part in node.elts if not (isinstance(part, ast.Starred) and name(part.value) in BEFORE)][
+                :1
+            ]
         elif isinstance(node, ast.Call):
-            name = node.func.attr if isinstance(node.func, ast.Attribute) else getattr(node.func, "id", "")
-            parts = node.args if name in EXECUTING else []
-        for part in parts:
-            if isinstance(part, ast.Constant) and isinstance(part.value, str) and part.value:
-                yield part.value
-        if (
-            isinstance(node, ast.Constant)
-            and isinstance(node.value, str)
-            and re.search(r"&& |\$\(|exec |; ", node.value)
-        ):
-            yield from re.findall(r"(?:^|&& |\$\(|exec |; |then |\| )([a-z][\w-]*)(?= [-/\"$]| \w)", node.value)
+            parts = node.args if name(node) in EXECUTING else []
+        yield from filter(None, map(text, parts))
+        if re.search(SCRIPT, text(node)):
+            yield from re.findall(IN_A_SCRIPT, text(node))
 
 
 def executed() -> set[str]:
@@ -61,7 +70,8 @@ def executed() -> set[str]:
 def test_every_program_that_scenarios_executes_is_in_the_table() -> None:
     """A program that a story or a prop begins to use must get a row, with its package and who needs it."""
     found = executed()
-    assert {"sudo", "setpriv", "nice", "su", "unshare", "sh", "kill"} <= found, "the search itself finds too little"
+    known = {"sudo", "setpriv", "nice", "su", "unshare", "sh", "kill", "wc", "grep"}
+    assert known <= found, "the search itself finds too little"
     assert found <= needs.PROGRAMS.keys()
 
 
@@ -69,7 +79,8 @@ def test_the_table_names_users_that_exist() -> None:
     """A user is a story, a target of make or an engine."""
     targets = re.findall(r"^([a-z-]+):", (CHECKOUT / "Makefile").read_text(), re.MULTILINE)
     known = {story.NAME for story in ALL} | {f"make {target}" for target in targets}
-    known |= {"every story", "make", "auditd's log", "--engines podman", "--engines docker", "--engines auditd"}
+    known |= {"every story", "make", "WHERE=qemu", "lab doctor", "auditd's log"}
+    known |= {f"--engines {name}" for name in ("podman", "docker", "auditd")}
     assert {user for program in needs.PROGRAMS.values() for user in program.users} <= known
 
 
@@ -77,7 +88,45 @@ def test_the_packages_of_the_makefile_are_in_the_table() -> None:
     """What make installs for a target, doctor looks for."""
     wanted = re.findall(r"^\w+_PACKAGES := (.+)$", (CHECKOUT / "Makefile").read_text(), re.MULTILINE)
     assert wanted
-    assert {name for line in wanted for name in line.split()} <= set(needs.packages(needs.PROGRAMS))
+    known = {package for program in needs.PROGRAMS.values() for package in program.package.split(" | ")}
+    assert {name for line in wanted for name in line.split()} <= known
+
+
+@pytest.mark.parametrize(("suite", "package"), [("12", "docker.io"), ("13", "docker-cli")])
+def test_dockers_package_is_what_apt_has(
+    suite: str, package: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The stories, doctor and make name docker-cli where apt knows it, as on Debian 13, and docker.io elsewhere."""
+    apt = tmp_path / "apt-cache"
+    apt.write_text(f'#!/bin/sh\n[ "$2" = docker.io ] || [ "$2 {suite}" = "docker-cli 13" ] || exit 100\n')
+    apt.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    assert needs.install(["docker", "dockerd"]).split()[4:] == sorted({package, "docker.io"})
+    function = 'eval "$(sed -n "/^known()/,/^}/p" tools/setup)"; known docker.io docker-cli podman'
+    said = subprocess.run(["bash", "-c", function], capture_output=True, text=True, check=True, cwd=CHECKOUT)
+    assert said.stdout.split() == [*dict.fromkeys(["docker.io", package]), "podman"]
+
+
+def test_what_has_no_package_is_told_with_its_source() -> None:
+    """Every program has a package, or says where it comes from."""
+    assert all(program.package or program.source for program in needs.PROGRAMS.values())
+    assert needs.install(["run0"]) == "run this on Debian 13 or later: run0 came with systemd 256"
+
+
+@pytest.mark.needs("root")
+@pytest.mark.parametrize(
+    ("mode", "good", "remedy"), [(0o640, True, ""), (0o666, False, "chmod go-w"), (None, False, "sudo pwconv")]
+)
+def test_doctor_looks_at_the_file_to_watch(
+    mode: int | None, good: bool, remedy: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A file that is not there, or that others may write, cannot stand for /etc/shadow; the remedy mends that."""
+    if mode is not None:
+        (tmp_path / "shadow").touch()
+        (tmp_path / "shadow").chmod(mode)
+    monkeypatch.setattr(doctor, "SHADOW", str(tmp_path / "shadow"))
+    (found,) = [finding for finding in doctor.examine() if finding.what.endswith("/shadow")]
+    assert (found.good, remedy in found.remedy, found.needed) == (good, True, False)
 
 
 def test_what_is_missing_is_named_with_one_command(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -97,7 +146,7 @@ def test_doctor_says_which_story_lacks_what(
     doctor.show(doctor.examine(), as_json=False)
     lines = capsys.readouterr().out.splitlines()
     assert any(line.startswith("-       ip ") and "[trace]" in line for line in lines)
-    assert any(line.startswith("-       tmux ") and "[gallery, make test]" in line for line in lines)
+    assert any(line.startswith("-       tmux ") and "[gallery, make shell]" in line for line in lines)
     assert lines[-1].endswith("sudo apt-get install -y iproute2 tmux")
 
 

@@ -19,7 +19,7 @@ case $1 in
   provision) echo "copied by uid $(id -u)" >&2 ;;
 esac
 """
-LAB = "#!/bin/sh\necho here with $@\nexit 3\n"
+LAB = "#!/bin/sh\necho here with $@\nexit ${STATUS-3}\n"
 NOBODY = 65534
 
 
@@ -114,6 +114,25 @@ def test_without_a_guest_root_plays_here(checkout: Checkout) -> None:
     assert (done.stdout, done.returncode) == ("here with demo --auto\n", 3)
 
 
+@pytest.mark.needs("root")
+@pytest.mark.parametrize(
+    ("verb", "status", "meaning"),
+    [
+        ("demo", "1", "the kernel contradicted it"),
+        ("talk", "3", "what mends it stands below each ?"),
+        ("doctor", "3", "the lines with MISSING say why"),
+        ("demo", "125", "the lab itself failed"),
+    ],
+)
+def test_the_last_line_says_what_the_status_means(checkout: Checkout, verb: str, status: str, meaning: str) -> None:
+    """One sentence for each status that make would only call Error N; none for 0, and none for a signal's."""
+    done = checkout.run(verb, WHERE="here", STATUS=status)
+    assert done.stderr.startswith(f"Exit status {status}: ") and meaning in done.stderr
+    assert (done.returncode, done.stderr.count("\n"), done.stderr[-2:]) == (int(status), 1, ".\n")
+    for silent in ("0", "130"):
+        assert checkout.run(verb, WHERE="here", STATUS=silent).stderr == ""
+
+
 def test_in_the_lab_machine(checkout: Checkout) -> None:
     """In the guest everything runs right here, whatever Vagrant says."""
     checkout.make_guest()
@@ -130,6 +149,17 @@ def test_a_shell_in_the_guest(checkout: Checkout) -> None:
         assert words in done.stderr
     done = checkout.run("ssh")
     assert (done.stdout, done.returncode) == ("<lab>", 7)
+
+
+@pytest.mark.parametrize(("made", "state"), [(False, "running"), (True, "shutoff"), (True, "not_created"), (True, "")])
+def test_where_guest_wants_a_guest_that_runs(checkout: Checkout, made: bool, state: str) -> None:
+    """With WHERE=guest, a guest that does not run gives status 125 and one sentence; Vagrant is not asked to log in."""
+    if made:
+        checkout.make_guest().unlink()
+    done = checkout.run("demo", WHERE="guest", STATE=state)
+    assert (done.stdout, done.returncode, done.stderr.count("\n")) == ("", 125, 1)
+    assert done.stderr.endswith("Paste:  vagrant up\n")
+    assert state in ("running", "not_created") or f"state is {state or 'unknown'}" in done.stderr
 
 
 def test_make_hands_over_no_user_of_its_own() -> None:

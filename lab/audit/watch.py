@@ -200,24 +200,31 @@ class Watch:
         return list(events(Record.from_netlink(kind, text) for kind, text in window))
 
 
-def undo(kind: str, facts: Mapping[str, object]) -> None:
-    """Take back a change that was noted as (kind, facts). It does not matter if it was never made or is taken back."""
+def undo(kind: str, facts: Mapping[str, object]) -> bool:
+    """Take back a change that was noted as (kind, facts).
+
+    Returns whether there was anything to take back: it does not matter if it was never made or is taken back already.
+    """
     with AuditControl() as control:
         if kind == RULE:
-            _remove_rule(control, bytes.fromhex(str(facts["packed"])))
-        elif kind == ENABLED:
-            _restore_enabled(control, facts)
+            return _remove_rule(control, bytes.fromhex(str(facts["packed"])))
+        return _restore_enabled(control, facts)
 
 
-def _remove_rule(control: AuditControl, packed: bytes) -> None:
+def _remove_rule(control: AuditControl, packed: bytes) -> bool:
     with suppress(FileNotFoundError):
         control.delete_rule(packed)
+        return True
+    return False
 
 
-def _restore_enabled(control: AuditControl, facts: Mapping[str, object]) -> None:
+def _restore_enabled(control: AuditControl, facts: Mapping[str, object]) -> bool:
     """Restore the enabled flag, unless an audit daemon has registered since: that needs audit to be on."""
-    if control.status().pid == facts["auditd"]:
-        control.set_enabled(bool(facts["was"]))
+    status = control.status()
+    if status.pid != facts["auditd"]:
+        return False
+    control.set_enabled(bool(facts["was"]))
+    return status.enabled != facts["was"]
 
 
 def _refuse_locked(status: Status) -> None:

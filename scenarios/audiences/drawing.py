@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import re
 import shlex
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from rich.console import Group, RenderableType
+from rich.console import Console, Group, RenderableType
 from rich.padding import Padding
 from rich.rule import Rule
 from rich.table import Table
@@ -33,7 +33,9 @@ ASCII: Mapping[str, str] = {
 TELLING = ("auid", "ses", "uid", "comm", "cmd")
 TELLING_LOGIN = ("old-auid", "auid", "ses", "pid", "res")
 OUTPUT_LINES = 5
-Detail = Literal["short", "full"]
+LARGE = 70  # columns; a screen with fewer shows a large font, and these many lines of an output and of a command
+LARGE_OUTPUT_LINES, LARGE_COMMAND_LINES = 3, 3
+Detail = Literal["brief", "short", "full"]
 
 
 @dataclass(frozen=True)
@@ -42,7 +44,8 @@ class Look:
 
     width      columns
     plain      for a screen reader and for ASCII terminals: ASCII marks, trees as sentences
-    detail     records, rules and outputs in short, or whole
+    detail     brief: commands, verdicts and cards, a line each; short: records, rules and outputs by their telling
+               parts; full: all of them whole
     translate  gives a message in the audience's language
     """
 
@@ -55,6 +58,10 @@ class Look:
     def marks(self) -> Mapping[str, str]:
         return ASCII if self.plain else MARKS
 
+    @property
+    def large(self) -> bool:
+        return self.width < LARGE
+
     def words(self, text: Text | str) -> str:
         """The sentence in the audience's language."""
         return Text.of(text).told(self.translate)
@@ -62,6 +69,8 @@ class Look:
 
 def draw(beat: beats.Beat, look: Look) -> RenderableType | None:
     """What the audience sees of a beat; None for a beat that shows nothing."""
+    if look.detail == "brief" and isinstance(beat, (beats.Rules, beats.Output, beats.Lineage, beats.Evidence)):
+        return None
     match beat:
         case beats.Opening():
             return Group(*(Line(look.words(remark)) for remark in beat.remarks))
@@ -74,7 +83,7 @@ def draw(beat: beats.Beat, look: Look) -> RenderableType | None:
         case beats.Rules():
             return _indented(_rules(beat, look))
         case beats.Command():
-            return Line("\n".join(_folded(beat.line, look.width)), style="bold cyan")
+            return _command(beat, look)
         case beats.Output():
             return _output(beat, look)
         case beats.Lineage():
@@ -95,6 +104,13 @@ def draw(beat: beats.Beat, look: Look) -> RenderableType | None:
             return None
 
 
+def height(step: Iterable[beats.Moment], look: Look) -> int:
+    """How many lines of the screen a step takes, its story's heading included."""
+    console = Console(width=look.width, color_system=None)
+    pictures = (draw(moment.beat, look) for moment in step)
+    return sum(len(console.render_lines(picture, pad=False)) for picture in pictures if picture is not None)
+
+
 def _indented(what: RenderableType, by: int = 4) -> Padding:
     return Padding(what, (0, 0, 0, by), expand=False)
 
@@ -106,6 +122,8 @@ def _heading(beat: beats.Heading, look: Look) -> RenderableType:
 
 
 def _question(beat: beats.Predict, look: Look) -> Line:
+    if look.detail == "brief":  # nobody is asked
+        return Line(look.words(beat.question))
     choices = "   ".join(f"{look.words(choice)}?" for choice in beat.choices)
     return Line.assemble((look.words(beat.question), "bold"), "  " if choices else "", (choices, "italic"))
 
@@ -124,6 +142,17 @@ def _one_line(line: Line) -> Line:
     line.no_wrap, line.overflow = True, "ellipsis"
     line.rstrip()
     return line
+
+
+def _command(beat: beats.Command, look: Look) -> Line:
+    if look.detail == "brief":
+        return _one_line(Line(f"  $ {beat.line}", style="cyan"))
+    lines = [line[at : at + look.width] for line in _folded(beat.line, look.width)
+             for at in range(0, len(line), look.width)]  # fmt: skip
+    if look.detail == "short" and look.large and len(lines) > LARGE_COMMAND_LINES:
+        lines[LARGE_COMMAND_LINES - 1 :] = [f"      {look.marks['more']}"]
+        return Line("\n".join(lines), style="bold cyan")
+    return Line("\n".join(_folded(beat.line, look.width)), style="bold cyan")
 
 
 def _folded(line: str, width: int) -> Iterator[str]:
@@ -152,9 +181,10 @@ def _words(line: str) -> list[str]:
 def _output(beat: beats.Output, look: Look) -> RenderableType | None:
     lines = [Line(line) for line in beat.text.rstrip("\n").splitlines()]
     lines += [Line(line, style="red") for line in beat.error.rstrip("\n").splitlines()]
-    if look.detail == "short" and len(lines) > OUTPUT_LINES:
-        more = Text.of("{count} more lines", count=len(lines) - OUTPUT_LINES + 1)
-        lines[OUTPUT_LINES - 1 :] = [Line(f"{look.marks['more']} {look.words(more)}", style="dim")]
+    most = LARGE_OUTPUT_LINES if look.large else OUTPUT_LINES
+    if look.detail == "short" and len(lines) > most:
+        more = Text.of("{count} more lines", count=len(lines) - most + 1)
+        lines[most - 1 :] = [Line(f"{look.marks['more']} {look.words(more)}", style="dim")]
     if look.detail == "short":
         lines = [_one_line(line) for line in lines]
     return _indented(Group(*lines)) if lines else None
@@ -226,15 +256,15 @@ def telling(event: Event) -> tuple[str, list[tuple[str, str]]]:
     return record.name, fields
 
 
-def _contrast(beat: beats.Contrast, look: Look) -> Table:
+def _contrast(beat: beats.Contrast, look: Look) -> RenderableType:
     columns = [look.words(column) for column in beat.columns]
-    title = look.words(beat.title)
-    table = Table(*columns, title=title or None, title_justify="left", title_style="bold", box=None, pad_edge=False)
+    table = Table(*columns, box=None, pad_edge=False)
     for row in beat.rows:
         cells = [look.words(cell) for cell in row]
         bold = cells[0] in beat.telling or row[0].message in beat.telling
         table.add_row(*(_cell(cell, look, bold=bold and place > 0) for place, cell in enumerate(cells)))
-    return table
+    title = look.words(beat.title)
+    return Group(Line(title, style="bold"), table) if title else table
 
 
 def _cell(cell: str, look: Look, *, bold: bool) -> Line:
@@ -248,7 +278,7 @@ def _verdict(beat: beats.Verdict, look: Look) -> RenderableType:
     line = Line.assemble((f"{mark} {look.words(beat.claim)}", style))
     if seen := look.words(beat.seen):
         line.append(f"  {seen}", style="dim")
-    drawn: RenderableType = _indented(line, 2)
+    drawn: RenderableType = _indented(_one_line(line) if look.detail == "brief" else line, 2)
     if beat.remedy:
         drawn = Group(drawn, Line(f"    {look.words('to mend it:')} {beat.remedy}"))
     return drawn
@@ -256,6 +286,9 @@ def _verdict(beat: beats.Verdict, look: Look) -> RenderableType:
 
 def _summary(beat: beats.Summary, look: Look) -> RenderableType:
     lines: list[RenderableType] = [Rule(Line(look.words("What the kernel said"), "bold"), align="left", style="cyan")]
+    if look.detail == "brief":
+        verdicts = (f"{look.marks[told.verdict]} {told.name}" for told in beat.stories)
+        return Group(*lines, _indented(Line("  ".join(verdicts)), 2))
     for told in beat.stories:
         mark, style = look.marks[told.verdict], STYLES[told.verdict]
         lines.append(Line.assemble("  ", (mark, style), f" {told.name:12} {look.words(told.title)}"))
@@ -268,7 +301,10 @@ def _article(beat: beats.Article, look: Look) -> Table:
     for row in beat.claims:
         style = "green" if row.today == "true" else "yellow"
         seen = Line(row.seen) if row.seen else Line(look.words("not shown"), style="yellow")
-        table.add_row(look.words(row.claim), Line(look.words(row.today), style=style), seen)
+        claim = Line(look.words(row.claim))
+        if look.detail == "brief":
+            claim, seen = _one_line(claim), _one_line(seen)
+        table.add_row(claim, Line(look.words(row.today), style=style), seen)
     return table
 
 

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from io import TextIOWrapper
 from typing import Literal
 
-from rich.console import Console
+from rich.console import Console, RenderableType
 from rich.status import Status
 from rich.text import Text as Line
 
@@ -50,7 +50,7 @@ class Terminal:
         if ascii_only and isinstance(self.console.file, TextIOWrapper):
             self.console.file.reconfigure(errors="backslashreplace")
         self._busy: Status | None = None
-        self._new_step = False
+        self._new_step, self._led = False, False
 
     def take(self, moment: beats.Moment) -> None:
         """Draw a beat; wait at a stop, if this run pauses there. Raises KeyboardInterrupt if the user quits there."""
@@ -65,12 +65,24 @@ class Terminal:
             self._new_step = self._new_step or beat.before != "command"
             if beat.before in WAITS[self.pace]:
                 self._wait()
-        elif (drawn := draw(beat, self.look)) is not None:
+        elif (drawn := self._drawn(beat)) is not None:
             if self._new_step or isinstance(beat, beats.Heading):
-                self.console.print()
-            self._new_step = False
+                self._begin_step(beat)
             # A command may be longer than the line, and is to be pasted.
             self.console.print(drawn, soft_wrap=isinstance(beat, beats.Command))
+
+    def _drawn(self, beat: beats.Beat) -> RenderableType | None:
+        """In brief, a step has one line that leads into it."""
+        leads = isinstance(beat, (beats.Say, beats.Predict))
+        if self.look.detail == "brief" and leads and self._led and not self._new_step:
+            return None
+        self._led = leads or (self._led and not self._new_step)
+        return draw(beat, self.look)
+
+    def _begin_step(self, beat: beats.Beat) -> None:
+        if self.look.detail != "brief" or isinstance(beat, (beats.Heading, beats.Summary)):
+            self.console.print()
+        self._new_step = False
 
     def say(self, text: str) -> None:
         """A line that is not part of the performance."""

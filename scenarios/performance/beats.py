@@ -33,6 +33,7 @@ class Opening:
     engines   the names of those compared
     stories   the names of those to be told, in their order
     remarks   what the audience should know before the first story
+    labd      the loginuid of the labd that serves, or None if that is not known
     """
 
     began: str
@@ -45,6 +46,7 @@ class Opening:
     engines: tuple[str, ...]
     stories: tuple[str, ...]
     remarks: tuple[Text, ...]
+    labd: int | None = None
     kind: Literal["opening"] = "opening"
 
 
@@ -277,7 +279,7 @@ def to_plain(moment: Moment) -> dict[str, Any]:
 
 
 def lineage(engine: str, chain: Iterable[Ancestor], login: int) -> Lineage:
-    """The Lineage of an ancestry, whose first is the container's process; login is the pid of the login session."""
+    """The Lineage of an ancestry, whose first is the container's process. The pid of the login session is `login`."""
     processes = tuple(Process(one.comm, one.pid, one.uid, one.loginuid, one.sessionid) for one in reversed([*chain]))
     descends = login in {process.pid for process in processes}
     return Lineage(engine, processes, login if descends else 0, asked=not descends)

@@ -10,6 +10,7 @@ from scenarios.performance.beats import (
     Article,
     Beat,
     Busy,
+    Closing,
     Command,
     Contrast,
     Evidence,
@@ -71,7 +72,7 @@ class Performance:
             return "story"
         if isinstance(beat, Summary):
             return "summary"
-        own = isinstance(beat, (Contrast, Article))
+        own = isinstance(beat, (Contrast, Article, Closing))
         return "step" if own or (isinstance(beat, OPENING_A_STEP) and isinstance(self._last, CLOSING_A_STEP)) else ""
 
     def _hand(self, beat: Beat) -> int:

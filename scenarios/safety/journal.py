@@ -28,6 +28,7 @@ class Journal:
         self.path, self.lock_path = directory / "journal", directory / "stage.lock"
         self._kept = False
         self.failed: list[str] = []
+        self.gone: list[str] = []
 
     def __enter__(self) -> Self:
         """Restore what a killed run left. Raises Conflict if another run is active."""
@@ -40,7 +41,8 @@ class Journal:
             if error.errno != errno.EWOULDBLOCK:
                 raise
             raise Conflict(
-                "another run of the lab is on", "wait until it ends: two runs would see each other's records"
+                "another run of the lab is on",
+                "wait until it ends, or leave `lab shell` or `lab records`: two runs would see each other's records",
             ) from None
         self.restored = self._restore()
         self._file = self.path.open("a", encoding="utf-8")
@@ -86,12 +88,12 @@ class Journal:
         return path
 
     def _restore(self) -> list[str]:
-        """Undo what is noted, the latest first; a line for each thing. Safe to run twice.
+        """Undo what is noted, the latest first; a line for each thing that was there. Safe to run twice.
 
-        What cannot be undone now stays noted, and is listed in `failed`. A line that the lab cannot have written is
-        reported once and dropped.
+        What was gone already is listed in `gone`. What cannot be undone now stays noted, and is listed in `failed`. A
+        line that the lab cannot have written is reported once and dropped.
         """
-        self.failed = []
+        self.failed, self.gone = [], []
         try:
             lines = self.path.read_bytes().split(b"\n")
         except FileNotFoundError:
@@ -104,8 +106,7 @@ class Journal:
                 continue  # a last line that is cut short: its change was not made yet
             try:
                 entry = json.loads(line)
-                take_back(entry, places)
-                told.append(_describe(entry))
+                (told if take_back(entry, places) else self.gone).append(_describe(entry))
             except (Refused, ValueError, RecursionError) as error:
                 told.append(f"nothing for line {number}, which the lab cannot have written: {ascii(str(error))[1:-1]}")
             except (OSError, LabError) as error:

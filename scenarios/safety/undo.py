@@ -22,10 +22,12 @@ from lab.audit import watch
 from lab.audit.rules import Rule
 from lab.errors import MissingFeature
 from lab.files import remove_tree
+from lab.identity import UNSET, ancestry
 from lab.paths import STATE
 from lab.pidfd import ended, open_process
 from lab.syscalls import AT_FDCWD, MNT_DETACH, openat2, umount2
 from scenarios.needs import run
+from scenarios.safety.sessions import end_session
 
 DIRECTORY = Path("/run/lab")
 ENGINES = Path("/run/lab-engines")
@@ -41,11 +43,14 @@ class Refused(Exception):
     """The journal describes something that the lab cannot have made; the message says why."""
 
 
-def take_back(entry: Any, places: Places) -> None:
-    """Undo one entry; its paths must be below these places. Raises Refused before anything is done."""
+def take_back(entry: Any, places: Places) -> bool:
+    """Undo one entry; its paths must be below these places. Returns whether there was anything to undo.
+
+    Raises Refused before anything is done.
+    """
     if not isinstance(entry, dict) or not isinstance(entry.get("kind"), str) or entry["kind"] not in UNDO:
         raise Refused("no such kind of change")
-    UNDO[entry["kind"]](entry, places)
+    return UNDO[entry["kind"]](entry, places)
 
 
 def _text(entry: dict[str, Any], name: str) -> str:
@@ -88,18 +93,31 @@ def end_process(pidfd: int, seconds: float = 10) -> None:
             return
 
 
-def _undo_process(entry: dict[str, Any], places: Places) -> None:
+def _undo_process(entry: dict[str, Any], places: Places) -> bool:
     pid, start_time = _number(entry, "pid"), _number(entry, "start_time")
     if not 1 < pid < 2**31:
         raise Refused(f"{pid} cannot be a process that the lab started")
     pidfd = open_process(pid, start_time)
-    if pidfd >= 0:
-        end_process(pidfd)
-        os.close(pidfd)
+    if pidfd < 0:
+        return False
+    end_process(pidfd)
+    os.close(pidfd)
+    return True
 
 
-def _undo_directory(entry: dict[str, Any], places: Places) -> None:
-    remove_directory(_own_path(entry, places))
+def _undo_session(entry: dict[str, Any], places: Places) -> bool:
+    """End what a login session of the lab has started; never a session that this process belongs to."""
+    session = _number(entry, "session")
+    if not 0 < session < UNSET or session in {process.sessionid for process in ancestry(os.getpid())}:
+        raise Refused(f"{session} cannot be a session that the lab opened")
+    return end_session(session)
+
+
+def _undo_directory(entry: dict[str, Any], places: Places) -> bool:
+    path = _own_path(entry, places)
+    there = os.path.lexists(path)
+    remove_directory(path)
+    return there
 
 
 def remove_directory(path: str) -> None:
@@ -159,31 +177,37 @@ def remove_network(name: str) -> None:
     )
 
 
-def _undo_network(entry: dict[str, Any], places: Places) -> None:
+def _undo_network(entry: dict[str, Any], places: Places) -> bool:
     name = _text(entry, "name")
     if not re.fullmatch(r"lab-[0-9a-f]{1,8}", name):
         raise Refused(f"{name!r} is not a name that the lab gives to a network")
+    there = Path("/run/netns", name).exists() or Path(f"/sys/class/net/{name}-h").exists()
     remove_network(name)
+    return there
 
 
-def _undo_cgroup(entry: dict[str, Any], places: Places) -> None:
+def _undo_cgroup(entry: dict[str, Any], places: Places) -> bool:
     path = Path(_text(entry, "path"))
     if str(path.parent) not in CGROUPS or not path.name.startswith("systemd-") or path.name.endswith(".slice"):
         raise Refused(f"{str(path)!r} is not a path that the lab gives to a cgroup")
+    there = path.exists()
     remove_cgroup(path)
+    return there
 
 
-def _undo_unit(entry: dict[str, Any], places: Places) -> None:
+def _undo_unit(entry: dict[str, Any], places: Places) -> bool:
     path = Path(_text(entry, "path"))
     if path.parent != UNITS or not re.fullmatch(r"lab-[\w@.-]+", path.name):
         raise Refused(f"{str(path)!r} is not a path that the lab gives to a unit")
+    there = path.exists()
     remove_unit(path)
+    return there
 
 
 WITHOUT_SETTINGS = ("env", "-u", "CONTAINERS_CONF", "-u", "CONTAINERS_STORAGE_CONF", "-u", "DOCKER_HOST")
 
 
-def _undo_image(entry: dict[str, Any], places: Places) -> None:
+def _undo_image(entry: dict[str, Any], places: Places) -> bool:
     """Remove the lab's image, which has a random name, and its containers from a real engine."""
     image, argv = _text(entry, "image"), entry.get("argv")
     if not image.startswith(f"{IMAGE}:") or not isinstance(argv, list) or not _is_engine(argv):
@@ -193,10 +217,13 @@ def _undo_image(entry: dict[str, Any], places: Places) -> None:
     # Root needs no sudo, which may be gone, too; but sudo also kept this process's own settings from the engine.
     engine = [*WITHOUT_SETTINGS, *(word for word in argv if word not in (*gone, "sudo"))]
     with suppress(MissingFeature):  # the engine was uninstalled meanwhile
+        there = run([*engine, "images", "--quiet", image]).stdout.strip() != ""
         listed = run([*engine, "ps", "--all", "--quiet", "--filter", f"ancestor={image}"])
         if containers := listed.stdout.split():
             run([*engine, "rm", "--force", *containers])
         run([*engine, "rmi", "--force", image])
+        return there
+    return False
 
 
 def _is_engine(argv: Collection[object]) -> bool:
@@ -210,7 +237,7 @@ def _is_engine(argv: Collection[object]) -> bool:
     return False
 
 
-def _undo_pause(entry: dict[str, Any], places: Places) -> None:
+def _undo_pause(entry: dict[str, Any], places: Places) -> bool:
     """End the process that keeps rootless podman's user namespace; the user's file `path` holds its pid.
 
     The user can point the path at any file and write any pid into it. So only a process with no other uid than the
@@ -222,7 +249,7 @@ def _undo_pause(entry: dict[str, Any], places: Places) -> None:
     try:
         fd = openat2(AT_FDCWD, path, os.O_RDONLY | os.O_NONBLOCK, RESOLVE_NO_SYMLINKS)
     except (FileNotFoundError, NotADirectoryError):
-        return
+        return False
     except OSError as error:
         raise Refused(f"{path}: {error.strerror}") from None
     with os.fdopen(fd, "rb") as file:
@@ -238,8 +265,10 @@ def _undo_pause(entry: dict[str, Any], places: Places) -> None:
             if uids != {uid}:
                 raise Refused(f"{path} names process {int(text)}, which is not uid {uid}'s")
             end_process(pidfd)
+            return True
         finally:
             os.close(pidfd)
+    return False
 
 
 def _uids(pid: int) -> set[int]:
@@ -248,7 +277,7 @@ def _uids(pid: int) -> set[int]:
     return {int(word) for line in lines if line.startswith("Uid:") for word in line.split()[1:]}
 
 
-def _undo_audit(entry: dict[str, Any], places: Places) -> None:
+def _undo_audit(entry: dict[str, Any], places: Places) -> bool:
     facts = {name: value for name, value in entry.items() if name != "kind"}
     if entry["kind"] == watch.RULE:
         try:
@@ -259,11 +288,12 @@ def _undo_audit(entry: dict[str, Any], places: Places) -> None:
             raise Refused(f"the lab adds no audit rule with the key {key!r}")
     elif _number(entry, "was") > 1 or _number(entry, "auditd") >= 2**31:
         raise Refused("was or auditd is not a state that the kernel's audit can have")
-    watch.undo(entry["kind"], facts)
+    return watch.undo(entry["kind"], facts)
 
 
-UNDO: dict[str, Callable[[dict[str, Any], Places], None]] = {
+UNDO: dict[str, Callable[[dict[str, Any], Places], bool]] = {
     "process": _undo_process,
+    "session": _undo_session,
     "directory": _undo_directory,
     "image": _undo_image,
     "cgroup": _undo_cgroup,

@@ -18,7 +18,7 @@ from contextlib import suppress
 from typing import NoReturn
 
 from lab.errors import LabError, from_bytes
-from lab.identity import loginuid, open_session, sessionid
+from lab.identity import UNSET, loginuid, open_session, sessionid
 from lab.pidfd import ended
 from lab.runtime import exit_code
 from lab.syscalls import close_range, set_process_name
@@ -26,6 +26,7 @@ from scenarios.needs import CannotTell
 
 MESSAGE = 1 << 20
 SECONDS = 300  # for one command; a story's longest waits for systemd, which gives up a start after 60 s and more
+ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)  # scenarios.cli has handlers for them
 GRACE = 5  # seconds between SIGTERM and SIGKILL
 
 
@@ -35,16 +36,19 @@ class Login:
     seconds   after which a command is ended
     """
 
-    def __init__(self, uid: int) -> None:
-        """Raises NotAllowed if the kernel refuses this uid."""
+    def __init__(self, uid: int, *, anew: bool = False) -> None:
+        """Raises NotAllowed if the kernel refuses this uid.
+
+        anew: the session gets a new number even where this process belongs to a login of that user already.
+        """
         self._socket, other = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         self._running = False
         self.seconds: float = SECONDS
         # Blocked until _serve() is ready for them: a KeyboardInterrupt in the child would unwind the parent's stack.
-        before = signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT, signal.SIGTERM])
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, ENDING)
         self.pid = os.fork()
         if self.pid == 0:
-            _serve(uid, other, before)
+            _serve(uid, other, before, anew=anew)
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
         other.close()
         answer = self._socket.recv(MESSAGE)
@@ -99,16 +103,16 @@ def _gone() -> CannotTell:
     return CannotTell("the login session of this run has ended: it was killed", "run this again")
 
 
-def _serve(uid: int, channel: socket.socket, signals: Collection[int]) -> NoReturn:
+def _serve(uid: int, channel: socket.socket, signals: Collection[int], *, anew: bool) -> NoReturn:
     """The child: open the session, then run one command after the other until the stage is gone.
 
     Whatever happens, the child ends here: what the stack above holds is the parent's to take back.
     """
     try:
-        for number in (signal.SIGINT, signal.SIGTERM):
+        for number in ENDING:
             signal.signal(number, signal.SIG_DFL)
         signal.pthread_sigmask(signal.SIG_SETMASK, signals)
-        _open(uid, channel)
+        _open(uid, channel, anew=anew)
         while True:
             message, fds, _, _ = socket.recv_fds(channel, MESSAGE, 3)
             if not message:
@@ -121,12 +125,14 @@ def _serve(uid: int, channel: socket.socket, signals: Collection[int]) -> NoRetu
         os._exit(1)
 
 
-def _open(uid: int, channel: socket.socket) -> None:
+def _open(uid: int, channel: socket.socket, *, anew: bool) -> None:
     os.setsid()
     set_process_name("login-session")
     # Close the stage's descriptors. Its lock above all must be free once the stage is killed.
     close_range(3, channel.fileno() - 1)
     close_range(channel.fileno() + 1, 2**32 - 1)
+    if anew and loginuid() != UNSET:
+        open_session(UNSET)
     open_session(uid)
     channel.send(b"ready")
 

@@ -117,7 +117,7 @@ def daemon(stage: Stage, *options: str, loginuid: int = UNSET) -> Iterator[tuple
 
 
 def touch(stage: Stage, engine: Engine) -> None:
-    stage.shell(*engine.run(("touch", f"/host{stage.target}"), "-v", "/:/host"))
+    stage.shell(*engine.run(("touch", f"/host{stage.target}"), "-v", "/:/host"), answers=[0])
 
 
 def attack(stage: Stage, name: str, home: Path) -> int | None:

@@ -49,9 +49,9 @@ def filtered(stage: Stage, card: list[Row]) -> None:
     rule = [Rule.parse(LOGGED_IN.format(stage.target))]
     stage.say("audit's sample rule for /etc/shadow, 30-ospp-v42.rules, records only users who logged in.")
     stage.ask("Does it see a forked container's write, and a daemon's?", "both", "the fork's", "the daemon's")
-    made = Act(stage, card, "a forked container writes", "auid>=1000 -F auid!=unset")
+    made = Act(stage, card, "a fork's container writes", "the OSPP's")
     made.seen(rule, in_container(stage, FORK, *write), True, "it sees the forked container's write")
-    made = Act(stage, card, "a daemon's container writes", "auid>=1000 -F auid!=unset")
+    made = Act(stage, card, "a daemon's container writes", "the OSPP's")
     made.seen(rule, in_container(stage, DAEMON, *write), False, "it does NOT see the daemon's: its auid is unset")
     stage.say("Without the two filters:")
     made = Act(stage, card, "a daemon's container writes", "perm=wa")
@@ -64,11 +64,11 @@ def untouched(stage: Stage, card: list[Row]) -> None:
     plain = [watch(stage.target)]
     stage.say("Now change the file's times without opening it, as busybox's touch and `touch -c` do.")
     stage.ask("Does perm=wa see it?", "yes", "no")
-    made = Act(stage, card, "utimensat(2)", "perm=wa")
+    made = Act(stage, card, "its times, by utimensat(2)", "perm=wa")
     made.seen(plain, stamp, False, "perm=wa does NOT see utimensat(2)")
     both = [*plain, syscalls(TOUCH_CALLS, filters=[f"path={stage.target}"])]
     stage.say("With a rule for those calls beside it:")
-    made = Act(stage, card, "utimensat(2)", "-S utimensat")
+    made = Act(stage, card, "its times, by utimensat(2)", "-S utimensat")
     made.seen(both, stamp, True, "now utimensat(2) is seen")
 
 
@@ -81,15 +81,15 @@ def unseen_writes(stage: Stage, card: list[Row]) -> None:
     wa, any_call = [watch(str(file))], [Rule.parse(f"-a always,exit -F path={file}")]
     stage.say("Empty a file, by an open(2) that asks to read.")
     stage.ask("Its bytes are gone. Does perm=wa see that?", "yes", "no")
-    made = Act(stage, card, "open(2), O_RDONLY|O_TRUNC", "perm=wa")
+    made = Act(stage, card, "O_RDONLY|O_TRUNC empties it", "perm=wa")
     made.seen(wa, changing(stage, file, *empty), False, "perm=wa does NOT see O_RDONLY|O_TRUNC empty the file")
     stage.ask("Write to the file, opened by its handle. And that?", "yes", "no")
-    made = Act(stage, card, "open_by_handle_at(2), write(2)", "perm=wa")
+    made = Act(stage, card, "a write, opened by handle", "perm=wa")
     made.seen(wa, changing(stage, file, *handle), False, "perm=wa does NOT see open_by_handle_at(2) and write(2)")
     stage.say("Without perm=, the rule matches every call that names the file:")
-    made = Act(stage, card, "open(2), O_RDONLY|O_TRUNC", "no perm=")
+    made = Act(stage, card, "O_RDONLY|O_TRUNC empties it", "no perm=")
     made.seen(any_call, changing(stage, file, *empty), True, "without perm= the emptying is seen")
-    made = Act(stage, card, "open_by_handle_at(2), write(2)", "no perm=")
+    made = Act(stage, card, "a write, opened by handle", "no perm=")
     made.seen(any_call, changing(stage, file, *handle), True, "and so is the open by handle")
 
 
@@ -115,11 +115,11 @@ def at_the_door(stage: Stage, card: list[Row]) -> None:
     client = in_container(stage, DAEMON, "true")
     stage.say("A hardening guide watches the daemon's socket: `auditctl {rule}`.", rule=DOOR.format(path))
     stage.ask("A user connects. Does the rule see it?", "yes", "no")
-    made = Act(stage, card, "connect(2) to the socket", "-w SOCKET")
+    made = Act(stage, card, "connect(2)", "-w SOCKET")
     made.seen([Rule.parse(DOOR.format(path))], client, False, "-w on the socket does NOT see connect(2)")
     stage.say("With a rule for the call itself:")
     connect = [syscalls(CONNECT, filters=[f"path={path}"])]
-    made = Act(stage, card, "connect(2) to the socket", "-S connect")
+    made = Act(stage, card, "connect(2)", "-S connect")
     claim = Text("a rule on connect(2) names {user}", {"user": stage.user})
     made.seen(connect, client, True, claim, by=stage.user_id)
 

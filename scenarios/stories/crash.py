@@ -81,6 +81,7 @@ def daemons(stage: Stage, home: Path) -> Answers:
     with Daemon(stage.journal, socket, directory) as daemon:
         daemon.wait_ready()
         names, pids = start_two(stage, engine)
+        daemon.check()  # of one that ended by itself, kill(1) may still find a zombie
         stage.ask("Kill the daemon. Which containers die?", "one", "both", "none")
         stage.shell(*stage.sudo, *killing(daemon.pid), answers=[0])
         dead = died(pids, wait_for=pids)

@@ -1,10 +1,11 @@
 """Who forked me? One command through every launcher that this machine has: predicted first, then measured."""
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 from lab.errors import MissingFeature
 from lab.identity import UNSET, name_of
@@ -16,9 +17,10 @@ from scenarios.stage.stage import Basis, Stage
 
 NAME = "gallery"
 TITLE = "Who forked me?"
-WORKLOAD = ("sh", "-c", "echo $(cat /proc/self/loginuid; echo; cat /proc/self/sessionid)")
+WORKLOAD = ("sh", "-c", "cd /proc/self; echo $(cat loginuid; echo; cat sessionid)")
 OWN_MACHINE = "vagrant up   (systemd is pid 1 in the lab's own machine)"
-ROWS_A_CARD, ROWS_A_STEP = 18, 4
+ROWS_A_STEP = 3
+T = TypeVar("T")
 PAM = (Path("/etc/pam.d"), Path("/usr/lib/pam.d"))
 
 
@@ -82,10 +84,15 @@ def su(stage: Stage) -> Sequence[str]:
 
 
 def tmux(stage: Stage) -> Sequence[str]:
-    needs.require("tmux")
+    """In a new server's first session; its line comes through a fifo, since `tmux wait` may miss a server's end.
+
+    The shell has opened the fifo for both, so that no writer waits for a reader that will not come.
+    """
+    needs.require("tmux", "mkfifo")
     home = stage.journal.directory("gallery")
     server, inner = f"tmux -S {home}/tmux", f"({WORKLOAD[2]}) >{home}/out"
-    return ["sh", "-c", f"{server} new -d '{inner}; {server} wait -S done' && {server} wait done; cat {home}/out"]
+    fifo = f"mkfifo {home}/out && exec 3<>{home}/out"
+    return ["sh", "-c", f"{fifo} && {server} new -d '{inner}' && read answer <&3 && echo $answer"]
 
 
 def under_systemd(*words: str) -> Callable[[Stage], Sequence[str]]:
@@ -163,11 +170,11 @@ def run(engine: Engine) -> Callable[[Stage], Sequence[str]]:
 
 LAUNCHERS = (
     Launcher("sh", you, plain("env"), "you: a fork"),
-    Launcher("sudo", you, plain("sudo"), "you: pam_loginuid is not in sudo's stack"),
-    Launcher("su", you, su, "you: nor is it in su's stack"),
+    Launcher("sudo", you, plain("sudo"), "you: no pam_loginuid in its stack"),
+    Launcher("su", you, su, "you: nor in this one"),
     Launcher("setsid", you, plain("setsid", "-w"), "you: setsid(2) makes no audit session"),
     Launcher("nohup", you, plain("nohup"), "you"),
-    Launcher("tmux", you, tmux, "you: your client forked the server, also for users who attach later"),
+    Launcher("tmux", you, tmux, "you: your client forked the server"),
     Launcher("ssh localhost", you, ssh, "you, in a new session: sshd's stack has pam_loginuid"),
     Launcher("at", you, atd, "you: atd's stack has pam_loginuid"),
     Launcher("cron", you, cron, "the crontab's owner: crond's stack has pam_loginuid"),
@@ -180,19 +187,38 @@ LAUNCHERS = (
 
 
 def play(stage: Stage) -> None:
-    stage.say("One command, started in many ways: it prints its loginuid and its session.")
-    stage.ask("Predict each before the kernel answers: is it still you?", stage.user, "nobody")
+    stage.ask("One command prints its loginuid. Started so, is it still you?", "yes", "no")
     rows: list[list[str]] = []
-    launchers = engines(stage)
-    for start in range(0, len(launchers), ROWS_A_STEP):
-        answers = [(launcher, start_one(stage, launcher)) for launcher in launchers[start : start + ROWS_A_STEP]]
-        rows += [judge(stage, launcher, outcome) for launcher, outcome in answers]
-    columns = ["launcher", "predicted", "loginuid", "ses"]
-    shown = [row[:4] for row in rows if row[2] != "-"]
-    half = (len(shown) + 1) // 2 if len(shown) > ROWS_A_CARD else len(shown)
-    for part in (shown[:half], shown[half:]):
-        if part:
-            stage.contrast("Who forked me?", columns, part)
+    missing: list[tuple[Launcher, MissingFeature]] = []
+    for some in groups(engines(stage)):
+        answers = [(launcher, outcome) for launcher in some if (outcome := started(stage, launcher, missing))]
+        rows += [row for launcher, outcome in answers if (row := judge(stage, launcher, outcome))]
+    for part in groups(missing):
+        stage.say("And these, which cannot be shown here?")
+        for launcher, error in part:
+            stage.unknown(claim(stage, launcher), error.message, error.hint, lacking=True)
+    if rows:
+        stage.contrast("", ["who forked me?", "predicted", "loginuid", "ses"], rows)
+
+
+def started(stage: Stage, launcher: Launcher, missing: list[tuple[Launcher, MissingFeature]]) -> Outcome | None:
+    """What the launcher's workload printed. None for what takes too long, and for what is `missing` something."""
+    try:
+        words = launcher.words(stage)
+    except MissingFeature as error:
+        missing.append((launcher, error))
+        return None
+    return stage.shell(*words, answers=range(256)) if words else None
+
+
+def groups(items: Sequence[T]) -> Iterator[Sequence[T]]:
+    """As many as one step has place for."""
+    for start in range(0, len(items), ROWS_A_STEP):
+        yield items[start : start + ROWS_A_STEP]
+
+
+def claim(stage: Stage, launcher: Launcher) -> Text:
+    return Text("{launcher}: {uid}", {"launcher": launcher.name, "uid": name_of(launcher.predicted(stage))})
 
 
 def engines(stage: Stage) -> list[Launcher]:
@@ -208,33 +234,16 @@ def engines(stage: Stage) -> list[Launcher]:
     return [*LAUNCHERS, *found]
 
 
-def start_one(stage: Stage, launcher: Launcher) -> Outcome | MissingFeature | None:
-    """What the launcher's workload printed; what this machine lacks for it; None for what takes too long."""
-    try:
-        words = launcher.words(stage)
-        return stage.shell(*words, answers=range(256)) if words else None
-    except MissingFeature as missing:
-        return missing
-
-
-def judge(stage: Stage, launcher: Launcher, outcome: Outcome | MissingFeature | None) -> list[str]:
-    """The launcher's row of the card; and a claim, which is inconclusive if this machine cannot show the launcher."""
-    expected = launcher.predicted(stage)
-    predicted = name_of(expected)
-    claim = Text("{launcher}: {uid}", {"launcher": launcher.name, "uid": predicted})
-    nothing = [launcher.name, predicted, "-", "-"]
-    if outcome is None:
-        return nothing
-    if isinstance(outcome, MissingFeature):
-        stage.unknown(claim, outcome.message, outcome.hint, lacking=True)
-        return nothing
+def judge(stage: Stage, launcher: Launcher, outcome: Outcome) -> list[str]:
+    """The launcher's claim, and its row of the card; none if it has printed no two numbers."""
     printed = outcome.stdout.split()[:2]
     if len(printed) < 2 or not "".join(printed).isdecimal():
         trouble = outcome.trouble()
-        stage.unknown(claim, trouble.message, trouble.hint)
-        return nothing
+        stage.unknown(claim(stage, launcher), trouble.message, trouble.hint)
+        return []
+    expected = launcher.predicted(stage)
     uid, ses = (int(word) for word in printed)
     because = Text("{uid}: {because}", {"uid": name_of(uid), "because": Text(launcher.because)})
     basis = Basis("printed", expected, outcome.beat)
-    stage.expect(uid == expected, claim, because, basis=basis)
-    return [launcher.name, predicted, name_of(uid), "unset" if ses == UNSET else str(ses)]
+    stage.expect(uid == expected, claim(stage, launcher), because, basis=basis)
+    return [launcher.name, name_of(expected), name_of(uid), "unset" if ses == UNSET else str(ses)]

@@ -7,7 +7,7 @@ from pathlib import Path
 from lab.identity import UNSET, loginuid, name_of, sessionid
 from scenarios.performance.text import Text
 from scenarios.props.capabilities import capabilities
-from scenarios.stage.engines import DAEMON, FORK
+from scenarios.stage.engines import DAEMON, FORK, Engine
 from scenarios.stage.stage import Stage
 
 NAME = "inherit"
@@ -39,42 +39,37 @@ def play(stage: Stage) -> None:
         stage.say(how, engine=engine.name)
         stage.ask("Which marks reach the container?", "all", "some", "none")
         columns[engine.name] = stage.run_watched(engine, WORKLOAD, wrapper=MARKS, look=measure, show=False).facts
-    judge(stage, columns)
+        judge(stage, engine, marked, columns[engine.name])
     compare(stage, columns)
 
 
-def judge(stage: Stage, columns: Mapping[str, Mapping[str, str]]) -> None:
+def judge(stage: Stage, engine: Engine, marked: Mapping[str, str], found: Mapping[str, str]) -> None:
     """What is a mark of the session must come along by every fork, and through no socket."""
-    marked = columns["the session"]
-    telling = marks_that_tell(stage)
-    for engine in stage.each(FORK):
-        found = columns[engine.name]
+    telling = marks_that_tell()
+    if engine.model == FORK:
         names = [name for name in telling if name not in SET_ANEW.get(engine.name, ())]
         lost = [name for name in names if found.get(name) != marked.get(name)]
         claim = "by {engine}'s fork all {count} marks come along"
         seen = Text("lost: {names}", {"names": ", ".join(lost)}) if lost else Text("none is lost")
         stage.expect(bool(marked) and not lost, claim, seen, engine=engine.name, count=len(names))
-    for engine in stage.each(DAEMON):
-        found = columns[engine.name]
-        kept = [name for name in telling if found.get(name, marked.get(name)) == marked.get(name)]
-        claim = "through {engine}'s socket not one comes along"
-        seen = Text("kept: {names}", {"names": ", ".join(kept)}) if kept else Text("none is kept")
-        stage.expect(bool(marked) and not kept, claim, seen, engine=engine.name)
+        return
+    kept = [name for name in telling if found.get(name, marked.get(name)) == marked.get(name)]
+    claim = "through {engine}'s socket not one comes along"
+    seen = Text("kept: {names}", {"names": ", ".join(kept)}) if kept else Text("none is kept")
+    stage.expect(bool(marked) and not kept, claim, seen, engine=engine.name)
 
 
 def compare(stage: Stage, columns: Mapping[str, Mapping[str, str]]) -> None:
     rows = [[name, *(column.get(name, "?") for column in columns.values())] for name in columns["the session"]]
-    title = "The same marks, and what became of them; a runtime sets the last rows anew"
-    stage.contrast(title, ["", *columns], rows)
+    stage.contrast("The same marks; a runtime sets the last rows anew", ["", *columns], rows)
+    if processors() < 2:
+        claim, reason = "the CPU affinity comes along by a fork alone", "this machine has one processor"
+        stage.unknown(claim, reason, "give the virtual machine a second processor", lacking=True)
 
 
-def marks_that_tell(stage: Stage) -> list[str]:
+def marks_that_tell() -> list[str]:
     """CARRIED, without the affinity where there is one processor: every process has the same."""
-    if processors() > 1:
-        return list(CARRIED)
-    claim, reason = "the CPU affinity comes along by a fork alone", "this machine has one processor"
-    stage.unknown(claim, reason, "give the virtual machine a second processor", lacking=True)
-    return [name for name in CARRIED if name != "CPU affinity"]
+    return [name for name in CARRIED if name != "CPU affinity" or processors() > 1]
 
 
 def processors() -> int:
@@ -101,17 +96,8 @@ def measure(pid: int) -> dict[str, str]:
         "seccomp mode": status["Seccomp"],
         "umask": status["Umask"],
         "LAB_MARK in env": "yes" if "LAB_MARK=1" in _read(pid, "environ").split("\0") else "no",
-        "terminal": "none" if stat[4] == "0" else f"{os.major(int(stat[4]))}:{os.minor(int(stat[4]))}",
-        "security label": _label(pid),
     }
 
 
 def _read(pid: int, name: str) -> str:
     return Path(f"/proc/{pid}/{name}").read_text(errors="replace")
-
-
-def _label(pid: int) -> str:
-    try:
-        return _read(pid, "attr/current").strip("\n\0") or "none"
-    except OSError:  # no security module that labels processes
-        return "none"

@@ -1,5 +1,6 @@
 """READY=1: systemd asks which unit the sender's cgroup belongs to. A forked container is in the unit's cgroup."""
 
+import re
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -7,6 +8,7 @@ from pathlib import Path
 from scenarios.needs import CannotTell
 from scenarios.performance.text import Text
 from scenarios.props.systemd import Systemd
+from scenarios.stage.commands import ANY
 from scenarios.stage.engines import DAEMON, FORK, Engine, paste
 from scenarios.stage.report import Outcome
 from scenarios.stage.stage import Stage
@@ -164,13 +166,15 @@ class Units:
         """What the workload of a socket's last connection said of descriptor 3; "" if it said nothing.
 
         systemd forgets such a service as soon as it has ended, but its journal stays. Raises CannotTell if the journal
-        has no word of the service.
+        says that the engine failed, or nothing.
         """
         self.systemd.run("journalctl", "--sync")
-        lines = self.systemd.run("journalctl", "-o", "cat", "-u", f"{name}@*").splitlines()
-        if not lines:
-            raise CannotTell(f"the journal has no line of {name}@.service", AGAIN)
-        return next((line for line in lines if "Bad file descriptor" in line), "")
+        log = self.systemd.run("journalctl", "-o", "cat", "-u", f"{name}@*")
+        failed = re.search(r"status=(\d+)", log)
+        if not log or (failed and int(failed[1]) not in ANY):
+            said = f"ended with exit code {failed[1]}" if failed else "has no line in the journal"
+            raise CannotTell(f"{name}@.service {said}", AGAIN)
+        return next((line for line in log.splitlines() if "Bad file descriptor" in line), "")
 
     def log_of(self, name: str) -> Outcome:
         """What systemd has logged about this invocation of a unit."""

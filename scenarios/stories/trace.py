@@ -58,8 +58,9 @@ def forked(stage: Stage, watch: Watch, engine: Engine) -> Event | None:
     write, command = attack(stage, watch, engine, name)
     removed(stage, engine, name)
     stage.names(write, stage.user_id, "but the write itself names {user}", user=stage.user)
-    tied = " ".join(ties(command, write))
-    stage.expect(bool(tied), "and so does sudo's record, in the same session", tied)
+    if command:
+        tied = " ".join(ties(command, write))
+        stage.expect(bool(tied), "and so does sudo's record, in the same session", tied)
     return write
 
 

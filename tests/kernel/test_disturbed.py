@@ -19,11 +19,10 @@ from typing import Any
 import pytest
 from support import CHECKOUT, in_child
 from test_restore import LAB, observe, settled
-from test_stories import USER, claims, daemon, journal, place, present, stage, with_needs  # noqa: F401 - fixtures too
+from test_stories import USER, claims, daemon, journal, place, present, stage, with_needs  # noqa: F401 - fixtures among them
 
 from lab.audit.netlink import AuditControl
 from lab.audit.watch import Watch
-from lab.pidfd import start_time
 from scenarios import needs
 from scenarios.performance.beats import FAILED, HELD, UNKNOWN
 from scenarios.performance.text import Text
@@ -32,11 +31,11 @@ from scenarios.props.auditd import Auditd
 from scenarios.props.labd import Daemon
 from scenarios.safety.journal import Journal
 from scenarios.stage import commands, login
-from scenarios.stage.engines import DAEMON, FORK, Engine, inspected
+from scenarios.stage.engines import DAEMON, FORK
 from scenarios.stage.login import Login
 from scenarios.stage.report import Report
 from scenarios.stage.stage import Stage, Story
-from scenarios.stories import STORIES, blindspot, crash, frameup, gallery, inherit, notify, run, shadow, trace
+from scenarios.stories import STORIES, blindspot, frameup, gallery, inherit, rootless, run, shadow, trace
 
 pytestmark = pytest.mark.needs("root", "audit", "setpriv", "unshare")
 
@@ -111,7 +110,8 @@ def test_a_checkout_that_others_cannot_read() -> None:
 
 def test_root_as_the_login() -> None:
     """With root logged in, stories that need an ordinary user are inconclusive, and the others hold."""
-    found = unknown(told('exec "$@"', "--as", "root", *NAMES))
+    others = [name for name in NAMES if name != gallery.NAME]  # which leaves claims open for other reasons, too
+    found = unknown(told('exec "$@"', "--as", "root", *others))
     assert {claim["lacking"] for claim in found} == {True}
     assert all("--as" in claim["remedy"] for claim in found), found
 
@@ -124,9 +124,9 @@ def red(report: Report) -> list[str]:
     return claims(report, FAILED)
 
 
-def in_the_middle(monkeypatch: pytest.MonkeyPatch, disturb: Callable[[Stage], object]) -> None:
-    """Do that once, where the story asks its second question."""
-    ask, pending = Stage.ask, [lambda here: None, disturb]
+def in_the_middle(monkeypatch: pytest.MonkeyPatch, disturb: Callable[[Stage], object], question: int = 2) -> None:
+    """Do that once, where the story asks that question."""
+    ask, pending = Stage.ask, [*[lambda here: None] * (question - 1), disturb]
 
     def disturbed(self: Stage, question: str, /, *choices: str | Text, **arguments: str | int | Text) -> None:
         if pending:
@@ -136,7 +136,9 @@ def in_the_middle(monkeypatch: pytest.MonkeyPatch, disturb: Callable[[Stage], ob
     monkeypatch.setattr(Stage, "ask", disturbed)
 
 
-@pytest.mark.parametrize("story", list(map(with_needs, (run, shadow, frameup, inherit, trace))))
+@pytest.mark.parametrize(
+    "story", [with_needs(story) for story in (run, shadow, frameup, inherit, trace, rootless, blindspot)]
+)
 def test_labd_killed_in_the_middle(
     story: Story,
     place: Path,
@@ -210,7 +212,7 @@ def test_a_labd_that_was_restarted_in_the_middle(
             again.append(Daemon(journal, path, str(place / "again")))
             again[0].wait_ready()
 
-        in_the_middle(monkeypatch, restart)
+        in_the_middle(monkeypatch, restart, question=1)
         with stage(place, journal, found) as here:
             assert not red(here.tell(1, run))
             assert here.tell(1, run).verdict == HELD
@@ -243,18 +245,6 @@ def test_a_container_that_does_not_start(
         report = here.tell(1, story)
     assert not red(report)
     assert "the host's /proc" not in capfd.readouterr().err  # the table of what was never seen
-
-
-def test_a_unit_whose_engine_fails(place: Path, journal: Journal, daemon: Daemon) -> None:
-    """notify: a unit that ends by itself says nothing about READY=1."""
-    if not shutil.which("systemd-nspawn"):
-        pytest.skip("needs systemd-nspawn")
-    with stage(place, journal, daemon) as here:
-        broken = [str(place / "broken")]
-        Path(broken[0]).write_text("#!/bin/sh\nexit 125\n")
-        Path(broken[0]).chmod(0o755)
-        present(here, replace(here.engines[FORK], argv=broken), replace(here.engines[DAEMON], argv=broken))
-        assert not red(here.tell(1, notify))
 
 
 def remove_rules(here: Stage) -> None:
@@ -388,7 +378,7 @@ def test_one_processor(
         report = here.tell(1, inherit)
     assert not red(report)
     assert [claim.claim for claim in report.claims if claim.lacking] == claims(report, UNKNOWN)
-    assert "by podmanish's fork all 8 of these come along" in claims(report, HELD)
+    assert "by podmanish's fork all 8 marks come along" in claims(report, HELD)
 
 
 def test_a_bug_in_a_story_is_no_verdict(place: Path, journal: Journal, daemon: Daemon) -> None:
@@ -425,24 +415,6 @@ def test_the_login_child_never_unwinds_its_parents_stack(
             os.write(2, b"unwound")
             os._exit(1)
     assert capfd.readouterr().err == ""
-
-
-def test_a_story_that_ends_early_leaves_no_container(
-    place: Path, daemon: Daemon, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """crash starts containers that would live for ten minutes: the journal ends them, wherever the story stops."""
-    started: list[int] = []
-
-    def stop(stage: Stage, engine: Engine, name: str) -> None:
-        started.append(int(inspected(engine, name)["Pid"]))
-        raise needs.CannotTell("the story stops here", "nothing")
-
-    monkeypatch.setattr(crash, "manage", stop)
-    (place / "early").mkdir()
-    with Journal(place / "early") as own, stage(place, own, daemon) as here:
-        assert not red(here.tell(1, crash))
-        assert start_time(started[0])
-    assert not start_time(started[0])
 
 
 def test_a_login_that_was_killed_is_told(place: Path, journal: Journal, daemon: Daemon) -> None:

@@ -18,11 +18,13 @@ from support import in_child
 from lab.audit.watch import Watch
 from lab.errors import EvidenceLost
 from lab.identity import name_of, set_loginuid
+from scenarios.audiences.drawing import Look, height
 from scenarios.claims import CLAIMS
-from scenarios.performance.beats import FAILED, HELD, UNKNOWN
+from scenarios.performance.beats import FAILED, HELD, UNKNOWN, Moment, pages
 from scenarios.performance.performance import Performance
 from scenarios.props.labd import Daemon, peer_pid
 from scenarios.props.second_host import Remote
+from scenarios.replay import judged_again
 from scenarios.safety.journal import Journal
 from scenarios.stage.engines import DAEMON, FORK, Engine, Model
 from scenarios.stage.login import Login
@@ -104,6 +106,17 @@ def claims(report: Report, verdict: str) -> list[str]:
     return [claim.claim for claim in report.claims if claim.verdict == verdict]
 
 
+class Collector:
+    """An audience that keeps what it takes."""
+
+    def __init__(self) -> None:
+        self.moments: list[Moment] = []
+
+    def take(self, moment: Moment) -> None:
+        """Keep the moment."""
+        self.moments.append(moment)
+
+
 def with_needs(story: Story) -> object:
     """The story as a parameter. In two, a user who does not own the checkout runs the lab's commands."""
     marks = [pytest.mark.needs("open-checkout")] if story in (rootless, trace) else []
@@ -112,9 +125,17 @@ def with_needs(story: Story) -> object:
 
 @pytest.mark.parametrize("story", [with_needs(story) for story in STORIES])
 def test_holds(story: Story, place: Path, journal: Journal, daemon: Daemon) -> None:
-    """Every claim of every story holds on this kernel, and is there for the table of the article's claims."""
+    """Every claim of every story holds on this kernel, and is there for the table of the article's claims.
+
+    Each step fits on a screen, and each verdict that has a check follows again from the beats.
+    """
+    audience = Collector()
     with stage(place, journal, daemon) as here:
+        here.performance = Performance([audience])
         report = here.tell(1, story)
+    assert not [(step, height(step, Look(80))) for step in pages(audience.moments) if height(step, Look(80)) > 22]
+    assert not [(step, height(step, Look(60))) for step in pages(audience.moments) if height(step, Look(60)) > 20]
+    assert all(second.now == second.first for second in judged_again(audience.moments))
     open_ = [claim for claim in report.claims if claim.verdict != HELD]
     assert not open_ or (story is gallery and all(claim.lacking and claim.remedy for claim in open_)), report.claims
     assert report.evidence

@@ -8,16 +8,20 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from support import CHECKOUT, own_mounts
 
-from lab.pidfd import ended
+from lab.audit.netlink import AuditControl
+from lab.audit.rules import watch as rule
+from lab.pidfd import ended, start_time
 from scenarios.safety import undo
 from scenarios.safety.journal import Journal
 
 pytestmark = pytest.mark.needs("root", "setpriv")
 USER = 65534
+LAB = str(Path(sys.executable).parent / "lab")
 
 
 @pytest.fixture
@@ -221,7 +225,44 @@ def test_a_network_goes_without_any_program(short_place: Path, network: str, mon
     monkeypatch.setenv("PATH", "")
     assert restored(short_place, {"kind": "network", "name": network}) == [f"network: name={network}"]
     assert not Path("/run/netns", network).exists() and not Path(f"/sys/class/net/{network}-h").exists()
-    assert restored(short_place, {"kind": "network", "name": network}) == [f"network: name={network}"]
+    assert restored(short_place, {"kind": "network", "name": network}) == []
+
+
+@pytest.mark.needs("audit")
+def test_what_was_gone_already_is_not_told_as_restored(short_place: Path) -> None:
+    """Each kind of change, where nothing of the change is left: listed as gone, and nothing as restored or failed."""
+    with subprocess.Popen(["true"]) as ended_process:
+        process = {"kind": "process", "pid": ended_process.pid, "start_time": start_time(ended_process.pid)}
+    with AuditControl() as control:
+        enabled = {"kind": "audit-enabled", "was": control.status().enabled, "auditd": control.status().pid}
+    entries: list[dict[str, Any]] = [
+        process,
+        enabled,
+        {"kind": "audit-rule", "packed": rule("/etc/passwd").with_key("lab-gone").pack().hex()},
+        {"kind": "directory", "path": f"{short_place}/gone"},
+        {"kind": "cgroup", "path": "/sys/fs/cgroup/systemd-gone"},
+        {"kind": "network", "name": "lab-0"},
+        {"kind": "unit", "path": "/run/systemd/system/lab-gone.service"},
+        {"kind": "pause", "path": f"{short_place}/gone/pause.pid", "uid": USER},
+    ]
+    (short_place / "journal").write_text("".join(f"{json.dumps(entry)}\n" for entry in entries))
+    with Journal(short_place) as journal:
+        assert journal.restored == journal.failed == []
+        assert [line.partition(":")[0] for line in journal.gone] == [entry["kind"] for entry in reversed(entries)]
+
+
+@pytest.mark.needs("audit")
+def test_lab_restore_tells_the_two_apart() -> None:
+    """`lab restore` counts what it has restored, and names what was gone already."""
+    with Journal() as journal:
+        there = journal.directory("there")
+        journal.note("directory", path="/run/lab/gone")
+        journal.keep()
+    done = subprocess.run([LAB, "restore"], capture_output=True, text=True, check=True, timeout=60)
+    lines = [line for line in done.stdout.splitlines() if not line.startswith("unmounted")]
+    assert lines == [
+        f"restored: directory: path={there}", "was gone already: directory: path=/run/lab/gone", "1 things restored"
+    ]  # fmt: skip
 
 
 @pytest.mark.needs("ip")
@@ -241,7 +282,8 @@ def test_what_cannot_be_undone_now_is_undone_later(
             assert (journal.restored, len(journal.failed)) == ([f"directory: path={short_place}/made"], 1)
         inhabitant.kill()
     with Journal(short_place) as journal:
-        assert journal.restored == [f"network: name={network}"]
+        # Its last process has ended: the kernel may have removed it before.
+        assert journal.restored + journal.gone == [f"network: name={network}"]
 
 
 @pytest.mark.needs("unshare")

@@ -1,0 +1,69 @@
+"""End everything that a login session of the lab has started, wherever it is in the tree of processes.
+
+What a session forked keeps the session's number, /proc/PID/sessionid, also after init has adopted it: a container that
+stays in the background is found by the number that the audit log knows it by.
+"""
+
+from __future__ import annotations
+
+import os
+import select
+import signal
+import time
+from collections.abc import Sequence
+from contextlib import suppress
+from pathlib import Path
+
+from lab.identity import sessionid, status
+from lab.pidfd import open_process, start_time
+
+GRACE = 2.0  # seconds for what tidies up on SIGTERM
+ROUND = 0.5  # and for a parent whose child was killed
+ROUNDS = 20
+
+
+def end_session(session: int) -> bool:
+    """Ask each process of an audit session to end; then kill children before their parents, which may tidy up.
+
+    Returns whether there was any. Raises TimeoutError if one of them cannot be ended.
+    """
+    for number in range(ROUNDS + 1):
+        members = _members(session)
+        if not members:
+            return number > 0
+        if number == 0:
+            # An interactive shell ignores SIGTERM, and ends on SIGHUP.
+            _send(list(members), (signal.SIGHUP, signal.SIGTERM), GRACE)
+        else:
+            _send([pid for pid in members if pid not in members.values()], (signal.SIGKILL,), ROUND)
+    raise TimeoutError(f"processes of session {session} do not end: {sorted(_members(session))}")
+
+
+def _members(session: int) -> dict[int, int]:
+    """The parent of each process of the session, by pid; without zombies, and without this process."""
+    found = {}
+    for folder in Path("/proc").glob("[0-9]*"):
+        pid = int(folder.name)
+        with suppress(FileNotFoundError, ProcessLookupError, LookupError):
+            if pid != os.getpid() and sessionid(pid) == session and start_time(pid):
+                found[pid] = int(status(pid)["PPid"])
+    return found
+
+
+def _send(pids: Sequence[int], signals: Sequence[int], seconds: float) -> None:
+    """Send the signals, and wait until all these processes have ended, at most that many seconds."""
+    pidfds = [pidfd for pidfd in (open_process(pid, start_time(pid)) for pid in pids) if pidfd >= 0]
+    for pidfd in pidfds:
+        for number in signals:
+            with suppress(ProcessLookupError):
+                signal.pidfd_send_signal(pidfd, number)
+    deadline, waiting = time.monotonic() + seconds, set(pidfds)
+    poll = select.poll()
+    for pidfd in pidfds:
+        poll.register(pidfd, select.POLLIN)
+    while waiting and (left := deadline - time.monotonic()) > 0:
+        for pidfd, _ in poll.poll(left * 1000):
+            poll.unregister(pidfd)
+            waiting.discard(pidfd)
+    for pidfd in pidfds:
+        os.close(pidfd)
