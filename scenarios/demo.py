@@ -14,7 +14,7 @@ from lab.errors import InvalidArgument
 from scenarios import claims as article
 from scenarios.audiences.page.page import Page
 from scenarios.audiences.terminal import Pace, Terminal
-from scenarios.pages import invitation
+from scenarios.pages import invitation, require_packages
 from scenarios.performance import recording
 from scenarios.performance.beats import Closing
 from scenarios.performance.performance import Performance
@@ -52,6 +52,8 @@ def demo(arguments: argparse.Namespace) -> int:
             closing = conclude(reports, performance)
             if arguments.json:  # whatever comes to light at the end, the verdicts are told
                 _print_json(reports, closing, kept.name)
+            else:
+                terminal.say(f"\nA report of this run, as one file:  sudo .venv/bin/lab report {kept.name}")
     return status(closing, reports, lenient=arguments.lenient)
 
 
@@ -71,6 +73,7 @@ def _page(arguments: argparse.Namespace, terminal: Terminal, files: ExitStack) -
     """With --page: the page, at whose speaker's pace the run goes on, step by step."""
     if not arguments.page:
         return []
+    require_packages()
     shown = files.enter_context(Page(arguments.port, "auto" if arguments.auto else "step"))
     terminal.say(invitation(shown))
     return [shown]

@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import argparse
+from importlib.util import find_spec
 from pathlib import Path
 
-from lab.errors import InvalidArgument
+from lab.errors import InvalidArgument, MissingFeature
 from scenarios.audiences.drawing import Look
 from scenarios.audiences.page.page import Page
 from scenarios.audiences.terminal import Pace
 from scenarios.performance import recording
 
+PACKAGES = ("jinja2", "sse_starlette")
+
 
 def page(arguments: argparse.Namespace) -> int:
     """Serve a recording until Ctrl-C; the speaker's page, or Enter here, goes on."""
+    require_packages()
     moments = recording.read(Path(arguments.file))
     first = next(moments, None)
     if first is None:
@@ -30,6 +34,7 @@ def page(arguments: argparse.Namespace) -> int:
 
 def report(arguments: argparse.Namespace) -> int:
     """Write a recording as one HTML file; the name is the recording's, with .html, unless -o gives one."""
+    require_packages()
     from scenarios.audiences.report import report as told  # jinja2 takes 60 ms, and `lab demo` needs none
 
     source = Path(arguments.file)
@@ -44,6 +49,12 @@ def report(arguments: argparse.Namespace) -> int:
         raise InvalidArgument(f"cannot write {name}: {error.strerror}", "give another name: -o FILE.html") from None
     print(name)
     return 0
+
+
+def require_packages() -> None:
+    """Raise MissingFeature without the packages of the extra `stage`."""
+    if missing := [name for name in PACKAGES if not find_spec(name)]:
+        raise MissingFeature(f"Python packages are missing: {', '.join(missing)}", "run `tools/setup venv`, then again")
 
 
 def invitation(shown: Page) -> str:

@@ -21,6 +21,7 @@ from lab.errors import CannotStart, InvalidArgument, MissingFeature, NotAllowed
 from lab.identity import loginuid, name_of
 from lab.pidfd import ended
 from scenarios import needs
+from scenarios.performance.text import Text
 from scenarios.playing import refuse_what_cannot_be, user_id
 from scenarios.props.labd import Daemon
 from scenarios.props.playroom import Player, Playroom
@@ -85,7 +86,7 @@ def _play(player: Player, target: str, *, pane: bool) -> str:
         place = journal.directory("watch", mode=0o755)
         Watched.by_this_process(path, watch.key, "lab shell").tell(place)
         room = Playroom(place, player, path)
-        room.furnish(welcome(player, login, daemon, pane=pane))
+        room.furnish([str(line) for line in welcome(player, login, daemon, pane=pane)])
         if pane:
             _in_panes(room, journal, login)
         else:
@@ -93,17 +94,24 @@ def _play(player: Player, target: str, *, pane: bool) -> str:
     return watch.key
 
 
-def welcome(player: Player, login: Login, daemon: Daemon, *, pane: bool) -> list[str]:
-    """What to try first; no line has more than 80 columns."""
+def welcome(player: Player, login: Login, daemon: Daemon, *, pane: bool) -> list[Text]:
+    """What to try first; no line has more than 80 columns, where names and numbers are of the usual length."""
     sudo = "sudo " if needs.installed("sudo") else ""
-    shown = "below" if pane else "by `sudo lab records`, in a second terminal"
+    who: dict[str, str | int | Text] = {
+        "user": player.name,
+        "session": login.sessionid,
+        "labds": name_of(loginuid(daemon.pid)),
+    }
+    said = "You are {user}, session {session}. labd's loginuid is {labds}."
     rooted = "" if player.uid == player.login else " The shell is root's."
+    below = "its record comes below"
+    second = "its record comes by `sudo lab records` in a second terminal"
     return [
-        f"You are {player.name}, session {login.sessionid}; labd is {name_of(loginuid(daemon.pid))}'s.{rooted}",
-        f"1  {sudo}podmanish run --rm host cat /proc/self/loginuid; and dockerish?",
-        f"2  {sudo}touch $WATCHED; its record comes {shown}",
-        f"3  {sudo}dockerish run --rm --privileged -v /:/host host touch /host$WATCHED",
-        "   Then the same with podmanish. `exit` ends this and takes everything back.",
+        Text(said + rooted, who),
+        Text.of("1  {sudo}podmanish run --rm host grep . /proc/self/loginuid   and dockerish?", sudo=sudo),
+        Text.of("2  {sudo}touch $WATCHED   {where}", sudo=sudo, where=Text(below if pane else second)),
+        Text.of("3  {sudo}dockerish run --rm --privileged -v /:/host host touch /host$WATCHED", sudo=sudo),
+        Text("   and the same with podmanish. `exit` ends this and takes everything back."),
     ]
 
 

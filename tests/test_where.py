@@ -196,6 +196,7 @@ def test_the_user_decides(checkout: Checkout) -> None:
     assert "here, guest or qemu" in checkout.run("demo", WHERE="there").stderr
     assert checkout.run("talk", WHERE="here").stdout == "here with talk\n"
     assert checkout.run("demo", "x", WHERE="here").stdout == "here with demo x\n"
+    assert checkout.run("shell", "--as", "alice", WHERE="here").stdout == "here with shell --as alice\n"
     (checkout.path / "tools/vm").write_text("#!/bin/sh\nprintf '<%s>' \"$@\"\n")
     (checkout.path / "tools/vm").chmod(0o755)
     assert checkout.run("demo", "x", WHERE="qemu").stdout == "<up><run><cd /vagrant && sudo tools/where demo x>"

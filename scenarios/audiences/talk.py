@@ -218,6 +218,11 @@ class Talk(App[int]):
     def action_help_quit(self) -> None:
         self.stand.action_leave()
 
+    def action_suspend_process(self) -> None:
+        """The whole job stops: Textual would stop this process alone, and a make or sudo above it would wait on."""
+        with self.suspend():
+            os.killpg(0, signal.SIGTSTP)
+
     def _end(self, number: int) -> None:
         """The terminal is lost, or somebody ends this process: what the run changed is taken back first."""
         self.link.interrupt()
@@ -229,6 +234,8 @@ class Talk(App[int]):
 
 def talk(link: Link, names: Sequence[str], minutes: float = 0) -> int:
     """Run the talk on this terminal. Returns its exit status; raises LabError if the stage has failed."""
+    for name in ("COLUMNS", "LINES"):  # Textual would believe them, and not the terminal: no new size would be seen
+        os.environ.pop(name, None)
     app = Talk(link, names, minutes=minutes)
     try:
         code = app.run(mouse=False)

@@ -46,7 +46,7 @@ def relay(ours: int, pidfd: int) -> None:
                 poll.register(0, select.POLLIN)
             ready = dict(poll.poll())
             if not typed and ready.get(0):
-                typed = os.read(0, CHUNK)
+                typed = _typed()
                 if not typed:
                     return
             if typed:
@@ -54,6 +54,13 @@ def relay(ours: int, pidfd: int) -> None:
             shown = _shown(ours)
             if pidfd in ready and not shown:
                 return
+
+
+def _typed() -> bytes:
+    """What the user has typed; nothing once the terminal is gone, which is EIO: termios(3)."""
+    with suppress(OSError):
+        return os.read(0, CHUNK)
+    return b""
 
 
 def _written(fd: int, data: bytes) -> int:
@@ -64,14 +71,13 @@ def _written(fd: int, data: bytes) -> int:
 
 def _shown(ours: int) -> bool:
     """Show what the command has written; whether there was anything."""
-    try:
-        data = os.read(ours, CHUNK)
-    except (BlockingIOError, OSError):  # EIO: no process has the other side open now; pty(7)
-        return False
-    view = memoryview(data)
-    while view:
-        view = view[os.write(1, view) :]
-    return True
+    # EIO: no process has the other side open now, pty(7); or this process's terminal is gone.
+    with suppress(OSError):
+        view = memoryview(os.read(ours, CHUNK))
+        while view:
+            view = view[os.write(1, view) :]
+        return True
+    return False
 
 
 @contextmanager

@@ -59,6 +59,11 @@ class Played:
             raise EOFError
         return told
 
+    @property
+    def has_more(self) -> bool:
+        """Whether something told has not been heard yet."""
+        return not self._next.empty()
+
     def send(self, word: str, value: object = None, descriptor: int = -1) -> None:
         """Hear the screen."""
         self.sent.append((word, value))

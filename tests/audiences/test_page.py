@@ -8,6 +8,8 @@ import os
 import re
 import socket
 import statistics
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -83,6 +85,7 @@ def go_to(tab: Tab, number: int, count: int) -> None:
     at_step(tab, number, count)
 
 
+CHECKOUT = Path(__file__).parents[2]
 STEPS = 6  # of performances.story()
 
 
@@ -227,7 +230,7 @@ def test_the_speaker_sets_the_pace(open_tab: Open) -> None:
             assert run.is_alive()
             speaker.keyboard.press(" ")
             speaker.keyboard.press(" ")  # one too many: it must not open the next stop
-            viewer.wait_for_timeout(150)
+            viewer.wait_for_timeout(400)
             assert viewer.locator("#step").inner_text() != seen or viewer.locator(".closing").count()
         run.join(10)
         assert not run.is_alive()
@@ -247,7 +250,9 @@ def test_next_story_skips_the_stops_of_this_one(open_tab: Open) -> None:
         speaker.keyboard.press(" ")
         speaker.locator(".command").wait_for()
         speaker.locator("body.waits").wait_for()
+        speaker.wait_for_timeout(300)  # a faster key is taken for a second press of the last one
         speaker.keyboard.press("n")
+        speaker.wait_for_timeout(300)
         speaker.locator("body.waits").wait_for()
         at_story = speaker.locator("#title").inner_text()
         assert at_story == "one"  # the stop before the next story
@@ -428,6 +433,39 @@ def test_the_server_is_nobody(page: Page) -> None:
     assert page.address.split("/")[3] not in words and page.speaker_address.split("/")[3] not in words
 
 
+CLOSED = """
+mount -t tmpfs tmpfs "$1" && mkdir "$1/upper" "$1/work" &&
+mount -t overlay -o "lowerdir=$PWD,upperdir=$1/upper,workdir=$1/work" overlay "$PWD" && cd "$PWD" && chmod 700 . &&
+exec "$2" -c "$3"
+"""
+ASK = """
+import httpx
+from scenarios.audiences.page.page import Page
+with Page(0, keyboard=False) as page:
+    own = {"Origin": page.address.rpartition("/")[0].rpartition("/")[0]}
+    paths = (page.address, page.address + "page.js", page.address + "none", page.speaker_address[:-2] + "/")
+    print(*(httpx.get(path).status_code for path in paths))
+    print(*(httpx.post(page.speaker_address + "at", json=json, headers=own).status_code for json in ({"step": 1}, {})))
+    with httpx.stream("GET", page.address + "events") as answer:
+        print(answer.status_code)
+"""
+
+
+@pytest.mark.needs("root", "unshare")
+def test_a_checkout_may_be_closed_to_nobody(tmp_path: Path) -> None:
+    """The server has read and imported all that it needs before it becomes nobody."""
+    command: list[str | Path] = ["unshare", "--mount", "sh", "-c", CLOSED, "sh", tmp_path, sys.executable, ASK]
+    done = subprocess.run(command, cwd=CHECKOUT, capture_output=True, text=True, timeout=60)
+    assert (done.stdout.split(), done.stderr) == (["200", "200", "404", "403", "204", "422", "200"], "")
+
+
+def test_the_lab_itself_needs_nothing_of_the_page() -> None:
+    """The packages of the extra `stage` are imported by the server and by `lab report`, not by the command `lab`."""
+    code = "import sys, scenarios.cli; print(*sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60)
+    assert not {"fastapi", "jinja2", "sse_starlette", "starlette", "textual", "uvicorn"} & {*done.stdout.split()}
+
+
 def test_it_listens_on_this_machine_alone(page: Page) -> None:
     """The port is open on 127.0.0.1, and on no other address."""
     with socket.socket() as other, pytest.raises(OSError):
@@ -512,7 +550,7 @@ def test_still_for_who_wants_no_motion(page: Page, open_tab: Open) -> None:
     for wish, still in (("reduce", True), ("no-preference", False)):
         tab = open_tab(page.address, reduced_motion=wish)
         show(page, played[: asked + 4])
-        tab.locator(".node.new").first.wait_for()
+        tab.locator(".tree li.new").first.wait_for()
         names = tab.locator(".new").evaluate_all("all => all.map(one => getComputedStyle(one).animationName)")
         assert ({*names} == {"none"}) is still
 

@@ -103,10 +103,14 @@ def shown(app: Talk, name: str = "step") -> str:
 
 
 async def press(pilot: Pilot[int], *keys: str) -> None:
-    """Press keys one by one, each after the screen has settled."""
+    """Press keys one by one; after each, all that the stage tells is heard and drawn."""
+    link = pilot.app.link  # type: ignore[attr-defined]
     for key in keys:
         await pilot.press(key)
         await pilot.pause(0.02)
+        while link.has_more and not link.slow:
+            await pilot.pause(0.01)
+        await pilot.pause()
 
 
 @pytest.mark.parametrize("size", SIZES)

@@ -24,13 +24,13 @@ pytestmark = pytest.mark.needs("root", "audit", "tmux")
 class Terminal:
     """A terminal of a tmux server by itself, in which a shell has started a talk."""
 
-    def __init__(self, folder: Path, size: tuple[int, int], *names: str) -> None:
+    def __init__(self, folder: Path, size: tuple[int, int], *names: str, wrapper: str = "") -> None:
         self._server = ["tmux", "-S", str(folder / "tmux"), "-f", "/dev/null"]
         self.tmux("new-session", "-d", "-s", "talk", "-x", str(size[0]), "-y", str(size[1]), "sh")
         self.tmux("set", "-g", "status", "off")
         self.resize(*size)
         self.type("stty -a >" + str(folder / "before"), "Enter")
-        self.type(f"PS1='READY '; cd {CHECKOUT}; {LAB} talk {' '.join(names)}; echo EXIT $?", "Enter")
+        self.type(f"PS1='READY '; cd {CHECKOUT}; {wrapper} {LAB} talk {' '.join(names)}; echo EXIT $?", "Enter")
 
     def tmux(self, *words: str) -> str:
         """What a command of tmux prints."""
@@ -72,8 +72,8 @@ def terminal(tmp_path: Path) -> Iterator[Callable[..., Terminal]]:
     """Make a terminal of that size with a talk of these stories. Afterwards nothing may be left to restore."""
     made: list[Terminal] = []
 
-    def make(*names: str, size: tuple[int, int] = (80, 24)) -> Terminal:
-        made.append(Terminal(tmp_path, size, *names))
+    def make(*names: str, size: tuple[int, int] = (80, 24), wrapper: str = "") -> Terminal:
+        made.append(Terminal(tmp_path, size, *names, wrapper=wrapper))
         return made[0]
 
     yield make
@@ -175,8 +175,8 @@ def test_a_lost_terminal_restores_everything(terminal: Callable[..., Terminal]) 
 
 
 def test_a_talk_in_the_background_comes_back(terminal: Callable[..., Terminal]) -> None:
-    """Ctrl-Z gives the terminal to the shell, and fg draws the step again."""
-    talk = terminal("loginuid")
+    """Ctrl-Z gives the terminal to the shell, also where another process waits for the talk; fg returns."""
+    talk = terminal("loginuid", wrapper="timeout --foreground 100")
     talk.until("The stage is set")
     talk.type("Space")
     talk.until("Space run it")

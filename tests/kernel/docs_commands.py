@@ -5,6 +5,7 @@ begins with a program. Before a block, a comment may say how its commands are to
 
     <!-- guest: WHY -->    they run in the lab's virtual machine only
     <!-- guest: WHY; background -->    likewise, and the last of them goes on until the page ends it
+    <!-- lab shell -->     they are typed in a `lab shell`
     <!-- fails -->         the page says that they fail
     <!-- later -->         they end what the page has started: they come last
     <!-- x86-64 -->        they are for that machine; likewise arm64

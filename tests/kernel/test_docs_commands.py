@@ -41,9 +41,10 @@ NOT_RUN = {
     r"sudo provision/guest\.sh": "makes this machine the lab's own: tools/test-vm does so in the guest",
     r".* --engines .*": "needs real engines: tests/kernel/test_real_engines.py",
     r"(sudo )?(docker|podman)( --remote)?( run| exec| cp| build| healthcheck run)?|ctr run": "a name in a table",
-    r"touch -c|ausearch -i|sudo make": "a name in a table",
+    r".*lab run .* --page|.*lab page RECORDING": "waits for a speaker: test_live_page.py",
+    r"touch -c|ausearch -i( -ts now)?|sudo make": "a name in a table",
+    r"sudo \.venv/bin/lab shell": "needs a terminal: tests/kernel/test_shell.py",
     r"auditctl -e 2": "the mistake of somebody else that the row is about: it locks audit until the next boot",
-    r".*podmanish exec mine .*": "needs the second login that the row speaks of",
 }
 EXIT = {"sudo .venv/bin/labd": 125}  # "It refuses."
 PLACEHOLDERS = {"PID": "$$"}
@@ -55,6 +56,8 @@ def why_not(command: Command) -> str:
     """The reason why this command is not run here, else ""."""
     if command.mark.startswith("guest"):
         return f"tools/test-vm runs it in the guest ({command.mark})"
+    if command.mark == "lab shell":
+        return "tests/kernel/test_shell.py types it there"
     if command.mark in MACHINES and MACHINES[command.mark] != platform.machine():
         return f"for {command.mark}"
     return next((reason for pattern, reason in NOT_RUN.items() if re.fullmatch(pattern, command.text)), "")
@@ -158,8 +161,6 @@ def run(enter: list[str], command: Command) -> None:
         assert done.returncode, said
     else:
         assert done.returncode == EXIT.get(command.text, 0), said
-    if "start-stop-daemon --start" in text:
-        await_socket(enter)
 
 
 @pytest.mark.parametrize(
@@ -174,8 +175,7 @@ def test_the_commands_of_a_page_work(page: Path) -> None:
     if missing:
         pytest.skip(f"needs programs that are not installed: {', '.join(sorted(missing))}")
     asks = any(word in command.text for command in typed for word in ("dockerish", "labd.sock"))
-    starts = any("start-stop-daemon --start" in command.text for command in typed)
-    with same_rules_afterwards(), private_place() as enter, labd(enter, asks and not starts):
+    with same_rules_afterwards(), private_place() as enter, labd(enter, asks):
         for command in typed:
             run(enter, command)
 

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from docs_commands import PAGES, commands
 from support import soon
 from test_restore import observe, settled
 from typist import Typist, typists
@@ -25,6 +26,7 @@ pytestmark = pytest.mark.needs("root", "audit", "sudo", "setpriv")
 LAB = str(Path(sys.executable).parent / "lab")
 ENV = {**os.environ, "TERM": "xterm", "LC_ALL": "C.UTF-8"}
 PRIVILEGED = "--privileged -v /:/host host touch /host$WATCHED"
+MARK = "lab shell"
 Type = Callable[..., Typist]
 
 
@@ -117,6 +119,16 @@ def test_a_sudoer_types_what_the_pages_say(typing: Type, sudoer: pwd.struct_pass
     assert (refused["auid"], refused["uid"], refused["success"]) == (sudoer.pw_name, sudoer.pw_name, "no")
 
 
+@pytest.mark.parametrize("page", [page for page in PAGES if any(one.mark == MARK for one in commands(page))])
+def test_what_the_pages_say_works_in_the_shell(typing: Type, user: pwd.struct_passwd, page: Path) -> None:
+    """Each command that a page says to type in a `lab shell` ends with exit status 0 there."""
+    playing = shell(typing, user)
+    for command in commands(page):
+        if command.mark == MARK:
+            playing.enter(command.text)
+            assert playing.answer("echo $?") == "0", command.text
+
+
 def test_a_new_session_also_for_who_is_logged_in(typing: Type, user: pwd.struct_passwd) -> None:
     """Two shells have two audit sessions, and neither is the one that this test may have."""
     sessions = {sessionid()}
@@ -207,6 +219,16 @@ def test_what_the_user_has_added_stays_and_is_named(typing: Type, user: pwd.stru
         finally:
             control.delete_rule(mine)
     assert "stays, since the lab has not added it: auditctl -w /etc/hostname -p wa -k by-hand" in playing.shown
+
+
+@pytest.mark.needs("tmux")
+def test_a_killed_shell_with_a_pane_is_restored(typing: Type, user: pwd.struct_passwd) -> None:
+    """After kill -9 and `lab restore` neither tmux nor what ran in its panes is there."""
+    before = observe()
+    playing = typing("shell", "--as", user.pw_name)
+    playing.expect(rf"\(lab: {user.pw_name}\)")
+    leave_by_sigkill(playing)
+    assert settled(before) == before
 
 
 @pytest.mark.needs("tmux")

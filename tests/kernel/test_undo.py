@@ -15,6 +15,7 @@ from support import CHECKOUT, own_mounts
 
 from lab.audit.netlink import AuditControl
 from lab.audit.rules import watch as rule
+from lab.identity import UNSET, open_session, sessionid
 from lab.pidfd import ended, start_time
 from scenarios.safety import undo
 from scenarios.safety.journal import Journal
@@ -152,6 +153,7 @@ HOSTILE = [
     *({"kind": "image", "argv": argv, "image": "loginuid-lab/host:0"} for argv in
       ([], ["touch", "/tmp/lab-hostile"], ["sh", "-c", "touch /tmp/lab-hostile", "docker"], ["/tmp/docker"], "docker",
        ["env", "PATH=/tmp", "docker"], [5, "docker"], None)),
+    *({"kind": "session", "session": number} for number in (0, -1, 2**32 - 1, 2**40, "5", True, None)),
     {"kind": "image", "argv": ["docker"], "image": "alpine"},
     {"kind": "audit-rule", "packed": ""}, {"kind": "audit-rule", "packed": "00" * 1056}, {"kind": "audit-rule"},
     {"kind": "audit-enabled", "was": 2, "auditd": 0}, {"kind": "audit-enabled", "was": "0", "auditd": 0},
@@ -217,6 +219,49 @@ def network() -> Iterator[str]:
         subprocess.run(["ip", *words], check=True, timeout=60)
     yield name
     subprocess.run(["ip", "netns", "delete", name], capture_output=True, check=False, timeout=60)
+
+
+def in_a_session(writer: int) -> None:
+    """In a child: begin an audit session, as a login does, and write its number."""
+    open_session(UNSET)
+    open_session(USER)
+    os.write(writer, str(sessionid()).encode())
+
+
+def test_what_a_session_left_in_the_background_is_ended(
+    short_place: Path, roots_daemon: subprocess.Popen[bytes]
+) -> None:
+    """Processes of the session are ended wherever they are, also those that ignore SIGTERM; no others are."""
+    reader, writer = os.pipe()
+    starter = "trap '' TERM HUP; setsid sh -c 'echo $$; exec sleep 600' & wait $!"
+    with subprocess.Popen(
+        ["sh", "-c", starter], stdout=subprocess.PIPE, preexec_fn=lambda: in_a_session(writer)
+    ) as shell:
+        assert shell.stdout
+        pidfd = os.pidfd_open(int(shell.stdout.readline()))
+        entry = {"kind": "session", "session": int(os.read(reader, 20))}
+        assert not ended(pidfd, 0)
+        assert restored(short_place, entry) == [f"session: session={entry['session']}"]
+        assert ended(pidfd, 0) and shell.wait(10)
+    for fd in (reader, writer, pidfd):
+        os.close(fd)
+
+
+def test_no_process_ends_its_own_session(short_place: Path) -> None:
+    """A journal that names the session in which `lab restore` runs is told, and nobody is logged out."""
+    code = f"""
+import json, sys; sys.path.insert(0, {str(CHECKOUT)!r})
+from pathlib import Path
+from lab.identity import UNSET, open_session, sessionid
+from scenarios.safety.journal import Journal
+open_session(UNSET), open_session({USER})
+place = Path({str(short_place)!r})
+(place / "journal").write_text(json.dumps({{"kind": "session", "session": sessionid()}}) + "\\n")
+with Journal(place) as journal:
+    print(*journal.restored)
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60)
+    assert "cannot be a session that the lab opened" in done.stdout
 
 
 @pytest.mark.needs("ip")

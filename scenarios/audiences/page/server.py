@@ -20,10 +20,10 @@ import uvicorn
 import uvicorn.lifespan.off
 import uvicorn.loops.asyncio
 import uvicorn.protocols.http.h11_impl
+from starlette.types import ASGIApp, Message
 
 from scenarios.audiences.drawing import Look
 from scenarios.audiences.page.app import create_app
-from scenarios.audiences.page.board import Board
 from scenarios.audiences.page.house import House
 from scenarios.audiences.page.rendering import Renderer
 from scenarios.performance.beats import Moment, Say, from_json
@@ -46,7 +46,7 @@ async def _serve(listener: socket.socket, renderer: Renderer, settings: dict[str
     app = create_app(house, renderer, tokens, settings["port"], _press)
     config = uvicorn.Config(app, http="h11", ws="none", lifespan="off", log_level="critical", timeout_keep_alive=30)
     config.load()
-    _warm_up(renderer)
+    await _warm_up(renderer)
     become_nobody()
     server = uvicorn.Server(config)
     serving = asyncio.create_task(server.serve(sockets=[listener]))
@@ -58,11 +58,39 @@ async def _serve(listener: socket.socket, renderer: Renderer, settings: dict[str
     await serving
 
 
-def _warm_up(renderer: Renderer) -> None:
-    """Read templates and import what is imported late, while this process may still read the checkout."""
-    board = Board()
-    renderer.step(board, board.take(Moment(0, 0, Say(Text("")))))
-    "".encode("idna")  # a codec is a module
+async def _warm_up(renderer: Renderer) -> None:
+    """Answer one request of each kind: what is read or imported late must be so while the checkout may be read."""
+    house = House(renderer)
+    house.take(Moment(0, 0, Say(Text(""))))
+    house.end()
+    app = create_app(house, renderer, ("viewer", "speaker"), 0, lambda key: None)
+    for path in ("viewer/", "viewer/page.js", "viewer/events", "viewer/none", "none"):
+        await _ask(app, "GET", path)
+    for body in (b'{"step": null}', b"{}"):
+        await _ask(app, "POST", "speaker/at", body)
+
+
+async def _ask(app: ASGIApp, method: str, path: str, body: bytes = b"") -> None:
+    """Send a request to the application, without a connection; https://asgi.readthedocs.io/en/latest/specs/www.html"""
+    headers = [(b"host", b"127.0.0.1:0"), (b"origin", b"http://127.0.0.1:0"), (b"content-type", b"application/json")]
+    incoming: list[Message] = [{"type": "http.request", "body": body}]
+
+    async def receive() -> Message:
+        if incoming:
+            return incoming.pop()
+        await asyncio.sleep(60)  # nobody hangs up
+        return {"type": "http.disconnect"}
+
+    async def send(message: Message) -> None:
+        """The answer is not wanted."""
+
+    await app(
+        {"type": "http", "asgi": {"version": "3.0", "spec_version": "2.4"}, "http_version": "1.1", "method": method,
+         "scheme": "http", "path": f"/{path}", "raw_path": f"/{path}".encode(), "query_string": b"", "root_path": "",
+         "headers": headers, "client": ("127.0.0.1", 1), "server": ("127.0.0.1", 0)},
+        receive,
+        send,
+    )  # fmt: skip
 
 
 def become_nobody() -> None:

@@ -10,6 +10,8 @@ let shown = -1; // the step on the screen
 let drawn = ""; // its number and html, as they are on the screen
 let following = true; // whether this viewer goes where the speaker goes
 let place = null; // where the speaker is: a step's number, or null for the newest
+const BOUNCE = 250; // ms: a presenter's button may press twice
+let lastPress = -BOUNCE;
 let newest = 0; // the number of the last beat that came
 
 const keys = {
@@ -66,7 +68,8 @@ function nextStory() {
 }
 
 function press(key) {
-  if (!speaker) return;
+  if (!speaker || performance.now() - lastPress < BOUNCE) return;
+  lastPress = performance.now();
   body.classList.remove("waits");
   post("key", { key, seen: newest });
 }
