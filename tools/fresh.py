@@ -41,7 +41,7 @@ SUITE_SECONDS = 1500
 # What the tests cannot have in such a root, with the reason: features of tests/conftest.py.
 ABSENT = {
     "mkdocs": "the site needs npm for its diagrams, some 400 packages; .ci/run makes the site elsewhere",
-    "chromium": "a browser and its fonts are 1 GB of packages, and a page is the same on every Debian",
+    "chromium": "a browser and its fonts take half a gigabyte; .ci/run shows the page on its own machine",
     "open-checkout": "the student's home is closed to others, as Debian makes it; .ci/run's own checkout is open",
 }
 # What makes the student an ordinary one; the shell ends if any of it is not so.
