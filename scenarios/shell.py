@@ -102,7 +102,7 @@ def welcome(player: Player, login: Login, daemon: Daemon, *, pane: bool) -> list
         "session": login.sessionid,
         "labds": name_of(loginuid(daemon.pid)),
     }
-    said = "You are {user}, session {session}. labd's loginuid is {labds}."
+    said = "You are {user}, session {session}; labd's login: {labds}."
     rooted = "" if player.uid == player.login else " The shell is root's."
     below = "its record comes below"
     second = "its record comes by `sudo lab records` in a second terminal"
