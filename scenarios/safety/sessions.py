@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 
-from lab.identity import sessionid, status
+from lab.identity import UNSET, ancestry, sessionid, status
 from lab.pidfd import open_process, start_time
 
 GRACE = 2.0  # seconds for what tidies up on SIGTERM
@@ -25,8 +25,11 @@ ROUNDS = 20
 def end_session(session: int) -> bool:
     """Ask each process of an audit session to end; then kill children before their parents, which may tidy up.
 
-    Returns whether there was any. Raises TimeoutError if one of them cannot be ended.
+    Returns whether there was any. Raises ValueError for the number of no session, which all processes have that no
+    login started, and for a session that this process belongs to; TimeoutError if a process cannot be ended.
     """
+    if not 0 < session < UNSET or session in {process.sessionid for process in ancestry(os.getpid())}:
+        raise ValueError(f"{session} cannot be a session that the lab opened")
     for number in range(ROUNDS + 1):
         members = _members(session)
         if not members:
