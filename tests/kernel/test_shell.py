@@ -256,7 +256,9 @@ def test_with_tmux_the_records_come_in_a_pane_below(typing: Type, user: pwd.stru
     assert not [line for line in pane(0).splitlines() if len(line) == 80], "a line of the welcome is too long"
     assert {tmux("show", "-gv", option).strip() for option in ("status", "mouse")} == {"off"}
     assert soon(lambda: pane(0).count("(lab: ") == 2)
-    playing.type("\x02c\x02:")  # tmux's keys for a new window and for a command
+    for key in ("\x02", "c", "\x02", ":"):  # tmux's keys for a new window and for a command
+        playing.type(key)
+        playing.read()  # slower than what tmux takes for pasted
     playing.type("sudo touch $WATCHED\r")
     assert soon(lambda: pane(1).count(f"auid={user.pw_name}") == 2)
     assert tmux("list-windows", "-F", "#{window_panes}").split() == ["2"]
