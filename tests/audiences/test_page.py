@@ -6,6 +6,8 @@ import itertools
 import json
 import os
 import re
+import select
+import signal
 import socket
 import statistics
 import subprocess
@@ -26,6 +28,8 @@ from lab.identity import UNSET
 from scenarios.audiences.page.page import Page
 from scenarios.audiences.terminal import Pace
 from scenarios.performance.beats import Command, Contrast, Heading, Moment, Output, Say, Stop, Verdict
+from scenarios.performance.performance import Audience
+from scenarios.performance.recording import Recorder
 from scenarios.performance.text import Text
 
 if TYPE_CHECKING:
@@ -66,10 +70,10 @@ def open_tab(browser: Browser) -> Iterator[Open]:
     assert not complaints
 
 
-def show(page: Page, played: Sequence[Moment]) -> None:
+def show(audience: Audience, played: Sequence[Moment]) -> None:
     """Hand all these moments on."""
     for moment in played:
-        page.take(moment)
+        audience.take(moment)
 
 
 def at_step(tab: Tab, number: int, count: int) -> None:
@@ -234,6 +238,30 @@ def test_the_speaker_sets_the_pace(open_tab: Open) -> None:
             assert viewer.locator("#step").inner_text() != seen or viewer.locator(".closing").count()
         run.join(10)
         assert not run.is_alive()
+
+
+@pytest.mark.parametrize(("typed", "code"), [(b"\n", 0), (b"q\n", 130)])
+def test_enter_in_the_terminal_goes_on_too(tmp_path: Path, scripts: Path, typed: bytes, code: int) -> None:
+    """`lab page FILE` waits for a key at each stop: Enter there goes on to the last step, q ends."""
+    with (tmp_path / "run.jsonl").open("w") as file:
+        show(Recorder(file), moments())
+    near, far = os.openpty()
+    command: list[str | Path] = [scripts / "lab", "page", tmp_path / "run.jsonl", "--port", "0"]
+    run = subprocess.Popen(command, stdin=far, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
+    assert run.stdout
+    assert b"http://127.0.0.1:" in run.stdout.readline() + run.stdout.readline()
+    ready = select.select([run.stdout], [], [], 0.5)[0]
+    assert not ready  # it waits
+    while run.poll() is None and not ready:
+        os.write(near, typed)
+        ready = select.select([run.stdout], [], [], 0.1)[0]
+    if code == 0:
+        assert run.stdout.readline() == b"The page has all steps now. Ctrl-C ends it.\n"
+        run.send_signal(signal.SIGINT)
+    assert run.wait(10) == code
+    for end in (near, far):
+        os.close(end)
+    run.stdout.close()
 
 
 @pytest.mark.needs("chromium")
@@ -477,9 +505,9 @@ def test_it_listens_on_this_machine_alone(page: Page) -> None:
 
 def test_a_run_goes_on_without_its_page() -> None:
     """Neither a server that was killed nor one that was stopped holds up a run for long."""
-    for signal in (9, 19):
+    for number in (signal.SIGKILL, signal.SIGSTOP):
         with Page(0, "step", keyboard=False) as page:
-            os.kill(page.pid, signal)
+            os.kill(page.pid, number)
             began = time.monotonic()
             big = told(opening(), *[Say(Text("x" * 60_000))] * 60)
             show(page, [moment for moment in big if not isinstance(moment.beat, Stop)])
