@@ -18,7 +18,7 @@ from lab import interpreter
 from lab.audit.rules import Rule
 from lab.audit.watch import Watch
 from lab.errors import CannotStart, InvalidArgument, MissingFeature, NotAllowed
-from lab.identity import loginuid, name_of
+from lab.identity import UNSET, loginuid, name_of
 from lab.pidfd import ended
 from scenarios import needs
 from scenarios.performance.text import Text
@@ -77,6 +77,8 @@ def _play(player: Player, target: str, *, pane: bool) -> str:
         journal = stack.enter_context(Journal())
         path = target or default(journal)
         login = stack.enter_context(Login(player.login, anew=True))
+        if login.sessionid == UNSET:
+            raise NotAllowed("the kernel gave this login no session number", "look at `lab doctor`")
         journal.note("session", session=login.sessionid)
         stack.callback(end_session, login.sessionid)
         login.seconds = DAY * 7
@@ -102,7 +104,7 @@ def welcome(player: Player, login: Login, daemon: Daemon, *, pane: bool) -> list
         "session": login.sessionid,
         "labds": name_of(loginuid(daemon.pid)),
     }
-    said = "You are {user}, session {session}. labd's loginuid is {labds}."
+    said = "You are {user}, session {session}; labd's login: {labds}."
     rooted = "" if player.uid == player.login else " The shell is root's."
     below = "its record comes below"
     second = "its record comes by `sudo lab records` in a second terminal"

@@ -16,7 +16,7 @@ import tempfile
 from collections.abc import Callable, Iterator
 from functools import wraps
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import pytest
 
@@ -25,6 +25,7 @@ from lab.runtime.cgroup import CONTROLLERS, available
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser
+    from playwright.sync_api import Page as Tab
 
 CHECKOUT = Path(__file__).parent.parent
 
@@ -171,3 +172,26 @@ def browser() -> Iterator[Browser]:
         found = playwright.chromium.launch(executable_path="/usr/bin/chromium", args=["--no-sandbox", *quiet])
         yield found
         found.close()
+
+
+@pytest.fixture
+def open_tab(browser: Browser) -> Iterator[Callable[..., Tab]]:
+    """Opens an address in a new tab of this size and scheme; the console must stay silent."""
+    tabs: list[Tab] = []
+    complaints: list[str] = []
+
+    def opened(
+        address: str, width: int = 1280, height: int = 720, scheme: Literal["light", "dark"] = "light", **more: Any
+    ) -> Tab:
+        tab = browser.new_page(viewport={"width": width, "height": height}, color_scheme=scheme, **more)
+        tab.on("console", lambda message: complaints.append(message.text))
+        tab.on("pageerror", lambda error: complaints.append(str(error)))
+        tab.set_default_timeout(10_000)
+        tab.goto(address)
+        tabs.append(tab)
+        return tab
+
+    yield opened
+    for tab in tabs:
+        tab.close()
+    assert not complaints

@@ -12,9 +12,10 @@ import signal
 import time
 from collections.abc import Sequence
 from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 
-from lab.identity import sessionid, status
+from lab.identity import UNSET, ancestry, sessionid, status
 from lab.pidfd import open_process, start_time
 
 GRACE = 2.0  # seconds for what tidies up on SIGTERM
@@ -25,34 +26,49 @@ ROUNDS = 20
 def end_session(session: int) -> bool:
     """Ask each process of an audit session to end; then kill children before their parents, which may tidy up.
 
-    Returns whether there was any. Raises TimeoutError if one of them cannot be ended.
+    Returns whether there was any. Raises ValueError for the number of no session, which all processes have that no
+    login started, and for a session that this process belongs to; TimeoutError if a process cannot be ended.
     """
+    if not 0 < session < UNSET or session in {process.sessionid for process in ancestry(os.getpid())}:
+        raise ValueError(f"{session} cannot be a session that the lab opened")
     for number in range(ROUNDS + 1):
         members = _members(session)
         if not members:
             return number > 0
         if number == 0:
             # An interactive shell ignores SIGTERM, and ends on SIGHUP.
-            _send(list(members), (signal.SIGHUP, signal.SIGTERM), GRACE)
+            _send(members, (signal.SIGHUP, signal.SIGTERM), GRACE)
         else:
-            _send([pid for pid in members if pid not in members.values()], (signal.SIGKILL,), ROUND)
-    raise TimeoutError(f"processes of session {session} do not end: {sorted(_members(session))}")
+            parents = {member.parent for member in members}
+            _send([member for member in members if member.pid not in parents], (signal.SIGKILL,), ROUND)
+    raise TimeoutError(f"processes of session {session} do not end: {[member.pid for member in _members(session)]}")
 
 
-def _members(session: int) -> dict[int, int]:
-    """The parent of each process of the session, by pid; without zombies, and without this process."""
-    found = {}
+@dataclass(frozen=True)
+class _Member:
+    """A process: its start time tells it apart from a later one with its pid."""
+
+    pid: int
+    parent: int
+    start_time: int
+
+
+def _members(session: int) -> list[_Member]:
+    """The processes of the session, without zombies, and without this process."""
+    found = []
     for folder in Path("/proc").glob("[0-9]*"):
         pid = int(folder.name)
         with suppress(FileNotFoundError, ProcessLookupError, LookupError):
-            if pid != os.getpid() and sessionid(pid) == session and start_time(pid):
-                found[pid] = int(status(pid)["PPid"])
+            began = start_time(pid)
+            if began and pid != os.getpid() and sessionid(pid) == session:
+                found.append(_Member(pid, int(status(pid)["PPid"]), began))
     return found
 
 
-def _send(pids: Sequence[int], signals: Sequence[int], seconds: float) -> None:
+def _send(members: Sequence[_Member], signals: Sequence[int], seconds: float) -> None:
     """Send the signals, and wait until all these processes have ended, at most that many seconds."""
-    pidfds = [pidfd for pidfd in (open_process(pid, start_time(pid)) for pid in pids) if pidfd >= 0]
+    opened = (open_process(member.pid, member.start_time) for member in members)
+    pidfds = [pidfd for pidfd in opened if pidfd >= 0]
     for pidfd in pidfds:
         for number in signals:
             with suppress(ProcessLookupError):

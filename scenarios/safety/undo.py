@@ -22,7 +22,6 @@ from lab.audit import watch
 from lab.audit.rules import Rule
 from lab.errors import MissingFeature
 from lab.files import remove_tree
-from lab.identity import UNSET, ancestry
 from lab.paths import STATE
 from lab.pidfd import ended, open_process
 from lab.syscalls import AT_FDCWD, MNT_DETACH, openat2, umount2
@@ -108,9 +107,10 @@ def _undo_process(entry: dict[str, Any], places: Places) -> bool:
 def _undo_session(entry: dict[str, Any], places: Places) -> bool:
     """End what a login session of the lab has started; never a session that this process belongs to."""
     session = _number(entry, "session")
-    if not 0 < session < UNSET or session in {process.sessionid for process in ancestry(os.getpid())}:
-        raise Refused(f"{session} cannot be a session that the lab opened")
-    return end_session(session)
+    try:
+        return end_session(session)
+    except ValueError as error:
+        raise Refused(str(error)) from None
 
 
 def _undo_directory(entry: dict[str, Any], places: Places) -> bool:

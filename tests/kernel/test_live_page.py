@@ -69,4 +69,5 @@ def test_a_live_run_goes_at_the_pages_pace(scripts: Path, browser: Browser, tmp_
     assert tab.locator(".closing .failed").count() == 0
     recorded = re.search(r"lab report (\S+)", told)
     assert recorded and Path(recorded[1]).stat().st_mode & 0o077 == 0
+    run.stdout.close()
     tab.close()

@@ -13,6 +13,7 @@ import signal
 import socket
 import subprocess
 import sys
+import termios
 import time
 from contextlib import suppress
 from types import TracebackType
@@ -105,6 +106,8 @@ class Page:
 
     def _wait(self) -> None:
         """Until the speaker goes on. Without a server and without a keyboard nobody could: then at once."""
+        if self._keyboard:
+            termios.tcflush(0, termios.TCIFLUSH)  # an Enter from before was not meant for this stop
         while True:
             sources: list[int] = [0] if self._keyboard else []
             if self._server.poll() is None:

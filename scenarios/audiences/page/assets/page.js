@@ -10,6 +10,7 @@ let shown = -1; // the step on the screen
 let drawn = ""; // its number and html, as they are on the screen
 let following = true; // whether this viewer goes where the speaker goes
 let place = null; // where the speaker is: a step's number, or null for the newest
+let ended = false; // whether no beat comes any more
 const BOUNCE = 250; // ms: a presenter's button may press twice
 let lastPress = -BOUNCE;
 let newest = 0; // the number of the last beat that came
@@ -95,6 +96,7 @@ function show(number) {
   find("title").textContent = step.title;
   find("place").textContent = [step.place, counted()].filter(Boolean).join(" · ");
   find("clock").textContent = step.clock;
+  if (!ended) find("state").textContent = body.dataset.held.replace("{count}", step.held);
   body.classList.toggle("waits", speaker && number === steps.length - 1 && step.waits);
 }
 
@@ -122,7 +124,6 @@ events.addEventListener("step", (event) => {
   else if (shown === step.number) show(shown);
   else find("place").textContent = [steps[shown].place, counted()].join(" · ");
   find("told").textContent = step.told;
-  find("state").textContent = body.dataset.held.replace("{count}", step.held);
 });
 events.addEventListener("at", (event) => {
   place = JSON.parse(event.data).step;
@@ -130,6 +131,7 @@ events.addEventListener("at", (event) => {
 });
 events.addEventListener("end", () => {
   events.close();
+  ended = true;
   find("state").textContent = body.dataset.ended;
 });
 events.addEventListener("open", () => find("state").classList.remove("lost"));
