@@ -164,9 +164,12 @@ def _add_talk(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> Non
 
 
 def _minutes(text: str) -> float:
-    minutes = float(text)
+    try:
+        minutes = float(text)
+    except ValueError:
+        minutes = 0
     if not 0 < minutes < 24 * 60:
-        raise ValueError
+        raise argparse.ArgumentTypeError(f"{text} is no time for a talk: give minutes, for example 20")
     return minutes
 
 

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from playwright.sync_api import Page as Tab
 
 Open = Callable[..., "Tab"]
-STEPS = 6  # of performances.story()
+STEPS = 7  # of performances.story()
 
 
 def show(audience: Audience, played: Sequence[Moment]) -> None:

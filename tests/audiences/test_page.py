@@ -124,7 +124,7 @@ def test_keys_go_back_and_forth(page: Page, open_tab: Open) -> None:
     show(page, moments())
     tab = open_tab(page.address)
     at_step(tab, STEPS, STEPS)
-    for key, step in (("ArrowLeft", 5), ("Backspace", 4), ("Home", 1), (" ", 2), ("Enter", 3), ("End", 6), (" ", 6)):
+    for key, step in (("ArrowLeft", 6), ("Backspace", 5), ("Home", 1), (" ", 2), ("Enter", 3), ("End", 7), (" ", 7)):
         tab.keyboard.press(key)
         at_step(tab, step, STEPS)
     assert page.key() == ""

@@ -231,10 +231,12 @@ def test_a_shell_in_the_session_of_the_login(terminal: Callable[..., Terminal]) 
     assert wanted
     talk.type("!")
     talk.until(r"returns to the talk\.\s+" + re.escape(wanted[0]) + r"\s*\n")
-    talk.type("Enter", "echo =$(cat /proc/self/loginuid)=$(tty)=", "Enter")
+    talk.type("Enter")
+    talk.until(re.escape(wanted[0]) + r"\s*\n\$ *\n")  # sudo(8) throws away what is typed before it is ready
+    talk.type("echo =$(cat /proc/self/loginuid)=$(tty)=", "Enter")
     ready = talk.until(r"=\d+=/dev/pts/\d+=")
     assert "=4294967295=" not in ready
-    talk.type("C-c", "exit", "Enter")
+    talk.type("exit", "Enter")
     talk.until("Space run it")
     talk.type("Space")
     assert "✔" in talk.until("and the session of this login")
@@ -281,3 +283,11 @@ def test_a_talk_needs_a_terminal() -> None:
     done = subprocess.run([LAB, "talk", "run"], capture_output=True, text=True, timeout=30, stdin=subprocess.DEVNULL)
     assert done.returncode == 125
     assert done.stderr.startswith("lab: lab talk needs a terminal\n")
+
+
+@pytest.mark.parametrize("minutes", ["0", "-1", "soon", "nan", "inf"])
+def test_a_planned_time_is_a_number_of_minutes(minutes: str) -> None:
+    """Anything else is refused in one sentence."""
+    done = subprocess.run([LAB, "talk", f"--minutes={minutes}"], capture_output=True, text=True, timeout=30)
+    assert done.returncode == 2
+    assert f"{minutes} is no time for a talk: give minutes, for example 20" in done.stderr
