@@ -16,7 +16,7 @@ PROMPT = b"$ "
 
 
 def relay(start: Callable[[int], None], typed: str, said: str) -> int:
-    """Give start() the terminal's end for a shell, then pass keys and output to and fro until the shell has ended.
+    """Give start() the terminal's end for a shell, then pass keys on and output back until the shell has ended.
 
     typed stands ready behind the first prompt; said is told before it. Returns the number of the signal that this
     process got meanwhile, or 0: SIGHUP and SIGTERM end the shell.
