@@ -44,12 +44,11 @@ Y
   systemctl -q enable ssh-keys.service
 }
 
-# Nothing is fetched behind a class's back, and nothing that the lab does not need delays the boot. journald would keep a
-# copy of each audit record, which cost an emulated processor three times as much as auditd's own.
+# Nothing is fetched behind a class's back, and nothing that the lab does not need delays the boot.
 quiet() {
   local unit
   for unit in apt-daily.timer apt-daily-upgrade.timer e2scrub_all.timer e2scrub_reap.service podman-auto-update.timer \
-    podman-auto-update.service podman-restart.service systemd-journald-audit.socket; do
+    podman-auto-update.service podman-restart.service; do
     ln -sf /dev/null "/etc/systemd/system/$unit"
   done
 }

@@ -176,6 +176,7 @@ def _minutes(text: str) -> float:
 def _add_recording_verbs(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     playing = verbs.add_parser("play", help="show the recording of a run; without FILE, list those of this machine")
     playing.add_argument("file", metavar="FILE", nargs="?", default="")
+    playing.add_argument("--cast", metavar="OUT", default="", help="write an asciicast instead, for asciinema's player")
     playing.add_argument("--auto", action="store_true", help="never wait for a key")
     _add_look_options(playing)
     playing.set_defaults(act=play)

@@ -107,9 +107,9 @@ def trouble(verdict: beats.Verdict, look: Look) -> Line:
     if verdict.verdict == FAILED:
         said, style = "The kernel contradicted this claim: {claim} ({seen}).", "bold red"
     elif verdict.lacking:
-        said, style = "This machine cannot show it: {seen}.", "yellow"
+        said, style = "This machine cannot show it: {seen}.", "magenta"
     else:
-        said, style = "This could not be tested: {seen}.", "yellow"
+        said, style = "This could not be tested: {seen}.", "magenta"
     told = look.words(Text(said, {"claim": verdict.claim, "seen": verdict.seen}))
     return Line(f" {look.marks[verdict.verdict]} {told}", style=style)
 
