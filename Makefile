@@ -21,7 +21,7 @@ venv-dev:
 demo:  ## all scenarios: in the Vagrant guest if there is one, else here, as root; ARGS="--auto" and others are lab demo's
 	@tools/where demo --lenient $(ARGS)
 
-talk:  ## the same for a speaker, a key for each step; ARGS="--only run,shadow"
+talk:  ## the same for a speaker, a step at a time, back and forth; ARGS="run shadow"
 	@tools/where talk --lenient $(ARGS)
 
 shell:  ## a login to play in by hand, with labd and a watched file; ARGS="--as alice"
@@ -89,5 +89,5 @@ clean:  ## remove what make made
 	@find . -name __pycache__ -prune -exec rm -rf {} +
 
 BOXES := libvirt virtualbox
-TEST_PACKAGES := busybox-static sudo uidmap util-linux
+TEST_PACKAGES := busybox-static sudo tmux uidmap util-linux
 ENGINE_PACKAGES := auditd docker.io docker-cli podman runc uidmap nftables passt slirp4netns

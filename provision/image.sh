@@ -11,6 +11,11 @@ network() {
   echo lab >/etc/hostname
   printf '127.0.0.1 localhost\n127.0.1.1 lab\n' >/etc/hosts
   printf 'auto lo\niface lo inet loopback\nauto eth0\niface eth0 inet dhcp\n' >/etc/network/interfaces
+  # Vagrant starts ifup@NAME for each card when it gives a machine another name (LAB_LOGHOST's `loghost`), and Docker's
+  # bridge counts as a card. A mask would make `systemctl start`, and so `vagrant up`, fail; an unmet condition does not.
+  install -d /etc/systemd/system/ifup@docker0.service.d
+  printf '[Unit]\nConditionPathExists=!/sys/class/net/docker0/bridge\n' \
+    >/etc/systemd/system/ifup@docker0.service.d/bridge.conf
 }
 
 # The user that Vagrant expects, without a password. His key is the medium's: Vagrant's well-known one in a box, which
@@ -43,7 +48,9 @@ Y
 quiet() {
   local unit
   for unit in apt-daily.timer apt-daily-upgrade.timer e2scrub_all.timer e2scrub_reap.service podman-auto-update.timer \
-    podman-auto-update.service podman-restart.service; do ln -sf /dev/null "/etc/systemd/system/$unit"; done
+    podman-auto-update.service podman-restart.service; do
+    ln -sf /dev/null "/etc/systemd/system/$unit"
+  done
 }
 
 # GRUB's core, boot.img and grub.cfg; tools/box copies the first two into the sectors before the file system.

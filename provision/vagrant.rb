@@ -9,6 +9,8 @@ module Lab
 
   # VirtualBox's version, and the first Vagrant that knows it: Vagrant's CHANGELOG.md.
   VIRTUALBOX = { "7.1" => "2.4.2", "7.2" => "2.4.9" }
+  APPLE_SILICON = "7.1.6"  # the first VirtualBox for Apple silicon that docs/teacher.md names
+  OTHER = "or choose another provider:  vagrant up --provider=NAME    (docs/teacher.md has a table)"
 
   # The checkout's files, as paths that begin with "./". In not-copied, such a path is one file; else a name is, anywhere.
   def self.paths(checkout, folder = ".")
@@ -32,12 +34,28 @@ module Lab
     end
   end
 
-  # The sentence for somebody whose Vagrant is too old for this VirtualBox; nil if it is not, or if there is no VirtualBox.
-  def self.too_old(vagrant, virtualbox)
-    wanted = VIRTUALBOX[virtualbox.to_s[/\A\d+\.\d+/]]
+  # The provider of this command: the option's, that of the machines that were made, the environment's, Vagrant's default.
+  # Vagrant itself would go from a VirtualBox that does not fit to another provider, without a word; here one is chosen.
+  def self.provider(arguments, checkout)
+    option = arguments.join("\n")[/^--provider[=\n](.+)$/, 1]
+    made = Dir[File.join(checkout, ".vagrant/machines/*/*/id")].first
+    wanted = [option, made && File.basename(File.dirname(made)), ENV["VAGRANT_DEFAULT_PROVIDER"], "virtualbox"]
+    wanted.compact.find { |name| !name.empty? }
+  end
+
+  # The sentence for somebody whose VirtualBox, as `VBoxManage --version` prints it, is too old for this laptop, or too
+  # new for this Vagrant; nil if neither is so, or if there is no VirtualBox.
+  def self.unfit(vagrant, virtualbox, apple_silicon)
+    version = virtualbox.to_s[/\A\d+\.\d+\.\d+/] or return
+    if apple_silicon && Gem::Version.new(version) < Gem::Version.new(APPLE_SILICON)
+      return "On Apple silicon, VirtualBox #{APPLE_SILICON} or later is needed, and this is VirtualBox #{version}.\n" \
+        "Install a later VirtualBox (https://www.virtualbox.org/wiki/Downloads), #{OTHER}"
+    end
+    wanted = VIRTUALBOX[version[/\A\d+\.\d+/]]
     return if !wanted || Gem::Version.new(vagrant) >= Gem::Version.new(wanted)
-    "VirtualBox #{virtualbox.strip} needs Vagrant #{wanted} or later, and this is Vagrant #{vagrant}.\n" \
-      "Install a later Vagrant (https://developer.hashicorp.com/vagrant/install), or VirtualBox 7.0."
+    "VirtualBox #{version} needs Vagrant #{wanted} or later, and this is Vagrant #{vagrant}.\n" \
+      "Install a later Vagrant (https://developer.hashicorp.com/vagrant/install), " \
+      "#{"or VirtualBox 7.0, " unless apple_silicon}#{OTHER}"
   end
 
   def self.virtualbox
@@ -47,10 +65,22 @@ module Lab
     nil
   end
 
+  # The processor's own word: a Vagrant for Intel, translated by Rosetta, would see x86_64.
+  def self.apple_silicon?
+    RUBY_PLATFORM.include?("darwin") && IO.popen(%w[sysctl -n hw.optional.arm64], err: File::NULL, &:read).to_i == 1
+  end
+
   def self.check_versions
     Vagrant.require_version ">= 2.3.4"  # Debian 12's, with which the lab was tried
-    sentence = ARGV.first == "up" && too_old(Vagrant::VERSION, virtualbox)
+    verb = ARGV.find { |word| !word.start_with?("-") }
+    return unless %w[up reload provision].include?(verb) && provider(ARGV, CHECKOUT) == "virtualbox"
+    sentence = unfit(Vagrant::VERSION, virtualbox, apple_silicon?)
     abort sentence if sentence
+  end
+
+  # The SHA-256 sum that the box must have: LAB_BOX_SHA256, or what lies beside a file; nil if there is neither.
+  def self.box_sum(box)
+    ENV["LAB_BOX_SHA256"] || (File.file?("#{box}.sha256") ? File.read("#{box}.sha256").split.first : nil)
   end
 
   # `vagrant provision --provision-with checkout` runs this alone.

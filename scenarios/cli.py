@@ -1,4 +1,4 @@
-"""The command `lab`: demo, run, play, verify, shell, records, list, doctor, restore, image."""
+"""The command `lab`: one verb a function, most of them in a module of their own."""
 
 from __future__ import annotations
 
@@ -18,13 +18,16 @@ from lab.paths import state_directory
 from lab.runtime import compiled
 from lab.shown import image_row
 from scenarios import doctor
+from scenarios.audiences.page.page import PORT
 from scenarios.demo import demo
+from scenarios.pages import page, report
 from scenarios.playing import ALL, HELD_ALL, SOME_UNKNOWN
 from scenarios.props.real_engines import LABS, REAL
 from scenarios.records import records
 from scenarios.replay import play, verify
 from scenarios.safety.journal import Journal
 from scenarios.shell import shell
+from scenarios.talk import talk
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -129,9 +132,13 @@ def _parser() -> argparse.ArgumentParser:
     for verb in (everything, one):
         _add_stage_options(verb)
         _add_engine_options(verb)
+        verb.add_argument("--page", action="store_true", help="show it in a browser, too, which then sets the pace")
+        _add_port(verb)
         verb.set_defaults(act=demo)
+    _add_talk(verbs)
     _add_recording_verbs(verbs)
     _add_shell_verbs(verbs)
+    _add_page_verbs(verbs)
     verbs.add_parser("list", help="the stories").set_defaults(act=list_stories)
     examine = verbs.add_parser("doctor", help="what this machine can and cannot show, and why")
     examine.add_argument("--json", action="store_true", help="as JSON")
@@ -141,9 +148,35 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
+def _add_talk(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    verb = verbs.add_parser("talk", help="for a speaker: a step at a time, back and forth; ? lists the keys")
+    add = verb.add_argument
+    add("names", metavar="NAME", nargs="*", help="tell these stories alone, in this order; see `lab list`")
+    add("--only", metavar="NAME,...", type=_names, default=[], help="the same")
+    what = verb.add_mutually_exclusive_group()
+    what.add_argument("--notes", action="store_true", help="follow the talk in a second terminal, with the notes")
+    what.add_argument("--rehearse", action="store_true", help="unattended: what would go wrong, how long it takes")
+    add("--minutes", metavar="N", type=_minutes, default=0, help="the planned time; the clock then tells the pace")
+    _add_lenient(verb)
+    _add_cast_options(verb)
+    _add_engine_options(verb)
+    verb.set_defaults(act=talk)
+
+
+def _minutes(text: str) -> float:
+    try:
+        minutes = float(text)
+    except ValueError:
+        minutes = 0
+    if not 0 < minutes < 24 * 60:
+        raise argparse.ArgumentTypeError(f"{text} is no time for a talk: give minutes, for example 20")
+    return minutes
+
+
 def _add_recording_verbs(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     playing = verbs.add_parser("play", help="show the recording of a run; without FILE, list those of this machine")
     playing.add_argument("file", metavar="FILE", nargs="?", default="")
+    playing.add_argument("--cast", metavar="OUT", default="", help="write an asciicast instead, for asciinema's player")
     playing.add_argument("--auto", action="store_true", help="never wait for a key")
     _add_look_options(playing)
     playing.set_defaults(act=play)
@@ -170,6 +203,22 @@ def _add_shell_verbs(verbs: argparse._SubParsersAction[argparse.ArgumentParser])
     follower.set_defaults(act=records)
 
 
+def _add_page_verbs(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    shown = verbs.add_parser("page", help="show a recording in a browser, on this machine alone")
+    shown.add_argument("file", metavar="FILE")
+    shown.add_argument("--auto", action="store_true", help="never wait for a key: all steps are there at once")
+    _add_port(shown)
+    shown.set_defaults(act=page)
+    written = verbs.add_parser("report", help="write a recording as one HTML file")
+    written.add_argument("file", metavar="FILE")
+    written.add_argument("-o", dest="output", metavar="OUT.html", default="", help="else FILE's name with .html, here")
+    written.set_defaults(act=report)
+
+
+def _add_port(verb: argparse.ArgumentParser) -> None:
+    verb.add_argument("--port", type=int, default=PORT, help=f"of 127.0.0.1; 0 for any; default: {PORT}")
+
+
 def _add_look_options(verb: argparse.ArgumentParser) -> None:
     add = verb.add_argument
     add("--no-color", action="store_true", help="without colours")
@@ -187,11 +236,20 @@ def _add_stage_options(verb: argparse.ArgumentParser) -> None:
     pace = verb.add_mutually_exclusive_group()
     pace.add_argument("--auto", action="store_true", help="never wait for a key")
     pace.add_argument("--pause", action="store_true", help="wait for Enter at each step")
-    lenient = "exit status 0, not 3, where a claim is inconclusive only because this machine lacks something"
-    add("--lenient", action="store_true", help=lenient)
+    _add_lenient(verb)
     _add_look_options(verb)
     add("--json", action="store_true", help="verdicts and evidence on standard output, the rest on standard error")
     add("--record", metavar="FILE", action="append", default=[], help="record the run in this new file, too")
+    _add_cast_options(verb)
+
+
+def _add_lenient(verb: argparse.ArgumentParser) -> None:
+    lenient = "exit status 0, not 3, where a claim is inconclusive only because this machine lacks something"
+    verb.add_argument("--lenient", action="store_true", help=lenient)
+
+
+def _add_cast_options(verb: argparse.ArgumentParser) -> None:
+    add = verb.add_argument
     add("--as", dest="login_as", metavar="USER", default="", help="who has logged in: name or uid")
     add("--target", metavar="PATH", default="", help="the file to watch; else a decoy")
     add("--host", metavar="unix://PATH", default=os.environ.get("LAB_HOST", ""), help="labd's socket")

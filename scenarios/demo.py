@@ -12,7 +12,9 @@ from typing import IO
 
 from lab.errors import InvalidArgument
 from scenarios import claims as article
+from scenarios.audiences.page.page import Page
 from scenarios.audiences.terminal import Pace, Terminal
+from scenarios.pages import invitation, require_packages
 from scenarios.performance import recording
 from scenarios.performance.beats import Closing
 from scenarios.performance.performance import Performance
@@ -37,27 +39,44 @@ def demo(arguments: argparse.Namespace) -> int:
     terminal = Terminal(
         json=arguments.json,
         color=not arguments.no_color,
-        pace=_pace(arguments),
+        pace="auto" if arguments.page else _pace(arguments),
         plain=arguments.plain,
         detail=arguments.detail or ("brief" if _pace(arguments) == "auto" else "short"),
     )
     with ExitStack() as files:
         kept = files.enter_context(recording.new_file())
         wanted = [files.enter_context(_opened(path)) for path in arguments.record]
-        performance = Performance([recording.Recorder(kept, *wanted), terminal])
-        with on_stage(_cast(arguments), stories, performance) as stage:
+        performance = Performance([recording.Recorder(kept, *wanted), terminal, *_page(arguments, terminal, files)])
+        with on_stage(cast_of(arguments), stories, performance) as stage:
             reports = [tell(stage, story) for story in stories]
             closing = conclude(reports, performance)
             if arguments.json:  # whatever comes to light at the end, the verdicts are told
                 _print_json(reports, closing, kept.name)
-    lenient = closing.exit_code == SOME_UNKNOWN and arguments.lenient and not disturbed(reports)
-    return HELD_ALL if lenient else closing.exit_code
+            else:
+                terminal.say(f"\nA report of this run, as one file:  sudo .venv/bin/lab report {kept.name}")
+    return status(closing, reports, lenient=arguments.lenient)
+
+
+def status(closing: Closing, reports: Sequence[Report], *, lenient: bool) -> int:
+    """The exit status; lenient forgives what this machine lacks."""
+    forgiven = lenient and closing.exit_code == SOME_UNKNOWN and not disturbed(reports)
+    return HELD_ALL if forgiven else closing.exit_code
 
 
 def _pace(arguments: argparse.Namespace) -> Pace:
     if arguments.pause:
         return "step"
     return "story" if sys.stdin.isatty() and not (arguments.auto or arguments.json) else "auto"
+
+
+def _page(arguments: argparse.Namespace, terminal: Terminal, files: ExitStack) -> list[Page]:
+    """With --page: the page, at whose speaker's pace the run goes on, step by step."""
+    if not arguments.page:
+        return []
+    require_packages()
+    shown = files.enter_context(Page(arguments.port, "auto" if arguments.auto else "step"))
+    terminal.say(invitation(shown))
+    return [shown]
 
 
 def _opened(path: str) -> IO[str]:
@@ -67,7 +86,8 @@ def _opened(path: str) -> IO[str]:
         raise InvalidArgument(f"--record {path}: {error.strerror}", "give the name of a new file") from None
 
 
-def _cast(arguments: argparse.Namespace) -> Cast:
+def cast_of(arguments: argparse.Namespace) -> Cast:
+    """Who takes part, as the options say."""
     return Cast(
         host=arguments.host,
         user=arguments.login_as,

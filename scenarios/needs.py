@@ -52,7 +52,7 @@ def _rows() -> Iterator[Program]:
 
     yield from row("dash", "sh", "every story")
     yield from row("coreutils", "cat", "loginuid, run, inherit, mirror, gallery")
-    yield from row("coreutils", "env", "inherit, gallery, make shell")
+    yield from row("coreutils", "env", "inherit, gallery, make shell, make talk")
     yield from row("coreutils", "id", "loginuid, rootless")
     yield from row("coreutils", "rm", "trace")
     yield from row("coreutils", "wc", "blindspot")
@@ -66,6 +66,7 @@ def _rows() -> Iterator[Program]:
     yield from row("coreutils", "mkdir", "notify")
     yield from row("coreutils", "mkfifo nohup timeout", "gallery", "it leaves one launcher out")
     yield from row("coreutils", "chmod ln mv", "--engines podman, --engines docker")
+    yield from row("bash", "bash", "make talk", "the speaker's shell is sh")
     yield from row("libc-bin", "ldd", "--engines podman, --engines docker")
     yield from row("util-linux", "setpriv", "loginuid, inherit, mirror, rootless, trace, variants, make shell")
     yield from row("util-linux", "unshare", "mirror, notify, trace, crash, make engines-up")

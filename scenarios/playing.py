@@ -130,6 +130,7 @@ def _opening(stage: Stage, stories: Sequence[Story], remarks: Sequence[Text]) ->
         engines=tuple(engine.name for engine in stage.chosen),
         stories=tuple(story.NAME for story in stories),
         remarks=tuple(remarks),
+        labd=_loginuid_of(stage.daemon),
     )
 
 
@@ -148,13 +149,18 @@ def _remarks(stage: Stage, *, decoy: bool) -> Iterator[Text]:
     yield Text(SECOND_WITNESS if stage.auditd else UNHEARD if doctor.audit().auditd else ONE_WITNESS)
 
 
-def _served(daemon: Daemon) -> Text:
+def _loginuid_of(daemon: Daemon) -> int | None:
     try:
-        uid = name_of(loginuid(daemon.pid)) if daemon.pid else ""
+        return loginuid(daemon.pid) if daemon.pid else None
     except OSError:  # it has ended since
-        uid = ""
-    if not uid:
+        return None
+
+
+def _served(daemon: Daemon) -> Text:
+    number = _loginuid_of(daemon)
+    if number is None:
         return Text("labd: {path} is there, and no labd answers.", {"path": daemon.path})
+    uid = name_of(number)
     said = "labd: pid {pid}, started for this run, loginuid {uid}."
     found = "labd: pid {pid}, found running, loginuid {uid}."
     return Text(said if daemon.started_here else found, {"pid": daemon.pid, "uid": uid})

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from lab.audit.records import RecordError
 from lab.errors import InvalidArgument
+from scenarios.audiences.cast import cast
 from scenarios.audiences.terminal import Pace, Terminal
 from scenarios.performance import recording
 from scenarios.performance.beats import FAILED, HELD, UNKNOWN, Moment, Opening, Verdict
@@ -24,11 +25,23 @@ def play(arguments: argparse.Namespace) -> int:
         for path in sorted(recording.DIRECTORY.glob("*.jsonl")):
             print(f"{path}  {_about(path)}")
         return 0
+    if arguments.cast:
+        return _write_cast(Path(arguments.file), Path(arguments.cast))
     terminal = Terminal(
         color=not arguments.no_color, pace=_pace(arguments), plain=arguments.plain, detail=arguments.detail or "short"
     )
     for moment in recording.read(Path(arguments.file)):
         terminal.take(moment)
+    return 0
+
+
+def _write_cast(source: Path, target: Path) -> int:
+    lines = [f"{line}\n" for line in cast(recording.read(source))]
+    try:
+        with target.open("x", encoding="utf-8") as file:
+            file.writelines(lines)
+    except OSError as error:
+        raise InvalidArgument(f"--cast {target}: {error.strerror}", "give the name of a new file") from None
     return 0
 
 

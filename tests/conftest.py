@@ -1,7 +1,7 @@
 """What a test needs of the machine: `@pytest.mark.needs("root", "audit")`, and what a fixture needs: demand("busybox").
 
 Where it is missing the test is skipped, with the reason; where LAB_REQUIRE names it, it fails. LAB_REQUIRE=all names
-all; all,-docker all but docker.
+all; all,-docker all but docker. LAB_SLOW=10 makes the time limits ten times as long, for an emulated processor.
 """
 
 from __future__ import annotations
@@ -10,15 +10,22 @@ import importlib.util
 import os
 import shutil
 import signal
+import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
+from functools import wraps
 from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
 
 import pytest
 
 from lab.audit.probe import probe
 from lab.runtime.cgroup import CONTROLLERS, available
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser
+    from playwright.sync_api import Page as Tab
 
 CHECKOUT = Path(__file__).parent.parent
 
@@ -53,6 +60,7 @@ FEATURES: dict[str, Callable[[], str]] = {
     "ausearch": _program("ausearch"),
     "busybox": lambda: "" if Path("/bin/busybox").exists() else "Debian's busybox-static is not installed",
     "bwrap": _program("bwrap"),
+    "chromium": lambda: _program("chromium")() or _module("playwright")() or _module("axe_playwright_python")(),
     "cgroups": lambda: ", ".join(set(CONTROLLERS) - available()) and "not all cgroup controllers are there",
     "docker": _program("dockerd"),
     "docker-cli": _program("docker"),
@@ -78,13 +86,31 @@ FEATURES: dict[str, Callable[[], str]] = {
 }
 
 
-def pytest_configure() -> None:
+SLOW = float(os.environ.get("LAB_SLOW") or 1)
+
+
+def patient(communicate: Callable[..., Any]) -> Callable[..., Any]:
+    """Popen.communicate(), and so subprocess.run(), with LAB_SLOW times the timeout."""
+
+    @wraps(communicate)
+    def longer(*arguments: Any, timeout: float | None = None, **options: Any) -> Any:
+        return communicate(*arguments, timeout=None if timeout is None else timeout * SLOW, **options)
+
+    return longer
+
+
+def pytest_configure(config: pytest.Config) -> None:
     """Take back what this run inherits from the way it was started, and the lab's commands would inherit.
 
-    Under nohup(1) a signal is ignored; under make, a make that a test starts would get the same ARGS.
+    Under nohup(1) a signal is ignored; under make, a make that a test starts would get the same ARGS. LAB_SLOW counts
+    for the limit of a test, unless --timeout gives one, and for the programs that a test waits for.
     """
     for name in ("MAKEFLAGS", "MFLAGS", "MAKEOVERRIDES", "MAKELEVEL", "ARGS"):
         os.environ.pop(name, None)
+    if config.option.timeout is None:
+        config.option.timeout = float(config.getini("timeout")) * SLOW
+    if SLOW != 1:
+        subprocess.Popen.communicate = patient(subprocess.Popen.communicate)  # type: ignore[method-assign]
     for number in (signal.SIGHUP, signal.SIGINT, signal.SIGQUIT):
         if signal.getsignal(number) is signal.SIG_IGN:
             signal.signal(number, signal.SIG_DFL)
@@ -134,3 +160,38 @@ def state(tmp_path: Path) -> Iterator[Path]:
     path = tmp_path / "state"
     path.mkdir()
     yield path
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Browser]:
+    """Debian's Chromium without a window; playwright is imported only where a test needs it."""
+    from playwright.sync_api import sync_playwright
+
+    quiet = ["--disable-gpu", "--disable-background-networking", "--disable-component-update", "--disable-sync"]
+    with sync_playwright() as playwright:
+        found = playwright.chromium.launch(executable_path="/usr/bin/chromium", args=["--no-sandbox", *quiet])
+        yield found
+        found.close()
+
+
+@pytest.fixture
+def open_tab(browser: Browser) -> Iterator[Callable[..., Tab]]:
+    """Opens an address in a new tab of this size and scheme; the console must stay silent."""
+    tabs: list[Tab] = []
+    complaints: list[str] = []
+
+    def opened(
+        address: str, width: int = 1280, height: int = 720, scheme: Literal["light", "dark"] = "light", **more: Any
+    ) -> Tab:
+        tab = browser.new_page(viewport={"width": width, "height": height}, color_scheme=scheme, **more)
+        tab.on("console", lambda message: complaints.append(message.text))
+        tab.on("pageerror", lambda error: complaints.append(str(error)))
+        tab.set_default_timeout(10_000)
+        tab.goto(address)
+        tabs.append(tab)
+        return tab
+
+    yield opened
+    for tab in tabs:
+        tab.close()
+    assert not complaints

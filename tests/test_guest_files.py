@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import struct
 import subprocess
 import tarfile
@@ -61,15 +62,81 @@ def test_what_goes_into_the_guest_is_what_git_knows(tmp_path: Path) -> None:
 
 @pytest.mark.needs("ruby")
 @pytest.mark.parametrize(
-    ("vagrant", "virtualbox", "wanted"),
-    [("2.3.4", "7.1.6r167084\n", "2.4.2"), ("2.4.3", "7.2.0r1\n", "2.4.9"), ("2.3.4", "7.0.20r1\n", None),
-     ("2.4.10", "7.2.0r1\n", None), ("2.3.4", "", None)],
+    ("vagrant", "virtualbox", "apple", "wanted"),
+    [("2.3.4", "7.1.6r167084\n", "", "VirtualBox 7.1.6 needs Vagrant 2.4.2"),
+     ("2.4.3", "7.2.0r1\n", "", "VirtualBox 7.2.0 needs Vagrant 2.4.9"),
+     ("2.3.4", "7.0.20r1\n", "", None), ("2.4.10", "7.2.0r1\n", "", None), ("2.3.4", "", "", None),
+     ("2.4.9", "7.1.4r165100\n", "apple", "VirtualBox 7.1.6 or later is needed, and this is VirtualBox 7.1.4"),
+     ("2.4.1", "7.1.6r1\n", "apple", "VirtualBox 7.1.6 needs Vagrant 2.4.2"), ("2.4.2", "7.1.6r1\n", "apple", None)],
 )  # fmt: skip
-def test_a_vagrant_that_is_too_old(vagrant: str, virtualbox: str, wanted: str | None) -> None:
-    """VirtualBox 7.1 needs Vagrant 2.4.2, and VirtualBox 7.2 needs 2.4.9; the sentence names both versions."""
-    shown = ruby("puts Lab.too_old(*ARGV).to_s", vagrant, virtualbox).strip()
+def test_a_virtualbox_that_does_not_fit(vagrant: str, virtualbox: str, apple: str, wanted: str | None) -> None:
+    """VirtualBox 7.1 needs Vagrant 2.4.2, VirtualBox 7.2 needs 2.4.9, and Apple silicon needs VirtualBox 7.1.6."""
+    shown = ruby("puts Lab.unfit(ARGV[0], ARGV[1], ARGV[2] != '').to_s", vagrant, virtualbox, apple).strip()
     assert bool(shown) == bool(wanted)
-    assert not wanted or f"VirtualBox {virtualbox.strip()} needs Vagrant {wanted}" in shown
+    assert not wanted or (wanted in shown and "--provider=NAME" in shown)
+
+
+@pytest.mark.needs("ruby")
+def test_the_provider_that_vagrant_will_use(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The option decides, then the machine that was made, then the environment; else VirtualBox is the provider."""
+    monkeypatch.setenv("VAGRANT_DEFAULT_PROVIDER", "")
+
+    def provider(*words: str) -> str:
+        return ruby("puts Lab.provider(ARGV[1..], ARGV[0])", str(tmp_path), *words).strip()
+
+    assert provider("up") == "virtualbox"
+    monkeypatch.setenv("VAGRANT_DEFAULT_PROVIDER", "hyperv")
+    assert provider("up") == "hyperv"
+    machine = tmp_path / ".vagrant/machines/lab/libvirt"
+    machine.mkdir(parents=True)
+    assert provider("reload") == "hyperv"  # a folder without an id: this machine was destroyed
+    (machine / "id").touch()
+    assert provider("reload", "lab") == "libvirt"
+    assert provider("up", "--provider", "parallels") == provider("up", "--provider=parallels") == "parallels"
+
+
+UNFIT = """
+module Vagrant
+  VERSION = "2.3.4"
+  def self.require_version(_) = nil
+end
+def Lab.virtualbox = "7.2.0r1"
+Lab.check_versions
+puts "goes on"
+"""
+
+
+@pytest.mark.needs("ruby")
+@pytest.mark.parametrize(
+    ("words", "goes_on"),
+    [("up", False), ("reload", False), ("--debug provision lab", False), ("status", True), ("ssh lab -c up", True),
+     ("up --provider=libvirt", True)],
+)  # fmt: skip
+def test_only_who_starts_virtualbox_is_stopped(
+    words: str, goes_on: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A VirtualBox that does not fit stops `vagrant up`, `reload` and `provision`, unless another provider is used."""
+    monkeypatch.setenv("VAGRANT_DEFAULT_PROVIDER", "virtualbox")
+    (tmp_path / "provision").mkdir()  # a checkout without a machine, which this one may have
+    for name in ("vagrant.rb", "not-copied"):
+        shutil.copy(PROVISION / name, tmp_path / "provision")
+    script = UNFIT.replace("Lab.check_versions", f"ARGV.replace(%w[{words}])\nLab.check_versions")
+    command = ["ruby", "-r", str(tmp_path / "provision/vagrant.rb"), "-e", script]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    assert (done.stdout == "goes on\n") == goes_on
+    assert ("needs Vagrant 2.4.9" in done.stderr, done.returncode) == ((not goes_on), int(not goes_on))
+
+
+@pytest.mark.needs("ruby")
+def test_the_sum_of_a_box(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """LAB_BOX_SHA256 is the sum of a file or a URL; without that, the sum beside a file is taken."""
+    monkeypatch.delenv("LAB_BOX_SHA256", raising=False)
+    box, show = tmp_path / "lab.box", "puts Lab.box_sum(ARGV[0]).inspect"
+    assert ruby(show, str(box)) == ruby(show, "https://example.org/lab.box") == "nil\n"
+    (tmp_path / "lab.box.sha256").write_text("abc  lab.box\n")
+    assert ruby(show, str(box)) == '"abc"\n'
+    monkeypatch.setenv("LAB_BOX_SHA256", "def")
+    assert ruby(show, str(box)) == ruby(show, "https://example.org/lab.box") == '"def"\n'
 
 
 def guest(code: str, **env: str) -> str:

@@ -151,6 +151,17 @@ def test_a_shell_in_the_guest(checkout: Checkout) -> None:
     assert (done.stdout, done.returncode) == ("<lab>", 7)
 
 
+@pytest.mark.parametrize(("made", "state"), [(False, "running"), (True, "shutoff"), (True, "not_created"), (True, "")])
+def test_where_guest_wants_a_guest_that_runs(checkout: Checkout, made: bool, state: str) -> None:
+    """With WHERE=guest, a guest that does not run gives status 125 and one sentence; Vagrant is not asked to log in."""
+    if made:
+        checkout.make_guest().unlink()
+    done = checkout.run("demo", WHERE="guest", STATE=state)
+    assert (done.stdout, done.returncode, done.stderr.count("\n")) == ("", 125, 1)
+    assert done.stderr.endswith("Paste:  vagrant up\n")
+    assert state in ("running", "not_created") or f"state is {state or 'unknown'}" in done.stderr
+
+
 def test_make_hands_over_no_user_of_its_own() -> None:
     """GNU make defines AS (as `as`); `make ssh` passes only the user's."""
     for words, wanted in (([], "tools/where ssh"), (["AS=dwalsh"], "tools/where ssh dwalsh")):
@@ -183,7 +194,7 @@ def test_the_user_decides(checkout: Checkout) -> None:
     assert checkout.run("demo", WHERE="guest").returncode == 125
     checkout.make_guest()
     assert "here, guest or qemu" in checkout.run("demo", WHERE="there").stderr
-    assert checkout.run("talk", WHERE="here").stdout == "here with demo --pause\n"
+    assert checkout.run("talk", WHERE="here").stdout == "here with talk\n"
     assert checkout.run("demo", "x", WHERE="here").stdout == "here with demo x\n"
     assert checkout.run("shell", "--as", "alice", WHERE="here").stdout == "here with shell --as alice\n"
     (checkout.path / "tools/vm").write_text("#!/bin/sh\nprintf '<%s>' \"$@\"\n")

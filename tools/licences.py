@@ -1,6 +1,6 @@
 """Write docs/licences.md from what is installed: .venv/bin/python -m tools.licences [--check]
 
-With the extras `dev` and `docs` installed, every package that one of the project's dependencies leads to gets a row.
+With the extras `dev`, `docs` and `stage` installed, every package that a dependency leads to gets a row.
 --check compares instead of writing. Metadata: https://packaging.python.org/en/latest/specifications/core-metadata/
 """
 
@@ -18,7 +18,7 @@ from packaging.utils import canonicalize_name
 
 CHECKOUT = Path(__file__).resolve().parent.parent
 PAGE = CHECKOUT / "docs/licences.md"
-USES = {"": "the programs", "dev": "tests and checks", "docs": "the site"}
+USES = {"": "the programs", "dev": "tests and checks", "docs": "the site", "stage": "talk, page and report"}
 # Names of licences as their packages' metadata give them in free text, by SPDX's identifier; https://spdx.org/licenses/
 SPDX = {
     "Apache 2.0": "Apache-2.0",
@@ -32,6 +32,8 @@ SPDX = {
     "Mozilla Public License 2.0 (MPL 2.0)": "MPL-2.0",
     "Python Software Foundation License": "PSF-2.0",
 }
+# Packages whose metadata name no licence: what their files say. axe-playwright-python holds axe-core, under MPL-2.0.
+BY_FILES = {"axe-playwright-python": "MIT AND MPL-2.0"}
 HEAD = """# Licences
 
 The lab itself is under the [Apache License 2.0](../LICENSE). `lab/`, the ground with the fork/exec engine, needs
@@ -59,15 +61,15 @@ def wanted(extra: str) -> list[Requirement]:
 
 def closure(requirements: Iterable[Requirement]) -> dict[str, Distribution]:
     """These and all that they lead to, by canonical name. Raises PackageNotFoundError if one is not installed."""
-    found, queue = dict[str, Distribution](), list(requirements)
+    found, seen, queue = dict[str, Distribution](), set[tuple[str, str]](), list(requirements)
     while queue:
         requirement = queue.pop()
         name = canonicalize_name(requirement.name)
-        if name in found:
-            continue
+        extras = {extra for extra in ("", *requirement.extras) if (name, extra) not in seen}
+        seen |= {(name, extra) for extra in extras}
         found[name] = distribution(name)
         for row in map(Requirement, found[name].requires or ()):
-            if row.marker is None or any(row.marker.evaluate({"extra": extra}) for extra in ("", *requirement.extras)):
+            if any(row.marker is None or row.marker.evaluate({"extra": extra}) for extra in extras):
                 queue.append(row)
     return found
 
@@ -81,7 +83,9 @@ def licence(package: Distribution) -> str:
     classifiers = metadata.get_all("Classifier", [])
     classified = [row.rpartition(" :: ")[2] for row in classifiers if row.startswith("License :: ")]
     names = [text] if text and text != "UNKNOWN" and "\n" not in text else classified
-    return " OR ".join(SPDX.get(name, name) for name in names if name != "OSI Approved") or "see its files"
+    return " OR ".join(SPDX.get(name, name) for name in names if name != "OSI Approved") or BY_FILES.get(
+        canonicalize_name(metadata["Name"]), "see its files"
+    )
 
 
 def page() -> str:
@@ -106,7 +110,10 @@ def main(arguments: list[str]) -> int:
     try:
         text = page()
     except PackageNotFoundError as missing:
-        print(f"{missing.name} is not installed: tools/setup venv dev; tools/setup venv docs", file=sys.stderr)
+        print(
+            f"{missing.name} is not installed: tools/setup venv dev; tools/setup venv docs; tools/setup venv stage",
+            file=sys.stderr,
+        )
         return 2
     if not check:
         PAGE.write_text(text, encoding="utf-8")

@@ -20,7 +20,8 @@ from scenarios.performance import beats
 from scenarios.performance.beats import FAILED, HELD, UNKNOWN
 from scenarios.performance.text import Text, Translate, in_english
 
-STYLES = {HELD: "green", FAILED: "bold red", UNKNOWN: "yellow"}
+# No yellow: it cannot be read on a light background.
+STYLES = {HELD: "green", FAILED: "bold red", UNKNOWN: "magenta"}
 MARKS: Mapping[str, str] = {
     HELD: "✔", FAILED: "✘", UNKNOWN: "?",
     "dot": "·", "set": "●", "unset": "○", "branch": "└ ", "more": "…", "socket": "┄┄",
@@ -202,7 +203,7 @@ def _lineage(beat: beats.Lineage, look: Look) -> RenderableType:
     lines = [Line(f"{name:{width}}").append(_who(one.loginuid, look)) for name, one in zip(names, shown, strict=True)]
     if beat.asked:
         said = look.words("a UNIX socket: the request comes in here, the login does not")
-        lines.insert(2, Line(f"  {look.marks['socket']} {said}", style="yellow"))
+        lines.insert(2, Line(f"  {look.marks['socket']} {said}", style="magenta"))
     return Group(*lines)
 
 
@@ -299,8 +300,8 @@ def _article(beat: beats.Article, look: Look) -> Table:
     heads = [look.words(head) for head in ("the article says", "today", "seen in this run")]
     table = Table(*heads, box=None, pad_edge=False, padding=(0, 2, 0, 0))
     for row in beat.claims:
-        style = "green" if row.today == "true" else "yellow"
-        seen = Line(row.seen) if row.seen else Line(look.words("not shown"), style="yellow")
+        style = "green" if row.today == "true" else "magenta"
+        seen = Line(row.seen) if row.seen else Line(look.words("not shown"), style="magenta")
         claim = Line(look.words(row.claim))
         if look.detail == "brief":
             claim, seen = _one_line(claim), _one_line(seen)

@@ -85,8 +85,8 @@ class Terminal:
         self._new_step = False
 
     def say(self, text: str) -> None:
-        """A line that is not part of the performance."""
-        self.console.print(Line(text))
+        """A line that is not part of the performance; it may hold an address or a path to copy, and is not cut."""
+        self.console.print(Line(text), soft_wrap=True)
 
     def _wait(self) -> None:
         """Show the prompt until Enter or Space; other keys do nothing. q and Ctrl-D end the run."""

@@ -33,6 +33,7 @@ class Opening:
     engines   the names of those compared
     stories   the names of those to be told, in their order
     remarks   what the audience should know before the first story
+    labd      the loginuid of the labd that serves, or None if that is not known
     """
 
     began: str
@@ -45,6 +46,7 @@ class Opening:
     engines: tuple[str, ...]
     stories: tuple[str, ...]
     remarks: tuple[Text, ...]
+    labd: int | None = None
     kind: Literal["opening"] = "opening"
 
 

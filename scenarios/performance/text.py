@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Self
 
 Argument = "str | int | Text"
 Translate = Callable[[str], str]
+# A recording from elsewhere may hold any message, and str.format() would follow {a.b} and fill up {a:>999999999}.
+_NAME = re.compile(r"\{(\w+)\}")
 
 
 def in_english(message: str) -> str:
@@ -28,11 +31,12 @@ class Text:
         return message if isinstance(message, Text) else cls(message, arguments)
 
     def told(self, translate: Translate = in_english) -> str:
-        """The sentence, in the language that translate knows."""
+        """The sentence, in the language that translate knows; a {name} that nothing stands for is left as it is."""
         words = {
             name: value.told(translate) if isinstance(value, Text) else value for name, value in self.arguments.items()
         }
-        return translate(self.message).format_map(words) if self.message else ""
+        message = translate(self.message) if self.message else ""
+        return _NAME.sub(lambda found: str(words.get(found[1], found[0])), message)
 
     def __str__(self) -> str:
         return self.told()

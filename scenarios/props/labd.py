@@ -23,7 +23,7 @@ from lab.pidfd import ended, start_time
 from scenarios.safety.journal import Journal
 from scenarios.safety.undo import end_process
 
-START_SECONDS, PING_SECONDS = 20, 5
+START_SECONDS, PING_SECONDS = 90, 5  # labd was seen to need more than 20 on an emulated processor
 
 
 class Daemon:

@@ -273,6 +273,11 @@ class Stage(Commands):
             self.daemon.wait_ready()
         return engine
 
+    def overlook(self) -> None:
+        """Take what the watches have recorded since the last command for no part of the story. Raises EvidenceLost."""
+        for watch in self._watches:
+            watch.collect()
+
     def _ask_auditd(self, watch: Watch) -> None:
         """Where auditd runs: its log must have the same auid, ses and uid in each event of this watch with its key."""
         if not self.auditd:

@@ -84,11 +84,15 @@ def su(stage: Stage) -> Sequence[str]:
 
 
 def tmux(stage: Stage) -> Sequence[str]:
-    """In a new server's first session; the output comes through a fifo, since `tmux wait` may miss a server's end."""
-    needs.require("tmux", "mkfifo", "timeout")
+    """In a new server's first session; its line comes through a fifo, since `tmux wait` may miss a server's end.
+
+    The shell has opened the fifo for both, so that no writer waits for a reader that will not come.
+    """
+    needs.require("tmux", "mkfifo")
     home = stage.journal.directory("gallery")
     server, inner = f"tmux -S {home}/tmux", f"({WORKLOAD[2]}) >{home}/out"
-    return ["sh", "-c", f"mkfifo {home}/out && {server} new -d '{inner}' && timeout 60 cat {home}/out"]
+    fifo = f"mkfifo {home}/out && exec 3<>{home}/out"
+    return ["sh", "-c", f"{fifo} && {server} new -d '{inner}' && read answer <&3 && echo $answer"]
 
 
 def under_systemd(*words: str) -> Callable[[Stage], Sequence[str]]:

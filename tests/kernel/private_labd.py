@@ -16,9 +16,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from support import SLOW
 
 CHECKOUT = Path(__file__).parent.parent.parent
-START_SECONDS = 20
+START_SECONDS = int(20 * SLOW)
 
 
 class UnixConnection(http.client.HTTPConnection):

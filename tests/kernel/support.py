@@ -15,6 +15,7 @@ from typing import Any
 from lab.identity import ancestry
 
 CHECKOUT = Path(__file__).parent.parent.parent
+SLOW = float(os.environ.get("LAB_SLOW") or 1)  # how many times slower this machine is; tests/conftest.py
 
 
 class Podmanish:
@@ -85,8 +86,8 @@ def own_mounts(path: Path) -> list[str]:
 
 
 def soon(condition: Callable[[], bool], seconds: float = 5) -> bool:
-    """Whether it holds within that time."""
-    end = time.monotonic() + seconds
+    """Whether it holds within that time, or LAB_SLOW times that."""
+    end = time.monotonic() + seconds * SLOW
     while not (held := condition()) and time.monotonic() < end:
         time.sleep(0.01)
     return held

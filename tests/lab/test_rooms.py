@@ -50,6 +50,8 @@ FORBIDDEN = {
     "scenarios.props": ("scenarios.stories", "scenarios.audiences", "scenarios.cli", "scenarios.demo"),
     "scenarios.playing": ("scenarios.audiences", "scenarios.cli", "scenarios.demo"),
     "scenarios.demo": ("scenarios.cli",),
+    "scenarios.talk": ("scenarios.cli", "scenarios.talk_stage", "scenarios.stage", "textual"),
+    "scenarios.talk_stage": ("scenarios.cli", "asyncio", "textual"),  # it forks, so it has one thread
     "scenarios.doctor": ("scenarios.cli", "scenarios.demo", "scenarios.stage", "scenarios.stories"),
 }
 # Rooms with one door: the modules that may import from them.
@@ -166,3 +168,12 @@ def test_the_rooms_are_this_checkouts(room: str) -> None:
     code = f"import {room}; print({room}.__file__)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd="/", timeout=60)
     assert Path(done.stdout.strip()).is_relative_to(CHECKOUT)
+
+
+def test_a_demo_loads_no_screen() -> None:
+    """`lab` and the stage of a talk start without Textual and without an event loop; the talk's screen loads both."""
+    code = "import sys, scenarios.cli, scenarios.talk_stage; print(*sys.modules)"
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60, cwd=CHECKOUT
+    )
+    assert not {"asyncio", "textual", "fastapi", "jinja2"} & set(done.stdout.split())

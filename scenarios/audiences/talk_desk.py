@@ -1,0 +1,256 @@
+"""The state of a talk, without a terminal: what is looked at, what the stage does, and what a key changes of that."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+
+from lab.errors import CannotStart, LabError, from_dict
+from scenarios.audiences import talk_screen
+from scenarios.audiences.drawing import Look
+from scenarios.audiences.talk_link import Link
+from scenarios.audiences.talk_reel import Reel, Shipped, View, card
+from scenarios.performance import beats
+from scenarios.performance.beats import Moment, from_json
+from scenarios.performance.text import Text
+
+AFTER = (beats.Summary, beats.Article, beats.Closing)
+Notes = Callable[[str], Mapping[int, str]]
+
+
+class Desk:
+    """The speaker's desk.
+
+    names         the stories of this talk, in their order
+    working       the stage is at work; False while it waits at a stop
+    is_over       the last beat has been told
+    ended         there is no stage any more, and failure says why if it failed
+    asks_to_quit  the speaker has been asked, and has not answered
+    """
+
+    def __init__(self, link: Link, names: Sequence[str], shipped: Shipped, notes: Notes) -> None:
+        self._link, self.names, self._shipped, self._notes = link, list(names), shipped, notes
+        self._reel = Reel()
+        self._at = -1  # the view that is looked at; -1: the last one, whichever that is
+        self._instead: list[View] = []  # what is shown in the place of the talk: a card, a recording
+        self._page = 0
+        self._label = beats.NOTHING
+        self.plays_recording = False
+        self._began = self._story_began = time.monotonic()
+        self._targets: list[int] = []  # the stories to go to that have not begun yet
+        self.working, self.is_over, self.ended, self.asks_to_quit = True, False, False, False
+        self.began = False
+        self.failure: LabError | None = None
+        self.remark = ""  # what went wrong with the shell
+        self._quits = False
+        self.exit_code = 0
+
+    def start(self) -> None:
+        self._link.start()
+
+    # -- what the stage tells
+
+    async def hear(self) -> bool:
+        """Take the next thing that the stage tells; False if it has ended."""
+        try:
+            word, value = await self._link.receive()
+        except EOFError:
+            self.ended, self.working = True, False
+            self.failure = self.failure or (CannotStart("it was killed", "lab restore") if not self._quits else None)
+            return False
+        match word:
+            case "moment":
+                self._take(from_json(value))
+            case "waiting":
+                self.working = bool(self._targets)
+            case "finished":
+                self.working, self.is_over, self.exit_code = False, True, value
+            case "shell":
+                self.remark = value or ""
+            case "failed":
+                self.failure = from_dict(value)
+        return True
+
+    def _take(self, moment: Moment) -> None:
+        self.began, self.working, self.is_over = True, True, False
+        if isinstance(moment.beat, (beats.Heading, beats.Summary)):
+            del self._targets[:1]
+            self._story_began = time.monotonic()
+        self._reel.take(moment)
+
+    # -- what is looked at
+
+    @property
+    def view(self) -> View:
+        return self._instead[self._page] if self._instead else self._reel.views[self._at]
+
+    @property
+    def behind(self) -> bool:
+        """Whether something else than the latest is looked at."""
+        return bool(self._instead) or self._at != -1
+
+    @property
+    def label(self) -> Text:
+        """What tells that this is not the latest of the talk, or what the stage remarks; NOTHING if neither."""
+        if self.remark:
+            return Text("{remark}", {"remark": self.remark})
+        return self._label if self._instead else Text("seen before") if self._at != -1 else beats.NOTHING
+
+    @property
+    def index(self) -> int:
+        """The place in names of the story that is looked at or gone to; -1 before the first, their number after all."""
+        if self._targets:
+            return self._targets[-1]
+        view = self._reel.views[self._at]
+        if view.story:
+            return self.names.index(view.story.name)
+        return len(self.names) if any(isinstance(beat, AFTER) for beat in view.beats) else -1
+
+    @property
+    def is_last_step(self) -> bool:
+        """Whether this is the last step of a story, as far as the recordings tell; a story ends on a card."""
+        view = self.view
+        return not view.pending and bool(view.beats) and isinstance(view.beats[-1], beats.Contrast)
+
+    def place(self, look: Look) -> str:
+        view = self.view
+        return talk_screen.place(view, self.names, self._steps(view), look)
+
+    def _steps(self, view: View) -> int:
+        return self._shipped.steps(view.story.name) if view.story else 0
+
+    @property
+    def busy(self) -> Text:
+        """What the stage is at."""
+        last = self._reel.views[-1].beats[-1:]
+        if not self.began:
+            return Text("the stage is being set")
+        if last and isinstance(last[0], beats.Busy):
+            return last[0].text
+        return Text("on the way to that story, after this command" if self._targets else "at work")
+
+    @property
+    def note(self) -> str:
+        view = self.view
+        return self._notes(view.story.name).get(view.step, "").strip() if view.story else ""
+
+    @property
+    def coming(self) -> View | None:
+        """The next step, as far as a recording tells."""
+        view, following = self._reel.views[self._at], self.index + 1
+        if view.story:
+            steps = self._shipped.views(view.story.name)
+            if view.step < len(steps):
+                return steps[view.step]
+        first = self._shipped.views(self.names[following])[:1] if following < len(self.names) else []
+        return first[0] if first else None
+
+    @property
+    def elapsed(self) -> float:
+        return time.monotonic() - self._began
+
+    @property
+    def elapsed_here(self) -> float:
+        """Seconds since this story began."""
+        return time.monotonic() - self._story_began
+
+    @property
+    def done(self) -> float:
+        """Which part of the talk has been told, 0 to 1: by steps, where a story's number of steps is known."""
+        weights = [self._shipped.steps(name) or 6 for name in self.names]
+        latest = self._reel.views[-1]
+        if not latest.story or latest.story.name not in self.names:
+            return 1.0 if self.is_over else 0.0
+        index = self.names.index(latest.story.name)
+        return (sum(weights[:index]) + min(latest.step, weights[index])) / sum(weights)
+
+    # -- what the keys do
+
+    def on(self) -> None:
+        """To what was seen after this; from the latest on, the stage goes on."""
+        self.remark = ""
+        if self._instead:
+            self._page += 1
+            if self._page >= len(self._instead):
+                self._close()
+        elif self._at != -1:
+            self._at += 1
+            if self._at >= len(self._reel.views) - 1:
+                self._at = -1
+        elif not self.working and not self.is_over and not self.ended:
+            self.working = True
+            self._link.send("on")
+
+    def back(self) -> None:
+        if self.asks_to_quit:
+            self.asks_to_quit = False
+        elif self._instead:
+            self._page -= 1
+            if self._page < 0:
+                self._close()
+        else:
+            last = len(self._reel.views) - 1
+            self._at = max(0, (last if self._at == -1 else self._at) - 1) if last else -1
+
+    def go(self, index: int) -> None:
+        """To a story, or behind the last one to the summary; on a new stage, if there is none any more."""
+        self._close()
+        self._at, self.asks_to_quit = -1, False
+        if self.ended:
+            self._link.start()
+            self.ended, self.failure, self._targets = False, None, []
+        self.working = True
+        self._targets.append(max(0, min(index, len(self.names))))
+        self._link.send("go", self._targets[-1])
+
+    def show_card(self) -> None:
+        """The card of this story: of this talk if it was shown already, else a recorded one."""
+        self.asks_to_quit = False
+        view = self._reel.views[self._at]
+        shown = bool(self._instead) and not self.plays_recording
+        self._close()
+        if shown or not view.story:
+            return
+        name = view.story.name
+        seen = card([one for one in self._reel.views if one.story and one.story.name == name])
+        recorded = card(self._shipped.views(name))
+        if seen:
+            self._open([seen], Text("the card of this story"), recorded=False)
+        elif recorded:
+            self._open([recorded], self._shipped.label(name), recorded=False)
+
+    @property
+    def recorded(self) -> list[View]:
+        """The recorded run of the step that is looked at, and of those after it."""
+        view = self._reel.views[self._at]
+        return self._shipped.views(view.story.name)[view.step - 1 :] if view.story else []
+
+    def play_recording(self) -> None:
+        """Show `recorded`, or no longer."""
+        self.asks_to_quit = False
+        shown, steps = self.plays_recording, self.recorded
+        self._close()
+        if steps and steps[0].story and not shown:
+            self._open(steps, self._shipped.label(steps[0].story.name), recorded=True)
+
+    def _open(self, views: Sequence[View], label: Text, *, recorded: bool) -> None:
+        self._instead, self._page, self._label, self.plays_recording = list(views), 0, label, recorded
+
+    def _close(self) -> None:
+        self._instead, self._page, self._label, self.plays_recording = [], 0, beats.NOTHING, False
+
+    @property
+    def may_open_shell(self) -> bool:
+        return not self.working and not self.ended
+
+    def open_shell(self, terminal: int) -> None:
+        """A shell in the login's session on that terminal."""
+        self._link.send("shell", descriptor=terminal)
+
+    def quit(self) -> None:
+        """End the stage; it takes back what it did, and then hear() returns False."""
+        self._quits = True
+        if self.working:
+            self._link.interrupt()
+        else:
+            self._link.send("quit")

@@ -1,0 +1,68 @@
+"""What opens over the speaker's screen: the keys, and the stories to go to."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import ClassVar
+
+from textual.app import ComposeResult
+from textual.binding import BindingType
+from textual.containers import VerticalScroll
+from textual.screen import ModalScreen
+from textual.widgets import OptionList, Static
+from textual.widgets.option_list import Option
+
+from scenarios.audiences.drawing import Look
+from scenarios.audiences.talk_keys import help_table
+
+FRAME = """
+{name} {{ align: center middle; background: ansi_default; }}
+{name} > * {{
+    width: auto; max-width: 100%; height: auto; max-height: 100%; border: round ansi_cyan; padding: 0 1;
+    background: ansi_default; color: ansi_default;
+}}
+"""
+
+
+class Help(ModalScreen[None]):
+    """All keys; any key closes it, up and down scroll."""
+
+    CSS = FRAME.format(name="Help") + "Help VerticalScroll { width: 74; scrollbar-size: 0 0; }"
+    BINDINGS: ClassVar[list[BindingType]] = [("up", "scroll(-5)"), ("down", "scroll(5)")]
+
+    def __init__(self, look: Look) -> None:
+        super().__init__()
+        self._look = look
+
+    def compose(self) -> ComposeResult:
+        with VerticalScroll(can_focus=False):
+            yield Static(help_table(self._look))
+
+    def action_scroll(self, lines: int) -> None:
+        self.query_one(VerticalScroll).scroll_relative(y=lines, animate=False)
+
+    def on_key(self) -> None:
+        self.dismiss()
+
+
+class GoTo(ModalScreen[int | None]):
+    """The stories; the answer is the index of one, or None."""
+
+    CSS = FRAME.format(name="GoTo") + "GoTo OptionList { scrollbar-size: 0 0; width: 40; }"
+    BINDINGS: ClassVar[list[BindingType]] = [("escape,g,G,q,Q,ctrl+c", "close")]
+
+    def __init__(self, names: Sequence[str], index: int) -> None:
+        super().__init__()
+        self._names, self._index = names, index
+
+    def compose(self) -> ComposeResult:
+        yield OptionList(*(Option(f"{number:2}  {name}") for number, name in enumerate(self._names, 1)))
+
+    def on_mount(self) -> None:
+        self.query_one(OptionList).highlighted = max(0, min(self._index, len(self._names) - 1))
+
+    def on_option_list_option_selected(self, event: OptionList.OptionSelected) -> None:
+        self.dismiss(event.option_index)
+
+    def action_close(self) -> None:
+        self.dismiss(None)

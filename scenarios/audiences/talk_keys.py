@@ -1,0 +1,106 @@
+"""The keys of `lab talk`: what each does, the help that lists them, and the bar at the foot of the screen."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from rich.table import Table
+from rich.text import Text as Line
+
+from scenarios.audiences.drawing import Look
+
+LEAVE = "q,Q,ctrl+c,ctrl+q"
+# The names are Textual's.
+BINDINGS = (
+    ("space,enter,right", "on"),
+    ("left,backspace", "back"),
+    ("r,R", "again"),
+    ("n,N", "next"),
+    ("g,G", "go_to"),
+    ("tab", "whole"),
+    ("exclamation_mark", "shell"),
+    ("c,C", "card"),
+    ("v,V", "recorded"),
+    ("t,T", "clock"),
+    ("l,L", "language"),
+    ("p,P", "notes"),
+    ("question_mark,h,H,f1", "help"),
+    ("up,pageup", "up"),
+    ("down,pagedown", "down"),
+    ("ctrl+z", "suspend_process"),
+    (LEAVE, "leave"),
+)
+HELP = (
+    ("Space Enter →", "on: run the command, or the next step"),
+    ("←", "back to what was seen; the kernel is not asked again"),
+    ("↑ ↓", "the rest of a step that is longer than the screen"),
+    ("R", "this story again, from its start"),
+    ("N", "next story"),
+    ("G", "go to a story"),
+    ("Tab", "whole records, rules, commands and outputs, or short"),
+    ("!", "a shell in the login's session, with the command typed ready"),
+    ("C", "the card that the story ends on"),
+    ("V", "the recorded run of this step"),
+    ("T", "clock: time, pace, none"),
+    ("L", "language"),
+    ("P", "your notes; in a second terminal: lab talk --notes"),
+    ("Ctrl-Z", "to the background; fg comes back"),
+    ("Q", "quit; everything is restored"),
+)
+
+
+def help_table(look: Look) -> Table:
+    """All keys, a row each."""
+    table = Table(box=None, show_header=False, pad_edge=False, padding=(0, 2, 0, 0))
+    table.add_column(no_wrap=True, style="bold")
+    for keys, what in HELP:
+        table.add_row(keys, look.words(what))
+    return table
+
+
+Entry = tuple[str, str]
+
+
+def bar(entries: Sequence[Entry], look: Look) -> Line:
+    """The keys that matter now, the most important first, as many as fit; `? keys` is always the last."""
+    last = _entry("?", look.words("keys"))
+    line = Line(" ")
+    for key, what in entries:
+        shown = _entry(key, look.words(what))
+        if len(line) + len(shown) + len(last) + 3 > look.width:
+            break
+        line.append_text(shown).append("   ")
+    return line.append_text(last)
+
+
+def _entry(key: str, what: str) -> Line:
+    return Line.assemble((key, "bold"), f" {what}")
+
+
+def entries(
+    *, pending: bool, behind: bool, trouble: bool, recorded: bool, ends: bool, languages: int
+) -> Iterator[Entry]:
+    """What the bar offers.
+
+    pending     a command waits to be run
+    behind      the speaker looks at what was seen before
+    trouble     a verdict of this step did not hold
+    recorded    there is a recording of this step
+    ends        this is a story's last step
+    languages   how many there are to choose from
+    """
+    on = "on" if behind else "run it" if pending else "go on" if trouble else "next story" if ends else "on"
+    yield "Space", on
+    if trouble:
+        yield "R", "again"
+        if recorded:
+            yield "V", "recorded run"
+    yield "←", "back"
+    yield "Tab", "whole command" if pending else "whole records"
+    if ends and not trouble:
+        yield "R", "again"
+    elif not trouble:
+        yield "N", "next story"
+    yield "!", "shell"
+    if languages > 1:
+        yield "L", "language"
