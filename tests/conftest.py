@@ -162,9 +162,12 @@ def state(tmp_path: Path) -> Iterator[Path]:
     yield path
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
-    """Debian's Chromium without a window; playwright is imported only where a test needs it."""
+    """Debian's Chromium without a window; playwright is imported only where a test needs it.
+
+    It ends with the module: as long as it is there, an event loop runs in this thread, where others start their own.
+    """
     from playwright.sync_api import sync_playwright
 
     quiet = ["--disable-gpu", "--disable-background-networking", "--disable-component-update", "--disable-sync"]

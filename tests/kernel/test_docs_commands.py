@@ -42,6 +42,7 @@ NOT_RUN = {
     r".* --engines .*": "needs real engines: tests/kernel/test_real_engines.py",
     r"(sudo )?(docker|podman)( --remote)?( run| exec| cp| build| healthcheck run)?|ctr run": "a name in a table",
     r".*lab run .* --page|.*lab page RECORDING": "waits for a speaker: test_live_page.py",
+    r"stty sane": "needs a terminal",
     r"touch -c|ausearch -i( -ts now)?|sudo make": "a name in a table",
     r"sudo \.venv/bin/lab shell": "needs a terminal: tests/kernel/test_shell.py",
     r"auditctl -e 2": "the mistake of somebody else that the row is about: it locks audit until the next boot",

@@ -259,7 +259,7 @@ def test_with_tmux_the_records_come_in_a_pane_below(typing: Type, user: pwd.stru
     for key in ("\x02", "c", "\x02", ":"):  # tmux's keys for a new window and for a command
         playing.type(key)
         playing.read()  # slower than what tmux takes for pasted
-    playing.type("sudo touch $WATCHED\r")
+    playing.type("\x15sudo touch $WATCHED\r")  # Ctrl-U: the shell may have got the keys
     assert soon(lambda: pane(1).count(f"auid={user.pw_name}") == 2)
     assert tmux("list-windows", "-F", "#{window_panes}").split() == ["2"]
     owner = int(tmux("display-message", "-p", "#{pid}"))
