@@ -53,7 +53,7 @@ def demo(arguments: argparse.Namespace) -> int:
             if arguments.json:  # whatever comes to light at the end, the verdicts are told
                 _print_json(reports, closing, kept.name)
             else:
-                terminal.say(f"\nA report of this run, as one file:  sudo .venv/bin/lab report {kept.name}")
+                terminal.say(f"\n  A report of this run, as one file:\n  $ sudo .venv/bin/lab report {kept.name}")
     return status(closing, reports, lenient=arguments.lenient)
 
 
