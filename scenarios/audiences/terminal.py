@@ -90,8 +90,8 @@ class Terminal:
 
     def _wait(self) -> None:
         """Show the prompt until Enter or Space; other keys do nothing. q and Ctrl-D end the run."""
-        self.console.print(f"[dim]  {self.look.words(PROMPT)}[/dim]", end="")
-        with _keys() as read:
+        with _keys() as read:  # it forgets what was typed before the prompt
+            self.console.print(f"[dim]  {self.look.words(PROMPT)}[/dim]", end="")
             while (key := read()) not in ON:
                 if key in QUIT or not key:
                     raise KeyboardInterrupt
