@@ -112,10 +112,15 @@ def capabilities(pid: int | str = "self", which: str = "CapEff") -> int:
     return int(status(pid)[which], 16)
 
 
+ELSEWHERE: dict[int, str] = {}  # users of the machine that a recording was made on; they come before this one's
+
+
 def name_of(uid: int) -> str:
     """The user's name, "unset", or the number, as `ausearch -i` prints it."""
     if uid == UNSET:
         return "unset"
+    if uid in ELSEWHERE:
+        return ELSEWHERE[uid]
     try:
         return pwd.getpwuid(uid).pw_name
     except KeyError:

@@ -11,7 +11,7 @@ from errno import errorcode
 from functools import lru_cache
 
 from lab.audit import names
-from lab.identity import UNSET
+from lab.identity import ELSEWHERE, UNSET
 
 MAX_ERRNO = 4095  # linux/err.h
 S_IFMT = 0o170000  # the type in st_mode, inode(7); stat.S_IFMT() refuses numbers that no mode can be
@@ -24,6 +24,8 @@ def user(uid: int) -> str:
     """The user's name as ausearch prints it: `unset` for (uid_t)-1, `unknown(UID)` for one without a name."""
     if uid == UNSET:
         return "unset"
+    if uid in ELSEWHERE:
+        return ELSEWHERE[uid]
     try:
         return pwd.getpwuid(uid).pw_name
     except (KeyError, OverflowError):
