@@ -20,7 +20,7 @@ from rich.console import Console
 
 from scenarios.audiences.drawing import Look, draw
 from scenarios.performance import recording
-from scenarios.performance.beats import Contrast, Heading, Moment, Verdict, pages
+from scenarios.performance.beats import Contrast, Heading, Moment, Opening, Verdict, pages
 
 CHECKOUT = Path(__file__).resolve().parent.parent
 RECORDINGS = CHECKOUT / "scenarios/recordings"
@@ -30,7 +30,10 @@ WIDTH = 80
 
 def steps(story: str) -> list[list[Moment]]:
     """The steps of a story's recording, from its heading on."""
-    told = list(pages(recording.read(RECORDINGS / f"{story}.jsonl")))
+    moments = list(recording.read(RECORDINGS / f"{story}.jsonl"))
+    if isinstance(moments[0].beat, Opening):
+        moments[0].beat.introduce()
+    told = list(pages(moments))
     first = next(number for number, page in enumerate(told) if any(isinstance(one.beat, Heading) for one in page))
     last = next(number for number, page in enumerate(told) if any(one.beat.kind == "summary" for one in page))
     return told[first:last]

@@ -19,13 +19,15 @@ SUN_PATH_BYTES = 108  # of struct sockaddr_un; unix(7)
 LOWER_32_BITS = 0xFFFFFFFF  # of a register: all that the kernel looks at in an int or a uid_t
 
 
-@lru_cache(maxsize=256)
 def user(uid: int) -> str:
     """The user's name as ausearch prints it: `unset` for (uid_t)-1, `unknown(UID)` for one without a name."""
     if uid == UNSET:
         return "unset"
-    if uid in ELSEWHERE:
-        return ELSEWHERE[uid]
+    return ELSEWHERE[uid] if uid in ELSEWHERE else _local_user(uid)
+
+
+@lru_cache(maxsize=256)
+def _local_user(uid: int) -> str:
     try:
         return pwd.getpwuid(uid).pw_name
     except (KeyError, OverflowError):

@@ -13,7 +13,7 @@ from io import StringIO
 from rich.console import Console
 
 from scenarios.audiences.drawing import Look, draw
-from scenarios.performance.beats import Beat, Heading, Moment, Stop
+from scenarios.performance.beats import Beat, Heading, Moment, Opening, Stop
 
 WIDTH, HEIGHT = 80, 24
 PAUSES = {"command": 2.0, "step": 4.0, "story": 4.0, "summary": 4.0}  # seconds to read in, at a stop
@@ -28,6 +28,8 @@ def cast(moments: Iterable[Moment], look: Look | None = None) -> Iterator[str]:
     for moment in moments:
         now += min(moment.at - before, LONGEST)
         before = moment.at
+        if isinstance(moment.beat, Opening):
+            moment.beat.introduce()
         if isinstance(moment.beat, Stop):
             now += PAUSES[moment.beat.before]
             if moment.beat.before != "command":

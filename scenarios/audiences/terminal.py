@@ -58,6 +58,8 @@ class Terminal:
         if self._busy:
             self._busy.stop()
             self._busy = None
+        if isinstance(beat, beats.Opening):
+            beat.introduce()
         if isinstance(beat, beats.Busy):
             self._busy = self.console.status(Line(self.look.words(beat.text)), spinner="line")
             self._busy.start()

@@ -13,7 +13,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, TypeAdapter
 
 from lab.audit.records import Event, Record, RecordError, events
-from lab.identity import Ancestor
+from lab.identity import ELSEWHERE, Ancestor
 from scenarios.performance.text import Text
 
 Word = Literal["held", "failed", "inconclusive"]
@@ -48,6 +48,10 @@ class Opening:
     remarks: tuple[Text, ...]
     labd: int | None = None
     kind: Literal["opening"] = "opening"
+
+    def introduce(self) -> None:
+        """Name the user's loginuid so from here on: on the machine that shows a recording, it may be another's."""
+        ELSEWHERE[self.loginuid] = self.user
 
 
 @dataclass(frozen=True)

@@ -10,9 +10,8 @@ from pathlib import Path
 from typing import IO
 
 from lab.errors import InvalidArgument
-from lab.identity import ELSEWHERE
 from lab.paths import STATE
-from scenarios.performance.beats import Busy, Moment, Opening, from_json, to_json
+from scenarios.performance.beats import Busy, Moment, from_json, to_json
 
 FORMAT, VERSION = "loginuid-lab recording", 1
 DIRECTORY = Path(STATE) / "recordings"
@@ -60,14 +59,11 @@ def read(path: Path) -> Iterator[Moment]:
             _require_header(next(lines, b""), path)
             for number, line in enumerate(lines, 2):
                 try:
-                    moment = from_json(line)
+                    yield from_json(line)
                 except ValueError:
                     if not line.endswith(b"\n"):
                         return
                     raise _wrong(path, f"line {number} is no beat of a performance") from None
-                if isinstance(moment.beat, Opening):
-                    ELSEWHERE[moment.beat.loginuid] = moment.beat.user
-                yield moment
     except OSError as error:
         raise InvalidArgument(f"cannot read {path}: {error.strerror}", "`lab play` lists the recordings") from None
 

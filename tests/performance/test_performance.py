@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from lab.errors import InvalidArgument
-from lab.identity import UNSET
+from lab.identity import UNSET, name_of
+from scenarios.audiences.terminal import Terminal
 from scenarios.performance import beats, recording
 from scenarios.performance.beats import HELD, Beat, Command, Contrast, Heading, Moment, Say, Stop, Verdict, pages
 from scenarios.performance.performance import Performance
@@ -173,3 +174,13 @@ def test_the_last_recordings_are_kept(tmp_path: Path) -> None:
     assert made.stat().st_mode & 0o777 == 0o600
     left = sorted(path.name for path in tmp_path.iterdir())
     assert len(left) == recording.KEPT and left[0] == "2026-01-06.jsonl" and made.exists()
+
+
+def test_reading_a_recording_renames_nobody(tmp_path: Path) -> None:
+    """A talk draws live records, and may read a shipped recording meanwhile; an audience that shows one introduces."""
+    uid = 3_000_000_000  # no machine's
+    opening = beats.Opening("", "", "", "eve", uid, 1, "", (), (), ())
+    (moment,) = recording.read(recorded(tmp_path, opening))
+    assert name_of(uid) == str(uid)
+    Terminal().take(moment)
+    assert name_of(uid) == "eve"

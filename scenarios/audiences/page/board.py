@@ -161,6 +161,7 @@ class Board:
     def _put(self, step: Step, number: int, beat: Beat) -> None:
         match beat:
             case Opening():
+                beat.introduce()
                 self.opening = step.opening = beat
                 step.lanes = [_preview(engine) for engine in beat.engines[:LANES]]
                 step.own = {lane.key: lane for lane in step.lanes}
