@@ -190,10 +190,12 @@ class Row:
 
 
 def rows(reports: Sequence[Report]) -> list[Row]:
-    """All claims, each with what these reports saw of the claim."""
+    """The claims of the stories that were told, each with what these reports saw of the claim."""
+    told = {report.name for report in reports}
     return [
         Row(claim.text, claim.verdict, claim.because, claim.story, claim.evidence(reports), claim.source)
         for claim in CLAIMS
+        if claim.story in told
     ]
 
 

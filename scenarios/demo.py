@@ -110,12 +110,11 @@ def _by_engine(options: Sequence[str]) -> dict[str, list[str]]:
 def _print_json(reports: Sequence[Report], closing: Closing, recorded: str) -> None:
     """Verdicts and evidence by story, the article's claims, and where the whole performance is recorded."""
     totals = {"held": closing.held, "failed": closing.failed, "inconclusive": closing.lacking + closing.disturbed}
-    told = {report.name for report in reports}
     answer = {
         "exit_code": closing.exit_code,
         "claims": totals,
         "stories": [report.to_dict() for report in reports],
-        "article": [vars(row) for row in article.rows(reports) if row.story in told],
+        "article": [vars(row) for row in article.rows(reports)],
         "recording": recorded,
     }
     json.dump(answer, sys.stdout, indent=2)

@@ -19,7 +19,7 @@ from scenarios import doctor
 from scenarios.performance import beats
 from scenarios.performance.beats import FAILED, HELD, UNKNOWN
 from scenarios.performance.performance import Performance
-from scenarios.performance.text import Text
+from scenarios.performance.text import Argument, Text
 from scenarios.props.labd import Daemon
 from scenarios.props.real_engines import LABS, REAL, Choice, with_image
 from scenarios.props.target import SHADOW, default, watchable
@@ -136,7 +136,7 @@ def _opening(stage: Stage, stories: Sequence[Story], remarks: Sequence[Text]) ->
 
 def _remarks(stage: Stage, *, decoy: bool) -> Iterator[Text]:
     """Who is logged in, which labd serves, which file is watched, and who witnesses."""
-    who: dict[str, str | int | Text] = {"user": stage.user, "uid": stage.user_id}
+    who: dict[str, Argument] = {"user": stage.user, "uid": stage.user_id}
     if loginuid() == UNSET:
         said = "No login here (loginuid is unset): the lab opened a session for {user} ({uid}), as pam_loginuid does."
         yield Text(said, who)
@@ -190,8 +190,7 @@ def conclude(reports: Sequence[Report], performance: Performance) -> beats.Closi
     count = {word: sum(one.verdict == word for one in verdicts) for word in (HELD, FAILED, UNKNOWN)}
     torn = len(disturbed(reports))
     performance.perform(beats.Summary(tuple(beats.Told(one.name, Text(one.title), one.verdict) for one in reports)))
-    told = {report.name for report in reports}
-    rows = [beats.Judged(row.claim, row.today, row.seen) for row in article.rows(reports) if row.story in told]
+    rows = [beats.Judged(row.claim, row.today, row.seen) for row in article.rows(reports)]
     for start in range(0, len(rows), ROWS_A_STEP):
         performance.perform(beats.Article(tuple(rows[start : start + ROWS_A_STEP])))
     code = SOME_FAILED if count[FAILED] else SOME_UNKNOWN if count[UNKNOWN] else HELD_ALL

@@ -23,7 +23,7 @@ from lab.audit.watch import Watch
 from lab.errors import EvidenceLost, InvalidArgument, NotAllowed
 from scenarios.audiences.drawing import Look, draw, telling
 from scenarios.performance.beats import Evidence
-from scenarios.performance.text import Text
+from scenarios.performance.text import Argument, Text
 from scenarios.playing import refuse_what_cannot_be
 from scenarios.props.target import default
 from scenarios.safety.journal import Journal
@@ -110,7 +110,7 @@ class Printer:
         mine = watched.pid == os.getpid()
         said = "Watching {path}. Touch it in another terminal; Ctrl-C ends this."
         theirs = "Following the watch of `{holder}` (pid {pid}) on {path}. Ctrl-C ends this."
-        arguments: dict[str, str | int | Text] = {"path": watched.path, "holder": watched.holder, "pid": watched.pid}
+        arguments: dict[str, Argument] = {"path": watched.path, "holder": watched.holder, "pid": watched.pid}
         self.remark(Text(said if mine else theirs, arguments))
 
     def remark(self, text: Text) -> None:

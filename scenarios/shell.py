@@ -21,7 +21,7 @@ from lab.errors import CannotStart, InvalidArgument, MissingFeature, NotAllowed
 from lab.identity import UNSET, loginuid, name_of
 from lab.pidfd import ended
 from scenarios import needs
-from scenarios.performance.text import Text
+from scenarios.performance.text import Argument, Text
 from scenarios.playing import refuse_what_cannot_be, user_id
 from scenarios.props.labd import Daemon
 from scenarios.props.playroom import Player, Playroom
@@ -99,7 +99,7 @@ def _play(player: Player, target: str, *, pane: bool) -> str:
 def welcome(player: Player, login: Login, daemon: Daemon, *, pane: bool) -> list[Text]:
     """What to try first; no line has more than 80 columns, where names and numbers are of the usual length."""
     sudo = "sudo " if needs.installed("sudo") else ""
-    who: dict[str, str | int | Text] = {
+    who: dict[str, Argument] = {
         "user": player.name,
         "session": login.sessionid,
         "labds": name_of(loginuid(daemon.pid)),

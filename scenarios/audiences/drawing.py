@@ -148,12 +148,12 @@ def _one_line(line: Line) -> Line:
 def _command(beat: beats.Command, look: Look) -> Line:
     if look.detail == "brief":
         return _one_line(Line(f"  $ {beat.line}", style="cyan"))
-    lines = [line[at : at + look.width] for line in _folded(beat.line, look.width)
-             for at in range(0, len(line), look.width)]  # fmt: skip
-    if look.detail == "short" and look.large and len(lines) > LARGE_COMMAND_LINES:
-        lines[LARGE_COMMAND_LINES - 1 :] = [f"      {look.marks['more']}"]
-        return Line("\n".join(lines), style="bold cyan")
-    return Line("\n".join(_folded(beat.line, look.width)), style="bold cyan")
+    lines = list(_folded(beat.line, look.width))
+    if look.detail == "short" and look.large:
+        shown = [line[at : at + look.width] for line in lines for at in range(0, len(line), look.width)]
+        if len(shown) > LARGE_COMMAND_LINES:
+            lines = [*shown[: LARGE_COMMAND_LINES - 1], f"      {look.marks['more']}"]
+    return Line("\n".join(lines), style="bold cyan")
 
 
 def _folded(line: str, width: int) -> Iterator[str]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 from pydantic import Field, TypeAdapter
 
@@ -274,12 +274,6 @@ def to_json(moment: Moment) -> str:
 def from_json(line: str | bytes) -> Moment:
     """The reverse of to_json(). Raises pydantic.ValidationError, a ValueError, for anything else."""
     return _MOMENT.validate_json(line)
-
-
-def to_plain(moment: Moment) -> dict[str, Any]:
-    """As plain values, for a template or a summary."""
-    plain: dict[str, Any] = _MOMENT.dump_python(moment, mode="json")
-    return plain
 
 
 def lineage(engine: str, chain: Iterable[Ancestor], login: int) -> Lineage:

@@ -7,7 +7,6 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Self
 
-Argument = "str | int | Text"
 Translate = Callable[[str], str]
 # A recording from elsewhere may hold any message, and str.format() would follow {a.b} and fill up {a:>999999999}.
 _NAME = re.compile(r"\{(\w+)\}")
@@ -40,3 +39,6 @@ class Text:
 
     def __str__(self) -> str:
         return self.told()
+
+
+Argument = str | int | Text  # what may stand for a {name}

@@ -25,7 +25,7 @@ from scenarios.needs import CannotTell
 from scenarios.performance import beats
 from scenarios.performance.beats import FAILED, HELD, UNKNOWN
 from scenarios.performance.performance import Performance
-from scenarios.performance.text import Text
+from scenarios.performance.text import Argument, Text
 from scenarios.props.auditd import Auditd
 from scenarios.props.labd import Daemon
 from scenarios.safety.journal import Journal
@@ -34,7 +34,6 @@ from scenarios.stage.engines import DAEMON, Engine, Model, paste, sudo
 from scenarios.stage.login import Login
 from scenarios.stage.report import Outcome, Report, Verdict, whom
 
-Argument = str | int | Text
 AS_IT_IS = "{seen}"  # the message of what is the same in every language
 
 

@@ -25,7 +25,7 @@ from lab.audit.netlink import AuditControl
 from lab.audit.watch import Watch
 from scenarios import needs
 from scenarios.performance.beats import FAILED, HELD, UNKNOWN
-from scenarios.performance.text import Text
+from scenarios.performance.text import Argument, Text
 from scenarios.props import labd
 from scenarios.props.auditd import Auditd
 from scenarios.props.labd import Daemon
@@ -128,7 +128,7 @@ def in_the_middle(monkeypatch: pytest.MonkeyPatch, disturb: Callable[[Stage], ob
     """Do that once, where the story asks that question."""
     ask, pending = Stage.ask, [*[lambda here: None] * (question - 1), disturb]
 
-    def disturbed(self: Stage, question: str, /, *choices: str | Text, **arguments: str | int | Text) -> None:
+    def disturbed(self: Stage, question: str, /, *choices: str | Text, **arguments: Argument) -> None:
         if pending:
             pending.pop(0)(self)
         ask(self, question, *choices, **arguments)

@@ -16,7 +16,7 @@ from scenarios.audiences.page.board import HOST, Board, Step
 from scenarios.audiences.page.records import card, differing
 from scenarios.audiences.page.trees import Mark, mark_of, tree
 from scenarios.performance.beats import Contrast, Evidence, Lineage, Opening, Output
-from scenarios.performance.text import Text
+from scenarios.performance.text import Argument, Text
 
 ASSETS = Path(__file__).parent / "assets"
 SIGNS: Mapping[Mark, str] = {"own": MARKS["set"], "none": MARKS["unset"], "other": "◆", "unknown": "?"}
@@ -54,7 +54,7 @@ class Renderer:
         )  # fmt: skip
         self._step = self._environment.get_template("step.html")
 
-    def said(self, message: str, **arguments: str | int | Text) -> str:
+    def said(self, message: str, **arguments: Argument) -> str:
         """A sentence of the page's own, in its language."""
         return self.look.words(Text.of(message, **arguments))
 
