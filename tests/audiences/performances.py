@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from collecting import Collector
+
 from lab.identity import UNSET
 from scenarios.performance.beats import (
     HELD,
@@ -32,17 +34,6 @@ from scenarios.performance.text import Text
 
 ALICE, SESSION = 4711, 7
 HOSTILE = "<script>document.title='owned'</script><img src=x onerror=alert(1)>\u202e{a.b}"
-
-
-class Collector:
-    """An audience that keeps what it takes."""
-
-    def __init__(self) -> None:
-        self.moments: list[Moment] = []
-
-    def take(self, moment: Moment) -> None:
-        """Keep the moment."""
-        self.moments.append(moment)
 
 
 def record(auid: int, ses: int, comm: str = '"touch"') -> Evidence:

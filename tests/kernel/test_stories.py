@@ -13,6 +13,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from collecting import Collector
 from support import in_child
 
 from lab.audit.watch import Watch
@@ -20,7 +21,7 @@ from lab.errors import EvidenceLost
 from lab.identity import name_of, set_loginuid
 from scenarios.audiences.drawing import Look, height
 from scenarios.claims import CLAIMS
-from scenarios.performance.beats import FAILED, HELD, UNKNOWN, Moment, pages
+from scenarios.performance.beats import FAILED, HELD, UNKNOWN, pages
 from scenarios.performance.performance import Performance
 from scenarios.props.labd import Daemon, peer_pid
 from scenarios.props.second_host import Remote
@@ -104,17 +105,6 @@ def present(here: Stage, fork: Engine, daemon: Engine) -> None:
 def claims(report: Report, verdict: str) -> list[str]:
     """The claims with this verdict."""
     return [claim.claim for claim in report.claims if claim.verdict == verdict]
-
-
-class Collector:
-    """An audience that keeps what it takes."""
-
-    def __init__(self) -> None:
-        self.moments: list[Moment] = []
-
-    def take(self, moment: Moment) -> None:
-        """Keep the moment."""
-        self.moments.append(moment)
 
 
 def with_needs(story: Story) -> object:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import get_args
 
 import pytest
+from collecting import Collector
 from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
@@ -21,17 +22,6 @@ from scenarios.performance.performance import Performance
 from scenarios.performance.text import Text
 
 LINE = "type=SYSCALL msg=audit(1795654321.123:77): arch=c000003e syscall=257 auid=4294967295 ses=4294967295 uid=0"
-
-
-class Collector:
-    """An audience that keeps what it takes."""
-
-    def __init__(self) -> None:
-        self.moments: list[Moment] = []
-
-    def take(self, moment: Moment) -> None:
-        """Keep the moment."""
-        self.moments.append(moment)
 
 
 def verdict(claim: str = "claim") -> Verdict:
