@@ -70,12 +70,23 @@ module Lab
     RUBY_PLATFORM.include?("darwin") && IO.popen(%w[sysctl -n hw.optional.arm64], err: File::NULL, &:read).to_i == 1
   end
 
+  def self.verb
+    ARGV.find { |word| !word.start_with?("-") }
+  end
+
   def self.check_versions
     Vagrant.require_version ">= 2.3.4"  # Debian 12's, with which the lab was tried
-    verb = ARGV.find { |word| !word.start_with?("-") }
     return unless %w[up reload provision].include?(verb) && provider(ARGV, CHECKOUT) == "virtualbox"
     sentence = unfit(Vagrant::VERSION, virtualbox, apple_silicon?)
     abort sentence if sentence
+  end
+
+  # A box as Vagrant wants to have it: the path of a file, or an address. Vagrant takes other words for a name in a registry.
+  def self.box_url(box)
+    return File.expand_path(box) if File.file?(box)
+    return box if verb != "up" || box.include?("://")
+    abort "LAB_BOX_URL names #{box}, and there is no such file.\n" \
+      "Build it:  make box    or give the address of a box, https://..."
   end
 
   # The SHA-256 sum that the box must have: LAB_BOX_SHA256, or what lies beside a file; nil if there is neither.

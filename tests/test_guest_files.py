@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import struct
 import subprocess
 import tarfile
 import time
+import tomllib
 from collections.abc import Callable
 from pathlib import Path
 
@@ -137,6 +139,32 @@ def test_the_sum_of_a_box(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> No
     assert ruby(show, str(box)) == '"abc"\n'
     monkeypatch.setenv("LAB_BOX_SHA256", "def")
     assert ruby(show, str(box)) == ruby(show, "https://example.org/lab.box") == '"def"\n'
+
+
+@pytest.mark.needs("ruby")
+def test_the_address_of_a_box(tmp_path: Path) -> None:
+    """A file becomes a whole path and an address stays; what is neither stops `vagrant up`, and no other command."""
+    box, show = tmp_path / "lab.box", "box = ARGV.shift; puts Lab.box_url(box)"
+    box.touch()
+    assert ruby(show, os.path.relpath(box), "up") == f"{box}\n"
+    assert ruby(show, "https://example.org/lab.box", "up") == "https://example.org/lab.box\n"
+    assert ruby(show, "box/absent.box", "halt") == "box/absent.box\n"
+    with pytest.raises(subprocess.CalledProcessError) as caught:
+        ruby(show, "box/absent.box", "up")
+    assert "no such file" in caught.value.stderr
+    assert "make box" in caught.value.stderr
+
+
+def test_the_wheels_of_a_box_are_those_of_a_venv() -> None:
+    """tools/box takes along what `tools/setup venv dev` installs, which has no network in the guest."""
+    read = 'source <(sed -n "/^requirements() {/,/^}/p" tools/box); requirements'
+    command = ["bash", "-c", read]
+    done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=60, cwd=PROVISION.parent)
+    project = tomllib.loads((PROVISION.parent / "pyproject.toml").read_text())["project"]
+    extras = re.findall(r'-e "\.\[(\w+)\$\{1:\+,\$1\}\]"', (PROVISION.parent / "tools/setup").read_text())
+    assert extras == ["stage"]
+    wanted = {*project["dependencies"]}.union(*(project["optional-dependencies"][extra] for extra in (*extras, "dev")))
+    assert wanted <= set(done.stdout.splitlines())
 
 
 def guest(code: str, **env: str) -> str:
