@@ -1,7 +1,8 @@
 """What a test needs of the machine: `@pytest.mark.needs("root", "audit")`, and what a fixture needs: demand("busybox").
 
 Where it is missing the test is skipped, with the reason; where LAB_REQUIRE names it, it fails. LAB_REQUIRE=all names
-all; all,-docker all but docker. LAB_SLOW=10 makes the time limits ten times as long, for an emulated processor.
+all; all,-docker all but docker. LAB_ONLY=chromium,mkdocs runs only the tests that need one of these. LAB_SLOW=10 makes
+the time limits ten times as long, for an emulated processor.
 """
 
 from __future__ import annotations
@@ -114,6 +115,18 @@ def pytest_configure(config: pytest.Config) -> None:
     for number in (signal.SIGHUP, signal.SIGINT, signal.SIGQUIT):
         if signal.getsignal(number) is signal.SIG_IGN:
             signal.signal(number, signal.SIG_DFL)
+
+
+@pytest.hookimpl(trylast=True)  # after those that mark a test by its fixtures
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Deselect what LAB_ONLY does not ask for."""
+    only = set(filter(None, os.environ.get("LAB_ONLY", "").split(",")))
+    if unknown := only - FEATURES.keys():
+        raise pytest.UsageError(f"LAB_ONLY names {', '.join(unknown)}; the features are {', '.join(FEATURES)}")
+    if only:
+        chosen = [item for item in items if any(only & {*marker.args} for marker in item.iter_markers("needs"))]
+        config.hook.pytest_deselected(items=[item for item in items if item not in chosen])
+        items[:] = chosen
 
 
 def demand(feature: str) -> None:

@@ -1,4 +1,4 @@
-"""Do what README.md says on a machine that has nothing yet: python3 -m tools.fresh SUITE [suite]
+"""Do what README.md says on a machine that has nothing yet: python3 -m tools.fresh SUITE [test|coverage]
 
 The machine is a new Debian of that suite (bookworm, trixie ...) in a directory, made by debootstrap(8), with git, make
 and sudo and nothing else. A student logs in there: a loginuid by pam_loginuid(8), a home that is closed to others, sudo
@@ -6,7 +6,8 @@ without a password. The new root has a mount namespace of its own and no other: 
 and the first user namespace alone (kernel/audit.c, audit_netlink_ok).
 
 First the commands of README's "The first verdict" are typed, word for word, and the seconds until a verdict is on the
-screen are measured. With `suite`, all tests follow (sudo make test), with all packages that they can need.
+screen are measured. With `test` or `coverage`, all tests follow (sudo make of that word), with all packages that they
+can need; what such a root cannot have, `--absent` prints.
 
 MIRROR           Debian's mirror; else the one that apt uses here, else debootstrap's own
 LAB_FRESH        a directory for the roots and for downloaded packages; else /var/cache/lab-fresh
@@ -38,6 +39,7 @@ WANTED = 30  # seconds from `git clone` to the first verdict
 # A package index may be slow, and so may two processors. What takes six times as long is broken.
 LIMIT = 6 * WANTED
 SUITE_SECONDS = 1500
+TESTS = ("test", "coverage")  # targets of make
 # What the tests cannot have in such a root, with the reason: features of tests/conftest.py.
 ABSENT = {
     "mkdocs": "the site needs npm for its diagrams, some 400 packages; .ci/run makes the site elsewhere",
@@ -279,12 +281,12 @@ def first_verdict(here: Machine) -> bool:
     return status == 0 and seconds < LIMIT
 
 
-def all_tests(here: Machine) -> bool:
-    """Run `sudo make test` with all packages that CI has; a test that lacks something fails, unless that is ABSENT."""
+def all_tests(here: Machine, target: str) -> bool:
+    """Run `sudo make TARGET` with CI's packages; a test that lacks something fails, unless that is ABSENT."""
     require = ",".join(["all", *(f"-{name}" for name in ABSENT)])
     script = f"""cd loginuid-lab
 sudo YES=1 tools/setup packages $(.ci/packages | sed 's/chromium\\|fonts-[a-z-]*//g')
-sudo make test LAB_REQUIRE={require} ARGS=--durations=15"""
+sudo make {target} LAB_REQUIRE={require} ARGS=--durations=15"""
     begin = time.monotonic()
     done = subprocess.run(here.login(script, SUITE_SECONDS), stdin=subprocess.DEVNULL, check=False)
     say(f"The whole suite: {time.monotonic() - begin:.0f} s, exit status {done.returncode}")
@@ -293,17 +295,20 @@ sudo make test LAB_REQUIRE={require} ARGS=--durations=15"""
 
 def main(arguments: list[str]) -> int:
     """0 if all went well, else 1."""
-    if not arguments or arguments[1:] not in ([], ["suite"]):
+    if arguments == ["--absent"]:
+        say(",".join(ABSENT))
+        return 0
+    if not 1 <= len(arguments) <= 2 or not {*arguments[1:]} <= {*TESTS}:
         sys.exit(__doc__)
     if os.geteuid() != 0:
-        sys.exit("a new root needs root: sudo python3 -m tools.fresh SUITE [suite]")
+        sys.exit("a new root needs root: sudo python3 -m tools.fresh SUITE [test|coverage]")
     if not shutil.which("debootstrap"):
         sys.exit("debootstrap is missing. Paste:  sudo apt-get install -y debootstrap debian-archive-keyring")
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     with machine(arguments[0]) as here:
         good = first_verdict(here)
-        if arguments[1:]:
-            good = all_tests(here) and good
+        for target in arguments[1:]:
+            good = all_tests(here, target) and good
     return int(not good)
 
 
