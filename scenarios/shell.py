@@ -19,7 +19,7 @@ from lab.audit.rules import Rule
 from lab.audit.watch import Watch
 from lab.errors import CannotStart, InvalidArgument, MissingFeature, NotAllowed
 from lab.identity import UNSET, loginuid, name_of
-from lab.pidfd import ended
+from lab.pidfd import ended, start_time
 from scenarios import needs
 from scenarios.performance.text import Argument, Text
 from scenarios.playing import refuse_what_cannot_be, user_id
@@ -79,8 +79,9 @@ def _play(player: Player, target: str, *, pane: bool) -> str:
         login = stack.enter_context(Login(player.login, anew=True))
         if login.sessionid == UNSET:
             raise NotAllowed("the kernel gave this login no session number", "look at `lab doctor`")
-        journal.note("session", session=login.sessionid)
-        stack.callback(end_session, login.sessionid)
+        began = start_time(login.pid)
+        journal.note("session", session=login.sessionid, start_time=began)
+        stack.callback(end_session, login.sessionid, began)
         login.seconds = DAY * 7
         daemon = stack.enter_context(Daemon(journal))
         daemon.wait_ready()

@@ -23,11 +23,13 @@ ROUND = 0.5  # and for a parent whose child was killed
 ROUNDS = 20
 
 
-def end_session(session: int) -> bool:
+def end_session(session: int, began: int) -> bool:
     """Ask each process of an audit session to end; then kill children before their parents, which may tidy up.
 
-    Returns whether there was any. Raises ValueError for the number of no session, which all processes have that no
-    login started, and for a session that this process belongs to; TimeoutError if a process cannot be ended.
+    began is the start time of the session's first process, lab.pidfd.start_time(). Returns whether there was any.
+    Raises ValueError for the number of no session, which all processes have that no login started, for a session that
+    this process belongs to, and for one with an older process: another's login; TimeoutError if a process cannot be
+    ended.
     """
     if not 0 < session < UNSET or session in {process.sessionid for process in ancestry(os.getpid())}:
         raise ValueError(f"{session} cannot be a session that the lab opened")
@@ -35,6 +37,8 @@ def end_session(session: int) -> bool:
         members = _members(session)
         if not members:
             return number > 0
+        if older := [member.pid for member in members if member.start_time < began]:
+            raise ValueError(f"{session} is a session that the lab did not open: process {older[0]} is older")
         if number == 0:
             # An interactive shell ignores SIGTERM, and ends on SIGHUP.
             _send(members, (signal.SIGHUP, signal.SIGTERM), GRACE)

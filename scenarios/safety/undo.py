@@ -106,9 +106,9 @@ def _undo_process(entry: dict[str, Any], places: Places) -> bool:
 
 def _undo_session(entry: dict[str, Any], places: Places) -> bool:
     """End what a login session of the lab has started; never a session that this process belongs to."""
-    session = _number(entry, "session")
+    session, began = _number(entry, "session"), _number(entry, "start_time")
     try:
-        return end_session(session)
+        return end_session(session, began)
     except ValueError as error:
         raise Refused(str(error)) from None
 

@@ -153,7 +153,8 @@ HOSTILE = [
     *({"kind": "image", "argv": argv, "image": "loginuid-lab/host:0"} for argv in
       ([], ["touch", "/tmp/lab-hostile"], ["sh", "-c", "touch /tmp/lab-hostile", "docker"], ["/tmp/docker"], "docker",
        ["env", "PATH=/tmp", "docker"], [5, "docker"], None)),
-    *({"kind": "session", "session": number} for number in (0, -1, 2**40, "5", True, None)),
+    *({"kind": "session", "session": number, "start_time": 5} for number in (0, -1, 2**40, "5", True, None)),
+    *({"kind": "session", "session": 5, "start_time": number} for number in (-1, "5", True, None)),
     {"kind": "image", "argv": ["docker"], "image": "alpine"},
     {"kind": "audit-rule", "packed": ""}, {"kind": "audit-rule", "packed": "00" * 1056}, {"kind": "audit-rule"},
     {"kind": "audit-enabled", "was": 2, "auditd": 0}, {"kind": "audit-enabled", "was": "0", "auditd": 0},
@@ -231,7 +232,10 @@ def in_a_session(writer: int) -> None:
 def test_what_a_session_left_in_the_background_is_ended(
     short_place: Path, roots_daemon: subprocess.Popen[bytes]
 ) -> None:
-    """Processes of the session are ended wherever they are, also those that ignore SIGTERM; no others are."""
+    """Processes of the session are ended wherever they are, also those that ignore SIGTERM; no others are.
+
+    A session with a process older than the noted login is another's: a damaged line ends nobody's work.
+    """
     reader, writer = os.pipe()
     starter = "trap '' TERM HUP; setsid sh -c 'echo $$; exec sleep 600' & wait $!"
     with subprocess.Popen(
@@ -239,9 +243,12 @@ def test_what_a_session_left_in_the_background_is_ended(
     ) as shell:
         assert shell.stdout
         pidfd = os.pidfd_open(int(shell.stdout.readline()))
-        entry = {"kind": "session", "session": int(os.read(reader, 20))}
+        session, began = int(os.read(reader, 20)), start_time(shell.pid)
+        entry = {"kind": "session", "session": session, "start_time": began}
+        told = restored(short_place, {**entry, "start_time": began + 1})
+        assert ["is a session that the lab did not open" in line for line in told] == [True]
         assert not ended(pidfd, 0)
-        assert restored(short_place, entry) == [f"session: session={entry['session']}"]
+        assert restored(short_place, entry) == [f"session: session={session} start_time={began}"]
         assert ended(pidfd, 0) and shell.wait(10)
     for fd in (reader, writer, pidfd):
         os.close(fd)
@@ -252,7 +259,7 @@ def test_what_is_no_session_is_never_ended(monkeypatch: pytest.MonkeyPatch, sess
     """(uid_t)-1 is the session of every process that no login started: to end that one would end the machine."""
     monkeypatch.setattr(sessions, "_send", lambda *words: pytest.fail("a signal was sent"))
     with pytest.raises(ValueError, match="cannot be a session"):
-        sessions.end_session(session)
+        sessions.end_session(session, 0)
 
 
 def test_no_process_ends_its_own_session(short_place: Path) -> None:
@@ -264,7 +271,7 @@ from lab.identity import UNSET, open_session, sessionid
 from scenarios.safety.journal import Journal
 open_session(UNSET), open_session({USER})
 place = Path({str(short_place)!r})
-(place / "journal").write_text(json.dumps({{"kind": "session", "session": sessionid()}}) + "\\n")
+(place / "journal").write_text(json.dumps({{"kind": "session", "session": sessionid(), "start_time": 0}}) + "\\n")
 with Journal(place) as journal:
     print(*journal.restored)
 """
