@@ -20,6 +20,14 @@ def _printed(beat: Beat) -> int | None:
     return first_number(beat.text) if isinstance(beat, Output) else None
 
 
+def _code(beat: Beat) -> int | None:
+    return beat.code if isinstance(beat, Output) else None
+
+
+def _descends(beat: Beat) -> int | None:
+    return int(bool(beat.login)) if isinstance(beat, Lineage) else None
+
+
 def _loginuid(beat: Beat) -> int | None:
     return beat.processes[-1].loginuid if isinstance(beat, Lineage) and beat.processes else None
 
@@ -32,13 +40,26 @@ def _ses(beat: Beat) -> int | None:
     return beat.event.ses if isinstance(beat, Evidence) else None
 
 
-# What a check reads: the number that a command printed first; the loginuid of a container's first process, as the
-# host's /proc showed it; the auid and the ses of an audit event. Each is None if the beat has no such number.
+def _uid(beat: Beat) -> int | None:
+    return beat.event.uid if isinstance(beat, Evidence) else None
+
+
+def _exit(beat: Beat) -> int | None:
+    return beat.event.exit if isinstance(beat, Evidence) else None
+
+
+# What a check reads. Of an output: the number that was printed first, the command's exit code. Of a lineage, as the
+# host's /proc showed it: the loginuid of the container's first process, and 1 if the login is among the ancestors, else
+# 0. Of an audit event: auid, ses, uid and exit. None if the beat has no such number.
 CHECKS: Mapping[str, Callable[[Beat], int | None]] = {
     "printed": _printed,
+    "code": _code,
+    "descends": _descends,
     "loginuid": _loginuid,
     "auid": _auid,
     "ses": _ses,
+    "uid": _uid,
+    "exit": _exit,
 }
 
 

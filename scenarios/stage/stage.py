@@ -245,16 +245,17 @@ class Stage(Commands):
         """Expect that the event's record names this user by auid, or nobody with UNSET; without a record it failed."""
         seen = f"auid={whom(event)[0]}" if event else Text("no record")
         return self.expect(
-            event is not None and event.auid == uid, claim, seen, basis=self._basis("auid", uid, event), **arguments
+            event is not None and event.auid == uid, claim, seen, basis=self.basis("auid", uid, event), **arguments
         )
 
     def in_session(self, event: Event | None, session: int, claim: str | Text, /, **arguments: Argument) -> bool:
         """Expect that the event's record has this session, or none with UNSET; without a record it failed."""
         seen = f"ses={whom(event)[1]}" if event else Text("no record")
         held = event is not None and event.ses == session
-        return self.expect(held, claim, seen, basis=self._basis("ses", session, event), **arguments)
+        return self.expect(held, claim, seen, basis=self.basis("ses", session, event), **arguments)
 
-    def _basis(self, check: str, wanted: int, event: Event | None) -> Basis:
+    def basis(self, check: str, wanted: int, event: Event | None) -> Basis:
+        """That a verdict follows from the records of this event, if they were shown."""
         shown = self._shown.get(event.serial, -1) if event else -1
         return Basis(check, wanted, shown) if shown >= 0 else FROM_THIS_RUN
 

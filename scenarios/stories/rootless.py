@@ -10,7 +10,7 @@ from scenarios import needs
 from scenarios.performance.text import Text
 from scenarios.stage.engines import DAEMON, FORK
 from scenarios.stage.report import Outcome, whom
-from scenarios.stage.stage import Stage
+from scenarios.stage.stage import Basis, Stage
 
 NAME = "rootless"
 TITLE = "At the mercy of the daemon, or of the kernel"
@@ -37,7 +37,8 @@ def by_a_fork(stage: Stage, watch: Watch, rows: list[list[str | Text]]) -> None:
     refused = stage.witness(watch, successful=None)
     denied = refused is not None and refused.exit == -errno.EACCES
     seen = f"success=no exit={refused.exit}" if refused else Text("no record")
-    stage.expect(denied, "the HOST's kernel refuses the write", seen)
+    basis = stage.basis("exit", -errno.EACCES, refused)
+    stage.expect(denied, "the HOST's kernel refuses the write", seen, basis=basis)
     stage.names(refused, stage.user_id, "and the record names {user}", user=stage.user)
     uid = name_of(refused.uid) if refused else "?"
     rows.append([Text("a rootless fork"), "root", uid, whom(refused)[0]])
@@ -53,7 +54,8 @@ def through_the_daemon(stage: Stage, watch: Watch, rows: list[list[str | Text]])
         stage.daemon.check()
         raise denied.trouble()
     refused = denied.exit_code == 125 and stage.witness(watch) is None
-    stage.expect(refused, "refused at the socket: only its mode protects the host", code(denied))
+    claim = "refused at the socket: only its mode protects the host"
+    stage.expect(refused, claim, code(denied), basis=Basis("code", 125, denied.beat))
     group = Path(stage.daemon.path).stat().st_gid
     stage.say("And as a member of the socket's group, {group}: without a password, without sudo.", group=group)
     stage.ask("Who is {user} on the host now?", stage.user, "root", user=stage.user)
@@ -61,7 +63,8 @@ def through_the_daemon(stage: Stage, watch: Watch, rows: list[list[str | Text]])
     written = stage.witness(watch)
     root = granted.exit_code == 0 and written is not None and written.uid == 0
     seen = f"uid={written.uid}" if written else Text("no record")
-    stage.expect(root, "the group's member is root on the host", seen)
+    basis = stage.basis("uid", 0, written)
+    stage.expect(root, "the group's member is root on the host", seen, basis=basis)
     stage.names(written, UNSET, "and the record names nobody")
     uid = name_of(written.uid) if written else "?"
     rows.append([Text("the socket's group"), "root", uid, whom(written)[0]])

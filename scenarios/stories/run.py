@@ -6,7 +6,7 @@ from lab.identity import UNSET, Ancestor, name_of
 from scenarios.stage.commands import WORKLOAD
 from scenarios.stage.engines import DAEMON, FORK, Engine
 from scenarios.stage.report import Outcome
-from scenarios.stage.stage import Stage
+from scenarios.stage.stage import Basis, Stage
 
 NAME = "run"
 TITLE = "Who is the container's parent?"
@@ -31,7 +31,9 @@ def by_a_fork(stage: Stage, engine: Engine) -> Outcome:
         claim = "its monitor left its parent on purpose; yet all below init carry the loginuid"
         stage.expect(marked(forked.ancestry, stage), claim)
     else:
-        stage.expect(inherits(forked.ancestry, stage), "every step from the login to the container is a fork")
+        basis = Basis("descends", 1, forked.lineage)
+        claim = "every step from the login to the container is a fork"
+        stage.expect(inherits(forked.ancestry, stage), claim, basis=basis)
     return forked
 
 
@@ -43,7 +45,8 @@ def through_a_daemon(stage: Stage, engine: Engine) -> Outcome:
     stage.carries(served, UNSET, "the host's /proc says nobody, too")
     apart = bool(served.ancestry) and stage.login.pid not in {process.pid for process in served.ancestry}
     ancestors = " < ".join(process.comm for process in served.ancestry)
-    stage.expect(apart, "the login is not among its ancestors", ancestors)
+    basis = Basis("descends", 0, served.lineage)
+    stage.expect(apart, "the login is not among its ancestors", ancestors, basis=basis)
     return served
 
 
