@@ -92,6 +92,27 @@ def test_only_a_changed_checkout_is_copied(checkout: Checkout) -> None:
     assert not changed_at("tools/setup", -1)
 
 
+@pytest.mark.parametrize(
+    ("words", "port"),
+    [
+        ("demo --page", "8650"),
+        ("talk run --page --port 9000", "9000"),
+        ("demo --port=9000 --page", "9000"),
+        ("demo --page --port 0", ""),
+        ("demo --port 9000", ""),
+    ],
+)
+def test_the_guests_page_is_this_machines(checkout: Checkout, words: str, port: str) -> None:
+    """With --page the port of the page is forwarded under its own number; else vagrant itself logs in."""
+    checkout.make_guest()
+    (checkout.path / "bin/ssh").write_text("#!/bin/sh\nprintf '<%s>' \"$@\"\n")
+    (checkout.path / "bin/ssh").chmod(0o755)
+    done = checkout.run(*words.split())
+    command = f"<lab><cd /vagrant && sudo tools/where {words}>"
+    by_vagrant = command.replace("><", "><--no-tty><-c><")
+    assert done.stdout.endswith(f"<-L><{port}:127.0.0.1:{port}>{command}" if port else by_vagrant)
+
+
 @pytest.mark.needs("root")
 @pytest.mark.parametrize("state", ["shutoff", "saved", "not_created", ""])
 def test_a_guest_that_is_halted(checkout: Checkout, state: str) -> None:
@@ -197,6 +218,7 @@ def test_the_user_decides(checkout: Checkout) -> None:
     assert checkout.run("talk", WHERE="here").stdout == "here with talk\n"
     assert checkout.run("demo", "x", WHERE="here").stdout == "here with demo x\n"
     assert checkout.run("shell", "--as", "alice", WHERE="here").stdout == "here with shell --as alice\n"
-    (checkout.path / "tools/vm").write_text("#!/bin/sh\nprintf '<%s>' \"$@\"\n")
+    (checkout.path / "tools/vm").write_text("#!/bin/sh\nprintf '<%s>' \"$@\" $FORWARD\n")
     (checkout.path / "tools/vm").chmod(0o755)
     assert checkout.run("demo", "x", WHERE="qemu").stdout == "<up><run><cd /vagrant && sudo tools/where demo x>"
+    assert checkout.run("demo", "--page", WHERE="qemu").stdout.endswith(" demo --page><8650>")
