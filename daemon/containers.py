@@ -11,7 +11,7 @@ import contextlib
 import logging
 import signal
 from collections.abc import AsyncGenerator
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from daemon import recording
 from daemon.events import Events
@@ -21,10 +21,14 @@ from daemon.stdio import Pulse
 from lab.damage import DAMAGED
 from lab.errors import Conflict, LabError, NoSuchContainer, NotRunning, StillRunning
 from lab.record import Record
+from lab.resources import updated
 from lab.runtime import cgroup
 from lab.signals import signal_number
 from lab.spec import Spec
 from lab.store import Store
+
+if TYPE_CHECKING:
+    from lab.resources import Resources
 
 log = logging.getLogger("labd")
 STOP_SECONDS = 10
@@ -245,6 +249,19 @@ class Container:
         cgroup.freeze(self.spec.cgroup, False)
         self.paused = False
         self.event("unpause")
+
+    async def update(self, changes: Resources) -> None:
+        """Other limits, at once if it runs. Raises InvalidArgument, Conflict, MissingFeature, LabError."""
+        async with self._changing:
+            self._require_present()
+            self.require_sound()
+            wanted = updated(self.spec.resources, changes)
+            if self.running:
+                free = {"pids_limit": "max"} if "pids_limit" in self.spec.resources else {}
+                await asyncio.to_thread(cgroup.update, self.spec.cgroup, {**free, **wanted})
+            self.spec.resources = wanted
+            self.record.save_config(spec={**self.record.config["spec"], "resources": wanted})
+        self.event("update")
 
     def rename(self, name: str) -> None:
         """Raises NameInUse, InvalidArgument, Conflict."""

@@ -6,7 +6,7 @@ import re
 
 from daemon.models import BindMount, ContainerCreate, DeviceMapping, ExecCreate, Restart
 from lab.errors import InvalidArgument, NotImplementedHere
-from lab.limits import device
+from lab.limits import device, rlimit
 from lab.runargs import ExecOptions, RunOptions, parse_volume
 from lab.signals import signal_number
 from lab.spec import Device, Mount
@@ -40,9 +40,17 @@ def run_options(body: ContainerCreate) -> RunOptions:
         rm=host.AutoRemove, privileged=host.Privileged, init=host.Init, read_only=host.ReadonlyRootfs,
         cap_add=host.CapAdd, cap_drop=host.CapDrop, security_opt=host.SecurityOpt,
         devices=[_device(mapping) for mapping in host.Devices],
-        memory=host.Memory, nano_cpus=host.NanoCpus, pids_limit=host.PidsLimit,
+        resources=host.resources(), rlimits=[rlimit(one.Name, one.Soft, one.Hard) for one in host.Ulimits],
+        oom_score_adj=host.OomScoreAdj or None, groups=host.GroupAdd, sysctl=host.Sysctls, tmpfs=host.Tmpfs,
+        shm_size=_shm_size(host.ShmSize), domainname=body.Domainname,
         masked_paths=host.MaskedPaths, readonly_paths=host.ReadonlyPaths,
     )  # fmt: skip
+
+
+def _shm_size(size: int) -> int:
+    if size < 0:
+        raise InvalidArgument("SHM size can not be less than 0", "give --shm-size a number of bytes")
+    return size
 
 
 def check_restart(policy: Restart) -> None:

@@ -10,6 +10,7 @@ from daemon.engine import Engine
 from daemon.execs import Exec
 from daemon.routes import layers
 from lab.errors import LabError
+from lab.resources import FIELDS, number
 from lab.shown import rfc3339
 
 COPIED = ("AttachStdin", "AttachStdout", "AttachStderr", "Tty", "OpenStdin", "StdinOnce")
@@ -58,7 +59,7 @@ def config(container: Container) -> dict[str, Any]:
     spec, body = container.spec, container.body
     command = body["Cmd"] or (spec.args[1:] if body["Entrypoint"] else spec.args)
     return {
-        "Hostname": spec.hostname, "Domainname": "", "User": spec.user,
+        "Hostname": spec.hostname, "Domainname": spec.domainname, "User": spec.user,
         **{name: body[name] for name in COPIED},
         "Env": [f"{name}={value}" for name, value in spec.env.items()],
         "Cmd": command or None, "Image": container.record.config["image"], "Volumes": None,
@@ -80,11 +81,23 @@ def host_config(container: Container) -> dict[str, Any]:
         "RestartPolicy": {"Name": "no", "MaximumRetryCount": 0}, "LogConfig": {"Type": "json-file", "Config": {}},
         "PortBindings": {}, "VolumesFrom": None, "IpcMode": "private", "PidMode": "", "UTSMode": "", "UsernsMode": "",
         "CgroupnsMode": "host", "Runtime": "lab", "ReadonlyRootfs": spec.readonly or not spec.layer,
-        "ShmSize": 64 << 20, "ConsoleSize": given["ConsoleSize"] or [0, 0], "ContainerIDFile": given["ContainerIDFile"],
-        "Memory": spec.memory, "MemorySwap": 2 * spec.memory, "NanoCpus": spec.nano_cpus,
-        "PidsLimit": spec.pids_limit or None, "Devices": given["Devices"], "CgroupParent": "", "Isolation": "",
+        "ShmSize": spec.shm_size, "ConsoleSize": given["ConsoleSize"] or [0, 0],
+        "ContainerIDFile": given["ContainerIDFile"],
+        **limits(container),
+        "Devices": given["Devices"], "CgroupParent": "", "Isolation": "",
+        "Ulimits": [{"Name": name, "Soft": soft, "Hard": hard} for name, soft, hard in spec.rlimits] or None,
+        "OomScoreAdj": spec.oom_score_adj or 0, "GroupAdd": spec.groups or None, "Sysctls": spec.sysctl or None,
+        "Tmpfs": spec.tmpfs or None,
         "MaskedPaths": spec.masked_paths, "ReadonlyPaths": spec.readonly_paths,
     }  # fmt: skip
+
+
+def limits(container: Container) -> dict[str, Any]:
+    """The Resources in its HostConfig that are numbers or sets; without a limit of swap, docker's default."""
+    resources = container.spec.resources
+    shown = {field: resources.get(name, "" if field.startswith("Cpuset") else 0) for field, name in FIELDS.items()}
+    memory = number(resources, "memory")
+    return {**shown, "MemorySwap": shown["MemorySwap"] or 2 * memory, "PidsLimit": shown["PidsLimit"] or None}
 
 
 def mounts(container: Container) -> list[dict[str, Any]]:

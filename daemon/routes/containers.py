@@ -128,8 +128,10 @@ async def resize(container: TheContainer, h: Size = 0, w: Size = 0) -> Response:
 
 @router.post("/{reference}/update")
 async def update(container: TheContainer, body: ContainerUpdate) -> Response:
-    """docker update; a request that would change something is refused"""
+    """docker update"""
     check_restart(body.RestartPolicy)
+    if changes := body.resources():
+        await container.update(changes)
     return Json({"Warnings": []})
 
 

@@ -19,7 +19,7 @@ from lab.runtime import cgroup
 from lab.store import Store
 
 pytestmark = pytest.mark.needs("root")
-LIMITS = {"memory": "MemoryLimit", "pids": "PidsLimit", "cpu": "CpuCfsQuota"}
+LIMITS = {"memory": "MemoryLimit", "pids": "PidsLimit", "cpu": "CpuCfsQuota", "cpuset": "CPUSet"}
 PROFILE = '{"defaultAction": "SCMP_ACT_ALLOW"}'
 PLAIN: dict[str, Any] = {}
 UNMASKED: tuple[dict[str, Any], ...] = (
@@ -114,7 +114,7 @@ def test_inspect_shows_limits(labd: Labd) -> None:
     }  # fmt: skip
     container = made(labd, host=host)
     spec = Store(str(labd.state / "labd")).find(container).spec
-    assert (spec.memory, spec.nano_cpus, spec.pids_limit, spec.readonly) == (20 << 20, 5 * 10**8, 50, True)
+    assert spec.resources == {"memory": 20 << 20, "nano_cpus": 5 * 10**8, "pids_limit": 50} and spec.readonly
     assert [(device.source, device.target) for device in spec.devices] == [("/dev/zero", "/dev/naught")]
     assert spec.seccomp == PROFILE
     shown = inspected(labd, container)["HostConfig"]
