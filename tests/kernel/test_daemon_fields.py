@@ -13,7 +13,7 @@ import api_fields as api
 import pytest
 from private_labd import Labd
 
-from lab.resources import FIELDS
+from lab.resources import FIELDS as RESOURCES
 from lab.runtime.cgroup import available
 from lab.runtime.cgroup_limits import CONTROLLERS
 
@@ -94,7 +94,7 @@ HONOURED: dict[str, tuple[Any, str]] = {
 }
 LIMITS = {
     f"HostConfig.{field}": next(name for name, keys in CONTROLLERS.items() if key in keys)
-    for field, key in FIELDS.items()
+    for field, key in RESOURCES.items()
 }
 UPDATES = {
     "Memory": 64 << 20, "MemorySwap": -1, "MemoryReservation": 10 << 20, "NanoCpus": 5 * 10**8, "CpuShares": 512,
