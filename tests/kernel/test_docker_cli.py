@@ -144,9 +144,9 @@ def test_limits_and_a_profile(labd: Labd, tmp_path: Path) -> None:
     shown = json.loads(out(labd, "inspect", "limited"))[0]["HostConfig"]
     assert (shown["Memory"], shown["NanoCpus"], shown["PidsLimit"]) == (30 << 20, 2 * 10**8, 50)
     out(labd, "rm", "limited")
-    within = [*"--ulimit nofile=5:6 --group-add 4242 --tmpfs /media --shm-size 1m --cpuset-cpus 0".split()]
+    limits = "--ulimit=nofile=5:6", "--group-add=4242", "--tmpfs=/media", "--shm-size=1m", "--cpuset-cpus=0"
     script = "ulimit -Hn; id -G; stat -f -c %T /media; stat -f -c %b /dev/shm; grep Cpus_allowed_list /proc/self/status"
-    lines = out(labd, "run", "--rm", *within, "host", "sh", "-c", script).splitlines()
+    lines = out(labd, "run", "--rm", *limits, "host", "sh", "-c", script).splitlines()
     assert lines == ["6", "0 4242", "tmpfs", "256", "Cpus_allowed_list:\t0"]
 
 
