@@ -11,7 +11,7 @@ from client.attach import Attachment, window_size
 from lab import runargs
 from lab.errors import LabError
 from lab.resources import FIELDS
-from lab.runargs import ExecOptions, RunOptions
+from lab.runargs import ExecOptions, RunOptions, parse_number
 from lab.signals import SIGWINCH
 from lab.spec import Device
 from lab.terminal import RawTerminal
@@ -94,13 +94,19 @@ def create_body(options: RunOptions) -> dict[str, Any]:
             **{field: options.resources[name] for field, name in FIELDS.items() if name in options.resources},
             "Ulimits": [{"Name": name, "Soft": soft, "Hard": hard} for name, soft, hard in options.rlimits],
             "OomScoreAdj": options.oom_score_adj or 0, "GroupAdd": options.groups, "Sysctls": options.sysctl,
-            "Tmpfs": options.tmpfs, "ShmSize": options.shm_size,
+            "Tmpfs": options.tmpfs, "ShmSize": options.shm_size, "RestartPolicy": restart_policy(options.restart),
             **({"ConsoleSize": list(window_size())} if options.tty else {}),
         },
     }  # fmt: skip
     if options.entrypoint is not None:
         body["Entrypoint"] = [options.entrypoint]
     return body
+
+
+def restart_policy(text: str) -> dict[str, Any]:
+    """Docker's RestartPolicy for NAME[:COUNT]. Raises InvalidArgument."""
+    name, given, count = text.partition(":")
+    return {"Name": name, "MaximumRetryCount": parse_number(count, "--restart NAME:COUNT") if given else 0}
 
 
 def device_mapping(device: Device) -> dict[str, str]:

@@ -15,6 +15,8 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from daemon import recording
 from daemon.events import Events
+from daemon.models import Restart
+from daemon.restarting import Comeback
 from daemon.run import Run
 from daemon.spawning import SpawnerLink
 from daemon.stdio import Pulse
@@ -35,8 +37,9 @@ STOP_SECONDS = 10
 
 
 class Keeper(Protocol):
-    """What a container needs of the engine that keeps it."""
+    """What a container needs of the engine that keeps it; closing: no container comes back any more."""
 
+    closing: bool
     events: Events
     link: SpawnerLink
     store: Store
@@ -56,6 +59,7 @@ class Container:
         self.paused = False
         self.removed: asyncio.Future[int] = asyncio.get_running_loop().create_future()
         self.log_grew = Pulse()
+        self.comeback = Comeback(self)
         self._next_exit: asyncio.Future[int] = asyncio.get_running_loop().create_future()
         self._changing = asyncio.Lock()
         self._supervisor: asyncio.Task[None] | None = None
@@ -72,15 +76,30 @@ class Container:
 
     @property
     def status(self) -> str:
-        """One of Docker's words: created, running, paused, exited; dead if the record is damaged."""
+        """One of Docker's words: created, running, paused, restarting, exited; dead if the record is damaged."""
         if self.record.status == DAMAGED:
             return "dead"
+        if self.restarting:
+            return "restarting"
         return "paused" if self.paused else self.record.status
 
     @property
     def running(self) -> bool:
         """Whether it has processes, paused ones included."""
         return self.record.status == "running"
+
+    @property
+    def restarting(self) -> bool:
+        """Whether it has ended, and waits for its next start by its restart policy."""
+        return self.comeback.waiting
+
+    @property
+    def closing(self) -> bool:
+        return self.engine.closing
+
+    @property
+    def policy(self) -> Restart:
+        return Restart.model_validate(self.body["HostConfig"]["RestartPolicy"])
 
     @property
     def exit_code(self) -> int:
@@ -102,6 +121,8 @@ class Container:
 
     def require_awake(self) -> None:
         """Raises NotRunning, Conflict."""
+        if self.restarting:
+            raise Conflict(f"Container {self.id} is restarting, wait until the container is running")
         self.require_running()
         if self.paused:
             raise Conflict(f"Container {self.id} is paused", "unpause the container first")
@@ -124,8 +145,9 @@ class Container:
         async with self._changing:
             self._require_present()
             self.require_sound()
-            if self.running:
+            if self.running or self.restarting:
                 return False
+            self.record.state.update(restart_count=0, stopped=False)  # _spawn() writes them
             try:
                 await self._spawn(loginuid)
             except LabError as error:
@@ -168,23 +190,39 @@ class Container:
         finally:  # waiting clients must get the exit code even if the disk fails
             self.run = Run()
             self.event("die", exitCode=str(code))
-            waiting, self._next_exit = self._next_exit, asyncio.get_running_loop().create_future()
-            waiting.set_result(code)
+            self._tell_waiters(code)
             if self.body["HostConfig"]["AutoRemove"] and not self._restarting:
                 await self._remove_or_tell(code)
+            elif not self._restarting:
+                self.comeback.plan()
+
+    async def start_again(self) -> None:
+        """By the policy and not by a user: the loginuid is the daemon's, whatever it stamps for others."""
+        async with self._changing:
+            if self.running or self.removed.done() or self._removing:
+                return
+            self.record.state["restart_count"] = self.record.state.get("restart_count", 0) + 1
+            try:
+                await self._spawn(None)
+            except LabError as error:
+                log.error("container %s cannot be started again: %s", self.id, error.message)
+                await self._start_failed(error)
+                self._tell_waiters(error.exit_code)
 
     def waiter(self, condition: str) -> asyncio.Future[int]:
         """A future of the exit code for Docker's conditions "not-running", "next-exit" and "removed"."""
         if condition == "removed":
             return self.removed
-        if condition == "next-exit" or self.running:
+        if condition == "next-exit" or self.running or self.restarting:
             return self._next_exit
         done: asyncio.Future[int] = asyncio.get_running_loop().create_future()
         done.set_result(self.exit_code)
         return done
 
     def kill(self, number: int) -> None:
-        """Signal the first process. Raises NotRunning."""
+        """Signal the first process; after the stop signal or SIGKILL it does not come back. Raises NotRunning."""
+        if number in (self.stop_signal, signal.SIGKILL) and self._stay_away():
+            return
         if not self.running:
             raise NotRunning(f"Cannot kill container: {self.name}: Container {self.id} is not running")
         if self.run.process:
@@ -192,6 +230,19 @@ class Container:
         if number == signal.SIGKILL and self.paused:
             cgroup.thaw(self.spec.cgroup)
         self.event("kill", signal=str(number))
+
+    def _stay_away(self) -> bool:
+        """Not to be started again; whether it was waiting for that."""
+        if self.policy.Name not in ("", "no") and not self.closing:
+            recording.save(self.record, stopped=True)
+        if not self.comeback.cancel():
+            return False
+        self._tell_waiters(self.exit_code)
+        return True
+
+    def _tell_waiters(self, code: int) -> None:
+        waiting, self._next_exit = self._next_exit, asyncio.get_running_loop().create_future()
+        waiting.set_result(code)
 
     async def kill_and_wait(self, number: int) -> None:
         """kill(); SIGKILL returns only once the process has ended, as in dockerd."""
@@ -202,6 +253,9 @@ class Container:
 
     async def stop(self, seconds: float | None, number: int | None = None) -> bool:
         """Send the stop signal (or `number`), and SIGKILL after `seconds` (None: never). False if it did not run."""
+        if self._stay_away():
+            self.event("stop")
+            return True
         if not self.running:
             return False
         exited = self.waiter("next-exit")
@@ -250,17 +304,19 @@ class Container:
         self.paused = False
         self.event("unpause")
 
-    async def update(self, changes: Resources) -> None:
-        """Other limits, at once if it runs. Raises InvalidArgument, Conflict, MissingFeature, LabError."""
+    async def update(self, changes: Resources, policy: dict[str, Any] | None) -> None:
+        """Other limits, at once if it runs, and another restart policy. Raises InvalidArgument, Conflict, LabError."""
         async with self._changing:
             self._require_present()
             self.require_sound()
             wanted = updated(self.spec.resources, changes)
-            if self.running:
+            if changes and self.running:
                 free = {"pids_limit": "max"} if "pids_limit" in self.spec.resources else {}
                 await asyncio.to_thread(cgroup.update, self.spec.cgroup, {**free, **wanted})
             self.spec.resources = wanted
-            self.record.save_config(spec={**self.record.config["spec"], "resources": wanted})
+            if policy:
+                self.body["HostConfig"]["RestartPolicy"] = policy
+            self.record.save_config(spec={**self.record.config["spec"], "resources": wanted}, body=self.body)
         self.event("update")
 
     def rename(self, name: str) -> None:
@@ -276,7 +332,7 @@ class Container:
         async with self._changing:
             if self._removing is None:
                 self._require_present()
-            if self.running:
+            if self.running or self.restarting:
                 if not force:
                     raise StillRunning(
                         f'cannot remove container "/{self.name}": container is {self.status}',

@@ -45,6 +45,7 @@ class Engine:
         self.events = Events()
         self.containers: dict[str, Container] = {}
         self.execs: dict[str, Exec] = {}
+        self.closing = False
         self._lock = lock(root / "labd.lock")
         self._spawner_lock = wait_for_lock(root / "spawner.lock")
         self.link = SpawnerLink(self.store.root, self._spawner_lock)
@@ -65,10 +66,13 @@ class Engine:
                     await self.forget(container)
                 except OSError as error:
                     log.error("container %s cannot be removed: %s", container.id, error)
+            else:
+                container.comeback.plan(daemon_began=True)
 
     async def end_containers(self) -> None:
         """End all containers as dockerd does: stop signal, and SIGKILL after SHUTDOWN_SECONDS."""
-        running = [container for container in self.containers.values() if container.running]
+        self.closing = True
+        running = [container for container in self.containers.values() if container.running or container.restarting]
         await asyncio.gather(*(container.stop(SHUTDOWN_SECONDS) for container in running), return_exceptions=True)
         self.events.close()
 

@@ -128,7 +128,7 @@ HOST: Table = {
     "LogConfig": HONOURED,  # only json-file without options
     "NetworkMode": HONOURED,
     "PortBindings": Refused(OBJECT, hint=NO_PORTS),
-    "RestartPolicy": HONOURED,  # only "no"
+    "RestartPolicy": HONOURED,
     "AutoRemove": HONOURED,
     "VolumeDriver": Refused(TEXT, "local"),
     "VolumesFrom": Refused(WORDS, hint="name its directories again with -v"),
@@ -168,7 +168,7 @@ HEALTHCHECK: Table = {
     "Test": HONOURED,  # ["NONE"] is honoured
     **dict.fromkeys(("Interval", "Timeout", "Retries", "StartPeriod", "StartInterval"), Refused(NUMBER)),
 }
-RESTART_POLICY: Table = {"Name": HONOURED, "MaximumRetryCount": Refused(NUMBER)}
+RESTART_POLICY: Table = {"Name": HONOURED, "MaximumRetryCount": HONOURED}
 LOG_CONFIG: Table = {
     "Type": Refused(TEXT, "json-file", hint="logs are kept as with json-file"),
     "Config": Refused(OBJECT, hint="logs are kept as with json-file, without limits"),

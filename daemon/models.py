@@ -55,6 +55,7 @@ class Body(BaseModel):
 class Restart(Body):
     table, where = fields.RESTART_POLICY, "HostConfig.RestartPolicy."
     Name: Text = ""
+    MaximumRetryCount: Number = 0
 
 
 class Logging(Body):

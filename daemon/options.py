@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import re
 
-from daemon.models import BindMount, ContainerCreate, DeviceMapping, ExecCreate, Restart
+from daemon import restarting
+from daemon.models import BindMount, ContainerCreate, DeviceMapping, ExecCreate
 from lab.errors import InvalidArgument, NotImplementedHere
 from lab.limits import device, rlimit
 from lab.runargs import ExecOptions, RunOptions, parse_volume
@@ -12,7 +13,6 @@ from lab.signals import signal_number
 from lab.spec import Device, Mount
 
 HOST_NETWORK = ("", "default", "host")  # the host's network is the lab's default, a bridge is Docker's
-RESTART_POLICIES = ("always", "on-failure", "unless-stopped")
 
 
 def run_options(body: ContainerCreate) -> RunOptions:
@@ -20,7 +20,7 @@ def run_options(body: ContainerCreate) -> RunOptions:
     host = body.HostConfig
     if not body.Image:
         raise InvalidArgument("no image given", "write its name in Image; `host` is built in")
-    check_restart(host.RestartPolicy)
+    restarting.check(host.RestartPolicy, auto_remove=host.AutoRemove)
     if body.Healthcheck.Test not in ([], ["NONE"]):
         raise NotImplementedHere("Healthcheck.Test is not part of this lab", "use docker exec for checks")
     if body.StopSignal:
@@ -51,18 +51,6 @@ def _shm_size(size: int) -> int:
     if size < 0:
         raise InvalidArgument("SHM size can not be less than 0", "give --shm-size a number of bytes")
     return size
-
-
-def check_restart(policy: Restart) -> None:
-    """Raises NotImplementedHere for all of Docker's policies but "no", InvalidArgument for others."""
-    if policy.Name in RESTART_POLICIES:
-        raise NotImplementedHere(
-            f'HostConfig.RestartPolicy "{policy.Name}" is not part of this lab', "start it again by hand"
-        )
-    if policy.Name not in ("", "no"):
-        raise InvalidArgument(
-            f"invalid HostConfig.RestartPolicy: {policy.Name[:40]!a}", "write no, the lab's only policy"
-        )
 
 
 def _network(body: ContainerCreate) -> str:

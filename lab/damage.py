@@ -89,6 +89,8 @@ STATE_OPTIONAL: Mapping[str, Callable[[object], bool]] = {
     "exit_code": lambda value: value is None or _is_pid(value),
     "error": _is_text,
     "oom_killed": lambda value: isinstance(value, bool),
+    "stopped": lambda value: isinstance(value, bool),
+    "restart_count": _is_number,
     "cgroup": lambda value: isinstance(value, str) and ".." not in value and value.isprintable(),
 }
 RUNNING = ("pid", "start_time", "monitor", "monitor_start_time", "started")

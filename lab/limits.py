@@ -20,7 +20,8 @@ ABSENT = {
     "leave it out: the container uses the host's network, so its ports are the host's": (
         "--publish -p --publish-all -P --expose"
     ),
-    "a container ends with its command; run a new one": "--restart --health-cmd --health-interval --health-retries",
+    "no process outlives the container to start it again: write a systemd unit with Restart=on-failure": "--restart",
+    "a container ends with its command; run a new one": "--health-cmd --health-interval --health-retries",
     "bind a directory of the host: -v /SRC:/DST": "--mount --volumes-from --volume-driver",
     "limit memory, processors and processes with --memory, --cpus and --pids-limit": (
         "--blkio-weight --memory-swappiness --oom-kill-disable --cgroup-parent --cpu-rt-period --cpu-rt-runtime"

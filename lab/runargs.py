@@ -27,10 +27,7 @@ PROCESS_OPTIONS = (
     Option("--user -u", VALUE, "user[:group] inside, by name or number"),
     Option("--privileged", FLAG, "all capabilities, all devices, nothing masked"),
 )
-RUN = Command(
-    "run",
-    "run [OPTIONS] IMAGE [COMMAND] [ARG...]",
-    "Run a command in a new container.",
+RUN_OPTIONS = (
     *PROCESS_OPTIONS,
     Option("--rm", FLAG, "remove the container when it exits"),
     Option("--name", VALUE, "name of the container"),
@@ -62,13 +59,20 @@ RUN = Command(
     Option("--device", LIST, "add a device of the host: SOURCE[:TARGET]"),
     Option("--security-opt", LIST, "no-new-privileges, seccomp=unconfined|FILE, systempaths=unconfined"),
     Option("--label -l", LIST, "keep NAME=VALUE with the container"),
+)
+RUN = Command(
+    "run",
+    "run [OPTIONS] IMAGE [COMMAND] [ARG...]",
+    "Run a command in a new container.",
+    *RUN_OPTIONS,
+    Option("--restart", VALUE, "start it again when it ends: no (default), on-failure[:N], always, unless-stopped"),
     interspersed=False,
 )
 RUN_FORKED = Command(
     "run",
     RUN.usage,
     RUN.summary,
-    *RUN.options,
+    *RUN_OPTIONS,
     Option("--sdnotify", VALUE, "who sends READY=1 to systemd: container (default), conmon or ignore"),
     interspersed=False,
 )
@@ -144,8 +148,8 @@ class RunOptions:
     __slots__ = (
         "cap_add", "cap_drop", "command", "detach", "devices", "domainname", "entrypoint", "env", "groups", "hostname",
         "image", "init", "interactive", "label", "masked_paths", "name", "network", "oom_score_adj", "privileged",
-        "read_only", "readonly_paths", "resources", "rlimits", "rm", "sdnotify", "security_opt", "shm_size", "sysctl",
-        "tmpfs", "tty", "user", "volumes", "workdir",
+        "read_only", "readonly_paths", "resources", "restart", "rlimits", "rm", "sdnotify", "security_opt", "shm_size",
+        "sysctl", "tmpfs", "tty", "user", "volumes", "workdir",
     )  # fmt: skip
 
     def __init__(
@@ -159,7 +163,7 @@ class RunOptions:
         readonly_paths: Sequence[str] | None = None, resources: Mapping[str, int | str] | None = None,
         rlimits: Sequence[tuple[str, int, int]] = (), oom_score_adj: int | None = None, groups: Sequence[str] = (),
         tmpfs: Mapping[str, str] | None = None, shm_size: int = 0, sysctl: Mapping[str, str] | None = None,
-        domainname: str = "",
+        domainname: str = "", restart: str = "",
     ) -> None:  # fmt: skip
         self.image, self.command, self.entrypoint = image, list(command), entrypoint
         self.interactive, self.tty, self.detach = interactive, tty, detach
@@ -171,7 +175,7 @@ class RunOptions:
         self.volumes, self.devices = list(volumes), list(devices)
         self.masked_paths, self.readonly_paths = masked_paths, readonly_paths
         self.resources, self.rlimits, self.oom_score_adj = dict(resources or {}), list(rlimits), oom_score_adj
-        self.groups, self.domainname, self.shm_size = list(groups), domainname, shm_size
+        self.groups, self.domainname, self.shm_size, self.restart = list(groups), domainname, shm_size, restart
         self.tmpfs, self.sysctl = dict(tmpfs or {}), dict(sysctl or {})
 
 

@@ -82,7 +82,9 @@ def matching(engine: Engine, filters: dict[str, list[str]], *, all: bool) -> lis
         for value in filters.get(name, ()):
             one_of(words, name, value)
     all = all or "status" in filters or "exited" in filters
-    found = [c for c in engine.containers.values() if (all or c.running) and _passes(engine, c, filters)]
+    found = [
+        c for c in engine.containers.values() if (all or c.running or c.restarting) and _passes(engine, c, filters)
+    ]
     return sorted(found, key=_created, reverse=True)
 
 

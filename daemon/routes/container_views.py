@@ -27,7 +27,7 @@ def inspect(engine: Engine, container: Container) -> dict[str, Any]:
         "State": state(container),
         "Image": record.config["image_id"],
         "Name": f"/{container.name}",
-        "RestartCount": 0,  # restart policies count here; the lab has none
+        "RestartCount": record.state.get("restart_count", 0),
         "Driver": "overlay" if spec.layer else "host",
         "Platform": "linux",
         "MountLabel": "", "ProcessLabel": "", "AppArmorProfile": "",
@@ -46,7 +46,8 @@ def state(container: Container) -> dict[str, Any]:
     """Its State part."""
     known = container.record.state
     return {
-        "Status": container.status, "Running": container.running, "Paused": container.paused, "Restarting": False,
+        "Status": container.status, "Running": container.running or container.restarting, "Paused": container.paused,
+        "Restarting": container.restarting,
         "OOMKilled": known.get("oom_killed", False), "Dead": container.status == "dead",
         "Pid": container.pid, "ExitCode": container.exit_code,
         "Error": known.get("error", ""),
@@ -78,7 +79,8 @@ def host_config(container: Container) -> dict[str, Any]:
         "Binds": given["Binds"] or None, "Mounts": given["Mounts"], "NetworkMode": spec.network,
         "AutoRemove": given["AutoRemove"], "Privileged": given["Privileged"], "CapAdd": given["CapAdd"] or None,
         "CapDrop": given["CapDrop"] or None, "SecurityOpt": given["SecurityOpt"] or None, "Init": given["Init"],
-        "RestartPolicy": {"Name": "no", "MaximumRetryCount": 0}, "LogConfig": {"Type": "json-file", "Config": {}},
+        "RestartPolicy": {**given["RestartPolicy"], "Name": given["RestartPolicy"]["Name"] or "no"},
+        "LogConfig": {"Type": "json-file", "Config": {}},
         "PortBindings": {}, "VolumesFrom": None, "IpcMode": "private", "PidMode": "", "UTSMode": "", "UsernsMode": "",
         "CgroupnsMode": "host", "Runtime": "lab", "ReadonlyRootfs": spec.readonly or not spec.layer,
         "ShmSize": spec.shm_size, "ConsoleSize": given["ConsoleSize"] or [0, 0],
@@ -140,14 +142,14 @@ def summary(container: Container) -> dict[str, Any]:
 
 
 def status_text(container: Container) -> str:
-    """Up 3 seconds; Exited (0) 2 minutes ago; Created."""
+    """Up 3 seconds; Restarting (1) 2 seconds ago; Exited (0) 2 minutes ago; Created."""
     known = container.record.state
     if container.running:
         return f"Up {duration(known['started'])}" + (" (Paused)" if container.paused else "")
     if container.status in ("created", "dead"):
         return container.status.capitalize()
     ago = f" {duration(known['finished'])} ago" if known.get("finished") else ""
-    return f"Exited ({container.exit_code}){ago}"
+    return f"{'Restarting' if container.restarting else 'Exited'} ({container.exit_code}){ago}"
 
 
 def duration(since: int) -> str:

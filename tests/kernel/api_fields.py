@@ -105,7 +105,6 @@ WISHES: dict[str, tuple[Any, ...]] = {
     "HostConfig.Isolation": ("process", "hyperv"),
     "HostConfig.MemorySwappiness": (0, 60),
     "HostConfig.Mounts.BindOptions.Propagation": ("shared", "rslave"),
-    "HostConfig.RestartPolicy.Name": ("always", "unless-stopped", "on-failure"),
     "HostConfig.LogConfig.Type": ("none", "syslog"),
     "MemorySwappiness": (0,),
     "Init": (True, False),

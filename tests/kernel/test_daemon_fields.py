@@ -69,7 +69,7 @@ HONOURED: dict[str, tuple[Any, str]] = {
     "HostConfig.ContainerIDFile": ("/run/id", f"{OPTIONS}::test_inspect_shows_what_was_asked"),
     "HostConfig.LogConfig": ({"Type": "json-file"}, f"{CLI}::test_logs"),
     "HostConfig.NetworkMode": ("none", f"{CLI}::test_run"),
-    "HostConfig.RestartPolicy": ({"Name": "no"}, f"{OPTIONS}::test_inspect_shows_what_was_asked"),
+    "HostConfig.RestartPolicy": ({"Name": "always"}, "test_restart_policies.py::test_restarting_is_a_state"),
     "HostConfig.AutoRemove": (True, f"{CLI}::test_run"),
     "HostConfig.Mounts": ([{"Type": "bind", "Source": "/etc", "Target": "/x"}], f"{OPTIONS}::test_mounts"),
     "HostConfig.ConsoleSize": ([33, 77], f"{STREAMS}::test_a_terminal_has_the_callers_size_and_follows_it"),
@@ -81,7 +81,8 @@ HONOURED: dict[str, tuple[Any, str]] = {
     "HostConfig.MaskedPaths": (["/etc"], f"{OPTIONS}::test_masked_paths"),
     "HostConfig.ReadonlyPaths": (["/proc/sys"], f"{OPTIONS}::test_masked_paths"),
     "Healthcheck.Test": (["NONE"], f"{OPTIONS}::test_no_healthcheck_is_no_change"),
-    "HostConfig.RestartPolicy.Name": ("no", f"{OPTIONS}::test_inspect_shows_what_was_asked"),
+    "HostConfig.RestartPolicy.Name": ("always", "test_restart_policies.py::test_restarting_is_a_state"),
+    "HostConfig.RestartPolicy.MaximumRetryCount": (2, "test_restart_policies.py::test_a_count_of_tries"),
     "HostConfig.Mounts.Target": ("/y", f"{OPTIONS}::test_mounts"),
     "HostConfig.Mounts.Source": ("/usr", f"{OPTIONS}::test_mounts"),
     "HostConfig.Mounts.Type": ("bind", f"{OPTIONS}::test_mounts"),
@@ -99,6 +100,7 @@ LIMITS = {
 UPDATES = {
     "Memory": 64 << 20, "MemorySwap": -1, "MemoryReservation": 10 << 20, "NanoCpus": 5 * 10**8, "CpuShares": 512,
     "CpuPeriod": 50_000, "CpuQuota": 5_000, "CpusetCpus": "0", "CpusetMems": "0", "PidsLimit": 500,
+    "RestartPolicy": {"Name": "on-failure", "MaximumRetryCount": 2},
 }  # fmt: skip
 # Fields in which null, "" or [] is a mistake, not a default.
 NO_EMPTY = (
@@ -110,6 +112,7 @@ BASES: dict[str, dict[str, Any]] = {
     "HostConfig.Devices": {"PathOnHost": "/dev/null"},
     "HostConfig.Ulimits": {"Name": "nofile", "Soft": 5, "Hard": 5},
 }
+BESIDE: dict[str, dict[str, Any]] = {"HostConfig.RestartPolicy.MaximumRetryCount": {"Name": "on-failure"}}
 TOGETHER: dict[str, dict[str, Any]] = {"HostConfig.MemorySwap": {"Memory": 64 << 20}}  # what a field needs beside it
 CREATE: dict[str, dict[str, str]] = {
     "": api.CONTAINER,
@@ -131,7 +134,7 @@ def request_of(name: str, value: Any) -> dict[str, Any]:
     where, _, last = name.rpartition(".")
     if where == "NetworkingConfig.EndpointsConfig":
         return {"Image": "host", "Cmd": ["true"], "NetworkingConfig": {"EndpointsConfig": {"default": {last: value}}}}
-    found: Any = {last: value}
+    found: Any = {**BESIDE.get(name, {}), last: value}
     while where:
         found = {**BASES.get(where, {}), **found}
         where, _, last = where.rpartition(".")
@@ -199,7 +202,7 @@ def test_update(labd: Labd, walked: str, name: str, kind: str) -> None:
         assert labd.request("GET", f"/containers/{fresh}/json")[1]["HostConfig"][name] == UPDATES[name]
         assert labd.request("DELETE", f"/containers/{fresh}")[0] == 204
         return
-    for value in ({"Name": "always"},) if kind == "object" else api.WISHES.get(name, (wish,)):
+    for value in api.WISHES.get(name, (wish,)):
         status, answer = labd.request("POST", path, {name: value})
         assert status == 501 and name in answer["message"], (value, answer)
 

@@ -115,7 +115,6 @@ def test_run(labd: Labd, words: tuple[str, ...], code: int, stdout: str | None, 
         ("--runtime=nosuch", "Runtime"),
         ("--gpus=all", "DeviceRequests"),
         ("--annotation=a=b", "Annotations"),
-        ("--restart=always", "RestartPolicy"),
         ("--device=/dev/null:/dev/x:r", "permissions"),
         ("--mount=type=tmpfs,dst=/x", "tmpfs"),
         ("--mount=type=bind,src=/etc,dst=/x,bind-propagation=shared", "Propagation"),
@@ -139,10 +138,11 @@ def test_limits_and_a_profile(labd: Labd, tmp_path: Path) -> None:
     assert (shown["Memory"], shown["NanoCpus"], shown["PidsLimit"]) == (20 << 20, 5 * 10**8, 50)
     assert shown["ReadonlyRootfs"] and shown["Devices"][0]["PathInContainer"] == "/dev/naught"
     assert json.loads(shown["SecurityOpt"][0].removeprefix("seccomp=")) == {"defaultAction": "SCMP_ACT_ALLOW"}
-    assert b"RestartPolicy" in labd.docker("update", "--restart", "always", "limited").stderr
+    out(labd, "update", "--restart", "on-failure:3", "limited")
     assert out(labd, "update", "-m", "30m", "--cpus", "0.2", "limited").strip() == "limited"
     shown = json.loads(out(labd, "inspect", "limited"))[0]["HostConfig"]
     assert (shown["Memory"], shown["NanoCpus"], shown["PidsLimit"]) == (30 << 20, 2 * 10**8, 50)
+    assert shown["RestartPolicy"] == {"Name": "on-failure", "MaximumRetryCount": 3}
     out(labd, "rm", "limited")
     limits = "--ulimit=nofile=5:6", "--group-add=4242", "--tmpfs=/media", "--shm-size=1m", "--cpuset-cpus=0"
     script = "ulimit -Hn; id -G; stat -f -c %T /media; stat -f -c %b /dev/shm; grep Cpus_allowed_list /proc/self/status"

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from lab.commandline import HelpWanted
 from lab.errors import InvalidArgument, LabError, NotImplementedHere
 from lab.limits import ABSENT
-from lab.runargs import EXEC, LOGS, PS, RUN, RunOptions, parse_exec, parse_run, parse_volume, resolve_env
+from lab.runargs import EXEC, LOGS, PS, RUN, RUN_FORKED, RunOptions, parse_exec, parse_run, parse_volume, resolve_env
 
 
 def test_options_end_at_the_image() -> None:
@@ -128,12 +128,12 @@ def test_what_docker_has_and_the_lab_has_not() -> None:
     with pytest.raises(NotImplementedHere, match="--publish is not part of this lab") as failure:
         parse_run(["--publish", "80:80", "host"])
     assert "the host's network" in failure.value.hint
-    known = {name for option in RUN.options for name in option.names}
+    known = {name for option in RUN_FORKED.options for name in option.names}
     for flags in ABSENT.values():
         for flag in flags.split():
             assert flag not in known
             with pytest.raises(NotImplementedHere, match=f"{flag} is not part"):
-                parse_run([flag, "x", "host"])
+                parse_run([flag, "x", "host"], RUN_FORKED)
 
 
 def test_options_cannot_be_misspelt() -> None:
