@@ -85,6 +85,7 @@ def create_body(options: RunOptions) -> dict[str, Any]:
         "User": options.user, "Hostname": options.hostname, "Domainname": options.domainname, "Tty": options.tty,
         "OpenStdin": options.interactive, "StdinOnce": options.interactive and attached,
         "AttachStdin": options.interactive and attached, "AttachStdout": attached, "AttachStderr": attached,
+        **({"Healthcheck": options.healthcheck} if options.healthcheck else {}),
         "Labels": dict(item.partition("=")[::2] for item in options.label),
         "HostConfig": {
             "Binds": [str(mount) for mount in options.volumes], "NetworkMode": options.network,

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from daemon import recording
 from daemon.events import Events
+from daemon.health import Monitor
 from daemon.models import Restart
 from daemon.restarting import Comeback
 from daemon.run import Run
@@ -60,6 +61,7 @@ class Container:
         self.removed: asyncio.Future[int] = asyncio.get_running_loop().create_future()
         self.log_grew = Pulse()
         self.comeback = Comeback(self)
+        self.health = Monitor(self)
         self._next_exit: asyncio.Future[int] = asyncio.get_running_loop().create_future()
         self._changing = asyncio.Lock()
         self._supervisor: asyncio.Task[None] | None = None
@@ -92,6 +94,10 @@ class Container:
     def restarting(self) -> bool:
         """Whether it has ended, and waits for its next start by its restart policy."""
         return self.comeback.waiting
+
+    @property
+    def link(self) -> SpawnerLink:
+        return self.engine.link
 
     @property
     def closing(self) -> bool:
@@ -180,10 +186,12 @@ class Container:
             await self._supervise(run)
             raise recording.not_recorded(error) from None
         self.event("start")
+        self.health.start()
         self._supervisor = asyncio.create_task(self._supervise(run))
 
     async def _supervise(self, run: Run) -> None:
         code = await run.finish()
+        self.health.stop()
         self.paused = False
         try:
             recording.save_end(self.record, code, run.oom_killed)

@@ -10,6 +10,7 @@ import os
 import signal
 from pathlib import Path
 
+from daemon import health
 from daemon.attribution import Attribution
 from daemon.containers import Container
 from daemon.events import Events
@@ -85,6 +86,7 @@ class Engine:
     def create(self, body: ContainerCreate, name: str = "") -> Container:
         """Make a container. Raises NoSuchImage, InvalidArgument, NameInUse, NotImplementedHere."""
         options = run_options(body)
+        health.check(body.Healthcheck)
         image = self.images.find(options.image)
         container_id = new_id()
         layer = "" if image.is_host else f"{self.store.root}/containers/{container_id}/layer"

@@ -79,7 +79,7 @@ CONTAINER: Table = {
     "StdinOnce": HONOURED,
     "Env": HONOURED,
     "Cmd": HONOURED,
-    "Healthcheck": HONOURED,  # only ["NONE"], which switches a health check off, is accepted
+    "Healthcheck": HONOURED,
     "ArgsEscaped": Refused(FLAG),
     "Image": HONOURED,
     "Volumes": Refused(OBJECT, hint="bind a directory of the host: -v /SRC:/DST"),
@@ -164,10 +164,7 @@ HOST: Table = {
     "ReadonlyPaths": HONOURED,
 }
 ULIMIT: Table = dict.fromkeys(("Name", "Soft", "Hard"), HONOURED)
-HEALTHCHECK: Table = {
-    "Test": HONOURED,  # ["NONE"] is honoured
-    **dict.fromkeys(("Interval", "Timeout", "Retries", "StartPeriod", "StartInterval"), Refused(NUMBER)),
-}
+HEALTHCHECK: Table = dict.fromkeys(("Test", "Interval", "Timeout", "Retries", "StartPeriod", "StartInterval"), HONOURED)
 RESTART_POLICY: Table = {"Name": HONOURED, "MaximumRetryCount": HONOURED}
 LOG_CONFIG: Table = {
     "Type": Refused(TEXT, "json-file", hint="logs are kept as with json-file"),

@@ -62,9 +62,16 @@ class Logging(Body):
     table, where = fields.LOG_CONFIG, "HostConfig.LogConfig."
 
 
-class Health(Body):
+class HealthConfig(Body):
+    """Times in nanoseconds; 0 is Docker's default."""
+
     table, where = fields.HEALTHCHECK, "Healthcheck."
     Test: Words = Field(default_factory=list)
+    Interval: Number = 0
+    Timeout: Number = 0
+    Retries: Number = 0
+    StartPeriod: Number = 0
+    StartInterval: Number = 0
 
 
 class BindExtras(Body):
@@ -176,7 +183,7 @@ class ContainerCreate(Body):
     StopSignal: Text = ""
     StopTimeout: Int64 | None = None
     NetworkDisabled: Flag = False
-    Healthcheck: Annotated[Health, _null_as(dict)] = Field(default_factory=Health)
+    Healthcheck: Annotated[HealthConfig, _null_as(dict)] = Field(default_factory=HealthConfig)
     HostConfig: Annotated[Host, _null_as(dict)] = Field(default_factory=Host)
     NetworkingConfig: Annotated[Networking, _null_as(dict)] = Field(default_factory=Networking)
 

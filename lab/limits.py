@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from typing import Any
 
 UNITS = {"": 1, "b": 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30, "t": 1 << 40, "p": 1 << 50}
+DURATIONS = {"ns": 1, "us": 10**3, "ms": 10**6, "s": 10**9, "m": 60 * 10**9, "h": 3600 * 10**9}
 DIGITS = frozenset("0123456789")
 # Options of docker-run(1) and podman-run(1) that this lab does not have, by the hint that the user gets.
 ABSENT = {
@@ -21,7 +22,9 @@ ABSENT = {
         "--publish -p --publish-all -P --expose"
     ),
     "no process outlives the container to start it again: write a systemd unit with Restart=on-failure": "--restart",
-    "a container ends with its command; run a new one": "--health-cmd --health-interval --health-retries",
+    "no process outlives the command to run it: write a systemd timer that calls `podmanish exec`": (
+        "--health-cmd --health-interval --health-timeout --health-retries --health-start-period"
+    ),
     "bind a directory of the host: -v /SRC:/DST": "--mount --volumes-from --volume-driver",
     "limit memory, processors and processes with --memory, --cpus and --pids-limit": (
         "--blkio-weight --memory-swappiness --oom-kill-disable --cgroup-parent --cpu-rt-period --cpu-rt-runtime"
@@ -51,9 +54,12 @@ def refuse_absent(flag: str) -> None:
 
 def parse(given: Mapping[str, Any]) -> dict[str, Any]:
     """The rare options of `run`, by their spelling, as attributes of RunOptions. Raises InvalidArgument."""
-    found: dict[str, Any] = {"resources": {}}
+    found: dict[str, Any] = {"resources": {}, "healthcheck": {}}
     for name, value in given.items():
-        if name in RESOURCES:
+        if name in HEALTH:
+            field, read_it = HEALTH[name]
+            found["healthcheck"][field] = read_it(value)
+        elif name in RESOURCES:
             attribute, read = RESOURCES[name]
             found["resources"][attribute] = read(value, f"--{name.replace('_', '-')}")
         else:
@@ -92,6 +98,16 @@ def parse_number(text: str, flag: str) -> int:
     if not DIGITS.issuperset(text.removeprefix("-")) or not text.strip("-") or len(text) > 18:
         raise InvalidArgument(f'invalid argument "{text}" for {flag}', "write a whole number")
     return int(text)
+
+
+def parse_duration(text: str) -> int:
+    """Go's time.ParseDuration() in nanoseconds: 500ms, 1m30s. Raises InvalidArgument."""
+    import re
+
+    parts = re.findall(r"(\d{1,9}(?:\.\d{1,9})?)(ns|us|ms|s|m|h)", text, re.ASCII)
+    if not parts or "".join(number + unit for number, unit in parts) != text:
+        raise InvalidArgument(f'invalid duration "{text[:40]}"', "write a number and ms, s, m or h, such as 1m30s")
+    return sum(int(float(number) * DURATIONS[unit]) for number, unit in parts)
 
 
 def parse_ulimit(text: str) -> tuple[str, int, int]:
@@ -184,6 +200,13 @@ RESOURCES: dict[str, tuple[str, Callable[[str, str], int | str]]] = {
     "cpuset_cpus": ("cpuset_cpus", lambda text, flag: text),
     "cpuset_mems": ("cpuset_mems", lambda text, flag: text),
     "pids_limit": ("pids_limit", parse_number),
+}
+HEALTH: dict[str, tuple[str, Callable[[str], Any]]] = {
+    "health_cmd": ("Test", lambda text: ["CMD-SHELL", text]),
+    "health_interval": ("Interval", parse_duration),
+    "health_timeout": ("Timeout", parse_duration),
+    "health_retries": ("Retries", lambda text: parse_number(text, "--health-retries")),
+    "health_start_period": ("StartPeriod", parse_duration),
 }
 OTHERS: dict[str, tuple[str, Callable[[Any], Any]]] = {
     "ulimit": ("rlimits", lambda items: [parse_ulimit(item) for item in items]),

@@ -66,6 +66,11 @@ RUN = Command(
     "Run a command in a new container.",
     *RUN_OPTIONS,
     Option("--restart", VALUE, "start it again when it ends: no (default), on-failure[:N], always, unless-stopped"),
+    Option("--health-cmd", VALUE, "a command for the shell that tells whether the container is well: exit code 0"),
+    Option("--health-interval", VALUE, "the time between two checks: 500ms, 30s (default), 2m"),
+    Option("--health-timeout", VALUE, "the time that one may take (30s)"),
+    Option("--health-retries", VALUE, "how many must fail in a row (3)"),
+    Option("--health-start-period", VALUE, "the time at the start in which failures do not count (0s)"),
     interspersed=False,
 )
 RUN_FORKED = Command(
@@ -134,22 +139,22 @@ IMAGES = Command("images", "images", "List images.")
 RARE = (
     "memory", "memory_swap", "memory_reservation", "cpus", "cpu_shares", "cpu_period", "cpu_quota", "cpuset_cpus",
     "cpuset_mems", "pids_limit", "ulimit", "oom_score_adj", "group_add", "tmpfs", "shm_size", "sysctl", "device",
-    "security_opt",
+    "security_opt", "health_cmd", "health_interval", "health_timeout", "health_retries", "health_start_period",
 )  # fmt: skip
 
 
 class RunOptions:
     """What `run` asks for. Both commands make it from their arguments, labd makes it from Docker's JSON.
 
-    resources are as in lab.resources; rlimits, oom_score_adj, sysctl, tmpfs and shm_size as in lab.spec.
-    masked_paths and readonly_paths are None for Docker's defaults.
+    resources are as in lab.resources, healthcheck as in docker's API; rlimits, oom_score_adj, sysctl, tmpfs and
+    shm_size as in lab.spec. masked_paths and readonly_paths are None for Docker's defaults.
     """
 
     __slots__ = (
-        "cap_add", "cap_drop", "command", "detach", "devices", "domainname", "entrypoint", "env", "groups", "hostname",
-        "image", "init", "interactive", "label", "masked_paths", "name", "network", "oom_score_adj", "privileged",
-        "read_only", "readonly_paths", "resources", "restart", "rlimits", "rm", "sdnotify", "security_opt", "shm_size",
-        "sysctl", "tmpfs", "tty", "user", "volumes", "workdir",
+        "cap_add", "cap_drop", "command", "detach", "devices", "domainname", "entrypoint", "env", "groups",
+        "healthcheck", "hostname", "image", "init", "interactive", "label", "masked_paths", "name", "network",
+        "oom_score_adj", "privileged", "read_only", "readonly_paths", "resources", "restart", "rlimits", "rm",
+        "sdnotify", "security_opt", "shm_size", "sysctl", "tmpfs", "tty", "user", "volumes", "workdir",
     )  # fmt: skip
 
     def __init__(
@@ -163,7 +168,7 @@ class RunOptions:
         readonly_paths: Sequence[str] | None = None, resources: Mapping[str, int | str] | None = None,
         rlimits: Sequence[tuple[str, int, int]] = (), oom_score_adj: int | None = None, groups: Sequence[str] = (),
         tmpfs: Mapping[str, str] | None = None, shm_size: int = 0, sysctl: Mapping[str, str] | None = None,
-        domainname: str = "", restart: str = "",
+        domainname: str = "", restart: str = "", healthcheck: Mapping[str, Any] | None = None,
     ) -> None:  # fmt: skip
         self.image, self.command, self.entrypoint = image, list(command), entrypoint
         self.interactive, self.tty, self.detach = interactive, tty, detach
@@ -176,7 +181,7 @@ class RunOptions:
         self.masked_paths, self.readonly_paths = masked_paths, readonly_paths
         self.resources, self.rlimits, self.oom_score_adj = dict(resources or {}), list(rlimits), oom_score_adj
         self.groups, self.domainname, self.shm_size, self.restart = list(groups), domainname, shm_size, restart
-        self.tmpfs, self.sysctl = dict(tmpfs or {}), dict(sysctl or {})
+        self.tmpfs, self.sysctl, self.healthcheck = dict(tmpfs or {}), dict(sysctl or {}), dict(healthcheck or {})
 
 
 def parse_run(argv: Sequence[str], command: Command = RUN) -> RunOptions:
@@ -192,7 +197,7 @@ def parse_run(argv: Sequence[str], command: Command = RUN) -> RunOptions:
 
 def _parse_rare(values: dict[str, Any]) -> None:
     """Parse the options that most runs do not use, and whose module they need not import."""
-    given = {name: value for name in RARE if (value := values.pop(name))}
+    given = {name: value for name in RARE if (value := values.pop(name, None))}
     if given:
         from lab import limits
 

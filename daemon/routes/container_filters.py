@@ -67,7 +67,7 @@ TESTS: dict[str, Test] = {
     "network": lambda _, container, wanted: container.spec.network == wanted,
     "volume": lambda _, container, wanted: any(wanted in (m.source, m.target) for m in container.spec.mounts),
     "until": _created_before,
-    "health": lambda _, container, wanted: wanted == "none",
+    "health": lambda _, container, wanted: wanted == (container.health.status or "none"),
     "is-task": lambda engine, container, wanted: not flag("is-task", wanted),
     "publish": lambda *_: False,  # no container publishes ports
     "expose": lambda *_: False,

@@ -52,6 +52,7 @@ def state(container: Container) -> dict[str, Any]:
         "Pid": container.pid, "ExitCode": container.exit_code,
         "Error": known.get("error", ""),
         "StartedAt": rfc3339(known.get("started", 0)), "FinishedAt": rfc3339(known.get("finished", 0)),
+        **({"Health": container.health.to_dict()} if container.health.status else {}),
     }  # fmt: skip
 
 
@@ -67,9 +68,15 @@ def config(container: Container) -> dict[str, Any]:
         "WorkingDir": body["WorkingDir"], "Entrypoint": body["Entrypoint"], "OnBuild": None,
         "Labels": body["Labels"],
         "NetworkDisabled": body["NetworkDisabled"],
+        **({"Healthcheck": healthcheck(body)} if body["Healthcheck"]["Test"] else {}),
         **({"StopSignal": body["StopSignal"]} if body["StopSignal"] else {}),
         **({"StopTimeout": body["StopTimeout"]} if body["StopTimeout"] is not None else {}),
     }  # fmt: skip
+
+
+def healthcheck(body: dict[str, Any]) -> dict[str, Any]:
+    """What was asked, without docker's defaults."""
+    return {name: value for name, value in body["Healthcheck"].items() if value}
 
 
 def host_config(container: Container) -> dict[str, Any]:
@@ -145,7 +152,9 @@ def status_text(container: Container) -> str:
     """Up 3 seconds; Restarting (1) 2 seconds ago; Exited (0) 2 minutes ago; Created."""
     known = container.record.state
     if container.running:
-        return f"Up {duration(known['started'])}" + (" (Paused)" if container.paused else "")
+        health = container.health.status.replace("starting", "health: starting")
+        note = "Paused" if container.paused else health
+        return f"Up {duration(known['started'])}" + (f" ({note})" if note else "")
     if container.status in ("created", "dead"):
         return container.status.capitalize()
     ago = f" {duration(known['finished'])} ago" if known.get("finished") else ""
