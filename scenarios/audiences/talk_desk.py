@@ -156,13 +156,18 @@ class Desk:
 
     @property
     def done(self) -> float:
-        """Which part of the talk has been told, 0 to 1: by steps, where a story's number of steps is known."""
-        weights = [self._shipped.steps(name) or 6 for name in self.names]
-        latest = self._reel.views[-1]
-        if not latest.story or latest.story.name not in self.names:
-            return 1.0 if self.is_over else 0.0
-        index = self.names.index(latest.story.name)
-        return (sum(weights[:index]) + min(latest.step, weights[index])) / sum(weights)
+        """Which part of the talk has been told, 0 to 1: by steps, where a story's number of steps is known.
+
+        The set stage counts as a step, for what is said before the first story. In the summary, all has been told.
+        """
+        weights = [1, *(self._shipped.steps(name) or 6 for name in self.names)]
+        if any(isinstance(beat, AFTER) for beat in self._reel.views[-1].beats):
+            return 1.0
+        told = next((view for view in reversed(self._reel.views) if view.story), None)
+        if not told or not told.story or told.story.name not in self.names:
+            return weights[0] / sum(weights)
+        place = self.names.index(told.story.name) + 1
+        return (sum(weights[:place]) + min(told.step, weights[place])) / sum(weights)
 
     # -- what the keys do
 

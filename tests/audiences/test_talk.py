@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from played import Played
 from textual.pilot import Pilot
-from textual.widgets import Static
+from textual.widgets import OptionList, Static
 
 from lab.errors import CannotStart, LabError
 from scenarios.audiences import talk_keys, talk_screen
@@ -171,6 +171,38 @@ def test_a_story_is_told_again_skipped_or_chosen(drive: Callable[..., Talk]) -> 
         await press(pilot, "space", "space")
         assert app.stand.desk.is_over
         assert "Q quit" in shown(app, "bar")
+
+    drive(link, script)
+
+
+def test_a_number_chooses_a_story_in_the_list(drive: Callable[..., Talk]) -> None:
+    """The list says its keys; Enter or Space goes to the story whose number was typed; another number does nothing."""
+    link = played("one", "two")
+
+    async def script(pilot: Pilot[int], app: Talk) -> None:
+        for keys in (("2", "enter"), ("1", "space"), ("2", "7", "enter"), ("3", "enter")):
+            await press(pilot, "g", *keys)
+        assert [value for word, value in link.sent if word == "go"] == [1, 0, 1, 2]
+        await press(pilot, "g")
+        assert "Enter goes there" in str(app.screen.query_one(OptionList).border_subtitle)
+
+    drive(link, script)
+
+
+def test_the_pace_counts_what_has_been_told(drive: Callable[..., Talk]) -> None:
+    """The set stage is one step of seven, the summary the end; a stage that is set anew takes nothing away."""
+    link = played("one", "two")
+
+    async def script(pilot: Pilot[int], app: Talk) -> None:
+        assert app.stand.desk.done == pytest.approx(1 / 7)
+        await press(pilot, "n", "n")
+        assert app.stand.desk.done == pytest.approx(5 / 7)
+        link.fail(("failed", LabError("the roof fell in", "").to_dict()))
+        await press(pilot, "x", "r")
+        assert app.stand.desk.done == pytest.approx(5 / 7)
+        await press(pilot, "n")
+        assert "What the kernel said" in shown(app, "title")
+        assert app.stand.desk.done == 1
 
     drive(link, script)
 
