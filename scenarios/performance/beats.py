@@ -196,7 +196,10 @@ class Verdict:
 
 @dataclass(frozen=True)
 class Stop:
-    """A moment to wait, if the audience wants to: before a command runs, a step, a story, or the summary begins."""
+    """A moment to wait, if the audience wants to: before a step, a story or the summary begins, or a command runs.
+
+    `command` is also the stop before the answer to a question that is answered without a command.
+    """
 
     before: Literal["command", "step", "story", "summary"]
     kind: Literal["stop"] = "stop"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import threading
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import Any, Literal
 
 import pytest
@@ -13,7 +14,9 @@ from performances import ALICE, HOSTILE, SESSION, hostile, moments, opening, rec
 
 from lab.identity import UNSET
 from scenarios.audiences.page.page import Page
+from scenarios.audiences.talk_reel import RECORDINGS
 from scenarios.audiences.terminal import Pace
+from scenarios.performance import recording
 from scenarios.performance.beats import Command, Heading, Output, Say, Stop, Verdict
 from scenarios.performance.text import Text
 
@@ -234,6 +237,27 @@ def test_a_step_fits_the_projector(page: Page, open_tab: Open) -> None:
             "all => all.map(one => parseFloat(getComputedStyle(one).fontSize))"
         )
         assert min(sizes, default=13) >= 13
+
+
+@pytest.mark.needs("chromium")
+@pytest.mark.parametrize("story", sorted(path.stem for path in RECORDINGS.glob("*.jsonl")))
+def test_every_recorded_step_fits_the_projector(page: Page, open_tab: Open, story: str, tmp_path: Path) -> None:
+    """At 1280x720 no step of any recorded story is higher or wider than the screen, for a user with a long name."""
+    renamed = tmp_path / "renamed.jsonl"
+    renamed.write_text((RECORDINGS / f"{story}.jsonl").read_text().replace("alice", "administrator"))
+    show(page, [*recording.read(renamed)])
+    tab = open_tab(page.address, reduced_motion="reduce")
+    tab.locator(".closing").wait_for()
+    size = "[document.documentElement.scrollHeight, document.documentElement.scrollWidth]"
+    count = int(tab.locator("#place").inner_text().split()[-1])
+    too_large = {}
+    for step in range(count, 0, -1):
+        at_step(tab, step, count)
+        height, width = tab.evaluate(size)
+        if height > 720 or width > 1280:
+            too_large[step] = height, width
+        tab.keyboard.press("ArrowLeft")
+    assert count > 4 and too_large == {}
 
 
 @pytest.mark.needs("chromium")

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 from lab.audit.records import RecordError
 from lab.identity import UNSET
+from scenarios import claims as article
 from scenarios.audiences.page.commands import Started, started
 from scenarios.performance.beats import (
     HELD,
@@ -33,6 +34,8 @@ from scenarios.performance.beats import (
     Verdict,
 )
 from scenarios.performance.text import Text
+from scenarios.stage import report
+from scenarios.stage.report import Report
 
 HOST = "host"  # the key of the lane for what no engine starts
 LANES = 2  # side by side
@@ -50,6 +53,11 @@ class Run:
     records: list[tuple[int, Evidence]] = field(default_factory=list)
     lineage: Lineage | None = None
     printed: int | None = None  # its own loginuid, as it printed it, and as a verdict has read it
+
+    @property
+    def has_run(self) -> bool:
+        """Whether anything has come of it yet."""
+        return bool(self.outputs or self.records or self.lineage)
 
     def witness(self) -> Process | None:
         """The process whose system call the last record is of."""
@@ -87,8 +95,9 @@ class Step:
     at        seconds since the run began
     lanes     those to draw, the older one first
     own       of these, what this step has put there
+    records   those that no command of this step has left
     evidence  the numbers of the beats that a verdict may rest on
-    claims    of the article, all that were judged until now
+    claims    of the article: on a story's card those of the story, in the summary all that were judged until now
     waiting   what the performance waits before; "" while it goes on
     """
 
@@ -103,6 +112,7 @@ class Step:
     command: Run | None = None
     lanes: list[Lane] = field(default_factory=list)
     own: dict[str, Lane] = field(default_factory=dict)
+    records: list[tuple[int, Evidence]] = field(default_factory=list)
     verdicts: list[Verdict] = field(default_factory=list)
     evidence: list[int] = field(default_factory=list)
     contrast: Contrast | None = None
@@ -127,6 +137,7 @@ class Board:
         self.beats: dict[int, Beat] = {}  # what a verdict may rest on
         self.counts: dict[str, int] = {}
         self._claims: list[Judged] = []
+        self._report = Report("", "")  # of the story that is being told
 
     def take(self, moment: Moment) -> Step:
         """The step that this moment has changed or begun."""
@@ -141,8 +152,9 @@ class Board:
         return step
 
     def _stop(self, stop: Stop) -> Step:
-        self.steps[-1].waiting = stop.before
-        return self.steps[-1]
+        step = self.steps[-1]
+        step.waiting, step.busy = stop.before, NOTHING
+        return step
 
     def _begin(self, beat: Beat) -> None:
         """A new step; in the same story it goes on from the lanes of the step before."""
@@ -183,6 +195,7 @@ class Board:
                 self._judge(step, beat)
             case Contrast():
                 step.contrast = beat
+                step.claims = _judged(self._report)
             case Summary():
                 step.summary = beat
             case Article():
@@ -190,7 +203,9 @@ class Board:
                 step.claims = tuple(self._claims)
             case Closing():
                 step.closing = beat
-            case Heading() | Stop():
+            case Heading():
+                self._report = Report(beat.name, str(beat.title))
+            case Stop():
                 pass
 
     def _run(self, step: Step, number: int, line: str) -> None:
@@ -206,6 +221,7 @@ class Board:
         step.verdicts.append(verdict)
         word = verdict.verdict
         self.counts[word] = self.counts.get(word, 0) + 1
+        self._report.claims.append(report.Verdict(str(verdict.claim), word, str(verdict.seen)))
         if verdict.check == "printed" and verdict.verdict == HELD:
             for run in (run for lane in step.own.values() for run in lane.runs):
                 if {number for number, _ in run.outputs} & {*verdict.evidence} and "/proc/self/loginuid" in run.line:
@@ -218,9 +234,16 @@ def _preview(engine: str) -> Lane:
     return Lane(engine, [Run(0, f"{line} ", started(f"{line} "))])
 
 
+def _judged(told: Report) -> tuple[Judged, ...]:
+    """The article's claims that this story has shown."""
+    return tuple(Judged(row.claim, row.today, row.seen) for row in article.rows([told]) if row.seen)
+
+
 def _show(step: Step, number: int, beat: Output | Lineage | Evidence) -> None:
-    """Put what a command showed beside that command; before the first command there is nothing to put it beside."""
+    """Put what a command showed beside that command; a record that no command of this step left stands by itself."""
     if not step.command:
+        if isinstance(beat, Evidence):
+            step.records.append((number, beat))
         return
     match beat:
         case Output():

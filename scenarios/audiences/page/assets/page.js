@@ -75,8 +75,10 @@ function press(key) {
   post("key", { key, seen: newest });
 }
 
+// Where the server has gone, the page says so by itself, and what was shown stays.
 function post(what, message) {
-  fetch(what, { method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify(message) });
+  const headers = { "Content-Type": "application/json" };
+  fetch(what, { method: "POST", headers, body: JSON.stringify(message) }).catch(() => {});
 }
 
 function show(number) {
