@@ -53,6 +53,10 @@ class Opening:
         """Name the user's loginuid so from here on: on the machine that shows a recording, it may be another's."""
         ELSEWHERE[self.loginuid] = self.user
 
+    def dismiss(self) -> None:
+        """From here on, that loginuid is again whoever has it on this machine."""
+        ELSEWHERE.pop(self.loginuid, None)
+
 
 @dataclass(frozen=True)
 class Heading:

@@ -80,6 +80,10 @@ class Played:
         elif word == "quit":
             self._next.put_nowait(None)
 
+    def tell(self, word: str, value: object) -> None:
+        """Tell something beside the moments."""
+        self._next.put_nowait((word, value))
+
     def interrupt(self) -> None:
         """End at once."""
         self.sent.append(("interrupt", None))

@@ -165,6 +165,14 @@ def test_busy_lasts_until_the_next_beat() -> None:
     assert last(Busy(Text("waiting")), Say(Text("done")))[1].busy == Text("")
 
 
+def test_a_stage_that_is_set_anew_begins_a_step() -> None:
+    """As in a talk, when a story is told again after its labd was killed: the step that was left stays as it was."""
+    board, step = last(Say(Text("asks")), Command("true"))
+    anew = board.take(Moment(9, 0, opening()))
+    assert (anew.number, anew.story, anew.says) == (step.number + 1, None, [])
+    assert step.opening is None and step.command
+
+
 def test_nothing_is_busy_at_a_stop() -> None:
     """While the speaker is waited for, the lab is not at work, whatever it did last."""
     board, step = last(Command("true"), Output(""), verdict("v", 0, "", OUTPUT), Busy(Text("waiting for labd")))

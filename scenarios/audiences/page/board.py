@@ -144,7 +144,7 @@ class Board:
         beat = moment.beat
         if isinstance(beat, Stop):
             return self._stop(beat)
-        if self.steps[-1].waiting not in ("", "command") or isinstance(beat, Heading):
+        if self.steps[-1].waiting not in ("", "command") or isinstance(beat, (Opening, Heading)):
             self._begin(beat)
         step = self.steps[-1]
         step.at, step.busy, step.waiting = moment.at, NOTHING, ""
@@ -164,7 +164,7 @@ class Board:
         step = Step(len(self.steps), story=last.story, within=last.within + 1)
         if isinstance(beat, Heading):
             step.story, step.within = beat, 1
-        elif isinstance(beat, (Summary, Article, Closing)):
+        elif isinstance(beat, (Opening, Summary, Article, Closing)):
             step.story = None
         if step.story is last.story:
             step.lanes = last.lanes
