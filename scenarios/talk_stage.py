@@ -24,7 +24,7 @@ from lab.errors import DaemonUnreachable, LabError
 from lab.pidfd import start_time
 from lab.syscalls import PR_SET_PDEATHSIG, prctl
 from scenarios import needs
-from scenarios.audiences.page.page import Page
+from scenarios.audiences.page.page import Page, ends_a_story
 from scenarios.audiences.talk_wire import NOTES, Channel
 from scenarios.demo import status
 from scenarios.pages import invitation
@@ -63,13 +63,15 @@ class Speaker:
         self.stage: Stage | None = None
         self.index = 0
         self._goes = False
+        self._between = False  # at a stop before the next story
 
     def take(self, moment: Moment) -> None:
         """Show a moment. At a stop, wait, unless the speaker has just said where to go. Raises Going and Quit."""
         self.tell("moment", to_json(moment))
         if not isinstance(moment.beat, Stop):
             return
-        if self._goes and moment.beat.before in ("story", "summary"):
+        self._between = ends_a_story(moment.beat)
+        if self._goes and self._between:
             self._goes = False
             return
         if self._page:
@@ -113,7 +115,7 @@ class Speaker:
             if screen in select.select([screen, page], [], [])[0]:
                 break
             if key := self._page.key():
-                return ("on", None, -1) if key == "on" else ("go", self.index + 1, -1)
+                return ("on", None, -1) if key == "on" or self._between else ("go", self.index + 1, -1)
             self._page = None  # its server has ended: the talk goes on without it
         return self._channel.receive()
 

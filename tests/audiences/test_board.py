@@ -196,6 +196,8 @@ def test_a_card_has_the_article_s_claims_of_its_story() -> None:
     assert [(row.claim, row.seen) for row in step.claims] == [
         ("sudo changes the uid but keeps the loginuid", "3268 as uid 0")
     ]
+    _, step = last(Heading(1, "loginuid", Text("The mark")), Say(Text("")), card_of, seen)
+    assert len(step.claims) == 1
     _, step = last(Heading(1, "loginuid", Text("")), seen, card_of, Heading(2, "run", Text("")), Say(Text("")), card_of)
     assert step.claims == ()
 

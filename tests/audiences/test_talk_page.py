@@ -40,9 +40,9 @@ class Talk:
         self.speaker = Speaker(Channel(there), self.page)
         self._pool = ThreadPoolExecutor(1)
 
-    def stops(self) -> Future[None]:
+    def stops(self, stop: Moment = STOP) -> Future[None]:
         """Come to a stop; the value of the future is there once the talk has gone on."""
-        going = self._pool.submit(self.speaker.take, STOP)
+        going = self._pool.submit(self.speaker.take, stop)
         assert [self.screen.receive()[0] for _ in range(2)] == ["moment", "waiting"]
         return going
 
@@ -80,6 +80,13 @@ def test_next_on_the_page_leaves_the_story(talk: Talk) -> None:
     with pytest.raises(Going) as left:
         going.result(30)
     assert left.value.index == 4
+
+
+def test_next_between_two_stories_is_on(talk: Talk) -> None:
+    """On a card, N goes to the story that comes, and does not leave it out."""
+    going = talk.stops(Moment(0, 0, Stop("story")))
+    talk.page.press("next")
+    assert going.result(30) is None
 
 
 def test_a_page_that_ends_does_not_end_the_talk(talk: Talk) -> None:

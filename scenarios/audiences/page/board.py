@@ -222,6 +222,8 @@ class Board:
         word = verdict.verdict
         self.counts[word] = self.counts.get(word, 0) + 1
         self._report.claims.append(report.Verdict(str(verdict.claim), word, str(verdict.seen)))
+        if step.contrast:
+            step.claims = _judged(self._report)
         if verdict.check == "printed" and verdict.verdict == HELD:
             for run in (run for lane in step.own.values() for run in lane.runs):
                 if {number for number, _ in run.outputs} & {*verdict.evidence} and "/proc/self/loginuid" in run.line:

@@ -76,9 +76,9 @@ class Page:
         """Hand the beat on; wait at a stop, if this page sets the pace. Raises KeyboardInterrupt for `q` there."""
         self._send(to_json(moment))
         if isinstance(moment.beat, Stop):
-            self._skipping = self._skipping and moment.beat.before not in ("story", "summary")
+            self._skipping = self._skipping and not ends_a_story(moment.beat)
             if moment.beat.before in WAITS[self.pace] and not self._skipping:
-                self._wait()
+                self._skipping = self._wait() == "next" and not ends_a_story(moment.beat)
 
     def fileno(self) -> int:
         """Readable when the speaker has pressed a key on the page: for an audience that waits in its own way."""
@@ -104,8 +104,8 @@ class Page:
             self._server.wait()
         self._server.stdout.close()
 
-    def _wait(self) -> None:
-        """Until the speaker goes on. Without a server and without a keyboard nobody could: then at once."""
+    def _wait(self) -> str:
+        """The key with which the speaker goes on. Without server and keyboard, nobody could: then `on`, at once."""
         if self._keyboard:
             termios.tcflush(0, termios.TCIFLUSH)  # an Enter from before was not meant for this stop
         while True:
@@ -114,10 +114,9 @@ class Page:
                 sources.append(self._keys)
             ready = select.select(sources, [], [])[0] if sources else []
             if not sources or (0 in ready and self._typed()):
-                return
+                return "on"
             if self._keys in ready and (key := self.key()):
-                self._skipping = key == "next"
-                return
+                return key
 
     def _typed(self) -> bool:
         line = os.read(0, 1024)
@@ -142,6 +141,11 @@ class Page:
         if not select.select([self._keys], [], [], patience)[0]:
             return ""
         return os.read(self._keys, 4096).decode().split("\n")[-2:][0]
+
+
+def ends_a_story(stop: Stop) -> bool:
+    """Whether what comes after this stop is no part of the story before: there, `next` and `on` are the same."""
+    return stop.before in ("story", "summary")
 
 
 def _listener(port: int) -> socket.socket:
