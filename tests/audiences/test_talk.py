@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
 from pathlib import Path
 
 import pytest
 from played import Played
 from textual.pilot import Pilot
 from textual.widgets import OptionList, Static
+from waiting import LIMIT
 
 from lab.errors import CannotStart, LabError
 from lab.identity import name_of
@@ -117,14 +119,30 @@ def shown(app: Talk, name: str = "step") -> str:
 
 
 async def press(pilot: Pilot[int], *keys: str) -> None:
-    """Press keys one by one; after each, all that the stage tells is heard and drawn."""
+    """Press keys one by one; after each, it has done its work, and all that the stage tells is heard and drawn."""
     link = pilot.app.link  # type: ignore[attr-defined]
     for key in keys:
         await pilot.press(key)
-        await pilot.pause(0.02)
-        while link.has_more and not link.slow:
+        await taken(pilot)
+        await until(pilot, lambda: link.is_heard or link.slow)
+        await taken(pilot)
+
+
+async def taken(pilot: Pilot[int]) -> None:
+    """The screen has taken all events that were sent to it; Pilot.press() returns earlier on a busy machine."""
+    for pump in (pilot.app, pilot.app.focused, pilot.app.screen):
+        if pump and pump.is_running:
+            done = asyncio.Event()
+            pump.call_later(done.set)
+            await done.wait()
+    await pilot.pause()
+
+
+async def until(pilot: Pilot[int], happened: Callable[[], object]) -> None:
+    """That is so, in the end."""
+    async with asyncio.timeout(LIMIT):
+        while not happened():
             await pilot.pause(0.01)
-        await pilot.pause()
 
 
 @pytest.mark.parametrize("size", SIZES)
@@ -274,7 +292,7 @@ def test_a_stage_that_cannot_be_set_ends_the_talk(drive: Callable[..., Talk]) ->
 
     async def script(pilot: Pilot[int], app: Talk) -> None:
         link.fail(("failed", CannotStart("another run of the lab is on").to_dict()))
-        await pilot.pause(0.1)
+        await until(pilot, lambda: app.stand.desk.ended)
 
     app = drive(link, script)
     assert app.return_code == 0
@@ -296,7 +314,7 @@ def test_quitting_asks_once(drive: Callable[..., Talk], key: str) -> None:
         assert "Quit" not in shown(app, "bar")
         assert ("quit", None) not in link.sent
         await press(pilot, key, key)
-        await pilot.pause(0.1)
+        await until(pilot, lambda: app.stand.desk.ended)
 
     assert drive(link, script).return_value == 0
     assert link.sent[-1] == ("quit", None)
@@ -311,8 +329,7 @@ def test_a_stage_at_work_is_interrupted_by_quitting_and_the_screen_stays_awake(d
         link.slow = 60
         await press(pilot, "space")
         link.sent.clear()
-        await pilot.pause(0.3)
-        assert "at work" in shown(app, "bar")
+        await until(pilot, lambda: "at work" in shown(app, "bar"))
         await press(pilot, "space", "left")
         assert link.sent == []
         assert "seen before" in shown(app, "lower")
@@ -362,8 +379,8 @@ def test_a_new_size_is_drawn_at_once(drive: Callable[..., Talk]) -> None:
         await press(pilot, "space", "space")
         for width, height in SIZES:
             await pilot.resize_terminal(width, height)
-            await pilot.pause(0.1)
-            assert shown(app, "upper") == "─" * width
+            rule = "─" * width
+            await until(pilot, partial(lambda rule: shown(app, "upper") == rule, rule))
             assert app.stand.query_one("#bar").region.bottom == height
             assert "claim of one, first" in shown(app)
 
@@ -381,8 +398,7 @@ def test_a_step_that_is_too_long_is_read_page_by_page(drive: Callable[..., Talk]
         await press(pilot, "space")
         assert "↓ 23" in shown(app, "lower")
         await press(pilot, "space", "space")
-        await pilot.pause(0.3)
-        assert "↓" not in shown(app, "lower")
+        await until(pilot, lambda: "↓" not in shown(app, "lower"))
         assert link.sent == [("on", None)]
         await press(pilot, "space")
         assert link.sent == [("on", None)] * 2
