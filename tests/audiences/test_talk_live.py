@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import signal
@@ -10,9 +11,11 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
+import httpx
 import pytest
-from waiting import wait_for
+from waiting import LIMIT, wait_for
 
 CHECKOUT = Path(__file__).parent.parent.parent
 LAB = str(Path(sys.executable).parent / "lab")
@@ -263,6 +266,34 @@ def test_notes_follow_the_talk_in_a_second_terminal(terminal: Callable[..., Term
     )
     assert refused.returncode == 125
     assert "sudo lab talk --notes" in refused.stderr
+
+
+def test_a_page_is_a_second_view_of_the_talk(terminal: Callable[..., Terminal]) -> None:
+    """Its addresses stand on the first screen; Space there goes on here, and the page shows the same step."""
+    talk = terminal("run", "--page", "--port", "0", size=(100, 30))
+    first = talk.until("To look on: +http.*/\n")
+    speaker, viewer = (found.rstrip("/") for found in re.findall(r"http://127\S+", first))
+    origin = {"Origin": speaker.rpartition("/")[0]}
+    told: dict[str, Any] = {}
+    with httpx.stream("GET", f"{viewer}/events", timeout=LIMIT) as answer:
+        for line in answer.iter_lines():
+            name, _, value = line.partition(": ")
+            told[name] = value
+            if line or not told["data"].startswith('{"number"'):
+                continue
+            step = json.loads(told["data"])
+            if step["waits"] and not step["story"]:
+                pressed = {"key": "on", "seen": int(told["id"])}
+                assert httpx.post(f"{speaker}/key", json=pressed, headers=origin).status_code == 204
+            elif step["waits"]:
+                break
+    assert step["story"] == "run" and "podmanish run" in re.sub("<[^>]*>", "", step["html"])
+    assert "podmanish run" in talk.until("Space run it")
+    talk.type("Space")
+    talk.until("Space on")
+    assert httpx.post(f"{viewer}/key", json=pressed, headers=origin).status_code == 403
+    talk.type("q", "q")
+    talk.until(r"EXIT \d+\n")
 
 
 def test_a_rehearsal_tells_how_long_each_story_takes() -> None:
