@@ -246,6 +246,23 @@ def test_a_step_fits_the_projector(page: Page, open_tab: Open) -> None:
 
 
 @pytest.mark.needs("chromium")
+def test_a_phone_shows_what_a_command_left(page: Page, open_tab: Open) -> None:
+    """A record that lies below the screen when it comes is scrolled to, above the footer."""
+    played = moments()
+    tab = open_tab(page.address, 390, 844, reduced_motion="reduce")
+    asked = [at for at, moment in enumerate(played) if isinstance(moment.beat, Command)][-1]
+    show(page, played[: asked + 1])
+    tab.locator(".command", has_text="dockerish").wait_for()
+    assert tab.evaluate("scrollY") == 0
+    show(page, played[asked + 1 : asked + 5])
+    record = tab.locator(".lane:not(.earlier) .record")
+    record.wait_for()
+    tab.wait_for_function("scrollY > 0")
+    box, foot = record.bounding_box(), tab.locator("footer").bounding_box()
+    assert box and foot and box["y"] + box["height"] <= foot["y"]
+
+
+@pytest.mark.needs("chromium")
 @pytest.mark.parametrize("story", sorted(path.stem for path in RECORDINGS.glob("*.jsonl")))
 def test_every_recorded_step_fits_the_projector(page: Page, open_tab: Open, story: str, tmp_path: Path) -> None:
     """At 1280x720 no step of any recorded story is higher or wider than the screen, for a user with a long name."""

@@ -93,6 +93,7 @@ function show(number) {
     }
     drawn = number + step.html;
     fit(same ? Number(body.dataset.fit ?? 0) : 0);
+    if (same && innerWidth <= 720) reach();
   }
   shown = number;
   find("title").textContent = step.title;
@@ -112,6 +113,11 @@ function fit(from) {
   }
 }
 addEventListener("resize", () => fit(0));
+
+// On a phone, what a command left may lie below the screen.
+function reach() {
+  find("step").querySelector(".lane:not(.earlier) .cards > :last-child")?.scrollIntoView({ block: "nearest" });
+}
 
 function counted() {
   return body.dataset.step.replace("{number}", shown + 1).replace("{count}", steps.length);
