@@ -100,6 +100,7 @@ function show(number) {
   find("place").textContent = [step.place, counted()].filter(Boolean).join(" · ");
   find("clock").textContent = step.clock;
   if (!ended) find("state").textContent = body.dataset.held.replace("{count}", step.held);
+  body.classList.toggle("apart", !following);
   body.classList.toggle("waits", speaker && number === steps.length - 1 && step.waits);
 }
 
