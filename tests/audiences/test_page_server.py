@@ -274,6 +274,16 @@ def test_it_listens_on_this_machine_alone(page: Page) -> None:
         Page(page.port)
 
 
+def test_a_new_page_waits_for_the_port_of_one_that_ends() -> None:
+    """The server of a run that was killed needs a second to tell its viewers."""
+    first = Page(0, keyboard=False)
+    ends = threading.Thread(target=first.close)
+    ends.start()
+    with Page(first.port, keyboard=False) as second:
+        assert httpx.get(second.address).status_code == 200
+    ends.join(LIMIT)
+
+
 def test_a_run_goes_on_without_its_page() -> None:
     """Neither a server that was killed nor one that was stopped holds up a run for long."""
     for number in (signal.SIGKILL, signal.SIGSTOP):

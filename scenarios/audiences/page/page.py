@@ -16,6 +16,7 @@ import sys
 import termios
 import time
 from contextlib import suppress
+from errno import EADDRINUSE
 from types import TracebackType
 from typing import Self
 
@@ -24,7 +25,8 @@ from scenarios.audiences.terminal import WAITS, Pace
 from scenarios.performance.beats import Moment, Stop, to_json
 
 PORT = 8650
-PATIENCE = 2.0  # seconds that a beat waits for a server that does not read, before the run goes on without a page
+PATIENCE = 2.0  # seconds that a beat waits for a server that does not read, before the run goes on without a page; and
+# that a new page waits for its port
 STARTING = 30.0  # seconds
 
 
@@ -149,8 +151,14 @@ def ends_a_story(stop: Stop) -> bool:
 
 
 def _listener(port: int) -> socket.socket:
-    try:
-        return socket.create_server(("127.0.0.1", port))
-    except (OSError, OverflowError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "no such port"
-        raise InvalidArgument(f"--port {port}: {reason}", "give another port, or 0 for any") from None
+    """Bound to that port. Where it is in use, that may be by the page of a run that was killed: it ends in a second."""
+    until = time.monotonic() + PATIENCE
+    while True:
+        try:
+            return socket.create_server(("127.0.0.1", port))
+        except (OSError, OverflowError) as error:
+            number = error.errno if isinstance(error, OSError) else 0
+            if number != EADDRINUSE or time.monotonic() > until:
+                reason = os.strerror(number) if number else "no such port"
+                raise InvalidArgument(f"--port {port}: {reason}", "give another port, or 0 for any") from None
+        time.sleep(0.05)
