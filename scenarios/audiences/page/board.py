@@ -34,8 +34,6 @@ from scenarios.performance.beats import (
     Verdict,
 )
 from scenarios.performance.text import Text
-from scenarios.stage import report
-from scenarios.stage.report import Report
 
 HOST = "host"  # the key of the lane for what no engine starts
 LANES = 2  # side by side
@@ -137,7 +135,7 @@ class Board:
         self.beats: dict[int, Beat] = {}  # what a verdict may rest on
         self.counts: dict[str, int] = {}
         self._claims: list[Judged] = []
-        self._report = Report("", "")  # of the story that is being told
+        self._story, self._verdicts = "", list[Verdict]()  # of the story that is being told
 
     def take(self, moment: Moment) -> Step:
         """The step that this moment has changed or begun."""
@@ -195,7 +193,7 @@ class Board:
                 self._judge(step, beat)
             case Contrast():
                 step.contrast = beat
-                step.claims = _judged(self._report)
+                step.claims = article.shown(self._story, self._verdicts)
             case Summary():
                 step.summary = beat
             case Article():
@@ -204,7 +202,7 @@ class Board:
             case Closing():
                 step.closing = beat
             case Heading():
-                self._report = Report(beat.name, str(beat.title))
+                self._story, self._verdicts = beat.name, []
             case Stop():
                 pass
 
@@ -221,9 +219,9 @@ class Board:
         step.verdicts.append(verdict)
         word = verdict.verdict
         self.counts[word] = self.counts.get(word, 0) + 1
-        self._report.claims.append(report.Verdict(str(verdict.claim), word, str(verdict.seen)))
+        self._verdicts.append(verdict)
         if step.contrast:
-            step.claims = _judged(self._report)
+            step.claims = article.shown(self._story, self._verdicts)
         if verdict.check == "printed" and verdict.verdict == HELD:
             for run in (run for lane in step.own.values() for run in lane.runs):
                 if {number for number, _ in run.outputs} & {*verdict.evidence} and "/proc/self/loginuid" in run.line:
@@ -234,11 +232,6 @@ def _preview(engine: str) -> Lane:
     """What this engine will do, before any command has run."""
     line = f"sudo {engine} run"
     return Lane(engine, [Run(0, f"{line} ", started(f"{line} "))])
-
-
-def _judged(told: Report) -> tuple[Judged, ...]:
-    """The article's claims that this story has shown."""
-    return tuple(Judged(row.claim, row.today, row.seen) for row in article.rows([told]) if row.seen)
 
 
 def _show(step: Step, number: int, beat: Output | Lineage | Evidence) -> None:
