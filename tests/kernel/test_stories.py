@@ -156,9 +156,10 @@ def test_a_closed_checkout_refutes_nothing(story: Story, place: Path, journal: J
 
 @pytest.mark.parametrize("story", [run, shadow, unattended, witness], ids=lambda story: story.NAME)
 def test_a_forker_that_clears_the_loginuid_is_found_out(
-    story: Story, place: Path, journal: Journal, daemon: Daemon
+    story: Story, place: Path, journal: Journal, daemon: Daemon, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Mutant: the engine forks, but hands nothing down."""
+    monkeypatch.setattr(unattended, "SECONDS", 3)  # a unit file cannot hold CLEAR, so its service writes nothing
     with stage(place, journal, daemon) as here:
         good = here.engines[FORK]
         present(here, replace(good, argv=[sys.executable, "-c", CLEAR, *good.argv]), here.engines[DAEMON])
