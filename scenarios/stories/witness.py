@@ -19,7 +19,7 @@ from scenarios.stage.stage import Stage
 
 NAME = "witness"
 TITLE = "Do all the witnesses agree?"
-WRITE = "touch $FILE; cd /proc/self; echo $(cat loginuid; echo; cat sessionid)"
+WRITE = "touch $FILE && cd /proc/self && echo $(cat loginuid; echo; cat sessionid)"
 SAY = "(echo touched; cat) | logger --socket $LOG -t {tag}"  # logger stays until the input ends
 STAY = "exec cat"
 INSIDE, OUTSIDE, RECORD, JOURNALD = "inside, /proc/self", "the host's /proc/PID", "the kernel's record", "journald"
@@ -79,7 +79,7 @@ def hear(
 def write(stage: Stage, engine: Engine, wanted: Pair, whom: str | Text, tag: str, journald: Journald | None) -> Outcome:
     stage.say("{engine}: a container touches the file on the host, says so to journald, and stays.", engine=engine.name)
     stage.ask("Whom will each witness name?", stage.user, "nobody")
-    workload = f"{WRITE}; {SAY.format(tag=tag) if journald else STAY}"
+    workload = f"{WRITE} && {SAY.format(tag=tag) if journald else STAY}"
     options = ["-v", "/:/host", "-e", f"FILE=/host{stage.target}"]
     options += ["-e", f"LOG=/host{journald.socket}"] if journald else []
     outcome = stage.run_watched(engine, ("sh", "-c", workload), *options)
@@ -98,7 +98,8 @@ def printed(outcome: Outcome) -> Pair:
 
 def asked(stage: Stage, journald: Journald, tag: str, wanted: Pair, whom: str | Text) -> Pair | None:
     """What journald added to the message: it reads /proc of the process that sent it, and omits what is unset."""
-    stage.say("journald looked the sender up in /proc when the message came.")
+    stage.say("journald looked the sender up in /proc when the message came, and added two fields.")
+    stage.ask("Whom do they name?", stage.user, "nobody")
     journald.await_message(tag)
     fields = shown(stage.shell(*stage.sudo, *journald.command(tag), answers=[0]))
     said = int(fields.get("_AUDIT_LOGINUID", UNSET)), int(fields.get("_AUDIT_SESSION", UNSET))
@@ -115,7 +116,8 @@ def logind(stage: Stage) -> Mapping[str, str]:
     """systemd-logind gives a session the number of its audit session, so that `ses=` in a record leads to a login."""
     number = str(stage.login.sessionid)
     claim = "logind knows session {number} as {user}'s"
-    stage.say("systemd-logind numbers its sessions as audit does. Whose is {number}?", number=number)
+    stage.say("systemd-logind numbers its sessions as audit does.")
+    stage.ask("Whose session is {number}?", stage.user, "nobody", number=number)
     try:
         needs.require("loginctl")
         if not Path("/run/systemd/system").is_dir():
@@ -139,6 +141,7 @@ def searched(
     number = str(stage.login.sessionid)
     claim = "in auditd's log, session {number} has the forked write alone"
     stage.say("ausearch shows what a login did, by its session.")
+    stage.ask("Which of the writes are there?", "all", "the forked one", "none")
     if not stage.auditd:
         stage.unknown(claim, "no auditd runs here", "sudo make engines-up", lacking=True, number=number)
         return
