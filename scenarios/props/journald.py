@@ -1,4 +1,4 @@
-"""A systemd-journald for one story, also where systemd is not pid 1: an instance with a namespace of its own name.
+"""A systemd-journald for one story, also where systemd is not pid 1: an instance with a separate namespace.
 
 Such an instance, systemd-journald@.service(8), reads neither the kernel's log nor audit's, and has its own sockets. In
 a private mount namespace, its files are in the story's directory. Without CAP_AUDIT_CONTROL it cannot do what its
