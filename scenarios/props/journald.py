@@ -1,8 +1,8 @@
 """A systemd-journald for one story, also where systemd is not pid 1: an instance with a separate namespace.
 
-Such an instance, systemd-journald@.service(8), reads neither the kernel's log nor audit's, and has its own sockets. In
-a private mount namespace, its files are in the story's directory. Without CAP_AUDIT_CONTROL it cannot do what its
-setting Audit= asks for, which is to turn the kernel's audit on; journald.conf(5).
+Such an instance, systemd-journald@.service(8), has its own sockets, and does not read the kernel's log. It would read
+audit's records (measured with systemd 252), and turn the kernel's audit on, as its setting Audit= asks; without the
+capabilities it can do neither. In a private mount namespace, its files are in the story's directory.
 """
 
 from __future__ import annotations
