@@ -42,6 +42,6 @@ def message(op: Operation, container_id: str, name: str, pid: int, peer: Peer | 
 
 
 def encoded(value: str) -> str:
-    """ "Quoted", or in hexadecimal where a reader could take a part of it for another field; audit_encode_value(3)."""
+    """In quotes, or in hexadecimal where a reader could take a part of it for another field; audit_encode_value(3)."""
     plain = all("!" <= character <= "~" and character != '"' for character in value)
     return f'"{value}"' if plain else os.fsencode(value).hex().upper()
