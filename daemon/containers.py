@@ -14,6 +14,7 @@ from collections.abc import AsyncGenerator
 from typing import Any, Protocol
 
 from daemon import recording
+from daemon.attribution import NOBODY, Asker, Attribution
 from daemon.events import Events
 from daemon.run import Run
 from daemon.spawning import SpawnerLink
@@ -33,6 +34,7 @@ STOP_SECONDS = 10
 class Keeper(Protocol):
     """What a container needs of the engine that keeps it."""
 
+    attribution: Attribution
     events: Events
     link: SpawnerLink
     store: Store
@@ -112,8 +114,8 @@ class Container:
             self.require_awake()
             yield
 
-    async def start(self, loginuid: int | None = None) -> bool:
-        """Start the first process, stamped with a given loginuid; False if it runs already.
+    async def start(self, asker: Asker = NOBODY) -> bool:
+        """Start the first process, stamped with the asker's loginuid if it has one; False if it runs already.
 
         Raises CommandNotFound, CommandNotExecutable, CannotStart.
         """
@@ -123,28 +125,29 @@ class Container:
             if self.running:
                 return False
             try:
-                await self._spawn(loginuid)
+                await self._spawn(asker)
             except LabError as error:
-                await self._start_failed(error)
+                await self._start_failed(error, asker)
                 raise
             return True
 
-    async def _start_failed(self, error: LabError) -> None:
+    async def _start_failed(self, error: LabError, asker: Asker) -> None:
         self.run.output.abandon()
         self.run = Run()
         if not self.removed.done():
             recording.save(self.record, exit_code=error.exit_code, error=error.message)
             if self.body["HostConfig"]["AutoRemove"]:
                 await self._remove(error.exit_code)
+        await self.engine.attribution.audit("start", self.id, self.name, 0, asker.peer, success=False)
 
-    async def _spawn(self, loginuid: int | None) -> None:
+    async def _spawn(self, asker: Asker) -> None:
         run = self.run
         recording.save_before_start(self.record)
         run.output.on_record = self.log_grew.beat
         self.spec.cgroup = cgroup.path(self.id, self.spec)
         process = await run.start(
             self.engine.link, self.id, self.spec,
-            stdin=self.body["OpenStdin"], log=self.record.log_path, loginuid=loginuid,
+            stdin=self.body["OpenStdin"], log=self.record.log_path, loginuid=asker.loginuid,
         )  # fmt: skip
         run.set_first_size(self.body["HostConfig"]["ConsoleSize"])
         try:
@@ -153,11 +156,16 @@ class Container:
             process.kill(signal.SIGKILL)
             await self._supervise(run)
             raise recording.not_recorded(error) from None
+        told = self.engine.attribution.audit("start", self.id, self.name, process.pid, asker.peer)
         self.event("start")
-        self._supervisor = asyncio.create_task(self._supervise(run))
+        self._supervisor = asyncio.create_task(self._supervise(run, asyncio.create_task(told)))
 
-    async def _supervise(self, run: Run) -> None:
+    async def _supervise(self, run: Run, told: asyncio.Task[None] | None = None) -> None:
+        """Wait for the end of the run, and record it; told ends when the audit log has been told of the start."""
         code = await run.finish()
+        if told:
+            await told
+            await self.engine.attribution.audit("stop", self.id, self.name, self.pid)
         self.paused = False
         try:
             recording.save_end(self.record, code, run.oom_killed)
@@ -218,12 +226,12 @@ class Container:
     def stop_signal(self) -> int:
         return signal_number(self.body["StopSignal"] or "TERM")
 
-    async def restart(self, seconds: float | None, number: int | None, loginuid: int | None) -> None:
+    async def restart(self, seconds: float | None, number: int | None, asker: Asker) -> None:
         """stop() and start(); AutoRemove does not act in between. Raises what start() raises."""
         self._restarting += 1
         try:
             await self.stop(seconds, number)
-            await self.start(loginuid)
+            await self.start(asker)
         finally:
             self._restarting -= 1
         self.event("restart")
