@@ -99,7 +99,7 @@ def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--allow-loginuid", action="store_true", help="start even if my loginuid is set")
     parser.add_argument(
         "--attribution", choices=("none", "log", "stamp"), default="none",
-        help="what to do with the peer's loginuid: nothing, log it, or stamp it on the container",
+        help="what to do with the peer's loginuid: nothing; log it, in the audit log, too; or also stamp it",
     )  # fmt: skip
     parser.add_argument(
         "--peer-by-pid", action="store_true", help="find the peer by SO_PEERCRED's pid, as before Linux 6.5"

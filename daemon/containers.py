@@ -14,15 +14,17 @@ from collections.abc import AsyncGenerator
 from typing import TYPE_CHECKING, Any, Protocol
 
 from daemon import recording
+from daemon.attribution import NOBODY, Asker, Attribution
 from daemon.events import Events
 from daemon.health import Monitor
 from daemon.models import Restart
+from daemon.removal import Removal
 from daemon.restarting import Comeback
 from daemon.run import Run
 from daemon.spawning import SpawnerLink
 from daemon.stdio import Pulse
 from lab.damage import DAMAGED
-from lab.errors import Conflict, LabError, NoSuchContainer, NotRunning, StillRunning
+from lab.errors import Conflict, LabError, NotRunning, StillRunning
 from lab.record import Record
 from lab.resources import updated
 from lab.runtime import cgroup
@@ -40,6 +42,7 @@ STOP_SECONDS = 10
 class Keeper(Protocol):
     """What a container needs of the engine that keeps it; closing: no container comes back any more."""
 
+    attribution: Attribution
     closing: bool
     events: Events
     link: SpawnerLink
@@ -58,7 +61,7 @@ class Container:
         self.body: dict[str, Any] = record.config["body"]
         self.run = Run()
         self.paused = False
-        self.removed: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+        self.removal = Removal(self.id, self._delete)
         self.log_grew = Pulse()
         self.comeback = Comeback(self)
         self.health = Monitor(self)
@@ -66,7 +69,6 @@ class Container:
         self._changing = asyncio.Lock()
         self._supervisor: asyncio.Task[None] | None = None
         self._restarting = 0  # how many restart requests are being served
-        self._removing: asyncio.Task[None] | None = None
 
     @property
     def id(self) -> str:
@@ -143,40 +145,41 @@ class Container:
             self.require_awake()
             yield
 
-    async def start(self, loginuid: int | None = None) -> bool:
-        """Start the first process, stamped with a given loginuid; False if it runs already.
+    async def start(self, asker: Asker = NOBODY) -> bool:
+        """Start the first process, stamped with the asker's loginuid if it has one; False if it runs already.
 
         Raises CommandNotFound, CommandNotExecutable, CannotStart.
         """
         async with self._changing:
-            self._require_present()
+            self.removal.require_present()
             self.require_sound()
             if self.running or self.restarting:
                 return False
             self.record.state.update(restart_count=0, stopped=False)  # _spawn() writes them
             try:
-                await self._spawn(loginuid)
+                await self._spawn(asker)
             except LabError as error:
-                await self._start_failed(error)
+                await self._start_failed(error, asker)
                 raise
             return True
 
-    async def _start_failed(self, error: LabError) -> None:
+    async def _start_failed(self, error: LabError, asker: Asker) -> None:
         self.run.output.abandon()
         self.run = Run()
-        if not self.removed.done():
+        if not self.removal.done.done():
             recording.save(self.record, exit_code=error.exit_code, error=error.message)
             if self.body["HostConfig"]["AutoRemove"]:
-                await self._remove(error.exit_code)
+                await self.removal.carry_out(error.exit_code)
+        await self.engine.attribution.audit("start", self.id, self.name, 0, asker.peer, success=False)
 
-    async def _spawn(self, loginuid: int | None) -> None:
+    async def _spawn(self, asker: Asker) -> None:
         run = self.run
         recording.save_before_start(self.record)
         run.output.on_record = self.log_grew.beat
         self.spec.cgroup = cgroup.path(self.id, self.spec)
         process = await run.start(
             self.engine.link, self.id, self.spec,
-            stdin=self.body["OpenStdin"], log=self.record.log_path, loginuid=loginuid,
+            stdin=self.body["OpenStdin"], log=self.record.log_path, loginuid=asker.loginuid,
         )  # fmt: skip
         run.set_first_size(self.body["HostConfig"]["ConsoleSize"])
         try:
@@ -185,13 +188,18 @@ class Container:
             process.kill(signal.SIGKILL)
             await self._supervise(run)
             raise recording.not_recorded(error) from None
+        told = self.engine.attribution.audit("start", self.id, self.name, process.pid, asker.peer)
         self.event("start")
         self.health.start()
-        self._supervisor = asyncio.create_task(self._supervise(run))
+        self._supervisor = asyncio.create_task(self._supervise(run, asyncio.create_task(told)))
 
-    async def _supervise(self, run: Run) -> None:
+    async def _supervise(self, run: Run, told: asyncio.Task[None] | None = None) -> None:
+        """Wait for the end of the run, and record it; told ends when the audit log has been told of the start."""
         code = await run.finish()
         self.health.stop()
+        if told:
+            await told
+            await self.engine.attribution.audit("stop", self.id, self.name, self.pid)
         self.paused = False
         try:
             recording.save_end(self.record, code, run.oom_killed)
@@ -200,27 +208,27 @@ class Container:
             self.event("die", exitCode=str(code))
             self._tell_waiters(code)
             if self.body["HostConfig"]["AutoRemove"] and not self._restarting:
-                await self._remove_or_tell(code)
+                await self.removal.carry_out_or_tell(code)
             elif not self._restarting:
                 self.comeback.plan()
 
     async def start_again(self) -> None:
         """By the policy and not by a user: the loginuid is the daemon's, whatever it stamps for others."""
         async with self._changing:
-            if self.running or self.removed.done() or self._removing:
+            if self.running or self.removal.begun or self.record.state.get("stopped"):
                 return
             self.record.state["restart_count"] = self.record.state.get("restart_count", 0) + 1
             try:
-                await self._spawn(None)
+                await self._spawn(NOBODY)
             except LabError as error:
                 log.error("container %s cannot be started again: %s", self.id, error.message)
-                await self._start_failed(error)
+                await self._start_failed(error, NOBODY)
                 self._tell_waiters(error.exit_code)
 
     def waiter(self, condition: str) -> asyncio.Future[int]:
         """A future of the exit code for Docker's conditions "not-running", "next-exit" and "removed"."""
         if condition == "removed":
-            return self.removed
+            return self.removal.done
         if condition == "next-exit" or self.running or self.restarting:
             return self._next_exit
         done: asyncio.Future[int] = asyncio.get_running_loop().create_future()
@@ -284,12 +292,12 @@ class Container:
     def stop_signal(self) -> int:
         return signal_number(self.body["StopSignal"] or "TERM")
 
-    async def restart(self, seconds: float | None, number: int | None, loginuid: int | None) -> None:
+    async def restart(self, seconds: float | None, number: int | None, asker: Asker) -> None:
         """stop() and start(); AutoRemove does not act in between. Raises what start() raises."""
         self._restarting += 1
         try:
             await self.stop(seconds, number)
-            await self.start(loginuid)
+            await self.start(asker)
         finally:
             self._restarting -= 1
         self.event("restart")
@@ -315,7 +323,7 @@ class Container:
     async def update(self, changes: Resources, policy: dict[str, Any] | None) -> None:
         """Other limits, at once if it runs, and another restart policy. Raises InvalidArgument, Conflict, LabError."""
         async with self._changing:
-            self._require_present()
+            self.removal.require_present()
             self.require_sound()
             wanted = updated(self.spec.resources, changes)
             if changes and self.running:
@@ -329,7 +337,7 @@ class Container:
 
     def rename(self, name: str) -> None:
         """Raises NameInUse, InvalidArgument, Conflict."""
-        self._require_present()
+        self.removal.require_present()
         self.require_sound()
         old = self.name
         self.engine.store.rename(self.record, name)
@@ -338,8 +346,7 @@ class Container:
     async def remove(self, force: bool) -> None:
         """Delete the container and its files. Raises StillRunning if it runs, unless force is set."""
         async with self._changing:
-            if self._removing is None:
-                self._require_present()
+            self.removal.require_present(or_going=True)
             if self.running or self.restarting:
                 if not force:
                     raise StillRunning(
@@ -349,39 +356,12 @@ class Container:
                 exited = self.waiter("next-exit")
                 self.kill(signal.SIGKILL)
                 await asyncio.shield(exited)
-            await self._remove(self.exit_code)
+            await self.removal.carry_out(self.exit_code)
 
-    async def _remove(self, code: int) -> None:
-        """Delete once, however many ask: AutoRemove and a request may meet. Raises OSError."""
-        if self.removed.done():
-            return
-        if self._removing is None:
-            self._removing = asyncio.create_task(self._delete(code))
-        await asyncio.shield(self._removing)
-
-    async def _delete(self, code: int) -> None:
+    async def _delete(self) -> None:
         self.run.output.abandon()
-        try:
-            await self.engine.forget(self)
-        finally:
-            self._removing = None
+        await self.engine.forget(self)
         self.event("destroy")
-        self.removed.set_result(code)
-
-    async def _remove_or_tell(self, code: int) -> None:
-        """For AutoRemove: a container that cannot be deleted stays, and waiting clients get the exit code anyway."""
-        try:
-            await self._remove(code)
-        except OSError as error:
-            log.error("container %s cannot be removed: %s", self.id, error)
-            waiting, self.removed = self.removed, asyncio.get_running_loop().create_future()
-            waiting.set_result(code)
-
-    def _require_present(self) -> None:
-        if self.removed.done():
-            raise NoSuchContainer(f"No such container: {self.id}")
-        if self._removing:
-            raise Conflict(f"removal of container {self.id} is already in progress")
 
     def require_sound(self) -> None:
         """Raises Conflict if the record is damaged: such a container can only be inspected and removed."""

@@ -89,6 +89,7 @@ class Comeback:
             if state.get("finished", 0) - state["started"] >= STEADY * 10**9:
                 self._wait = 0.0
             self._wait = min(self._wait * 2 or FIRST, LONGEST)
+            state["stopped"] = False
             self._task = asyncio.create_task(self._later(self._wait))
 
     def cancel(self) -> bool:

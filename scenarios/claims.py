@@ -6,12 +6,13 @@ are in the lab's words. `python -m scenarios.claims` prints docs/claims.md from 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+from scenarios.performance import beats
 from scenarios.performance.beats import HELD, UNKNOWN
-from scenarios.stage.report import Report
+from scenarios.stage.report import Report, Verdict
 
 ARTICLE = "https://opensource.com/article/18/10/podman-more-secure-way-run-containers"
 
@@ -197,6 +198,12 @@ def rows(reports: Sequence[Report]) -> list[Row]:
         for claim in CLAIMS
         if claim.story in told
     ]
+
+
+def shown(story: str, verdicts: Iterable[beats.Verdict]) -> tuple[beats.Judged, ...]:
+    """The claims of which these verdicts of that story are evidence, for an audience."""
+    told = Report(story, "", [Verdict(str(one.claim), one.verdict, str(one.seen)) for one in verdicts])
+    return tuple(beats.Judged(row.claim, row.today, row.seen) for row in rows([told]) if row.seen)
 
 
 def markdown() -> Iterator[str]:

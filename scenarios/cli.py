@@ -156,6 +156,8 @@ def _add_talk(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> Non
     what = verb.add_mutually_exclusive_group()
     what.add_argument("--notes", action="store_true", help="follow the talk in a second terminal, with the notes")
     what.add_argument("--rehearse", action="store_true", help="unattended: what would go wrong, how long it takes")
+    what.add_argument("--page", action="store_true", help="show it in a browser, too; its Space goes on as this one's")
+    _add_port(verb)
     add("--minutes", metavar="N", type=_minutes, default=0, help="the planned time; the clock then tells the pace")
     _add_lenient(verb)
     _add_cast_options(verb)

@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 
 from lab.errors import InvalidArgument, MissingFeature
 from scenarios.demo import cast_of
+from scenarios.pages import require_packages
 from scenarios.playing import HELD_ALL, chosen, refuse_what_cannot_be
 
 INSTALL = "make venv   (or .venv/bin/pip install -e '.[stage]')"
@@ -32,6 +33,8 @@ def talk(arguments: argparse.Namespace) -> int:
         raise InvalidArgument("lab talk needs a terminal", "in a pipe, use `lab demo --auto` or `lab talk --rehearse`")
     if importlib.util.find_spec("textual") is None:
         raise MissingFeature("lab talk needs the Python package textual", INSTALL)
+    if arguments.page:
+        require_packages()
     from scenarios.audiences.talk import talk as on_this_terminal
     from scenarios.audiences.talk_link import Process
 
@@ -43,5 +46,6 @@ def _command(arguments: argparse.Namespace) -> Callable[[int], Sequence[str]]:
     """The words that start the stage; see scenarios.talk_stage."""
     cast = vars(cast_of(arguments))
     names = [*arguments.names, *arguments.only]
-    options = json.dumps({"cast": cast, "stories": names, "lenient": arguments.lenient})
+    port = arguments.port if arguments.page else None
+    options = json.dumps({"cast": cast, "stories": names, "lenient": arguments.lenient, "port": port})
     return lambda descriptor: [sys.executable, "-m", "scenarios.talk_stage", str(descriptor), options]

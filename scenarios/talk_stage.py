@@ -2,28 +2,32 @@
 
     python -m scenarios.talk_stage FD OPTIONS
 
-FD is its end of the socket, OPTIONS a Cast, the names of the stories and `lenient`, as JSON. When the screen ends, in
-whatever way, the kernel sends SIGINT, and what the run changed is taken back as after Ctrl-C.
+FD is its end of the socket, OPTIONS a Cast, the names of the stories, `lenient`, and the page's port (null: no page),
+as JSON. When the screen ends, in whatever way, the kernel sends SIGINT, and what the run changed is taken back as after
+Ctrl-C.
 """
 
 from __future__ import annotations
 
 import json
 import os
+import select
 import signal
 import socket
 import sys
 import traceback
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from typing import Any
 
 from lab.errors import DaemonUnreachable, LabError
 from lab.pidfd import start_time
 from lab.syscalls import PR_SET_PDEATHSIG, prctl
 from scenarios import needs
+from scenarios.audiences.page.page import Page, ends_a_story
 from scenarios.audiences.talk_wire import NOTES, Channel
 from scenarios.demo import status
+from scenarios.pages import invitation
 from scenarios.performance import recording
 from scenarios.performance.beats import Moment, Stop, to_json
 from scenarios.performance.performance import Leave, Performance
@@ -49,21 +53,29 @@ class Quit(Leave):
 
 
 class Speaker:
-    """The audience at the other end: is shown each moment, and says at each stop how to go on."""
+    """The audience at the other end: is shown each moment, and says at each stop how to go on.
 
-    def __init__(self, channel: Channel) -> None:
-        self._channel = channel
+    Where there is a page, its speaker's keys go on, too. index is that of the story that is told.
+    """
+
+    def __init__(self, channel: Channel, page: Page | None = None) -> None:
+        self._channel, self._page = channel, page
         self.stage: Stage | None = None
+        self.index = 0
         self._goes = False
+        self._between = False  # at a stop before the next story
 
     def take(self, moment: Moment) -> None:
         """Show a moment. At a stop, wait, unless the speaker has just said where to go. Raises Going and Quit."""
         self.tell("moment", to_json(moment))
         if not isinstance(moment.beat, Stop):
             return
-        if self._goes and moment.beat.before in ("story", "summary"):
+        self._between = ends_a_story(moment.beat)
+        if self._goes and self._between:
             self._goes = False
             return
+        if self._page:
+            self._page.key()  # one that was pressed before this stop was not meant for it
         self.tell("waiting")
         while self._next_word() != "on":
             pass
@@ -82,7 +94,7 @@ class Speaker:
 
     def _next_word(self) -> str:
         try:
-            word, value, descriptor = self._channel.receive()
+            word, value, descriptor = self._heard()
         except EOFError:
             raise Quit from None
         if word == "go":
@@ -93,6 +105,19 @@ class Speaker:
         if word == "shell":
             self._shell(descriptor)
         return word
+
+    def _heard(self) -> tuple[str, Any, int]:
+        """What the screen says next, or the key that was pressed on the page. Raises EOFError if the screen is gone."""
+        while self._page:
+            if line := self._channel.whole_line():
+                return line
+            screen, page = self._channel.connection.fileno(), self._page.fileno()
+            if screen in select.select([screen, page], [], [])[0]:
+                break
+            if key := self._page.key():
+                return ("on", None, -1) if key == "on" or self._between else ("go", self.index + 1, -1)
+            self._page = None  # its server has ended: the talk goes on without it
+        return self._channel.receive()
 
     def _shell(self, terminal: int) -> None:
         """A shell in the login's session, on a terminal of its own; what it did is no part of the story."""
@@ -141,6 +166,7 @@ class Director:
                 return False
 
     def _tell_next(self, stage: Stage) -> None:
+        self._speaker.index = self._index
         if self._index < len(self._stories):
             self._reports[self._index] = tell(stage, self._stories[self._index])
             self._index += 1
@@ -162,9 +188,14 @@ def is_worn(stage: Stage) -> bool:
 def play(channel: Channel, options: Mapping[str, Any]) -> None:
     """The whole talk. Raises LabError if the stage cannot be set, or if something is left behind."""
     stories = chosen(options["stories"], options["cast"]["engines"])
-    speaker = Speaker(channel)
-    with recording.new_file() as kept:
-        performance = Performance([recording.Recorder(kept), speaker])
+    with ExitStack() as stack:
+        kept = stack.enter_context(recording.new_file())
+        port = options["port"]
+        pages = [] if port is None else [stack.enter_context(Page(port, keyboard=False))]
+        speaker = Speaker(channel, *pages)
+        for page in pages:
+            speaker.tell("page", invitation(page))
+        performance = Performance([recording.Recorder(kept), *pages, speaker])
         director = Director(stories, speaker, performance, lenient=options["lenient"])
         again = True
         while again:

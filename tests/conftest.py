@@ -202,7 +202,7 @@ def open_tab(browser: Browser) -> Iterator[Callable[..., Tab]]:
         tab = browser.new_page(viewport={"width": width, "height": height}, color_scheme=scheme, **more)
         tab.on("console", lambda message: complaints.append(message.text))
         tab.on("pageerror", lambda error: complaints.append(str(error)))
-        tab.set_default_timeout(10_000)
+        tab.set_default_timeout(60_000 * SLOW)  # a wait ends with what it waits for
         tab.goto(address)
         tabs.append(tab)
         return tab

@@ -69,8 +69,8 @@ async def inspect(engine: TheEngine, container: TheContainer, size: Switch = Fal
 @router.post("/{reference}/start")
 async def start(request: Request, engine: TheEngine, container: TheContainer) -> Response:
     """docker start, the last part of docker run"""
-    loginuid = engine.attribution.of(request.scope["socket"], container.name)
-    return Response(status_code=204 if await container.start(loginuid) else 304)
+    asker = engine.attribution.of(request.scope["socket"], container.name)
+    return Response(status_code=204 if await container.start(asker) else 304)
 
 
 @router.post("/{reference}/stop")
@@ -85,8 +85,8 @@ async def restart(
     request: Request, engine: TheEngine, container: TheContainer, t: Seconds = None, signal: str = ""
 ) -> Response:
     """docker restart"""
-    loginuid = engine.attribution.of(request.scope["socket"], container.name)
-    await container.restart(_patience(container, t), signal_number(signal) if signal else None, loginuid)
+    asker = engine.attribution.of(request.scope["socket"], container.name)
+    await container.restart(_patience(container, t), signal_number(signal) if signal else None, asker)
     return Response(status_code=204)
 
 

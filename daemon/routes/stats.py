@@ -26,7 +26,7 @@ async def samples(container: Container, *, stream: bool, one_shot: bool) -> Asyn
     if not stream and not one_shot:
         before = await asyncio.to_thread(_sample, container, before)
         await asyncio.sleep(INTERVAL)
-    while not container.removed.done():
+    while not container.removal.done.done():
         sample = await asyncio.to_thread(_sample, container, before)
         yield sample
         if not stream:

@@ -120,11 +120,11 @@ async def start_exec(
     request: Request, engine: TheEngine, found: TheExec, body: ExecStart, version: ApiVersion
 ) -> Response:
     """docker exec, its second request: with Detach an ordinary answer, else the process's streams"""
-    loginuid = engine.attribution.of(request.scope["socket"], f"exec in {found.container.name}")
+    asker = engine.attribution.of(request.scope["socket"], f"exec in {found.container.name}")
     found.claim()
     found.body.ConsoleSize = body.ConsoleSize or found.body.ConsoleSize
     if body.Detach:
-        await found.start(loginuid)
+        await found.start(asker.loginuid)
         return Response(status_code=200)
     create = found.body
     session = Session(
@@ -136,7 +136,7 @@ async def start_exec(
 
     async def start_and_serve(connection: Connection) -> None:
         try:
-            await found.start(loginuid)
+            await found.start(asker.loginuid)
         except LabError as error:  # in the stream, as in dockerd: the 101 has been sent
             message = f"OCI runtime exec failed: {error.message}\r\n".encode()
             connection[1].write(message if body.Tty else frames.header(STDOUT, len(message)) + message)

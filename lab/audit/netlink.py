@@ -22,6 +22,7 @@ from lab.errors import AuditUnavailable
 NETLINK_AUDIT = 9
 AUDIT_GET, AUDIT_SET = 1000, 1001
 AUDIT_USER = 1005
+AUDIT_VIRT_CONTROL = 2500  # a program has started or stopped a machine or a container
 AUDIT_ADD_RULE, AUDIT_DEL_RULE, AUDIT_LIST_RULES = 1011, 1012, 1013
 
 _NLMSG_ERROR, _NLMSG_DONE = 2, 3
@@ -104,9 +105,12 @@ class AuditControl:
         """Delete a rule: AUDIT_DEL_RULE. Raises FileNotFoundError if the kernel does not have it."""
         self._tell(AUDIT_DEL_RULE, packed)
 
-    def user_message(self, text: str) -> None:
-        """Write one AUDIT_USER record, as `auditctl -m TEXT` does; needs CAP_AUDIT_WRITE. Dropped if audit is off."""
-        self._tell(AUDIT_USER, text.encode("utf-8", "surrogateescape") + b"\0")
+    def user_message(self, text: str, kind: int = AUDIT_USER) -> None:
+        """Write one record of a program's, by default as `auditctl -m TEXT` does. Dropped if audit is off.
+
+        The kernel adds pid, uid, auid and ses of this process; it asks for CAP_AUDIT_WRITE alone.
+        """
+        self._tell(kind, text.encode("utf-8", "surrogateescape") + b"\0")
 
     def close(self) -> None:
         self._socket.close()

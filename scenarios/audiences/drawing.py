@@ -14,6 +14,7 @@ from rich.rule import Rule
 from rich.table import Table
 from rich.text import Text as Line
 
+from lab.audit.netlink import AUDIT_VIRT_CONTROL
 from lab.audit.records import LOGIN, Event
 from lab.identity import UNSET, name_of
 from scenarios.performance import beats
@@ -33,6 +34,7 @@ ASCII: Mapping[str, str] = {
 # The fields that tell whom a record names; those of a change of loginuid are others.
 TELLING = ("auid", "ses", "uid", "comm", "cmd")
 TELLING_LOGIN = ("old-auid", "auid", "ses", "pid", "res")
+TELLING_VIRT = ("auid", "op", "vm", "sauid")
 OUTPUT_LINES = 5
 LARGE = 70  # columns; a screen with fewer shows a large font, and these many lines of an output and of a command
 LARGE_OUTPUT_LINES, LARGE_COMMAND_LINES = 3, 3
@@ -250,7 +252,7 @@ def telling(event: Event) -> tuple[str, list[tuple[str, str]]]:
     logins = event.of_type(LOGIN)
     record = logins[0] if logins else next((one for one in event.records if "auid" in one.fields), event.records[0])
     interpreted = dict(re.findall(r"(?:^|\s)([a-z][\w-]*)=(\S+)", record.render()))
-    names = TELLING_LOGIN if logins else TELLING
+    names = TELLING_LOGIN if logins else TELLING_VIRT if record.type == AUDIT_VIRT_CONTROL else TELLING
     fields = [(name, interpreted[name]) for name in names if name in interpreted]
     if not logins and "success" in interpreted and interpreted["success"] != "yes":
         fields.append(("success", interpreted["success"]))

@@ -81,7 +81,7 @@ class Speaking(Stand):
     def action_go_to(self) -> None:
         self._stay()
         titles = [*self.desk.names, self.look.words("the summary")]
-        self.app.push_screen(GoTo(titles, self.desk.index), self._go)
+        self.app.push_screen(GoTo(titles, self.desk.index, self.look), self._go)
 
     def _go(self, index: int | None) -> None:
         if index is not None and not self.leaving:

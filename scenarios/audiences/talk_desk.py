@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Callable, Mapping, Sequence
 
@@ -9,10 +10,11 @@ from lab.errors import CannotStart, LabError, from_dict
 from scenarios.audiences import talk_screen
 from scenarios.audiences.drawing import Look
 from scenarios.audiences.talk_link import Link
+from scenarios.audiences.talk_notes import leads_in
 from scenarios.audiences.talk_reel import Reel, Shipped, View, card
 from scenarios.performance import beats
 from scenarios.performance.beats import Moment, from_json
-from scenarios.performance.text import Text
+from scenarios.performance.text import Text, Translate
 
 AFTER = (beats.Summary, beats.Article, beats.Closing)
 Notes = Callable[[str], Mapping[int, str]]
@@ -26,6 +28,7 @@ class Desk:
     is_over       the last beat has been told
     ended         there is no stage any more, and failure says why if it failed
     asks_to_quit  the speaker has been asked, and has not answered
+    invitation    the addresses of the page that is a second view of this talk; "" if there is none
     """
 
     def __init__(self, link: Link, names: Sequence[str], shipped: Shipped, notes: Notes) -> None:
@@ -35,12 +38,14 @@ class Desk:
         self._instead: list[View] = []  # what is shown in the place of the talk: a card, a recording
         self._page = 0
         self._label = beats.NOTHING
+        self._guest: beats.Opening | None = None  # of the recording that is shown: its user may be unknown here
         self.plays_recording = False
         self._began = self._story_began = time.monotonic()
         self._targets: list[int] = []  # the stories to go to that have not begun yet
         self.working, self.is_over, self.ended, self.asks_to_quit = True, False, False, False
         self.began = False
         self.failure: LabError | None = None
+        self.invitation = ""
         self.remark = ""  # what went wrong with the shell
         self._quits = False
         self.exit_code = 0
@@ -65,6 +70,8 @@ class Desk:
                 self.working = bool(self._targets)
             case "finished":
                 self.working, self.is_over, self.exit_code = False, True, value
+            case "page":
+                self.invitation = value
             case "shell":
                 self.remark = value or ""
             case "failed":
@@ -131,8 +138,11 @@ class Desk:
 
     @property
     def note(self) -> str:
+        """What the speaker says here; while the stage is set, where the page is."""
         view = self.view
-        return self._notes(view.story.name).get(view.step, "").strip() if view.story else ""
+        if not view.story:
+            return self.invitation if self.index < 0 else ""
+        return self._notes(view.story.name).get(view.step, "").strip()
 
     @property
     def coming(self) -> View | None:
@@ -145,6 +155,19 @@ class Desk:
         first = self._shipped.views(self.names[following])[:1] if following < len(self.names) else []
         return first[0] if first else None
 
+    def lead(self, translate: Translate) -> str:
+        """What the next step begins with, told of this talk's user and file and not of the recording's."""
+        coming = self.coming
+        if not coming or not coming.story:
+            return ""
+        told = "\n".join(leads_in(coming, translate))
+        recorded, here = self._shipped.opening(coming.story.name), self._reel.opening
+        if recorded and here:
+            new = {recorded.target: here.target, recorded.user: here.user}
+            old = "|".join(map(re.escape, new))
+            told = re.sub(rf"(?<!\w)({old})(?!\w)", lambda found: new[found[0]], told)
+        return told
+
     @property
     def elapsed(self) -> float:
         return time.monotonic() - self._began
@@ -156,13 +179,18 @@ class Desk:
 
     @property
     def done(self) -> float:
-        """Which part of the talk has been told, 0 to 1: by steps, where a story's number of steps is known."""
-        weights = [self._shipped.steps(name) or 6 for name in self.names]
-        latest = self._reel.views[-1]
-        if not latest.story or latest.story.name not in self.names:
-            return 1.0 if self.is_over else 0.0
-        index = self.names.index(latest.story.name)
-        return (sum(weights[:index]) + min(latest.step, weights[index])) / sum(weights)
+        """Which part of the talk has been told, 0 to 1: by steps, where a story's number of steps is known.
+
+        The set stage counts as a step, for what is said before the first story. In the summary, all has been told.
+        """
+        weights = [1, *(self._shipped.steps(name) or 6 for name in self.names)]
+        if any(isinstance(beat, AFTER) for beat in self._reel.views[-1].beats):
+            return 1.0
+        told = next((view for view in reversed(self._reel.views) if view.story), None)
+        if not told or not told.story or told.story.name not in self.names:
+            return weights[0] / sum(weights)
+        place = self.names.index(told.story.name) + 1
+        return (sum(weights[:place]) + min(told.step, weights[place])) / sum(weights)
 
     # -- what the keys do
 
@@ -215,9 +243,9 @@ class Desk:
         seen = card([one for one in self._reel.views if one.story and one.story.name == name])
         recorded = card(self._shipped.views(name))
         if seen:
-            self._open([seen], Text("the card of this story"), recorded=False)
+            self._open([seen], Text("the card of this story"))
         elif recorded:
-            self._open([recorded], self._shipped.label(name), recorded=False)
+            self._open([recorded], self._shipped.label(name), self._shipped.opening(name))
 
     @property
     def recorded(self) -> list[View]:
@@ -231,13 +259,20 @@ class Desk:
         shown, steps = self.plays_recording, self.recorded
         self._close()
         if steps and steps[0].story and not shown:
-            self._open(steps, self._shipped.label(steps[0].story.name), recorded=True)
+            name = steps[0].story.name
+            self._open(steps, self._shipped.label(name), self._shipped.opening(name))
+            self.plays_recording = True
 
-    def _open(self, views: Sequence[View], label: Text, *, recorded: bool) -> None:
-        self._instead, self._page, self._label, self.plays_recording = list(views), 0, label, recorded
+    def _open(self, views: Sequence[View], label: Text, guest: beats.Opening | None = None) -> None:
+        self._instead, self._page, self._label, self._guest = list(views), 0, label, guest
+        if guest:
+            guest.introduce()
 
     def _close(self) -> None:
-        self._instead, self._page, self._label, self.plays_recording = [], 0, beats.NOTHING, False
+        if self._guest:
+            self._guest.dismiss()
+        self._instead, self._page, self._label, self._guest = [], 0, beats.NOTHING, None
+        self.plays_recording = False
 
     @property
     def may_open_shell(self) -> bool:

@@ -8,6 +8,7 @@ from typing import ClassVar
 from textual.app import ComposeResult
 from textual.binding import BindingType
 from textual.containers import VerticalScroll
+from textual.events import Key
 from textual.screen import ModalScreen
 from textual.widgets import OptionList, Static
 from textual.widgets.option_list import Option
@@ -46,20 +47,38 @@ class Help(ModalScreen[None]):
 
 
 class GoTo(ModalScreen[int | None]):
-    """The stories; the answer is the index of one, or None."""
+    """The stories; the answer is the index of one, or None. The digits of its number choose a story, and Enter goes."""
 
-    CSS = FRAME.format(name="GoTo") + "GoTo OptionList { scrollbar-size: 0 0; width: 40; }"
-    BINDINGS: ClassVar[list[BindingType]] = [("escape,g,G,q,Q,ctrl+c", "close")]
+    CSS = FRAME.format(name="GoTo") + "GoTo OptionList { scrollbar-size: 0 0; width: 48; }"
+    BINDINGS: ClassVar[list[BindingType]] = [("escape,g,G,q,Q,ctrl+c", "close"), ("space", "choose")]
 
-    def __init__(self, names: Sequence[str], index: int) -> None:
+    def __init__(self, names: Sequence[str], index: int, look: Look) -> None:
         super().__init__()
-        self._names, self._index = names, index
+        self._names, self._index, self._look = names, index, look
+        self._typed = ""
 
     def compose(self) -> ComposeResult:
-        yield OptionList(*(Option(f"{number:2}  {name}") for number, name in enumerate(self._names, 1)))
+        listed = OptionList(*(Option(f"{number:2}  {name}") for number, name in enumerate(self._names, 1)))
+        listed.border_subtitle = self._look.words("↑ ↓ or a number, Enter goes there, Esc closes")
+        yield listed
 
     def on_mount(self) -> None:
         self.query_one(OptionList).highlighted = max(0, min(self._index, len(self._names) - 1))
+
+    def on_key(self, event: Key) -> None:
+        """A digit after another makes a number of two digits, if there is such a story."""
+        if not event.key.isdecimal():
+            self._typed = ""
+            return
+        self._typed = next((one for one in (self._typed + event.key, event.key) if self._is_one(one)), "")
+        if self._typed:
+            self.query_one(OptionList).highlighted = int(self._typed) - 1
+
+    def _is_one(self, number: str) -> bool:
+        return 1 <= int(number) <= len(self._names)
+
+    def action_choose(self) -> None:
+        self.query_one(OptionList).action_select()
 
     def on_option_list_option_selected(self, event: OptionList.OptionSelected) -> None:
         self.dismiss(event.option_index)

@@ -78,7 +78,7 @@ def _entry(key: str, what: str) -> Line:
 
 
 def entries(
-    *, pending: bool, behind: bool, trouble: bool, recorded: bool, ends: bool, languages: int
+    *, pending: bool, behind: bool, trouble: bool, recorded: bool, ends: bool, languages: int, tab: str = ""
 ) -> Iterator[Entry]:
     """What the bar offers.
 
@@ -88,6 +88,7 @@ def entries(
     recorded    there is a recording of this step
     ends        this is a story's last step
     languages   how many there are to choose from
+    tab         what Tab would show; "" if nothing else
     """
     on = "on" if behind else "run it" if pending else "go on" if trouble else "next story" if ends else "on"
     yield "Space", on
@@ -96,7 +97,8 @@ def entries(
         if recorded:
             yield "V", "recorded run"
     yield "←", "back"
-    yield "Tab", "whole command" if pending else "whole records"
+    if tab:
+        yield "Tab", tab
     if ends and not trouble:
         yield "R", "again"
     elif not trouble:

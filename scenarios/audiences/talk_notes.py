@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import re
 import socket
 import time
 import tomllib
@@ -26,6 +27,7 @@ from scenarios.performance.beats import Command, Predict, Say
 from scenarios.performance.text import Translate, in_english
 
 FOLDER = Path(__file__).parent.parent / "notes"
+SINGLE_LINE_END = re.compile(r"(?<!\n)\n(?!\n)")  # a screen breaks lines where it wants; an empty line stays
 RETRY = 0.5  # seconds between two looks for a talk
 
 
@@ -33,7 +35,7 @@ def notes_of(story: str, folder: Path = FOLDER) -> Mapping[int, str]:
     """What the speaker says at the steps of a story, by their numbers; empty if nobody has written notes for it."""
     try:
         found = tomllib.loads((folder / f"{story}.toml").read_text(encoding="utf-8"))
-        return {int(step): str(text) for step, text in found.items()}
+        return {int(step): SINGLE_LINE_END.sub(" ", str(text).strip()) for step, text in found.items()}
     except FileNotFoundError:
         return {}
     except ValueError as error:

@@ -143,10 +143,14 @@ class Shipped:
             if heading and heading.name == story:
                 yield View(tuple(beat for beat in beats if not isinstance(beat, Stop)), heading, step)
 
+    def opening(self, story: str) -> Opening | None:
+        """Who played where in the recording of the story; None if there is no recording."""
+        self.views(story)
+        return self._openings.get(story)
+
     def label(self, story: str) -> Text:
         """What tells that it is a recording: its day and its kernel."""
-        self.views(story)
-        opening = self._openings.get(story)
+        opening = self.opening(story)
         if not opening:
             return Text("recorded")
         return Text("recorded on {day}, Linux {kernel}", {"day": opening.began[:10], "kernel": opening.kernel})

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import io
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
 
 from rich.console import Console, Group, RenderableType
 from rich.text import Text as Line
 
-from scenarios.audiences.drawing import Look, draw
+from scenarios.audiences.drawing import Detail, Look, draw
 from scenarios.audiences.talk_reel import View
 from scenarios.performance import beats
 from scenarios.performance.beats import FAILED, Beat
 from scenarios.performance.text import Text
 
 BLANK = Line("")
+DETAILS: tuple[Detail, ...] = ("short", "full")
 
 
 def fitting(view: View, look: Look, height: int) -> RenderableType:
@@ -71,6 +73,18 @@ def _airy(shown: Sequence[Beat], look: Look) -> Iterator[RenderableType]:
         before = beat if drawn else before
 
 
+def folds(view: View, look: Look, height: int) -> bool:
+    """Whether Tab shows anything else: whether short and whole differ in more than blank lines."""
+    short, whole = (fitting(view, replace(look, detail=detail), height) for detail in DETAILS)
+    return _words(short, look.width) != _words(whole, look.width)
+
+
+def _words(drawn: RenderableType, width: int) -> list[str]:
+    console = Console(width=max(width, 1), file=io.StringIO(), highlight=False)
+    lines = ("".join(piece.text for piece in line).rstrip() for line in console.render_lines(drawn))
+    return [line for line in lines if line]
+
+
 def lines(drawn: RenderableType, width: int) -> int:
     """How many lines it takes."""
     console = Console(width=max(width, 1), file=io.StringIO(), highlight=False)
@@ -90,6 +104,8 @@ def title(view: View, look: Look, place: str, clock: str) -> Line:
 def _between(view: View) -> str:
     if not view.beats:
         return "lab talk"
+    if isinstance(view.beats[-1], beats.Closing):
+        return "The claims of this talk"
     return "The stage is set" if any(isinstance(beat, beats.Opening) for beat in view.beats) else "What the kernel said"
 
 

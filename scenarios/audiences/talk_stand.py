@@ -14,7 +14,7 @@ from textual.widgets import Static
 from scenarios.audiences import talk_keys, talk_screen
 from scenarios.audiences.drawing import Detail, Look
 from scenarios.audiences.talk_desk import Desk
-from scenarios.audiences.talk_notes import Board, leads_in
+from scenarios.audiences.talk_notes import Board
 from scenarios.performance.text import Text, Translate
 
 SPINNER = "|/-\\"
@@ -33,6 +33,7 @@ class Stand(Screen[None]):
         self.detail: Detail = "short"
         self.clock, self.notes, self.leaving = CLOCKS[1 if minutes else 0], False, False
         self.ticks = self.over = 0
+        self.folds = False  # whether Tab shows anything else
 
     def compose(self) -> ComposeResult:
         yield Static(id="title")
@@ -61,6 +62,7 @@ class Stand(Screen[None]):
         extra = sum(talk_screen.lines(part, look.width) for part in (trouble, notes) if part)
         height = max(1, self.app.size.height - 4 - extra)
         drawn = talk_screen.fitting(view, look, height)
+        self.folds = talk_screen.folds(view, look, height)
         self._show("#step", drawn)
         self._show("#trouble", trouble)
         self._show("#notes", notes)
@@ -117,8 +119,12 @@ class Stand(Screen[None]):
             recorded=bool(self.desk.recorded),
             ends=self.desk.is_last_step,
             languages=len(self.languages),
+            tab=self._tab(pending=view.pending) if self.folds else "",
         )
         return talk_keys.bar([*shown], look)
+
+    def _tab(self, *, pending: bool) -> str:
+        return "short" if self.detail == "full" else "whole command" if pending else "whole records"
 
     def _spin(self, said: str) -> Line:
         return Line.assemble((f" {SPINNER[self.ticks % len(SPINNER)]} ", "bold"), said)
@@ -133,7 +139,8 @@ class Stand(Screen[None]):
         return talk_screen.trouble(verdict, look)
 
     def _note(self) -> Line | None:
-        if not self.notes:
+        invited = self.desk.invitation and self.desk.note == self.desk.invitation
+        if not (self.notes or invited):
             return None
         return Line(self.desk.note or self.look.words("No notes for this step."), style="italic")
 
@@ -148,12 +155,12 @@ class Stand(Screen[None]):
         return told
 
     def _pinned(self, look: Look) -> dict[str, str]:
-        view, coming = self.desk.view, self.desk.coming
+        view = self.desk.view
         return {
             "title": look.words(view.story.title) if view.story else "",
             "place": self.desk.place(look),
             "clock": talk_screen.pace(self.desk.elapsed, self._planned, self.desk.done, look),
             "notes": self.desk.note,
             "state": look.words("A command waits to be run.") if view.pending and not self.desk.working else "",
-            "next": "\n".join(leads_in(coming, look.translate)) if coming else "",
+            "next": self.desk.lead(look.translate),
         }

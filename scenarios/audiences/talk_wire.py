@@ -1,6 +1,6 @@
 """What the speaker's screen and the stage tell each other: lines of a word and a JSON value, over a UNIX socket.
 
-    from the stage    moment  waiting  shell  finished  failed
+    from the stage    page  moment  waiting  shell  finished  failed
     from the screen   on  go  shell  quit
 
 The stage is a process by itself. So its forks are those of a process with one thread, the screen never waits for it,

@@ -53,6 +53,10 @@ class Opening:
         """Name the user's loginuid so from here on: on the machine that shows a recording, it may be another's."""
         ELSEWHERE[self.loginuid] = self.user
 
+    def dismiss(self) -> None:
+        """From here on, that loginuid is again whoever has it on this machine."""
+        ELSEWHERE.pop(self.loginuid, None)
+
 
 @dataclass(frozen=True)
 class Heading:
@@ -196,7 +200,10 @@ class Verdict:
 
 @dataclass(frozen=True)
 class Stop:
-    """A moment to wait, if the audience wants to: before a command runs, a step, a story, or the summary begins."""
+    """A moment to wait, if the audience wants to: before a step, a story or the summary begins, or a command runs.
+
+    `command` is also the stop before the answer to a question that is answered without a command.
+    """
 
     before: Literal["command", "step", "story", "summary"]
     kind: Literal["stop"] = "stop"

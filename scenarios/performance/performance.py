@@ -29,6 +29,7 @@ from scenarios.performance.beats import (
 OPENING_A_STEP = (Say, Predict, Rules, Command)
 CLOSING_A_STEP = (Verdict, Contrast)
 EVIDENCE = (Output, Lineage, Evidence)
+ANSWERS = (*EVIDENCE, Verdict)
 
 
 class Leave(BaseException):
@@ -48,6 +49,7 @@ class Performance:
         self._audiences, self._clock, self._began = audiences, clock, clock()
         self._number = 0
         self._last: Beat | None = None
+        self._asked = False  # whether a question stands there to which no command has run, and nothing was shown
         self.evidence: list[int] = []
 
     def perform(self, beat: Beat) -> int:
@@ -55,6 +57,9 @@ class Performance:
         if stop := self._stop_before(beat):
             self._hand(Stop(stop))
             self.evidence = []
+        if self._asked and isinstance(beat, ANSWERS):
+            self._hand(Stop("command"))
+        self._asked = isinstance(beat, Predict) or (self._asked and not isinstance(beat, (Command, *ANSWERS)))
         number = self._hand(beat)
         if isinstance(beat, EVIDENCE):
             self.evidence.append(number)

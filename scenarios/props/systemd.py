@@ -11,7 +11,7 @@ import shutil
 import socket
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Self
 
@@ -20,7 +20,7 @@ from lab.identity import UNSET
 from scenarios import needs
 from scenarios.safety.journal import Journal
 from scenarios.safety.undo import end_process, remove_cgroup, remove_unit
-from scenarios.stage.engines import sudo
+from scenarios.stage.engines import Engine, paste, sudo
 
 UNITS = "run/systemd/system"
 CHECKOUT = Path(__file__).parent.parent.parent
@@ -139,3 +139,14 @@ def _leader(ready: socket.socket) -> int:
         message = ready.recv(4096).decode()
         told.update(line.partition("=")[::2] for line in message.splitlines())
     return int(told["X_NSPAWN_LEADER_PID"])
+
+
+def absolute(engine: Engine) -> list[str]:
+    """The engine's words with an absolute path, since a unit file has no working directory."""
+    first = engine.argv[0]
+    return [str(Path(first).absolute()) if "/" in first else first, *engine.argv[1:]]
+
+
+def exec_start(argv: Sequence[str]) -> str:
+    """An ExecStart= line: systemd quotes as a shell does, but % and $ must be doubled; systemd.service(5)."""
+    return "ExecStart=" + paste(argv).replace("%", "%%").replace("$", "$$")

@@ -15,7 +15,9 @@ from scenarios.stories import (
     run,
     shadow,
     trace,
+    unattended,
     variants,
+    witness,
 )
 
 STORIES: tuple[Story, ...] = (
@@ -28,6 +30,8 @@ STORIES: tuple[Story, ...] = (
     inherit,
     frameup,
     attribution,
+    unattended,
+    witness,
     mirror,
     gallery,
     crash,

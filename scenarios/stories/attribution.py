@@ -5,6 +5,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from lab.audit.netlink import AUDIT_VIRT_CONTROL
 from lab.audit.records import Event
 from lab.audit.watch import Watch
 from lab.identity import UNSET, name_of
@@ -52,7 +53,24 @@ def logged(stage: Stage, watch: Watch, found: list[Row]) -> bool:
         stage.expect(named, "the daemon's own log names {user}", user=stage.user)
         found.append(Row("logs its caller", stage.witness(watch), stage.user))
         stage.names(found[-1].event, UNSET, "the kernel's record still names nobody")
+        told(stage, watch)
     return "SO_PEERPIDFD" in line
+
+
+def told(stage: Stage, watch: Watch) -> None:
+    """labd writes VIRT_CONTROL records, as libvirt does: the kernel vouches for auid=, sauid= is labd's word."""
+    stage.say("labd wrote to the audit log, too: VIRT_CONTROL, as libvirt does for virtual machines.")
+    stage.ask("Whom does this record name?", stage.user, "nobody", "both")
+    started = [event for event in watch.events if is_start(event)]
+    for event in started[:1]:
+        stage.show_records(event)
+    said = bool(started) and f" sauid={stage.user_id} " in started[0].records[0].message
+    stage.expect(said, "sauid, which labd wrote, names {user}", user=stage.user)
+    stage.names(started[0] if started else None, UNSET, "auid, which the kernel added, names nobody")
+
+
+def is_start(event: Event) -> bool:
+    return any(" op=start " in record.message for record in event.of_type(AUDIT_VIRT_CONTROL))
 
 
 def stamped(stage: Stage, watch: Watch, found: list[Row]) -> None:

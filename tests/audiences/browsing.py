@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-import time
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
@@ -37,14 +36,6 @@ def go_to(tab: Tab, number: int, count: int) -> None:
     for _ in range(number - 1):
         tab.keyboard.press("ArrowRight")
     at_step(tab, number, count)
-
-
-def wait_for(happened: Callable[[], bool]) -> None:
-    """Until that is so, for at most 10 s."""
-    until = time.monotonic() + 10
-    while not happened():
-        assert time.monotonic() < until
-        time.sleep(0.01)
 
 
 class viewers:

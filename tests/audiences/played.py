@@ -37,6 +37,7 @@ class Played:
     def start(self) -> None:
         """Set the stage."""
         self.starts += 1
+        self._listens = False
         self._next: asyncio.Queue[Told | None] = asyncio.Queue()
         self._place, self._goes = 0, False
         self._tell()
@@ -53,16 +54,18 @@ class Played:
 
     async def receive(self) -> Told:
         """The next thing told."""
+        self._listens = True
         told = await self._next.get()
+        self._listens = told is None
         await asyncio.sleep(self.slow)
         if told is None:
             raise EOFError
         return told
 
     @property
-    def has_more(self) -> bool:
-        """Whether something told has not been heard yet."""
-        return not self._next.empty()
+    def is_heard(self) -> bool:
+        """Whether the screen has taken all that was told, and listens for more, or knows of the end."""
+        return self._listens and self._next.empty()
 
     def send(self, word: str, value: object = None, descriptor: int = -1) -> None:
         """Hear the screen."""
@@ -79,6 +82,10 @@ class Played:
             self._tell()
         elif word == "quit":
             self._next.put_nowait(None)
+
+    def tell(self, word: str, value: object) -> None:
+        """Tell something beside the moments."""
+        self._next.put_nowait((word, value))
 
     def interrupt(self) -> None:
         """End at once."""

@@ -9,8 +9,24 @@ from lab.identity import UNSET
 from scenarios.audiences.page.board import HOST, LANES, Board, Step
 from scenarios.audiences.page.commands import started
 from scenarios.audiences.page.records import card, differing
+from scenarios.audiences.page.rendering import cell_mark
 from scenarios.audiences.page.trees import Node, tree
-from scenarios.performance.beats import Beat, Busy, Command, Evidence, Heading, Output, Say, pages
+from scenarios.performance.beats import (
+    HELD,
+    Beat,
+    Busy,
+    Command,
+    Contrast,
+    Evidence,
+    Heading,
+    Moment,
+    Output,
+    Predict,
+    Say,
+    Stop,
+    Verdict,
+    pages,
+)
 from scenarios.performance.text import Text
 
 SUDO = "sudo .venv/bin/"
@@ -147,6 +163,78 @@ def test_busy_lasts_until_the_next_beat() -> None:
     """What the lab is busy with disappears with what comes of it."""
     assert last(Busy(Text("waiting")))[1].busy == Text("waiting")
     assert last(Busy(Text("waiting")), Say(Text("done")))[1].busy == Text("")
+
+
+def test_a_stage_that_is_set_anew_begins_a_step() -> None:
+    """As in a talk, when a story is told again after its labd was killed: the step that was left stays as it was."""
+    board, step = last(Say(Text("asks")), Command("true"))
+    anew = board.take(Moment(9, 0, opening()))
+    assert (anew.number, anew.story, anew.says) == (step.number + 1, None, [])
+    assert step.opening is None and step.command
+
+
+def test_nothing_is_busy_at_a_stop() -> None:
+    """While the speaker is waited for, the lab is not at work, whatever it did last."""
+    board, step = last(Command("true"), Output(""), verdict("v", 0, "", OUTPUT), Busy(Text("waiting for labd")))
+    assert step.busy.message
+    assert board.take(Moment(9, 0, Stop("step"))).busy == Text("")
+
+
+def test_a_record_that_no_command_of_the_step_left_stands_by_itself() -> None:
+    """Such are those that a story found in what it had watched; with a command, a record is that command's."""
+    _, step = last(Predict(Text("Is it on record?"), ()), record(ALICE, SESSION))
+    assert [number for number, _ in step.records] == [5] and step.own == {}
+    _, step = last(Command("true"), record(ALICE, SESSION))
+    assert step.records == [] and len(step.lanes[-1].runs[-1].records) == 1
+
+
+def test_a_card_has_the_article_s_claims_of_its_story() -> None:
+    """The table fills as each story ends; a claim that nothing has shown is not in it, and the summary has them all."""
+    seen = Verdict(Text("sudo changes the uid, not the loginuid"), HELD, Text("3268 as uid 0"))
+    card_of = Contrast(Text("card"), (Text(""), Text("a")), ((Text("auid"), Text("x")),))
+    _, step = last(Heading(1, "loginuid", Text("The mark")), Say(Text("")), seen, card_of)
+    assert [(row.claim, row.seen) for row in step.claims] == [
+        ("sudo changes the uid but keeps the loginuid", "3268 as uid 0")
+    ]
+    _, step = last(Heading(1, "loginuid", Text("The mark")), Say(Text("")), card_of, seen)
+    assert len(step.claims) == 1
+    _, step = last(Heading(1, "loginuid", Text("")), seen, card_of, Heading(2, "run", Text("")), Say(Text("")), card_of)
+    assert step.claims == ()
+
+
+def test_what_has_not_run_is_a_question_on_the_host_too() -> None:
+    """Before a command without an engine has run, only the login's loginuid is known; afterwards its child's is."""
+    assert nodes(Command("sudo cat /x")) == [LOGIN, ("sudo", None, "fork"), ("cat", None, "fork")]
+    assert nodes(Command("sudo cat /x"), Output("")) == [LOGIN, ("sudo", ALICE, "fork"), ("cat", ALICE, "fork")]
+
+
+def test_a_card_tells_somebody_elses_name() -> None:
+    """In the row or the column of the auid, a name that is not the user's has the sign of another's."""
+    rows = tuple(tuple(map(Text, row)) for row in (("auid", "3267", "alice", "unset", "no record"), ("uid", "1")))
+    shown = Contrast(Text(""), tuple(map(Text, ("", "a", "b", "c", "d"))), rows, ("auid",))
+    assert [cell_mark(shown, 0, column, opening()) for column in range(5)] == [None, "other", "own", "none", None]
+    assert cell_mark(shown, 1, 1, opening()) is None
+    beside = Contrast(Text(""), (Text(""), Text("auid")), ((Text("relay"), Text("www-data")),))
+    assert cell_mark(beside, 0, 1, opening()) == "other"
+
+
+def test_what_only_one_record_has_is_no_difference() -> None:
+    """A LOGIN record shows no uid: beside another event's, uid is not large for that."""
+    login = Evidence(
+        (
+            "type=LOGIN msg=audit(1795656437.508:945270): pid=71 uid=0 old-auid=4711 auid=33 tty=(none) old-ses=7 "
+            "ses=9 res=1",
+        )
+    )
+    _, step = last(
+        Command(f"{SUDO}dockerish run host true"),
+        record(33, 9),
+        verdict("v", 0, "", 0),
+        Say(Text("")),
+        Command(f"{SUDO}podmanish run host true"),
+        login,
+    )
+    assert differing(step.lanes) == frozenset()
 
 
 def test_beats_in_any_order_are_taken() -> None:

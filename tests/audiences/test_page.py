@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import threading
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import Any, Literal
 
 import pytest
@@ -13,7 +14,9 @@ from performances import ALICE, HOSTILE, SESSION, hostile, moments, opening, rec
 
 from lab.identity import UNSET
 from scenarios.audiences.page.page import Page
+from scenarios.audiences.talk_reel import RECORDINGS
 from scenarios.audiences.terminal import Pace
+from scenarios.performance import recording
 from scenarios.performance.beats import Command, Heading, Output, Say, Stop, Verdict
 from scenarios.performance.text import Text
 
@@ -132,7 +135,7 @@ def test_keys_go_back_and_forth(page: Page, open_tab: Open) -> None:
 
 @pytest.mark.needs("chromium")
 def test_viewers_go_where_the_speaker_goes(page: Page, open_tab: Open) -> None:
-    """A viewer follows the speaker, may look elsewhere meanwhile, and follows again from the same step."""
+    """A viewer follows the speaker, may look elsewhere meanwhile, which shows, and follows again from the same step."""
     show(page, moments())
     speaker, viewer = open_tab(page.speaker_address), open_tab(page.address)
     for tab in (speaker, viewer):
@@ -144,7 +147,11 @@ def test_viewers_go_where_the_speaker_goes(page: Page, open_tab: Open) -> None:
     speaker.keyboard.press("ArrowRight")
     at_step(speaker, 3, STEPS)
     at_step(viewer, 2, STEPS)
+    assert viewer.locator("body.apart").count()
     viewer.keyboard.press("ArrowRight")
+    while viewer.locator("body.apart").count():  # it has not heard yet that the speaker is there, too
+        viewer.keyboard.press("ArrowLeft")
+        viewer.keyboard.press("ArrowRight")
     speaker.keyboard.press("End")
     at_step(viewer, STEPS, STEPS)
 
@@ -177,7 +184,7 @@ def test_next_story_skips_the_stops_of_this_one(open_tab: Open) -> None:
     """N runs the rest of a story without waiting, up to the next."""
     first, second = (Heading(number, name, Text(name)) for number, name in ((1, "one"), (2, "two")))
     steps = [beat for number in range(3) for beat in (Say(Text(f"say {number}")), Command("true"), Output("x"))]
-    played = told(opening(stories=("one", "two")), first, *steps, second, Say(Text("the end")))
+    played = told(opening(stories=("one", "two")), first, *steps, second, Say(Text("the end")), *steps[1:3])
     with Page(0, "step", keyboard=False) as page:
         speaker = open_tab(page.speaker_address)
         run = threading.Thread(target=show, args=(page, played))
@@ -192,9 +199,15 @@ def test_next_story_skips_the_stops_of_this_one(open_tab: Open) -> None:
         speaker.locator("body.waits").wait_for()
         at_story = speaker.locator("#title").inner_text()
         assert at_story == "one"  # the stop before the next story
-        speaker.keyboard.press(" ")
+        speaker.wait_for_timeout(300)
+        speaker.keyboard.press("n")  # there it is the same as Space, and leaves nothing out
         speaker.locator("#title", has_text="two").wait_for()
+        speaker.locator("body.waits").wait_for()
+        assert speaker.locator(".output").count() == 0
+        speaker.wait_for_timeout(300)
+        speaker.keyboard.press("n")
         run.join(10)
+        assert not run.is_alive()
 
 
 @pytest.mark.needs("chromium")
@@ -234,6 +247,44 @@ def test_a_step_fits_the_projector(page: Page, open_tab: Open) -> None:
             "all => all.map(one => parseFloat(getComputedStyle(one).fontSize))"
         )
         assert min(sizes, default=13) >= 13
+
+
+@pytest.mark.needs("chromium")
+def test_a_phone_shows_what_a_command_left(page: Page, open_tab: Open) -> None:
+    """A record that lies below the screen when it comes is scrolled to, above the footer."""
+    played = moments()
+    tab = open_tab(page.address, 390, 844, reduced_motion="reduce")
+    asked = [at for at, moment in enumerate(played) if isinstance(moment.beat, Command)][-1]
+    show(page, played[: asked + 1])
+    tab.locator(".command", has_text="dockerish").wait_for()
+    assert tab.evaluate("scrollY") == 0
+    show(page, played[asked + 1 : asked + 5])
+    record = tab.locator(".lane:not(.earlier) .record")
+    record.wait_for()
+    tab.wait_for_function("scrollY > 0")
+    box, foot = record.bounding_box(), tab.locator("footer").bounding_box()
+    assert box and foot and box["y"] + box["height"] <= foot["y"]
+
+
+@pytest.mark.needs("chromium")
+@pytest.mark.parametrize("story", sorted(path.stem for path in RECORDINGS.glob("*.jsonl")))
+def test_every_recorded_step_fits_the_projector(page: Page, open_tab: Open, story: str, tmp_path: Path) -> None:
+    """At 1280x720 no step of any recorded story is higher or wider than the screen, for a user with a long name."""
+    renamed = tmp_path / "renamed.jsonl"
+    renamed.write_text((RECORDINGS / f"{story}.jsonl").read_text().replace("alice", "administrator"))
+    show(page, [*recording.read(renamed)])
+    tab = open_tab(page.address, reduced_motion="reduce")
+    tab.locator(".closing").wait_for()
+    size = "[document.documentElement.scrollHeight, document.documentElement.scrollWidth]"
+    count = int(tab.locator("#place").inner_text().split()[-1])
+    too_large = {}
+    for step in range(count, 0, -1):
+        at_step(tab, step, count)
+        height, width = tab.evaluate(size)
+        if height > 720 or width > 1280:
+            too_large[step] = height, width
+        tab.keyboard.press("ArrowLeft")
+    assert count > 4 and too_large == {}
 
 
 @pytest.mark.needs("chromium")

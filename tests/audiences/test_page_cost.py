@@ -10,8 +10,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from browsing import Open, show, viewers, wait_for
+from browsing import Open, show, viewers
 from performances import moments
+from waiting import wait_for
 
 from scenarios.audiences.page.page import Page
 from scenarios.performance.beats import Moment, Say

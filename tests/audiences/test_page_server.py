@@ -18,8 +18,9 @@ from typing import TYPE_CHECKING, Any, Self
 
 import httpx
 import pytest
-from browsing import STEPS, at_step, show, wait_for
+from browsing import STEPS, at_step, show
 from performances import moments, opening, told
+from waiting import LIMIT, wait_for
 
 from lab.errors import InvalidArgument
 from scenarios.audiences.page.page import Page
@@ -273,6 +274,16 @@ def test_it_listens_on_this_machine_alone(page: Page) -> None:
         Page(page.port)
 
 
+def test_a_new_page_waits_for_the_port_of_one_that_ends() -> None:
+    """The server of a run that was killed needs a second to tell its viewers."""
+    first = Page(0, keyboard=False)
+    ends = threading.Thread(target=first.close)
+    ends.start()
+    with Page(first.port, keyboard=False) as second:
+        assert httpx.get(second.address).status_code == 200
+    ends.join(LIMIT)
+
+
 def test_a_run_goes_on_without_its_page() -> None:
     """Neither a server that was killed nor one that was stopped holds up a run for long."""
     for number in (signal.SIGKILL, signal.SIGSTOP):
@@ -287,15 +298,15 @@ def test_a_run_goes_on_without_its_page() -> None:
 def test_the_end_is_told(page: Page) -> None:
     """When the run ends, a viewer's stream ends with an event that says so."""
     show(page, moments())
-    ended: list[str] = []
+    seen: list[str] = []
 
     def look_on() -> None:
-        with httpx.stream("GET", f"{page.address}events", timeout=20) as answer:
-            ended.extend(line for line in answer.iter_lines() if line.startswith("event: "))
+        with httpx.stream("GET", f"{page.address}events", timeout=LIMIT) as answer:
+            seen.extend(line for line in answer.iter_lines() if line.startswith("event: "))
 
     viewer = threading.Thread(target=look_on)
     viewer.start()
-    time.sleep(0.5)
+    wait_for(lambda: seen)
     page.close()
-    viewer.join(10)
-    assert ended[-1] == "event: end"
+    viewer.join(LIMIT)
+    assert seen[-1] == "event: end"

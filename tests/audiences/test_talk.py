@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
 from pathlib import Path
 
 import pytest
 from played import Played
 from textual.pilot import Pilot
-from textual.widgets import Static
+from textual.widgets import OptionList, Static
+from waiting import LIMIT
 
 from lab.errors import CannotStart, LabError
+from lab.identity import name_of
 from scenarios.audiences import talk_keys, talk_screen
 from scenarios.audiences.drawing import Look
 from scenarios.audiences.talk import Talk
@@ -24,6 +27,7 @@ from scenarios.performance.recording import Recorder
 from scenarios.performance.text import Text
 
 SIZES = [(60, 20), (80, 24), (100, 30), (200, 60)]
+STRANGER = 54321  # a uid that this machine does not have
 Script = Callable[[Pilot[int], Talk], Awaitable[None]]
 
 
@@ -38,18 +42,28 @@ class Collector:
         self.moments.append(moment)
 
 
-def performed(performance: Performance, names: Sequence[str], *, verdict: beats.Word = HELD) -> None:
+def performed(
+    performance: Performance,
+    names: Sequence[str],
+    *,
+    verdict: beats.Word = HELD,
+    user: str = "alice",
+    target: str = "/etc/shadow",
+    record: Sequence[beats.Evidence] = (),
+) -> None:
     """Two steps and a card of each story; the first verdict of the last is as wanted."""
     performance.perform(
-        beats.Opening("2026-11-26T01:30:35+0000", "x86_64", "6.18", "alice", 3268, 7, "/etc/shadow", (), (*names,), ())
+        beats.Opening("2026-11-26T01:30:35+0000", "x86_64", "6.18", user, STRANGER, 7, target, (), (*names,), ())
     )
     for number, name in enumerate(names, 1):
         performance.perform(beats.Heading(number, name, Text(f"The title of {name}")))
         for step in ("first", "second"):
             performance.perform(beats.Say(Text(f"What {name} says in its {step} step")))
             performance.perform(beats.Predict(Text("Whom?"), (Text("alice"), Text("nobody"))))
-            performance.perform(beats.Command(f"touch {name}-{step}"))
+            performance.perform(beats.Command(f"touch {name}-{step} {target}"))
             performance.perform(beats.Output(f"output of {name}, {step}"))
+            for one in record:
+                performance.perform(one)
             word = verdict if step == "first" and name == names[-1] else HELD
             performance.perform(beats.Verdict(Text(f"claim of {name}, {step}"), word, Text("seen it"), lacking=False))
         performance.perform(
@@ -68,10 +82,12 @@ def played(*names: str, verdict: beats.Word = HELD) -> Played:
 
 @pytest.fixture
 def shipped(tmp_path: Path) -> Shipped:
-    """Recordings of one and two, each by itself."""
+    """Recordings of one and two, each by itself, with a record of a user that this machine does not have."""
+    stamp = "msg=audit(1795656437.508:945269)"
+    record = beats.Evidence((f"type=SYSCALL {stamp}: syscall=257 success=yes auid={STRANGER} uid=0 ses=7",))
     for name in ("one", "two"):
         with (tmp_path / f"{name}.jsonl").open("w") as file:
-            performed(Performance([Recorder(file)]), [name])
+            performed(Performance([Recorder(file)]), [name], user="vera", target="/run/decoy", record=[record])
     return Shipped(tmp_path)
 
 
@@ -103,14 +119,30 @@ def shown(app: Talk, name: str = "step") -> str:
 
 
 async def press(pilot: Pilot[int], *keys: str) -> None:
-    """Press keys one by one; after each, all that the stage tells is heard and drawn."""
+    """Press keys one by one; after each, it has done its work, and all that the stage tells is heard and drawn."""
     link = pilot.app.link  # type: ignore[attr-defined]
     for key in keys:
         await pilot.press(key)
-        await pilot.pause(0.02)
-        while link.has_more and not link.slow:
+        await taken(pilot)
+        await until(pilot, lambda: link.is_heard or link.slow)
+        await taken(pilot)
+
+
+async def taken(pilot: Pilot[int]) -> None:
+    """The screen has taken all events that were sent to it; Pilot.press() returns earlier on a busy machine."""
+    for pump in (pilot.app, pilot.app.focused, pilot.app.screen):
+        if pump and pump.is_running:
+            done = asyncio.Event()
+            pump.call_later(done.set)
+            await done.wait()
+    await pilot.pause()
+
+
+async def until(pilot: Pilot[int], happened: Callable[[], object]) -> None:
+    """That is so, in the end."""
+    async with asyncio.timeout(LIMIT):
+        while not happened():
             await pilot.pause(0.01)
-        await pilot.pause()
 
 
 @pytest.mark.parametrize("size", SIZES)
@@ -175,6 +207,40 @@ def test_a_story_is_told_again_skipped_or_chosen(drive: Callable[..., Talk]) -> 
     drive(link, script)
 
 
+def test_a_number_chooses_a_story_in_the_list(drive: Callable[..., Talk]) -> None:
+    """The list says its keys; Enter or Space goes to the story whose number was typed; another number does nothing."""
+    link = played("one", "two")
+
+    async def script(pilot: Pilot[int], app: Talk) -> None:
+        for keys in (("2", "enter"), ("1", "space"), ("2", "7", "enter"), ("3", "enter")):
+            await press(pilot, "g", *keys)
+        assert [value for word, value in link.sent if word == "go"] == [1, 0, 1, 2]
+        await press(pilot, "g")
+        assert "Enter goes there" in str(app.screen.query_one(OptionList).border_subtitle)
+
+    drive(link, script)
+
+
+def test_the_pace_counts_what_has_been_told(drive: Callable[..., Talk]) -> None:
+    """The set stage is one step of seven, the summary the end; a stage that is set anew takes nothing away."""
+    link = played("one", "two")
+
+    async def script(pilot: Pilot[int], app: Talk) -> None:
+        assert app.stand.desk.done == pytest.approx(1 / 7)
+        await press(pilot, "n", "n")
+        assert app.stand.desk.done == pytest.approx(5 / 7)
+        link.fail(("failed", LabError("the roof fell in", "").to_dict()))
+        await press(pilot, "x", "r")
+        assert app.stand.desk.done == pytest.approx(5 / 7)
+        await press(pilot, "n")
+        assert "What the kernel said" in shown(app, "title")
+        assert app.stand.desk.done == 1
+        await press(pilot, "space")
+        assert "The claims of this talk" in shown(app, "title")
+
+    drive(link, script)
+
+
 @pytest.mark.parametrize(
     ("verdict", "said"),
     [(FAILED, "The kernel contradicted this claim"), (UNKNOWN, "This could not be tested: seen it")],
@@ -226,7 +292,7 @@ def test_a_stage_that_cannot_be_set_ends_the_talk(drive: Callable[..., Talk]) ->
 
     async def script(pilot: Pilot[int], app: Talk) -> None:
         link.fail(("failed", CannotStart("another run of the lab is on").to_dict()))
-        await pilot.pause(0.1)
+        await until(pilot, lambda: app.stand.desk.ended)
 
     app = drive(link, script)
     assert app.return_code == 0
@@ -248,7 +314,7 @@ def test_quitting_asks_once(drive: Callable[..., Talk], key: str) -> None:
         assert "Quit" not in shown(app, "bar")
         assert ("quit", None) not in link.sent
         await press(pilot, key, key)
-        await pilot.pause(0.1)
+        await until(pilot, lambda: app.stand.desk.ended)
 
     assert drive(link, script).return_value == 0
     assert link.sent[-1] == ("quit", None)
@@ -263,8 +329,7 @@ def test_a_stage_at_work_is_interrupted_by_quitting_and_the_screen_stays_awake(d
         link.slow = 60
         await press(pilot, "space")
         link.sent.clear()
-        await pilot.pause(0.3)
-        assert "at work" in shown(app, "bar")
+        await until(pilot, lambda: "at work" in shown(app, "bar"))
         await press(pilot, "space", "left")
         assert link.sent == []
         assert "seen before" in shown(app, "lower")
@@ -314,8 +379,8 @@ def test_a_new_size_is_drawn_at_once(drive: Callable[..., Talk]) -> None:
         await press(pilot, "space", "space")
         for width, height in SIZES:
             await pilot.resize_terminal(width, height)
-            await pilot.pause(0.1)
-            assert shown(app, "upper") == "─" * width
+            rule = "─" * width
+            await until(pilot, partial(lambda rule: shown(app, "upper") == rule, rule))
             assert app.stand.query_one("#bar").region.bottom == height
             assert "claim of one, first" in shown(app)
 
@@ -333,8 +398,7 @@ def test_a_step_that_is_too_long_is_read_page_by_page(drive: Callable[..., Talk]
         await press(pilot, "space")
         assert "↓ 23" in shown(app, "lower")
         await press(pilot, "space", "space")
-        await pilot.pause(0.3)
-        assert "↓" not in shown(app, "lower")
+        await until(pilot, lambda: "↓" not in shown(app, "lower"))
         assert link.sent == [("on", None)]
         await press(pilot, "space")
         assert link.sent == [("on", None)] * 2
@@ -355,8 +419,25 @@ def test_the_board_shows_place_clock_notes_and_what_comes(drive: Callable[..., T
 
     drive(played("one", "two"), script)
     assert b'"place": "1/2 one \\u00b7 1/3"' in found[0]
-    assert b'"next": "What one says in its second step\\nWhom?\\n$ touch one-second"' in found[0]
+    assert b'"next": "What one says in its second step\\nWhom?\\n$ touch one-second /etc/shadow"' in found[0]
     assert not (tmp_path / "talk.sock").exists()
+
+
+def test_the_addresses_of_a_page_stand_on_the_first_screen(drive: Callable[..., Talk]) -> None:
+    """They stand where the notes do, also without P, until the first story; Left comes back to them."""
+    link = played("one", "two")
+
+    async def script(pilot: Pilot[int], app: Talk) -> None:
+        assert shown(app, "notes") == ""
+        link.tell("page", "Your page: http://127.0.0.1/a/")
+        await press(pilot, "x")
+        assert "http://127.0.0.1/a/" in shown(app, "notes")
+        await press(pilot, "space")
+        assert shown(app, "notes") == ""
+        await press(pilot, "left")
+        assert "http://127.0.0.1/a/" in shown(app, "notes")
+
+    drive(link, script)
 
 
 def test_notes_are_for_steps_that_exist() -> None:
@@ -369,6 +450,43 @@ def test_notes_are_for_steps_that_exist() -> None:
         assert all(1 <= number <= (steps or 20) and text.strip() for number, text in notes_of(file.stem).items())
 
 
+def test_a_recording_s_user_has_a_name_while_it_is_shown(drive: Callable[..., Talk]) -> None:
+    """Its records name its user, whom this machine need not have; afterwards the uid is this machine's again."""
+
+    async def script(pilot: Pilot[int], app: Talk) -> None:
+        await press(pilot, "space", "v")
+        assert "auid=vera" in shown(app)
+        await press(pilot, "v")
+        assert name_of(STRANGER) == str(STRANGER)
+        await press(pilot, "v", "c", "n")
+        assert name_of(STRANGER) == str(STRANGER)
+
+    drive(played("one", "two"), script)
+
+
+def test_the_bar_offers_tab_where_it_shows_anything_else(drive: Callable[..., Talk]) -> None:
+    """A step whose records and outputs are whole already has no Tab; where there is more, Tab also leads back."""
+    link = played("one", "two")
+    place = next(place for place, moment in enumerate(link.moments) if isinstance(moment.beat, beats.Output))
+    link.moments[place] = Moment(0, 0, beats.Output("\n".join(map(str, range(9)))))
+
+    async def script(pilot: Pilot[int], app: Talk) -> None:
+        await press(pilot, "space")
+        assert "Tab" not in shown(app, "bar")
+        await press(pilot, "space")
+        assert "Tab whole records" in shown(app, "bar")
+        await press(pilot, "tab")
+        assert "Tab short" in shown(app, "bar")
+
+    drive(link, script)
+
+
+def test_a_note_is_broken_where_the_screen_wants(tmp_path: Path) -> None:
+    """A single end of a line in the file is a space; an empty line stays."""
+    (tmp_path / "run.toml").write_text('1 = """\nfirst\nand second\n\nthird"""\n')
+    assert notes_of("run", tmp_path) == {1: "first and second\n\nthird"}
+
+
 def test_notes_that_are_none_are_refused_by_name(tmp_path: Path) -> None:
     """A mistake in a file of notes is one sentence with the file's name; a story without a file has no notes."""
     (tmp_path / "run.toml").write_text("step one")
@@ -379,7 +497,11 @@ def test_notes_that_are_none_are_refused_by_name(tmp_path: Path) -> None:
 
 def test_the_bar_keeps_the_help_however_narrow() -> None:
     """What does not fit is left out from the end; the key for all keys stays."""
-    entries = [*talk_keys.entries(pending=False, behind=False, trouble=False, recorded=True, ends=True, languages=2)]
+    entries = [
+        *talk_keys.entries(
+            pending=False, behind=False, trouble=False, recorded=True, ends=True, languages=2, tab="short"
+        )
+    ]
     for width in range(20, 120):
         line = talk_keys.bar(entries, Look(width))
         assert len(line) <= width

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import signal
@@ -10,8 +11,11 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
+import httpx
 import pytest
+from waiting import LIMIT, wait_for
 
 CHECKOUT = Path(__file__).parent.parent.parent
 LAB = str(Path(sys.executable).parent / "lab")
@@ -34,7 +38,7 @@ class Terminal:
 
     def tmux(self, *words: str) -> str:
         """What a command of tmux prints."""
-        return subprocess.run([*self._server, *words], capture_output=True, text=True, check=True, timeout=30).stdout
+        return subprocess.run([*self._server, *words], capture_output=True, text=True, check=True, timeout=60).stdout
 
     def type(self, *keys: str) -> None:
         """Type these keys, by tmux's names."""
@@ -48,13 +52,16 @@ class Terminal:
         """What stands on the screen."""
         return self.tmux("capture-pane", "-p", "-t", "talk")
 
-    def until(self, pattern: str, seconds: float = 30) -> str:
-        """The screen, once it has the pattern; it fails after these seconds."""
-        deadline = time.monotonic() + seconds
-        while not re.search(pattern, screen := self.screen()):
-            assert time.monotonic() < deadline, f"no {pattern!r} on the screen:\n{screen}"
-            time.sleep(0.05)
-        return screen
+    def until(self, pattern: str) -> str:
+        """The screen, once it has the pattern."""
+        screens: list[str] = []
+
+        def has_it() -> object:
+            screens[:] = [self.screen()]
+            return re.search(pattern, screens[0])
+
+        wait_for(has_it, pause=0.05, told=lambda: f"no {pattern!r} on the screen:\n{screens[0]}")
+        return screens[0]
 
     def process(self) -> int:
         """The pid of the talk: the shell's child."""
@@ -78,7 +85,7 @@ def terminal(tmp_path: Path) -> Iterator[Callable[..., Terminal]]:
 
     yield make
     made[0].kill()
-    gone(lambda: not stages())
+    wait_for(lambda: not stages())
     done = subprocess.run([LAB, "restore"], capture_output=True, text=True, check=True, timeout=60)
     assert done.stdout.splitlines()[-1] == "nothing to restore"
     assert not NOTES.exists()
@@ -94,14 +101,6 @@ def stages() -> list[int]:
         except OSError:  # it has ended
             continue
     return found
-
-
-def gone(condition: Callable[[], bool], seconds: float = 20) -> None:
-    """Wait until that is so."""
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
 
 
 @pytest.mark.parametrize("size", SIZES, ids=lambda size: f"{size[0]}x{size[1]}")
@@ -160,7 +159,7 @@ def test_a_talk_that_is_ended_restores_everything(terminal: Callable[..., Termin
     process, stage = talk.process(), stages()
     assert stage
     os.kill(process, number)
-    gone(lambda: not stages())
+    wait_for(lambda: not stages())
     if number != signal.SIGKILL:
         assert f"EXIT {128 + number}" in talk.until(r"EXIT \d+\n")
         same_terminal(talk)
@@ -176,7 +175,7 @@ def test_a_lost_terminal_restores_everything(terminal: Callable[..., Terminal]) 
     talk.until("SYSCALL")
     process = talk.process()
     talk.kill()
-    gone(lambda: not Path(f"/proc/{process}").exists())
+    wait_for(lambda: not Path(f"/proc/{process}").exists())
 
 
 def test_a_talk_in_the_background_comes_back(terminal: Callable[..., Terminal]) -> None:
@@ -242,22 +241,22 @@ def test_a_shell_in_the_session_of_the_login(terminal: Callable[..., Terminal]) 
     assert "✔" in talk.until("and the session of this login")
 
 
-def test_notes_follow_the_talk_in_a_second_terminal(terminal: Callable[..., Terminal]) -> None:
+def test_notes_follow_the_talk_in_a_second_terminal(terminal: Callable[..., Terminal], tmp_path: Path) -> None:
     """They wait for the talk, show the place, the note and the next step, and need root."""
-    follower = subprocess.Popen([LAB, "talk", "--notes"], stdout=subprocess.PIPE, text=True)
+    shown = tmp_path / "shown"
+    with shown.open("w") as file:
+        follower = subprocess.Popen([LAB, "talk", "--notes"], stdout=file, env={**os.environ, "PYTHONUNBUFFERED": "1"})
     try:
+        wait_for(lambda: "No talk is on" in shown.read_text())
         talk = terminal("run")
         talk.until("The stage is set")
         talk.type("Space")
         talk.until("Space run it")
-        gone(lambda: NOTES.exists())
-        time.sleep(1.5)
+        wait_for(lambda: "A command waits to be run." in shown.read_text(), told=shown.read_text)
     finally:
         follower.send_signal(signal.SIGINT)
-        shown = follower.communicate(timeout=10)[0]
-    assert "No talk is on" in shown
-    assert "1/1 run · 1" in shown
-    assert "A command waits to be run." in shown
+        follower.wait()
+    assert "1/1 run · 1" in shown.read_text()
     assert NOTES.stat().st_mode & 0o777 == 0o600
     refused = subprocess.run(
         ["setpriv", "--reuid=65534", "--clear-groups", LAB, "talk", "--notes"],
@@ -267,6 +266,34 @@ def test_notes_follow_the_talk_in_a_second_terminal(terminal: Callable[..., Term
     )
     assert refused.returncode == 125
     assert "sudo lab talk --notes" in refused.stderr
+
+
+def test_a_page_is_a_second_view_of_the_talk(terminal: Callable[..., Terminal]) -> None:
+    """Its addresses stand on the first screen; Space there goes on here, and the page shows the same step."""
+    talk = terminal("run", "--page", "--port", "0", size=(100, 30))
+    first = talk.until("To look on: +http.*/\n")
+    speaker, viewer = (found.rstrip("/") for found in re.findall(r"http://127\S+", first))
+    origin = {"Origin": speaker.rpartition("/")[0]}
+    told: dict[str, Any] = {}
+    with httpx.stream("GET", f"{viewer}/events", timeout=LIMIT) as answer:
+        for line in answer.iter_lines():
+            name, _, value = line.partition(": ")
+            told[name] = value
+            if line or not told["data"].startswith('{"number"'):
+                continue
+            step = json.loads(told["data"])
+            if step["waits"] and not step["story"]:
+                pressed = {"key": "on", "seen": int(told["id"])}
+                assert httpx.post(f"{speaker}/key", json=pressed, headers=origin).status_code == 204
+            elif step["waits"]:
+                break
+    assert step["story"] == "run" and "podmanish run" in re.sub("<[^>]*>", "", step["html"])
+    assert "podmanish run" in talk.until("Space run it")
+    talk.type("Space")
+    talk.until("Space on")
+    assert httpx.post(f"{viewer}/key", json=pressed, headers=origin).status_code == 403
+    talk.type("q", "q")
+    talk.until(r"EXIT \d+\n")
 
 
 def test_a_rehearsal_tells_how_long_each_story_takes() -> None:

@@ -35,7 +35,7 @@ NOT_RUN = {
     r"(LAB_BOX_URL=\S+ )?vagrant (up|destroy|ssh .*)|make ssh( AS=dwalsh)?": "needs Vagrant: tools/test-vm does so",
     r"make (box|disk)|DISK=\S+ make demo WHERE=qemu": "makes a whole Debian, or starts it in QEMU",
     r"make demo": 'plays what `sudo make talk ARGS="--rehearse"` plays, which is run, in the guest if there is one',
-    r'make talk( ARGS="?(run )?shadow.*)?': "a screen with keys: tests/audiences does so",
+    r'make talk( ARGS="?((loginuid )?run )?shadow.*)?': "a screen with keys: tests/audiences does so",
     r"(sudo )?make (test|coverage|bench|docs|lint|venv-dev)( ARGS=.*)?": "takes minutes, or is what .ci/run does",
     r"git clone .*|cd loginuid-lab": "needs this repository's address",
     r"sudo provision/guest\.sh": "makes this machine the lab's own: tools/test-vm does so in the guest",

@@ -26,7 +26,7 @@ from scenarios.stage.engines import DAEMON, FORK, Engine, Model
 from scenarios.stage.login import Login
 from scenarios.stage.report import Report
 from scenarios.stage.stage import Stage, Story
-from scenarios.stories import crash, frameup, inherit, mirror, run, shadow, variants
+from scenarios.stories import crash, frameup, inherit, mirror, run, shadow, unattended, variants, witness
 
 pytestmark = pytest.mark.needs("root", "audit", "sudo", "setpriv", "podman", "docker", "auditd", "ausearch")
 
@@ -34,7 +34,7 @@ USER = 3267
 CLEAR = (
     'import os, sys; os.write(os.open("/proc/self/loginuid", 1), b"4294967295"); os.execvp(sys.argv[1], sys.argv[1:])'
 )
-COMPARED = [run, shadow, inherit, frameup, mirror, crash]
+COMPARED = [run, shadow, inherit, frameup, unattended, mirror, crash]
 
 
 def manage(verb: str) -> None:
@@ -105,6 +105,31 @@ def test_the_real_engines_are_no_different(
     assert report.verdict == HELD, report.claims
     watched = story in (shadow, frameup, mirror)
     assert watched == ("auditd's log agrees" in {claim.claim for claim in report.claims})
+
+
+def test_the_real_engines_witnesses_agree(place: Path, journal: Journal, engines: dict[str, Engine]) -> None:
+    """/proc, the record, journald and auditd's log; logind, which knows no session of the lab's, may be lacking."""
+    with stage(place, journal, list(engines.values())) as here:
+        report = here.tell(1, witness)
+        session = here.login.sessionid
+    assert not failed(report), report.claims
+    assert all(claim.lacking for claim in report.claims if claim.verdict != HELD), report.claims
+    held = {claim.claim for claim in report.claims if claim.verdict == HELD}
+    assert {
+        "podman: 4 witnesses, one answer",
+        "docker: 4 witnesses, one answer",
+        f"in auditd's log, session {session} has the forked write alone",
+    } <= held
+
+
+def test_a_search_in_every_session_is_found_out(place: Path, journal: Journal, engines: dict[str, Engine]) -> None:
+    """Mutant: an ausearch that does not look at the session finds docker's write, too."""
+    with stage(place, journal, list(engines.values())) as here:
+        assert here.auditd
+        heedless = 'ausearch -if "$0" $(echo "$*" | sed "s/--session [0-9]*//")'
+        here.auditd = Auditd(here.auditd.log, ["sh", "-c", heedless, str(here.auditd.log)])
+        report = here.tell(1, witness)
+    assert len(failed(report)) == 1 and "has the forked write alone" in failed(report)[0], report.claims
 
 
 @pytest.mark.parametrize("story", [run, shadow, inherit, frameup], ids=lambda story: story.NAME)

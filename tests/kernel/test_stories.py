@@ -25,6 +25,7 @@ from scenarios.performance.beats import FAILED, HELD, UNKNOWN, pages
 from scenarios.performance.performance import Performance
 from scenarios.props.labd import Daemon, peer_pid
 from scenarios.props.second_host import Remote
+from scenarios.props.systemd import exec_start
 from scenarios.replay import judged_again
 from scenarios.safety.journal import Journal
 from scenarios.stage.engines import DAEMON, FORK, Engine, Model
@@ -46,6 +47,8 @@ from scenarios.stories import (
     run,
     shadow,
     trace,
+    unattended,
+    witness,
 )
 
 pytestmark = pytest.mark.needs("root", "audit", "sudo", "setpriv")
@@ -127,7 +130,8 @@ def test_holds(story: Story, place: Path, journal: Journal, daemon: Daemon) -> N
     assert not [(step, height(step, Look(60))) for step in pages(audience.moments) if height(step, Look(60)) > 20]
     assert all(second.now == second.first for second in judged_again(audience.moments))
     open_ = [claim for claim in report.claims if claim.verdict != HELD]
-    assert not open_ or (story is gallery and all(claim.lacking and claim.remedy for claim in open_)), report.claims
+    few_machines = story in (gallery, witness)
+    assert not open_ or (few_machines and all(claim.lacking and claim.remedy for claim in open_)), report.claims
     assert report.evidence
     for claim in CLAIMS:
         shown = claim.evidence([report])
@@ -150,11 +154,12 @@ def test_a_closed_checkout_refutes_nothing(story: Story, place: Path, journal: J
     assert f"chmod o+rx {closed}" in report.claims[-1].remedy
 
 
-@pytest.mark.parametrize("story", [run, shadow], ids=lambda story: story.NAME)
+@pytest.mark.parametrize("story", [run, shadow, unattended, witness], ids=lambda story: story.NAME)
 def test_a_forker_that_clears_the_loginuid_is_found_out(
-    story: Story, place: Path, journal: Journal, daemon: Daemon
+    story: Story, place: Path, journal: Journal, daemon: Daemon, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Mutant: the engine forks, but hands nothing down."""
+    monkeypatch.setattr(unattended, "SECONDS", 3)  # a unit file cannot hold CLEAR, so its service writes nothing
     with stage(place, journal, daemon) as here:
         good = here.engines[FORK]
         present(here, replace(good, argv=[sys.executable, "-c", CLEAR, *good.argv]), here.engines[DAEMON])
@@ -163,7 +168,7 @@ def test_a_forker_that_clears_the_loginuid_is_found_out(
     assert any("names" in claim or "inherits" in claim for claim in claims(report, FAILED)), report.claims
 
 
-@pytest.mark.parametrize("story", [run, shadow], ids=lambda story: story.NAME)
+@pytest.mark.parametrize("story", [run, shadow, unattended, witness], ids=lambda story: story.NAME)
 def test_a_daemon_that_carries_the_users_loginuid_is_found_out(story: Story, place: Path, journal: Journal) -> None:
     """Mutant: a daemon whose children have the caller's loginuid."""
     path = str(place / "stamped.sock")
@@ -190,7 +195,9 @@ def test_a_client_that_sends_nothing_again_is_found_out(
     assert [claim for claim in claims(report, FAILED) if "that are sent arrives" in claim], report.claims
 
 
-@pytest.mark.parametrize("story", [run, shadow, inherit, frameup, gallery, blindspot], ids=lambda story: story.NAME)
+@pytest.mark.parametrize(
+    "story", [run, shadow, inherit, frameup, unattended, witness, gallery, blindspot], ids=lambda story: story.NAME
+)
 def test_engines_in_each_others_place_are_found_out(
     story: Story, place: Path, journal: Journal, daemon: Daemon
 ) -> None:
@@ -275,6 +282,53 @@ def test_a_daemon_that_attributes_nothing_is_found_out(
     expected = {"the record blames the relay's user", f"the daemon's own log names {name_of(USER)}"}
     assert expected <= set(claims(report, FAILED))
     assert any("administrator" in claim for claim in claims(report, FAILED))
+
+
+def test_a_daemon_that_tells_the_audit_log_nothing_is_found_out(
+    place: Path, journal: Journal, daemon: Daemon, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Mutant: another type of record than the one that labd writes is taken for it."""
+    monkeypatch.setattr(attribution, "AUDIT_VIRT_CONTROL", 2501)
+    with stage(place, journal, daemon) as here:
+        failed = claims(here.tell(1, attribution), FAILED)
+    assert failed == [
+        f"sauid, which labd wrote, names {name_of(USER)}", "auid, which the kernel added, names nobody"
+    ]  # fmt: skip
+
+
+def test_a_timer_that_a_login_started_is_found_out(
+    place: Path, journal: Journal, daemon: Daemon, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Mutant: what runs the checks has the user's loginuid, as a crontab's job would have."""
+    monkeypatch.setattr(unattended, "TIMER", USER)
+    with stage(place, journal, daemon) as here:
+        failed = claims(here.tell(1, unattended), FAILED)
+    assert failed == [
+        "run by a timer, the same check is nobody's", "forked by podmanish for a timer, it is nobody's"
+    ]  # fmt: skip
+
+
+@pytest.mark.needs("systemd-nspawn")
+def test_a_timer_unit_with_a_login_is_found_out(
+    place: Path, journal: Journal, daemon: Daemon, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Mutant: the unit's service writes a loginuid before it runs the engine."""
+    writing = ["sh", "-c", f'echo {USER} >/proc/self/loginuid; exec "$@"', "sh"]
+    monkeypatch.setattr(unattended, "exec_start", lambda argv: exec_start([*writing, *argv]))
+    with stage(place, journal, daemon) as here:
+        failed = claims(here.tell(1, unattended), FAILED)
+    assert failed == ["a timer unit's container is nobody's, although podmanish forks it"]
+
+
+def test_a_witness_that_says_something_else_is_found_out(
+    place: Path, journal: Journal, daemon: Daemon, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Mutant: what speaks to journald has claimed another user's loginuid first, which an unset one allows."""
+    say = witness.SAY.replace("| logger", "| (echo 33 >/proc/self/loginuid; exec logger") + ")"
+    monkeypatch.setattr(witness, "SAY", say)
+    with stage(place, journal, daemon) as here:
+        failed = claims(here.tell(1, witness), FAILED)
+    assert failed == ["journald's fields name nobody", "dockerish: 4 witnesses, one answer"]
 
 
 @pytest.mark.needs("open-checkout")

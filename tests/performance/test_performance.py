@@ -92,6 +92,16 @@ def test_a_stop_is_before_each_command_step_story_and_summary() -> None:
     assert [len(page) for page in pages(moments)] == [7, 4, 1, 6, 1]
 
 
+def test_an_answer_without_a_command_waits_for_the_audience_too() -> None:
+    """Between a question and the record that answers it there is one stop; with a command it is that before the run."""
+    asked = beats.Predict(Text("Is it on record?"), (Text("yes"), Text("no")))
+    record = beats.Evidence((LINE,))
+    without = played(asked, record, record, verdict())
+    assert [moment.beat.kind for moment in without] == ["predict", "stop", "evidence", "evidence", "verdict"]
+    with_one = played(asked, Command("true"), record, verdict())
+    assert [moment.beat.kind for moment in with_one] == ["predict", "command", "stop", "evidence", "verdict"]
+
+
 def test_beats_are_numbered_in_their_order() -> None:
     """The number that perform() returns is that of the beat, stops counted."""
     audience = Collector()

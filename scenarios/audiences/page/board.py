@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 from lab.audit.records import RecordError
 from lab.identity import UNSET
+from scenarios import claims as article
 from scenarios.audiences.page.commands import Started, started
 from scenarios.performance.beats import (
     HELD,
@@ -51,6 +52,11 @@ class Run:
     lineage: Lineage | None = None
     printed: int | None = None  # its own loginuid, as it printed it, and as a verdict has read it
 
+    @property
+    def has_run(self) -> bool:
+        """Whether anything has come of it yet."""
+        return bool(self.outputs or self.records or self.lineage)
+
     def witness(self) -> Process | None:
         """The process whose system call the last record is of."""
         for _, evidence in reversed(self.records):
@@ -87,8 +93,9 @@ class Step:
     at        seconds since the run began
     lanes     those to draw, the older one first
     own       of these, what this step has put there
+    records   those that no command of this step has left
     evidence  the numbers of the beats that a verdict may rest on
-    claims    of the article, all that were judged until now
+    claims    of the article: on a story's card those of the story, in the summary all that were judged until now
     waiting   what the performance waits before; "" while it goes on
     """
 
@@ -103,6 +110,7 @@ class Step:
     command: Run | None = None
     lanes: list[Lane] = field(default_factory=list)
     own: dict[str, Lane] = field(default_factory=dict)
+    records: list[tuple[int, Evidence]] = field(default_factory=list)
     verdicts: list[Verdict] = field(default_factory=list)
     evidence: list[int] = field(default_factory=list)
     contrast: Contrast | None = None
@@ -127,13 +135,14 @@ class Board:
         self.beats: dict[int, Beat] = {}  # what a verdict may rest on
         self.counts: dict[str, int] = {}
         self._claims: list[Judged] = []
+        self._story, self._verdicts = "", list[Verdict]()  # of the story that is being told
 
     def take(self, moment: Moment) -> Step:
         """The step that this moment has changed or begun."""
         beat = moment.beat
         if isinstance(beat, Stop):
             return self._stop(beat)
-        if self.steps[-1].waiting not in ("", "command") or isinstance(beat, Heading):
+        if self.steps[-1].waiting not in ("", "command") or isinstance(beat, (Opening, Heading)):
             self._begin(beat)
         step = self.steps[-1]
         step.at, step.busy, step.waiting = moment.at, NOTHING, ""
@@ -141,8 +150,9 @@ class Board:
         return step
 
     def _stop(self, stop: Stop) -> Step:
-        self.steps[-1].waiting = stop.before
-        return self.steps[-1]
+        step = self.steps[-1]
+        step.waiting, step.busy = stop.before, NOTHING
+        return step
 
     def _begin(self, beat: Beat) -> None:
         """A new step; in the same story it goes on from the lanes of the step before."""
@@ -152,7 +162,7 @@ class Board:
         step = Step(len(self.steps), story=last.story, within=last.within + 1)
         if isinstance(beat, Heading):
             step.story, step.within = beat, 1
-        elif isinstance(beat, (Summary, Article, Closing)):
+        elif isinstance(beat, (Opening, Summary, Article, Closing)):
             step.story = None
         if step.story is last.story:
             step.lanes = last.lanes
@@ -183,6 +193,7 @@ class Board:
                 self._judge(step, beat)
             case Contrast():
                 step.contrast = beat
+                step.claims = article.shown(self._story, self._verdicts)
             case Summary():
                 step.summary = beat
             case Article():
@@ -190,7 +201,9 @@ class Board:
                 step.claims = tuple(self._claims)
             case Closing():
                 step.closing = beat
-            case Heading() | Stop():
+            case Heading():
+                self._story, self._verdicts = beat.name, []
+            case Stop():
                 pass
 
     def _run(self, step: Step, number: int, line: str) -> None:
@@ -206,6 +219,9 @@ class Board:
         step.verdicts.append(verdict)
         word = verdict.verdict
         self.counts[word] = self.counts.get(word, 0) + 1
+        self._verdicts.append(verdict)
+        if step.contrast:
+            step.claims = article.shown(self._story, self._verdicts)
         if verdict.check == "printed" and verdict.verdict == HELD:
             for run in (run for lane in step.own.values() for run in lane.runs):
                 if {number for number, _ in run.outputs} & {*verdict.evidence} and "/proc/self/loginuid" in run.line:
@@ -219,8 +235,10 @@ def _preview(engine: str) -> Lane:
 
 
 def _show(step: Step, number: int, beat: Output | Lineage | Evidence) -> None:
-    """Put what a command showed beside that command; before the first command there is nothing to put it beside."""
+    """Put what a command showed beside that command; a record that no command of this step left stands by itself."""
     if not step.command:
+        if isinstance(beat, Evidence):
+            step.records.append((number, beat))
         return
     match beat:
         case Output():

@@ -16,6 +16,7 @@ import sys
 import termios
 import time
 from contextlib import suppress
+from errno import EADDRINUSE
 from types import TracebackType
 from typing import Self
 
@@ -24,7 +25,8 @@ from scenarios.audiences.terminal import WAITS, Pace
 from scenarios.performance.beats import Moment, Stop, to_json
 
 PORT = 8650
-PATIENCE = 2.0  # seconds that a beat waits for a server that does not read, before the run goes on without a page
+PATIENCE = 2.0  # seconds that a beat waits for a server that does not read, before the run goes on without a page; and
+# that a new page waits for its port
 STARTING = 30.0  # seconds
 
 
@@ -76,9 +78,9 @@ class Page:
         """Hand the beat on; wait at a stop, if this page sets the pace. Raises KeyboardInterrupt for `q` there."""
         self._send(to_json(moment))
         if isinstance(moment.beat, Stop):
-            self._skipping = self._skipping and moment.beat.before not in ("story", "summary")
+            self._skipping = self._skipping and not ends_a_story(moment.beat)
             if moment.beat.before in WAITS[self.pace] and not self._skipping:
-                self._wait()
+                self._skipping = self._wait() == "next" and not ends_a_story(moment.beat)
 
     def fileno(self) -> int:
         """Readable when the speaker has pressed a key on the page: for an audience that waits in its own way."""
@@ -104,8 +106,8 @@ class Page:
             self._server.wait()
         self._server.stdout.close()
 
-    def _wait(self) -> None:
-        """Until the speaker goes on. Without a server and without a keyboard nobody could: then at once."""
+    def _wait(self) -> str:
+        """The key with which the speaker goes on. Without server and keyboard, nobody could: then `on`, at once."""
         if self._keyboard:
             termios.tcflush(0, termios.TCIFLUSH)  # an Enter from before was not meant for this stop
         while True:
@@ -114,10 +116,9 @@ class Page:
                 sources.append(self._keys)
             ready = select.select(sources, [], [])[0] if sources else []
             if not sources or (0 in ready and self._typed()):
-                return
+                return "on"
             if self._keys in ready and (key := self.key()):
-                self._skipping = key == "next"
-                return
+                return key
 
     def _typed(self) -> bool:
         line = os.read(0, 1024)
@@ -144,9 +145,20 @@ class Page:
         return os.read(self._keys, 4096).decode().split("\n")[-2:][0]
 
 
+def ends_a_story(stop: Stop) -> bool:
+    """Whether what comes after this stop is no part of the story before: there, `next` and `on` are the same."""
+    return stop.before in ("story", "summary")
+
+
 def _listener(port: int) -> socket.socket:
-    try:
-        return socket.create_server(("127.0.0.1", port))
-    except (OSError, OverflowError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "no such port"
-        raise InvalidArgument(f"--port {port}: {reason}", "give another port, or 0 for any") from None
+    """Bound to that port. Where it is in use, that may be by the page of a run that was killed: it ends in a second."""
+    until = time.monotonic() + PATIENCE
+    while True:
+        try:
+            return socket.create_server(("127.0.0.1", port))
+        except (OSError, OverflowError) as error:
+            number = error.errno if isinstance(error, OSError) else 0
+            if number != EADDRINUSE or time.monotonic() > until:
+                reason = os.strerror(number) if number else "no such port"
+                raise InvalidArgument(f"--port {port}: {reason}", "give another port, or 0 for any") from None
+        time.sleep(0.05)

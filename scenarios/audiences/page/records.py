@@ -50,10 +50,10 @@ def card(number: int, evidence: Evidence, opening: Opening, differing: frozenset
 
 
 def differing(lanes: Sequence[Lane]) -> frozenset[str]:
-    """The names of the telling fields that are not the same in the last records of these lanes."""
+    """The names of the telling fields that the last records of these lanes all have, and that are not the same."""
     shown = [dict(telling(event)[1]) for event in map(_last, lanes) if event]
-    names = {name for fields in shown for name in fields} if len(shown) > 1 else set()
-    return frozenset(name for name in names if len({fields.get(name) for fields in shown}) > 1)
+    names = set.intersection(*(set(fields) for fields in shown)) if len(shown) > 1 else set()
+    return frozenset(name for name in names if len({fields[name] for fields in shown}) > 1)
 
 
 def _last(lane: Lane) -> Event | None:

@@ -13,7 +13,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from lab.identity import UNSET
 from scenarios.audiences.drawing import MARKS, Look
 from scenarios.audiences.page.board import HOST, Board, Step
-from scenarios.audiences.page.records import card, differing
+from scenarios.audiences.page.records import NAMING, card, differing
 from scenarios.audiences.page.trees import Mark, mark_of, tree
 from scenarios.performance.beats import Contrast, Evidence, Lineage, Opening, Output
 from scenarios.performance.text import Argument, Text
@@ -91,5 +91,7 @@ def cell_mark(contrast: Contrast, row: int, column: int, opening: Opening) -> Ma
     if cell in ("unset", str(UNSET)):
         return "none"
     telling = {str(contrast.rows[row][0]), contrast.rows[row][0].message} & {*contrast.telling}
-    own = cell in (opening.user, str(opening.loginuid), *([str(opening.session)] if telling else []))
-    return "own" if own else None
+    if cell in (opening.user, str(opening.loginuid), *([str(opening.session)] if telling else [])):
+        return "own"
+    names_somebody = {contrast.rows[row][0].message, contrast.columns[column].message} & {*NAMING}
+    return "other" if names_somebody and " " not in cell else None

@@ -1,7 +1,7 @@
 """A lane as a tree: who is whose child, and the loginuid of each, as far as the beats have told it.
 
 A process with a pid was seen: in the host's /proc, or in a record of the kernel. The others are drawn from the command
-line, with the loginuid of the login that forked them.
+line, with the loginuid of the login that forked them; where no engine takes part, only once the command has run.
 """
 
 from __future__ import annotations
@@ -95,8 +95,10 @@ def _client(run: Run, opening: Opening) -> list[Node]:
         names.append(run.parts.engine)
     elif not run.witness() and run.printed is None:
         names.append(run.parts.program)
-    uid, mark = opening.loginuid, mark_of(opening.loginuid, opening)
-    return [Node("", uid, mark, words="your login"), *(Node(name, uid, mark) for name in names if name)]
+    login = opening.loginuid
+    known = login if run.parts.engine or run.has_run else None
+    forked = [Node(name, known, mark_of(known, opening)) for name in names if name]
+    return [Node("", login, mark_of(login, opening), words="your login"), *forked]
 
 
 def _daemon(run: Run, opening: Opening) -> list[Node]:

@@ -75,8 +75,10 @@ function press(key) {
   post("key", { key, seen: newest });
 }
 
+// Where the server has gone, the page says so by itself, and what was shown stays.
 function post(what, message) {
-  fetch(what, { method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify(message) });
+  const headers = { "Content-Type": "application/json" };
+  fetch(what, { method: "POST", headers, body: JSON.stringify(message) }).catch(() => {});
 }
 
 function show(number) {
@@ -91,12 +93,14 @@ function show(number) {
     }
     drawn = number + step.html;
     fit(same ? Number(body.dataset.fit ?? 0) : 0);
+    if (same && innerWidth <= 720) reach();
   }
   shown = number;
   find("title").textContent = step.title;
   find("place").textContent = [step.place, counted()].filter(Boolean).join(" · ");
   find("clock").textContent = step.clock;
   if (!ended) find("state").textContent = body.dataset.held.replace("{count}", step.held);
+  body.classList.toggle("apart", !following);
   body.classList.toggle("waits", speaker && number === steps.length - 1 && step.waits);
 }
 
@@ -110,6 +114,11 @@ function fit(from) {
   }
 }
 addEventListener("resize", () => fit(0));
+
+// On a phone, what a command left may lie below the screen.
+function reach() {
+  find("step").querySelector(".lane:not(.earlier) .cards > :last-child")?.scrollIntoView({ block: "nearest" });
+}
 
 function counted() {
   return body.dataset.step.replace("{number}", shown + 1).replace("{count}", steps.length);
