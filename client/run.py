@@ -10,7 +10,8 @@ from client.api import Api
 from client.attach import Attachment, window_size
 from lab import runargs
 from lab.errors import LabError
-from lab.runargs import ExecOptions, RunOptions
+from lab.resources import FIELDS
+from lab.runargs import ExecOptions, RunOptions, parse_number
 from lab.signals import SIGWINCH
 from lab.spec import Device
 from lab.terminal import RawTerminal
@@ -81,22 +82,32 @@ def create_body(options: RunOptions) -> dict[str, Any]:
     attached = not options.detach
     body: dict[str, Any] = {
         "Image": options.image, "Cmd": options.command, "Env": options.env, "WorkingDir": options.workdir,
-        "User": options.user, "Hostname": options.hostname, "Tty": options.tty,
+        "User": options.user, "Hostname": options.hostname, "Domainname": options.domainname, "Tty": options.tty,
         "OpenStdin": options.interactive, "StdinOnce": options.interactive and attached,
         "AttachStdin": options.interactive and attached, "AttachStdout": attached, "AttachStderr": attached,
+        **({"Healthcheck": options.healthcheck} if options.healthcheck else {}),
         "Labels": dict(item.partition("=")[::2] for item in options.label),
         "HostConfig": {
             "Binds": [str(mount) for mount in options.volumes], "NetworkMode": options.network,
             "AutoRemove": options.rm, "Privileged": options.privileged, "CapAdd": options.cap_add,
             "CapDrop": options.cap_drop, "SecurityOpt": options.security_opt, "Init": options.init,
-            "ReadonlyRootfs": options.read_only, "Memory": options.memory, "NanoCpus": options.nano_cpus,
-            "PidsLimit": options.pids_limit, "Devices": [device_mapping(device) for device in options.devices],
+            "ReadonlyRootfs": options.read_only, "Devices": [device_mapping(device) for device in options.devices],
+            **{field: options.resources[name] for field, name in FIELDS.items() if name in options.resources},
+            "Ulimits": [{"Name": name, "Soft": soft, "Hard": hard} for name, soft, hard in options.rlimits],
+            "OomScoreAdj": options.oom_score_adj or 0, "GroupAdd": options.groups, "Sysctls": options.sysctl,
+            "Tmpfs": options.tmpfs, "ShmSize": options.shm_size, "RestartPolicy": restart_policy(options.restart),
             **({"ConsoleSize": list(window_size())} if options.tty else {}),
         },
     }  # fmt: skip
     if options.entrypoint is not None:
         body["Entrypoint"] = [options.entrypoint]
     return body
+
+
+def restart_policy(text: str) -> dict[str, Any]:
+    """Docker's RestartPolicy for NAME[:COUNT]. Raises InvalidArgument."""
+    name, given, count = text.partition(":")
+    return {"Name": name, "MaximumRetryCount": parse_number(count, "--restart NAME:COUNT") if given else 0}
 
 
 def device_mapping(device: Device) -> dict[str, str]:

@@ -11,30 +11,39 @@ import contextlib
 import logging
 import signal
 from collections.abc import AsyncGenerator
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from daemon import recording
 from daemon.attribution import NOBODY, Asker, Attribution
 from daemon.events import Events
+from daemon.health import Monitor
+from daemon.models import Restart
+from daemon.removal import Removal
+from daemon.restarting import Comeback
 from daemon.run import Run
 from daemon.spawning import SpawnerLink
 from daemon.stdio import Pulse
 from lab.damage import DAMAGED
-from lab.errors import Conflict, LabError, NoSuchContainer, NotRunning, StillRunning
+from lab.errors import Conflict, LabError, NotRunning, StillRunning
 from lab.record import Record
+from lab.resources import updated
 from lab.runtime import cgroup
 from lab.signals import signal_number
 from lab.spec import Spec
 from lab.store import Store
+
+if TYPE_CHECKING:
+    from lab.resources import Resources
 
 log = logging.getLogger("labd")
 STOP_SECONDS = 10
 
 
 class Keeper(Protocol):
-    """What a container needs of the engine that keeps it."""
+    """What a container needs of the engine that keeps it; closing: no container comes back any more."""
 
     attribution: Attribution
+    closing: bool
     events: Events
     link: SpawnerLink
     store: Store
@@ -52,13 +61,14 @@ class Container:
         self.body: dict[str, Any] = record.config["body"]
         self.run = Run()
         self.paused = False
-        self.removed: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+        self.removal = Removal(self.id, self._delete)
         self.log_grew = Pulse()
+        self.comeback = Comeback(self)
+        self.health = Monitor(self)
         self._next_exit: asyncio.Future[int] = asyncio.get_running_loop().create_future()
         self._changing = asyncio.Lock()
         self._supervisor: asyncio.Task[None] | None = None
         self._restarting = 0  # how many restart requests are being served
-        self._removing: asyncio.Task[None] | None = None
 
     @property
     def id(self) -> str:
@@ -70,15 +80,34 @@ class Container:
 
     @property
     def status(self) -> str:
-        """One of Docker's words: created, running, paused, exited; dead if the record is damaged."""
+        """One of Docker's words: created, running, paused, restarting, exited; dead if the record is damaged."""
         if self.record.status == DAMAGED:
             return "dead"
+        if self.restarting:
+            return "restarting"
         return "paused" if self.paused else self.record.status
 
     @property
     def running(self) -> bool:
         """Whether it has processes, paused ones included."""
         return self.record.status == "running"
+
+    @property
+    def restarting(self) -> bool:
+        """Whether it has ended, and waits for its next start by its restart policy."""
+        return self.comeback.waiting
+
+    @property
+    def link(self) -> SpawnerLink:
+        return self.engine.link
+
+    @property
+    def closing(self) -> bool:
+        return self.engine.closing
+
+    @property
+    def policy(self) -> Restart:
+        return Restart.model_validate(self.body["HostConfig"]["RestartPolicy"])
 
     @property
     def exit_code(self) -> int:
@@ -100,6 +129,8 @@ class Container:
 
     def require_awake(self) -> None:
         """Raises NotRunning, Conflict."""
+        if self.restarting:
+            raise Conflict(f"Container {self.id} is restarting, wait until the container is running")
         self.require_running()
         if self.paused:
             raise Conflict(f"Container {self.id} is paused", "unpause the container first")
@@ -120,10 +151,11 @@ class Container:
         Raises CommandNotFound, CommandNotExecutable, CannotStart.
         """
         async with self._changing:
-            self._require_present()
+            self.removal.require_present()
             self.require_sound()
-            if self.running:
+            if self.running or self.restarting:
                 return False
+            self.record.state.update(restart_count=0, stopped=False)  # _spawn() writes them
             try:
                 await self._spawn(asker)
             except LabError as error:
@@ -134,10 +166,10 @@ class Container:
     async def _start_failed(self, error: LabError, asker: Asker) -> None:
         self.run.output.abandon()
         self.run = Run()
-        if not self.removed.done():
+        if not self.removal.done.done():
             recording.save(self.record, exit_code=error.exit_code, error=error.message)
             if self.body["HostConfig"]["AutoRemove"]:
-                await self._remove(error.exit_code)
+                await self.removal.carry_out(error.exit_code)
         await self.engine.attribution.audit("start", self.id, self.name, 0, asker.peer, success=False)
 
     async def _spawn(self, asker: Asker) -> None:
@@ -158,11 +190,13 @@ class Container:
             raise recording.not_recorded(error) from None
         told = self.engine.attribution.audit("start", self.id, self.name, process.pid, asker.peer)
         self.event("start")
+        self.health.start()
         self._supervisor = asyncio.create_task(self._supervise(run, asyncio.create_task(told)))
 
     async def _supervise(self, run: Run, told: asyncio.Task[None] | None = None) -> None:
         """Wait for the end of the run, and record it; told ends when the audit log has been told of the start."""
         code = await run.finish()
+        self.health.stop()
         if told:
             await told
             await self.engine.attribution.audit("stop", self.id, self.name, self.pid)
@@ -172,23 +206,39 @@ class Container:
         finally:  # waiting clients must get the exit code even if the disk fails
             self.run = Run()
             self.event("die", exitCode=str(code))
-            waiting, self._next_exit = self._next_exit, asyncio.get_running_loop().create_future()
-            waiting.set_result(code)
+            self._tell_waiters(code)
             if self.body["HostConfig"]["AutoRemove"] and not self._restarting:
-                await self._remove_or_tell(code)
+                await self.removal.carry_out_or_tell(code)
+            elif not self._restarting:
+                self.comeback.plan()
+
+    async def start_again(self) -> None:
+        """By the policy and not by a user: the loginuid is the daemon's, whatever it stamps for others."""
+        async with self._changing:
+            if self.running or self.removal.begun or self.record.state.get("stopped"):
+                return
+            self.record.state["restart_count"] = self.record.state.get("restart_count", 0) + 1
+            try:
+                await self._spawn(NOBODY)
+            except LabError as error:
+                log.error("container %s cannot be started again: %s", self.id, error.message)
+                await self._start_failed(error, NOBODY)
+                self._tell_waiters(error.exit_code)
 
     def waiter(self, condition: str) -> asyncio.Future[int]:
         """A future of the exit code for Docker's conditions "not-running", "next-exit" and "removed"."""
         if condition == "removed":
-            return self.removed
-        if condition == "next-exit" or self.running:
+            return self.removal.done
+        if condition == "next-exit" or self.running or self.restarting:
             return self._next_exit
         done: asyncio.Future[int] = asyncio.get_running_loop().create_future()
         done.set_result(self.exit_code)
         return done
 
     def kill(self, number: int) -> None:
-        """Signal the first process. Raises NotRunning."""
+        """Signal the first process; after the stop signal or SIGKILL it does not come back. Raises NotRunning."""
+        if number in (self.stop_signal, signal.SIGKILL) and self._stay_away():
+            return
         if not self.running:
             raise NotRunning(f"Cannot kill container: {self.name}: Container {self.id} is not running")
         if self.run.process:
@@ -196,6 +246,19 @@ class Container:
         if number == signal.SIGKILL and self.paused:
             cgroup.thaw(self.spec.cgroup)
         self.event("kill", signal=str(number))
+
+    def _stay_away(self) -> bool:
+        """Not to be started again; whether it was waiting for that."""
+        if self.policy.Name not in ("", "no") and not self.closing:
+            recording.save(self.record, stopped=True)
+        if not self.comeback.cancel():
+            return False
+        self._tell_waiters(self.exit_code)
+        return True
+
+    def _tell_waiters(self, code: int) -> None:
+        waiting, self._next_exit = self._next_exit, asyncio.get_running_loop().create_future()
+        waiting.set_result(code)
 
     async def kill_and_wait(self, number: int) -> None:
         """kill(); SIGKILL returns only once the process has ended, as in dockerd."""
@@ -206,6 +269,9 @@ class Container:
 
     async def stop(self, seconds: float | None, number: int | None = None) -> bool:
         """Send the stop signal (or `number`), and SIGKILL after `seconds` (None: never). False if it did not run."""
+        if self._stay_away():
+            self.event("stop")
+            return True
         if not self.running:
             return False
         exited = self.waiter("next-exit")
@@ -254,9 +320,24 @@ class Container:
         self.paused = False
         self.event("unpause")
 
+    async def update(self, changes: Resources, policy: dict[str, Any] | None) -> None:
+        """Other limits, at once if it runs, and another restart policy. Raises InvalidArgument, Conflict, LabError."""
+        async with self._changing:
+            self.removal.require_present()
+            self.require_sound()
+            wanted = updated(self.spec.resources, changes)
+            if changes and self.running:
+                free = {"pids_limit": "max"} if "pids_limit" in self.spec.resources else {}
+                await asyncio.to_thread(cgroup.update, self.spec.cgroup, {**free, **wanted})
+            self.spec.resources = wanted
+            if policy:
+                self.body["HostConfig"]["RestartPolicy"] = policy
+            self.record.save_config(spec={**self.record.config["spec"], "resources": wanted}, body=self.body)
+        self.event("update")
+
     def rename(self, name: str) -> None:
         """Raises NameInUse, InvalidArgument, Conflict."""
-        self._require_present()
+        self.removal.require_present()
         self.require_sound()
         old = self.name
         self.engine.store.rename(self.record, name)
@@ -265,9 +346,8 @@ class Container:
     async def remove(self, force: bool) -> None:
         """Delete the container and its files. Raises StillRunning if it runs, unless force is set."""
         async with self._changing:
-            if self._removing is None:
-                self._require_present()
-            if self.running:
+            self.removal.require_present(or_going=True)
+            if self.running or self.restarting:
                 if not force:
                     raise StillRunning(
                         f'cannot remove container "/{self.name}": container is {self.status}',
@@ -276,39 +356,12 @@ class Container:
                 exited = self.waiter("next-exit")
                 self.kill(signal.SIGKILL)
                 await asyncio.shield(exited)
-            await self._remove(self.exit_code)
+            await self.removal.carry_out(self.exit_code)
 
-    async def _remove(self, code: int) -> None:
-        """Delete once, however many ask: AutoRemove and a request may meet. Raises OSError."""
-        if self.removed.done():
-            return
-        if self._removing is None:
-            self._removing = asyncio.create_task(self._delete(code))
-        await asyncio.shield(self._removing)
-
-    async def _delete(self, code: int) -> None:
+    async def _delete(self) -> None:
         self.run.output.abandon()
-        try:
-            await self.engine.forget(self)
-        finally:
-            self._removing = None
+        await self.engine.forget(self)
         self.event("destroy")
-        self.removed.set_result(code)
-
-    async def _remove_or_tell(self, code: int) -> None:
-        """For AutoRemove: a container that cannot be deleted stays, and waiting clients get the exit code anyway."""
-        try:
-            await self._remove(code)
-        except OSError as error:
-            log.error("container %s cannot be removed: %s", self.id, error)
-            waiting, self.removed = self.removed, asyncio.get_running_loop().create_future()
-            waiting.set_result(code)
-
-    def _require_present(self) -> None:
-        if self.removed.done():
-            raise NoSuchContainer(f"No such container: {self.id}")
-        if self._removing:
-            raise Conflict(f"removal of container {self.id} is already in progress")
 
     def require_sound(self) -> None:
         """Raises Conflict if the record is damaged: such a container can only be inspected and removed."""

@@ -10,6 +10,7 @@ import os
 import signal
 from pathlib import Path
 
+from daemon import health
 from daemon.attribution import Attribution
 from daemon.containers import Container
 from daemon.events import Events
@@ -45,6 +46,7 @@ class Engine:
         self.events = Events()
         self.containers: dict[str, Container] = {}
         self.execs: dict[str, Exec] = {}
+        self.closing = False
         self._lock = lock(root / "labd.lock")
         self._spawner_lock = wait_for_lock(root / "spawner.lock")
         self.link = SpawnerLink(self.store.root, self._spawner_lock)
@@ -65,10 +67,13 @@ class Engine:
                     await self.forget(container)
                 except OSError as error:
                     log.error("container %s cannot be removed: %s", container.id, error)
+            else:
+                container.comeback.plan(daemon_began=True)
 
     async def end_containers(self) -> None:
         """End all containers as dockerd does: stop signal, and SIGKILL after SHUTDOWN_SECONDS."""
-        running = [container for container in self.containers.values() if container.running]
+        self.closing = True
+        running = [container for container in self.containers.values() if container.running or container.restarting]
         await asyncio.gather(*(container.stop(SHUTDOWN_SECONDS) for container in running), return_exceptions=True)
         self.events.close()
 
@@ -81,6 +86,7 @@ class Engine:
     def create(self, body: ContainerCreate, name: str = "") -> Container:
         """Make a container. Raises NoSuchImage, InvalidArgument, NameInUse, NotImplementedHere."""
         options = run_options(body)
+        health.check(body.Healthcheck)
         image = self.images.find(options.image)
         container_id = new_id()
         layer = "" if image.is_host else f"{self.store.root}/containers/{container_id}/layer"

@@ -12,6 +12,7 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from lab import resources
 from lab.errors import InvalidArgument, NotImplementedHere
 
 HONOURED = None
@@ -67,7 +68,7 @@ NO_CPUS = "limit its processor time with --cpus"
 
 CONTAINER: Table = {
     "Hostname": HONOURED,
-    "Domainname": Refused(TEXT, hint="give the whole name as --hostname"),
+    "Domainname": HONOURED,
     "User": HONOURED,
     "AttachStdin": HONOURED,
     "AttachStdout": HONOURED,
@@ -78,7 +79,7 @@ CONTAINER: Table = {
     "StdinOnce": HONOURED,
     "Env": HONOURED,
     "Cmd": HONOURED,
-    "Healthcheck": HONOURED,  # only ["NONE"], which switches a health check off, is accepted
+    "Healthcheck": HONOURED,
     "ArgsEscaped": Refused(FLAG),
     "Image": HONOURED,
     "Volumes": Refused(OBJECT, hint="bind a directory of the host: -v /SRC:/DST"),
@@ -94,9 +95,9 @@ CONTAINER: Table = {
     "HostConfig": HONOURED,
     "NetworkingConfig": HONOURED,
 }
+LIMITS: Table = dict.fromkeys(resources.FIELDS, HONOURED)
 RESOURCES: Table = {
-    "CpuShares": Refused(NUMBER, hint=NO_CPUS),
-    "Memory": HONOURED,
+    **LIMITS,
     "CgroupParent": Refused(TEXT),
     "BlkioWeight": Refused(NUMBER),
     "BlkioWeightDevice": Refused(OBJECTS),
@@ -104,25 +105,17 @@ RESOURCES: Table = {
     "BlkioDeviceWriteBps": Refused(OBJECTS),
     "BlkioDeviceReadIOps": Refused(OBJECTS),
     "BlkioDeviceWriteIOps": Refused(OBJECTS),
-    "CpuPeriod": Refused(NUMBER, hint=NO_CPUS),
-    "CpuQuota": Refused(NUMBER, hint=NO_CPUS),
     "CpuRealtimePeriod": Refused(NUMBER, hint=NO_CPUS),
     "CpuRealtimeRuntime": Refused(NUMBER, hint=NO_CPUS),
-    "CpusetCpus": Refused(TEXT, hint=NO_CPUS),
-    "CpusetMems": Refused(TEXT),
     "Devices": HONOURED,
     "DeviceCgroupRules": Refused(WORDS, hint="name each device with --device"),
     "DeviceRequests": Refused(OBJECTS, hint="name each device with --device"),
     "KernelMemory": Refused(NUMBER),  # clients of API 1.41 and older
     "KernelMemoryTCP": Refused(NUMBER),
-    "MemoryReservation": Refused(NUMBER, hint="the lab has only the hard limit: --memory"),
-    "MemorySwap": Refused(NUMBER, hint="a container may use as much swap as memory, Docker's default"),
     "MemorySwappiness": Refused(NUMBER, -1, exact=True),
-    "NanoCpus": HONOURED,
     "OomKillDisable": Refused(FLAG),
     "Init": HONOURED,
-    "PidsLimit": HONOURED,
-    "Ulimits": Refused(OBJECTS, hint="set them in the container: sh -c 'ulimit -n 64; exec ...'"),
+    "Ulimits": HONOURED,
     "CpuCount": Refused(NUMBER, hint=NO_CPUS),
     "CpuPercent": Refused(NUMBER, hint=NO_CPUS),
     "IOMaximumIOps": Refused(NUMBER),
@@ -135,7 +128,7 @@ HOST: Table = {
     "LogConfig": HONOURED,  # only json-file without options
     "NetworkMode": HONOURED,
     "PortBindings": Refused(OBJECT, hint=NO_PORTS),
-    "RestartPolicy": HONOURED,  # only "no"
+    "RestartPolicy": HONOURED,
     "AutoRemove": HONOURED,
     "VolumeDriver": Refused(TEXT, "local"),
     "VolumesFrom": Refused(WORDS, hint="name its directories again with -v"),
@@ -149,32 +142,30 @@ HOST: Table = {
     "DnsOptions": Refused(WORDS, hint="give it a file: -v /PATH/resolv.conf:/etc/resolv.conf"),
     "DnsSearch": Refused(WORDS, hint="give it a file: -v /PATH/resolv.conf:/etc/resolv.conf"),
     "ExtraHosts": Refused(WORDS, hint=NO_NAMES),
-    "GroupAdd": Refused(WORDS, hint="name the group with --user USER:GROUP"),
+    "GroupAdd": HONOURED,
     "IpcMode": Refused(TEXT, "private", known=("host", "none", "shareable", "container:")),
     "Cgroup": Refused(TEXT),
     "Links": Refused(WORDS, hint=NO_NAMES),
-    "OomScoreAdj": Refused(NUMBER),
+    "OomScoreAdj": HONOURED,
     "PidMode": Refused(TEXT, known=("host", "container:")),
     "Privileged": HONOURED,
     "PublishAllPorts": Refused(FLAG, hint=NO_PORTS),
     "ReadonlyRootfs": HONOURED,
     "SecurityOpt": HONOURED,
     "StorageOpt": Refused(OBJECT),
-    "Tmpfs": Refused(OBJECT, hint="bind a directory from a tmpfs of the host: -v /run/X:/DST"),
+    "Tmpfs": HONOURED,
     "UTSMode": Refused(TEXT, known=("host",)),
     "UsernsMode": Refused(TEXT, "host"),  # labd's containers are in the host's user namespace
-    "ShmSize": Refused(NUMBER, 64 << 20, hint="/dev/shm holds 64 MiB"),
-    "Sysctls": Refused(OBJECT),
+    "ShmSize": HONOURED,
+    "Sysctls": HONOURED,
     "Runtime": Refused(TEXT, "lab", hint="the only runtime is `lab`"),
     "Isolation": Refused(TEXT, "default", known=("process", "hyperv")),
     "MaskedPaths": HONOURED,
     "ReadonlyPaths": HONOURED,
 }
-HEALTHCHECK: Table = {
-    "Test": HONOURED,  # ["NONE"] is honoured
-    **dict.fromkeys(("Interval", "Timeout", "Retries", "StartPeriod", "StartInterval"), Refused(NUMBER)),
-}
-RESTART_POLICY: Table = {"Name": HONOURED, "MaximumRetryCount": Refused(NUMBER)}
+ULIMIT: Table = dict.fromkeys(("Name", "Soft", "Hard"), HONOURED)
+HEALTHCHECK: Table = dict.fromkeys(("Test", "Interval", "Timeout", "Retries", "StartPeriod", "StartInterval"), HONOURED)
+RESTART_POLICY: Table = {"Name": HONOURED, "MaximumRetryCount": HONOURED}
 LOG_CONFIG: Table = {
     "Type": Refused(TEXT, "json-file", hint="logs are kept as with json-file"),
     "Config": Refused(OBJECT, hint="logs are kept as with json-file, without limits"),
@@ -216,13 +207,12 @@ ENDPOINT: Table = {
     "DNSNames": Refused(WORDS),
     "GwPriority": Refused(NUMBER),  # of API 1.48; docker 28 sends it unasked
 }
-UPDATE_KINDS = {"Memory": NUMBER, "MemorySwap": NUMBER, "NanoCpus": NUMBER, "Devices": OBJECTS}
-UPDATE_POINTERS = {"PidsLimit": NUMBER, "Init": FLAG}
-NO_UPDATE = "limits are set when the container is made"
+NO_UPDATE = "it is set when the container is made"
 UPDATE: Table = {
     **RESOURCES,
-    **{name: Refused(kind, hint=NO_UPDATE) for name, kind in UPDATE_KINDS.items()},
-    **{name: Refused(kind, exact=True, hint=NO_UPDATE) for name, kind in UPDATE_POINTERS.items()},
+    "Devices": Refused(OBJECTS, hint=NO_UPDATE),
+    "Ulimits": Refused(OBJECTS, hint=NO_UPDATE),
+    "Init": Refused(FLAG, exact=True, hint=NO_UPDATE),
     "RestartPolicy": HONOURED,
 }
 EXEC_CREATE: Table = dict.fromkeys(

@@ -11,6 +11,7 @@ from typing import Annotated, Any, ClassVar
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StrictBool, StrictInt, StrictStr, model_validator
 
 from daemon import fields
+from lab.resources import FIELDS
 
 
 def _null_as(empty: Any) -> BeforeValidator:
@@ -54,15 +55,23 @@ class Body(BaseModel):
 class Restart(Body):
     table, where = fields.RESTART_POLICY, "HostConfig.RestartPolicy."
     Name: Text = ""
+    MaximumRetryCount: Number = 0
 
 
 class Logging(Body):
     table, where = fields.LOG_CONFIG, "HostConfig.LogConfig."
 
 
-class Health(Body):
+class HealthConfig(Body):
+    """Times in nanoseconds; 0 is Docker's default."""
+
     table, where = fields.HEALTHCHECK, "Healthcheck."
     Test: Words = Field(default_factory=list)
+    Interval: Number = 0
+    Timeout: Number = 0
+    Retries: Number = 0
+    StartPeriod: Number = 0
+    StartInterval: Number = 0
 
 
 class BindExtras(Body):
@@ -96,7 +105,34 @@ class Networking(Body):
     )
 
 
-class Host(Body):
+class Ulimit(Body):
+    table, where = fields.ULIMIT, "HostConfig.Ulimits."
+    Name: Text = ""
+    Soft: Number = 0
+    Hard: Number = 0
+
+
+class Limits(Body):
+    """What `docker run` and `docker update` have in common; lab.resources.FIELDS."""
+
+    table = fields.LIMITS
+    Memory: Number = 0
+    MemorySwap: Number = 0
+    MemoryReservation: Number = 0
+    NanoCpus: Number = 0
+    CpuShares: Number = 0
+    CpuPeriod: Number = 0
+    CpuQuota: Number = 0
+    CpusetCpus: Text = ""
+    CpusetMems: Text = ""
+    PidsLimit: Number = 0
+
+    def resources(self) -> dict[str, int | str]:
+        """The limits that are given."""
+        return {name: value for field, name in FIELDS.items() if (value := getattr(self, field))}
+
+
+class Host(Limits):
     table, where = fields.HOST, "HostConfig."
     Binds: Words = Field(default_factory=list)
     ContainerIDFile: Text = ""
@@ -113,9 +149,12 @@ class Host(Body):
     MaskedPaths: list[Word] | None = None
     ReadonlyPaths: list[Word] | None = None
     Devices: Annotated[list[DeviceMapping], _null_as(list)] = Field(default_factory=list)
-    Memory: Number = 0
-    NanoCpus: Number = 0
-    PidsLimit: Number = 0
+    Ulimits: Annotated[list[Ulimit], _null_as(list)] = Field(default_factory=list)
+    OomScoreAdj: Number = 0
+    GroupAdd: Words = Field(default_factory=list)
+    Sysctls: LabelMap = Field(default_factory=dict)
+    Tmpfs: LabelMap = Field(default_factory=dict)
+    ShmSize: Number = 0
     ConsoleSize: WindowSize = Field(default_factory=list, max_length=2)
     RestartPolicy: Annotated[Restart, _null_as(dict)] = Field(default_factory=Restart)
 
@@ -133,6 +172,7 @@ class ContainerCreate(Body):
     WorkingDir: Text = ""
     User: Text = ""
     Hostname: Text = ""
+    Domainname: Text = ""
     Tty: Flag = False
     OpenStdin: Flag = False
     StdinOnce: Flag = False
@@ -143,16 +183,22 @@ class ContainerCreate(Body):
     StopSignal: Text = ""
     StopTimeout: Int64 | None = None
     NetworkDisabled: Flag = False
-    Healthcheck: Annotated[Health, _null_as(dict)] = Field(default_factory=Health)
+    Healthcheck: Annotated[HealthConfig, _null_as(dict)] = Field(default_factory=HealthConfig)
     HostConfig: Annotated[Host, _null_as(dict)] = Field(default_factory=Host)
     NetworkingConfig: Annotated[Networking, _null_as(dict)] = Field(default_factory=Networking)
 
 
-class ContainerUpdate(Body):
-    """POST /containers/ID/update: every change is refused."""
+class ContainerUpdate(Limits):
+    """POST /containers/ID/update."""
 
     table = fields.UPDATE
+    PidsLimit: Int64 | None = None  # type: ignore[assignment]  # Docker's pointer: null leaves it, 0 takes it away
     RestartPolicy: Annotated[Restart, _null_as(dict)] = Field(default_factory=Restart)
+
+    def resources(self) -> dict[str, int | str]:
+        """The limits that are given; -1: no limit of processes any more."""
+        given = super().resources()
+        return given if self.PidsLimit is None else {**given, "pids_limit": self.PidsLimit or -1}
 
 
 class ExecCreate(Body):

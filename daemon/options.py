@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import re
 
-from daemon.models import BindMount, ContainerCreate, DeviceMapping, ExecCreate, Restart
+from daemon import restarting
+from daemon.models import BindMount, ContainerCreate, DeviceMapping, ExecCreate
 from lab.errors import InvalidArgument, NotImplementedHere
-from lab.limits import device
+from lab.limits import device, rlimit
 from lab.runargs import ExecOptions, RunOptions, parse_volume
 from lab.signals import signal_number
 from lab.spec import Device, Mount
 
 HOST_NETWORK = ("", "default", "host")  # the host's network is the lab's default, a bridge is Docker's
-RESTART_POLICIES = ("always", "on-failure", "unless-stopped")
 
 
 def run_options(body: ContainerCreate) -> RunOptions:
@@ -20,9 +20,7 @@ def run_options(body: ContainerCreate) -> RunOptions:
     host = body.HostConfig
     if not body.Image:
         raise InvalidArgument("no image given", "write its name in Image; `host` is built in")
-    check_restart(host.RestartPolicy)
-    if body.Healthcheck.Test not in ([], ["NONE"]):
-        raise NotImplementedHere("Healthcheck.Test is not part of this lab", "use docker exec for checks")
+    restarting.check(host.RestartPolicy, auto_remove=host.AutoRemove)
     if body.StopSignal:
         signal_number(body.StopSignal)
     entrypoint, command = body.Entrypoint, body.Cmd
@@ -40,21 +38,17 @@ def run_options(body: ContainerCreate) -> RunOptions:
         rm=host.AutoRemove, privileged=host.Privileged, init=host.Init, read_only=host.ReadonlyRootfs,
         cap_add=host.CapAdd, cap_drop=host.CapDrop, security_opt=host.SecurityOpt,
         devices=[_device(mapping) for mapping in host.Devices],
-        memory=host.Memory, nano_cpus=host.NanoCpus, pids_limit=host.PidsLimit,
+        resources=host.resources(), rlimits=[rlimit(one.Name, one.Soft, one.Hard) for one in host.Ulimits],
+        oom_score_adj=host.OomScoreAdj or None, groups=host.GroupAdd, sysctl=host.Sysctls, tmpfs=host.Tmpfs,
+        shm_size=_shm_size(host.ShmSize), domainname=body.Domainname,
         masked_paths=host.MaskedPaths, readonly_paths=host.ReadonlyPaths,
     )  # fmt: skip
 
 
-def check_restart(policy: Restart) -> None:
-    """Raises NotImplementedHere for all of Docker's policies but "no", InvalidArgument for others."""
-    if policy.Name in RESTART_POLICIES:
-        raise NotImplementedHere(
-            f'HostConfig.RestartPolicy "{policy.Name}" is not part of this lab', "start it again by hand"
-        )
-    if policy.Name not in ("", "no"):
-        raise InvalidArgument(
-            f"invalid HostConfig.RestartPolicy: {policy.Name[:40]!a}", "write no, the lab's only policy"
-        )
+def _shm_size(size: int) -> int:
+    if size < 0:
+        raise InvalidArgument("SHM size can not be less than 0", "give --shm-size a number of bytes")
+    return size
 
 
 def _network(body: ContainerCreate) -> str:

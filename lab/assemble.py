@@ -7,7 +7,7 @@ import os
 from lab.errors import InvalidArgument, NotAllowed, NotImplementedHere
 from lab.runtime import cgroup
 from lab.runtime.credentials import CAPABILITIES, capability_set
-from lab.spec import DEFAULT_CAPABILITIES, DEFAULT_PATH, MASKED_PATHS, READONLY_PATHS, Device, Spec
+from lab.spec import DEFAULT_CAPABILITIES, DEFAULT_PATH, MASKED_PATHS, READONLY_PATHS, SHM_SIZE, Device, Spec
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -21,8 +21,12 @@ ABSENT_SECURITY = (
     ("apparmor", "unconfined"),
     ("label", "disable"),
 )  # the lab has neither, so switching them off is no change
-LEAST_MEMORY = 6 << 20  # bytes, as in Docker
-LONGEST_HOSTNAME = 64  # bytes; sethostname(2)
+LONGEST_NAME = 64  # bytes; sethostname(2), setdomainname(2)
+# moby, daemon/daemon_unix.go and opts/opts.go: what belongs to the container's own namespaces.
+OWN_SYSCTLS = ("kernel.msgmax", "kernel.msgmnb", "kernel.msgmni", "kernel.sem", "kernel.shmall", "kernel.shmmax",
+    "kernel.shmmni", "kernel.shm_rmid_forced")  # fmt: skip
+TMPFS_FLAGS = ("rw", "ro", "exec", "noexec", "suid", "nosuid", "dev", "nodev")
+TMPFS_VALUES = ("size", "mode", "uid", "gid", "nr_inodes")
 
 
 def assemble(options: RunOptions, image: Image, container_id: str, layer: str = "", *, state: str) -> Spec:
@@ -57,8 +61,15 @@ def assemble(options: RunOptions, image: Image, container_id: str, layer: str = 
         network=options.network,
         tty=options.tty,
         init=options.init,
+        resources=_resources(options),
+        rlimits=options.rlimits,
+        oom_score_adj=options.oom_score_adj,
+        groups=options.groups,
+        domainname=options.domainname,
+        sysctl=options.sysctl,
+        tmpfs=options.tmpfs,
+        shm_size=options.shm_size or SHM_SIZE,
     )
-    spec.memory, spec.nano_cpus, spec.pids_limit = _limits(options)
     cgroup.check(spec)
     return spec
 
@@ -72,8 +83,42 @@ def _check(options: RunOptions, hostname: str) -> None:
             )
     if options.network not in NETWORKS:
         raise NotImplementedHere(f'network "{options.network}" is not part of this lab', "use host or none")
-    if len(os.fsencode(hostname)) > LONGEST_HOSTNAME or "\0" in hostname:
-        raise InvalidArgument(f'invalid hostname "{hostname}"', f"use at most {LONGEST_HOSTNAME} bytes; sethostname(2)")
+    for kind, name in (("hostname", hostname), ("domainname", options.domainname)):
+        if len(os.fsencode(name)) > LONGEST_NAME or "\0" in name:
+            raise InvalidArgument(f'invalid {kind} "{name}"', f"use at most {LONGEST_NAME} bytes; set{kind}(2)")
+    if options.oom_score_adj is not None and not -1000 <= options.oom_score_adj <= 1000:
+        raise InvalidArgument(
+            f"Invalid value {options.oom_score_adj}, range for oom score adj is [-1000, 1000]",
+            "give a number in that range",
+        )
+    for name in options.sysctl:
+        _check_sysctl(name, options.network)
+    for target, words in options.tmpfs.items():
+        _check_tmpfs(target, words)
+
+
+def _check_sysctl(name: str, network: str) -> None:
+    """Only what the container's own IPC or network namespace holds, as in Docker: all else is the whole machine's."""
+    if "\0" in name or "/" in name or not name.replace(".", "").replace("_", "").replace("-", "").isalnum():
+        raise InvalidArgument(f"invalid sysctl {name[:80]!a}", "write its name with dots, such as kernel.shmmax")
+    if name.startswith("net.") and network == "host":
+        raise InvalidArgument(
+            f"sysctl '{name}' is not allowed in the host network namespace", "leave it out, or use --network none"
+        )
+    if not name.startswith(("net.", "fs.mqueue.")) and name not in OWN_SYSCTLS:
+        raise InvalidArgument(
+            f"sysctl '{name}' is not separated by a namespace: it would change the host", "set it on the host"
+        )
+
+
+def _check_tmpfs(target: str, words: str) -> None:
+    if not target.startswith("/") or ".." in target.split("/") or "\0" in target or target.strip("/") == "":
+        raise InvalidArgument(f"invalid tmpfs {target[:80]!a}", "write an absolute path, such as /t or /t:size=1m")
+    for word in filter(None, words.split(",")):
+        name, given, _ = word.partition("=")
+        if (name not in TMPFS_VALUES) if given else (name not in TMPFS_FLAGS):
+            known = ", ".join((*TMPFS_FLAGS, *(f"{value}=" for value in TMPFS_VALUES)))
+            raise InvalidArgument(f"Invalid tmpfs option {word[:80]!a}", f"the options are {known}")
 
 
 def assemble_exec(options: ExecOptions, container: Spec) -> Spec:
@@ -198,20 +243,15 @@ def _real_device(device: Device) -> Device:
     return Device(os.path.realpath(device.source), device.target)
 
 
-def _limits(options: RunOptions) -> tuple[int, int, int]:
-    """The checked limits: memory in bytes, nano_cpus, pids_limit; 0 is no limit."""
-    memory, cpus, pids = options.memory, options.nano_cpus, max(options.pids_limit, 0)
-    if os.geteuid() != 0 and (memory or cpus or pids):
+def _resources(options: RunOptions) -> dict[str, int | str]:
+    if not options.resources:
+        return {}
+    from lab import resources
+
+    wanted = resources.checked(options.resources)
+    if os.geteuid() != 0 and wanted:
         raise NotAllowed(
             "limits need a cgroup, which an ordinary user may not make here",
-            "run it as root, or leave --memory, --cpus and --pids-limit out",
+            "run it as root, or leave --memory, --cpus, --pids-limit and the like out",
         )
-    if memory and memory < LEAST_MEMORY:
-        raise InvalidArgument("Minimum memory limit allowed is 6MB", "give --memory 6m or more")
-    most = len(os.sched_getaffinity(0))
-    if cpus and not 10**7 <= cpus <= most * 10**9:
-        raise InvalidArgument(
-            f"range of CPUs is from 0.01 to {most}.00, as there are only {most} CPUs available",
-            f"give --cpus a number from 0.01 to {most}",
-        )
-    return memory, cpus, pids
+    return wanted

@@ -9,7 +9,7 @@ from __future__ import annotations
 import ast
 import os
 
-from lab.spec import Spec
+from lab.spec import RLIMITS, Spec
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 DAMAGED = "damaged"
 LARGEST = 32 << 20  # bytes; a request may be much smaller than that
 REFERENCE = Spec(args=["true"])
+ROWS = ("mounts", "devices", "uid_mappings", "gid_mappings", "rlimits")  # of a Spec: its other lists hold words
 
 
 class Damage(Exception):
@@ -50,18 +51,23 @@ def _is_spec(value: object) -> bool:
     if not isinstance(value, dict):
         return False
     spec = Spec.from_dict(value)
-    for name in Spec.__slots__:
-        field, good = getattr(spec, name), getattr(REFERENCE, name)
-        if isinstance(good, (list, tuple)) and name not in ("mounts", "devices", "uid_mappings", "gid_mappings"):
-            if not _is_words(field):
-                return False
-        elif type(field) is not type(good):
-            return False
+    if not all(_is_like(name, getattr(spec, name), getattr(REFERENCE, name)) for name in Spec.__slots__):
+        return False
     binds = [text for mount in spec.mounts for text in (mount.source, mount.target)]
     binds += [text for device in spec.devices for text in (device.source, device.target)]
     ids = [number for row in (*spec.uid_mappings, *spec.gid_mappings) for number in row]
-    pairs = [text for pair in spec.env.items() for text in pair]
-    return bool(spec.args) and _is_words(binds) and _is_words(pairs) and all(map(_is_number, ids))
+    pairs = [text for words in (spec.env, spec.sysctl, spec.tmpfs) for pair in words.items() for text in pair]
+    limits = all(isinstance(value, (int, str)) for value in spec.resources.values())
+    limits = limits and all(name in RLIMITS and min(soft, hard) >= -1 for name, soft, hard in spec.rlimits)
+    return bool(spec.args) and _is_words(binds) and _is_words(pairs) and all(map(_is_number, ids)) and limits
+
+
+def _is_like(name: str, field: object, good: object) -> bool:
+    if name == "oom_score_adj":
+        return field is None or (isinstance(field, int) and -1000 <= field <= 1000)
+    if isinstance(good, (list, tuple)) and name not in ROWS:
+        return _is_words(field)
+    return type(field) is type(good)
 
 
 CONFIG: Mapping[str, Callable[[object], bool]] = {
@@ -83,6 +89,8 @@ STATE_OPTIONAL: Mapping[str, Callable[[object], bool]] = {
     "exit_code": lambda value: value is None or _is_pid(value),
     "error": _is_text,
     "oom_killed": lambda value: isinstance(value, bool),
+    "stopped": lambda value: isinstance(value, bool),
+    "restart_count": _is_number,
     "cgroup": lambda value: isinstance(value, str) and ".." not in value and value.isprintable(),
 }
 RUNNING = ("pid", "start_time", "monitor", "monitor_start_time", "started")

@@ -32,7 +32,8 @@ class Record:
 
     state has "status" ("created", "running", "exited"; "damaged": lab.damage) and, once started, "pid", "start_time"
     (clock ticks since boot), "monitor" and "monitor_start_time" (the process that waits for it), "cgroup" (its path),
-    "started" and "finished" (ns since 1970), "exit_code", "oom_killed", "error".
+    "started" and "finished" (ns since 1970), "exit_code", "oom_killed", "error". labd's restart policies add
+    "restart_count", and "stopped": a user has stopped it since its start.
     """
 
     def __init__(self, path: str, config: dict[str, Any], state: dict[str, Any]) -> None:

@@ -13,7 +13,7 @@ from lab.spec import Mount
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
     from typing import Any
 
     from lab.spec import Device
@@ -27,10 +27,7 @@ PROCESS_OPTIONS = (
     Option("--user -u", VALUE, "user[:group] inside, by name or number"),
     Option("--privileged", FLAG, "all capabilities, all devices, nothing masked"),
 )
-RUN = Command(
-    "run",
-    "run [OPTIONS] IMAGE [COMMAND] [ARG...]",
-    "Run a command in a new container.",
+RUN_OPTIONS = (
     *PROCESS_OPTIONS,
     Option("--rm", FLAG, "remove the container when it exits"),
     Option("--name", VALUE, "name of the container"),
@@ -43,18 +40,44 @@ RUN = Command(
     Option("--init", FLAG, "run a pid 1 that forwards signals and reaps processes"),
     Option("--read-only", FLAG, "make / read-only; volumes are not affected"),
     Option("--memory -m", VALUE, "memory limit: a number and b, k, m or g"),
+    Option("--memory-swap", VALUE, "limit of memory and swap together; -1 is no limit of swap"),
+    Option("--memory-reservation", VALUE, "memory that is not taken from the container while others have more"),
     Option("--cpus", VALUE, "limit of processor time, in processors: 1.5"),
+    Option("--cpu-shares -c", VALUE, "weight beside other containers, 2 to 262144 (1024)"),
+    Option("--cpu-period", VALUE, "the time in which --cpu-quota counts, in microseconds (100000)"),
+    Option("--cpu-quota", VALUE, "limit of processor time in that period, in microseconds"),
+    Option("--cpuset-cpus", VALUE, "processors that may be used: 0-2,5"),
+    Option("--cpuset-mems", VALUE, "memory nodes that may be used: 0,1"),
     Option("--pids-limit", VALUE, "limit of processes; -1 is no limit"),
+    Option("--ulimit", LIST, "a process's limit: NAME=SOFT[:HARD], such as nofile=64:128; getrlimit(2)"),
+    Option("--oom-score-adj", VALUE, "how soon the kernel ends it when memory is out, -1000 to 1000"),
+    Option("--group-add", LIST, "one more group, by name or number"),
+    Option("--tmpfs", LIST, "a tmpfs at TARGET[:OPTIONS], such as /t:size=1m,mode=700"),
+    Option("--shm-size", VALUE, "size of /dev/shm: a number and b, k, m or g (64m)"),
+    Option("--sysctl", LIST, "a setting of the container's own namespaces: kernel.shmmax=65536"),
+    Option("--domainname", VALUE, "NIS domain name inside"),
     Option("--device", LIST, "add a device of the host: SOURCE[:TARGET]"),
     Option("--security-opt", LIST, "no-new-privileges, seccomp=unconfined|FILE, systempaths=unconfined"),
     Option("--label -l", LIST, "keep NAME=VALUE with the container"),
+)
+RUN = Command(
+    "run",
+    "run [OPTIONS] IMAGE [COMMAND] [ARG...]",
+    "Run a command in a new container.",
+    *RUN_OPTIONS,
+    Option("--restart", VALUE, "start it again when it ends: no (default), on-failure[:N], always, unless-stopped"),
+    Option("--health-cmd", VALUE, "a command for the shell that tells whether the container is well: exit code 0"),
+    Option("--health-interval", VALUE, "the time between two checks: 500ms, 30s (default), 2m"),
+    Option("--health-timeout", VALUE, "the time that one may take (30s)"),
+    Option("--health-retries", VALUE, "how many must fail in a row (3)"),
+    Option("--health-start-period", VALUE, "the time at the start in which failures do not count (0s)"),
     interspersed=False,
 )
 RUN_FORKED = Command(
     "run",
     RUN.usage,
     RUN.summary,
-    *RUN.options,
+    *RUN_OPTIONS,
     Option("--sdnotify", VALUE, "who sends READY=1 to systemd: container (default), conmon or ignore"),
     interspersed=False,
 )
@@ -113,17 +136,25 @@ INSPECT = Command("inspect", "inspect CONTAINER...", "Show everything about cont
 IMAGES = Command("images", "images", "List images.")
 
 
+RARE = (
+    "memory", "memory_swap", "memory_reservation", "cpus", "cpu_shares", "cpu_period", "cpu_quota", "cpuset_cpus",
+    "cpuset_mems", "pids_limit", "ulimit", "oom_score_adj", "group_add", "tmpfs", "shm_size", "sysctl", "device",
+    "security_opt", "health_cmd", "health_interval", "health_timeout", "health_retries", "health_start_period",
+)  # fmt: skip
+
+
 class RunOptions:
     """What `run` asks for. Both commands make it from their arguments, labd makes it from Docker's JSON.
 
-    memory is in bytes, nano_cpus in 10**-9 of a processor; 0 is no limit.
-    masked_paths and readonly_paths are None for Docker's defaults.
+    resources are as in lab.resources, healthcheck as in docker's API; rlimits, oom_score_adj, sysctl, tmpfs and
+    shm_size as in lab.spec. masked_paths and readonly_paths are None for Docker's defaults.
     """
 
     __slots__ = (
-        "cap_add", "cap_drop", "command", "detach", "devices", "entrypoint", "env", "hostname", "image", "init",
-        "interactive", "label", "masked_paths", "memory", "name", "nano_cpus", "network", "pids_limit", "privileged",
-        "read_only", "readonly_paths", "rm", "sdnotify", "security_opt", "tty", "user", "volumes", "workdir",
+        "cap_add", "cap_drop", "command", "detach", "devices", "domainname", "entrypoint", "env", "groups",
+        "healthcheck", "hostname", "image", "init", "interactive", "label", "masked_paths", "name", "network",
+        "oom_score_adj", "privileged", "read_only", "readonly_paths", "resources", "restart", "rlimits", "rm",
+        "sdnotify", "security_opt", "shm_size", "sysctl", "tmpfs", "tty", "user", "volumes", "workdir",
     )  # fmt: skip
 
     def __init__(
@@ -134,7 +165,10 @@ class RunOptions:
         volumes: Sequence[Mount] = (), devices: Sequence[Device] = (),
         privileged: bool = False, read_only: bool = False, cap_add: Sequence[str] = (), cap_drop: Sequence[str] = (),
         security_opt: Sequence[str] = (), masked_paths: Sequence[str] | None = None,
-        readonly_paths: Sequence[str] | None = None, memory: int = 0, nano_cpus: int = 0, pids_limit: int = 0,
+        readonly_paths: Sequence[str] | None = None, resources: Mapping[str, int | str] | None = None,
+        rlimits: Sequence[tuple[str, int, int]] = (), oom_score_adj: int | None = None, groups: Sequence[str] = (),
+        tmpfs: Mapping[str, str] | None = None, shm_size: int = 0, sysctl: Mapping[str, str] | None = None,
+        domainname: str = "", restart: str = "", healthcheck: Mapping[str, Any] | None = None,
     ) -> None:  # fmt: skip
         self.image, self.command, self.entrypoint = image, list(command), entrypoint
         self.interactive, self.tty, self.detach = interactive, tty, detach
@@ -145,7 +179,9 @@ class RunOptions:
         self.cap_add, self.cap_drop = list(cap_add), list(cap_drop)
         self.volumes, self.devices = list(volumes), list(devices)
         self.masked_paths, self.readonly_paths = masked_paths, readonly_paths
-        self.memory, self.nano_cpus, self.pids_limit = memory, nano_cpus, pids_limit
+        self.resources, self.rlimits, self.oom_score_adj = dict(resources or {}), list(rlimits), oom_score_adj
+        self.groups, self.domainname, self.shm_size, self.restart = list(groups), domainname, shm_size, restart
+        self.tmpfs, self.sysctl, self.healthcheck = dict(tmpfs or {}), dict(sysctl or {}), dict(healthcheck or {})
 
 
 def parse_run(argv: Sequence[str], command: Command = RUN) -> RunOptions:
@@ -161,16 +197,11 @@ def parse_run(argv: Sequence[str], command: Command = RUN) -> RunOptions:
 
 def _parse_rare(values: dict[str, Any]) -> None:
     """Parse the options that most runs do not use, and whose module they need not import."""
-    memory, cpus, pids, devices = (values.pop(name) for name in ("memory", "cpus", "pids_limit", "device"))
-    if not (memory or cpus or pids or devices or values["security_opt"]):
-        return
-    from lab import limits
+    given = {name: value for name in RARE if (value := values.pop(name, None))}
+    if given:
+        from lab import limits
 
-    values["memory"] = limits.parse_memory(memory) if memory else 0
-    values["nano_cpus"] = limits.parse_cpus(cpus) if cpus else 0
-    values["pids_limit"] = limits.parse_pids_limit(pids) if pids else 0
-    values["devices"] = [limits.parse_device(text) for text in devices]
-    values["security_opt"] = [limits.read_profile(option) for option in values["security_opt"]]
+        values.update(limits.parse(given))
 
 
 class ExecOptions:

@@ -25,6 +25,12 @@ MASKED_PATHS = (
     "/proc/scsi", "/proc/timer_list", "/proc/timer_stats", "/sys/devices/virtual/powercap", "/sys/firmware",
 )  # fmt: skip
 READONLY_PATHS = ("/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger")
+# include/uapi/asm-generic/resource.h: RLIMIT_CPU is 0, and so on.
+RLIMITS = (
+    "cpu", "fsize", "data", "stack", "core", "rss", "nproc", "nofile", "memlock", "as", "locks", "sigpending",
+    "msgqueue", "nice", "rtprio", "rttime",
+)  # fmt: skip
+SHM_SIZE = 64 << 20  # bytes of /dev/shm
 
 
 class Mount:
@@ -64,14 +70,21 @@ class Spec:
     readonly          the root cannot be written, even if the container has a layer
     seccomp           "" for no filter, "default" for Docker's policy, or the JSON text of a profile in Docker's format
     cgroup            path of the container's cgroup; "" leaves the container in the engine's cgroup
-    pids_limit, memory, nano_cpus   limits: processes, bytes, 10**9 a processor; 0: no limit. Limits need a cgroup
+    resources         limits, by the names of lab.resources; they need a cgroup
+    rlimits           (name without RLIMIT_ in lower case, soft, hard) of the process; -1: no limit; getrlimit(2)
+    oom_score_adj     -1000 to 1000, or None for the engine's own; proc_pid_oom_score_adj(5)
+    groups            more supplementary groups, by name or number
+    sysctl            settings of the container's own namespaces, by their names with dots
+    tmpfs             mount point: options of mount(8)
+    shm_size          bytes of /dev/shm
     uid_mappings      (inside, outside, count) triples of a user namespace; empty: no user namespace
     """
 
     __slots__ = (
-        "args", "capabilities", "cgroup", "cwd", "devices", "env", "gid_mappings", "hostname", "init", "layer",
-        "masked_paths", "memory", "mounts", "nano_cpus", "network", "no_new_privileges", "pids_limit", "privileged",
-        "readonly", "readonly_paths", "rootfs", "seccomp", "tty", "uid_mappings", "user",
+        "args", "capabilities", "cgroup", "cwd", "devices", "domainname", "env", "gid_mappings", "groups", "hostname",
+        "init", "layer", "masked_paths", "mounts", "network", "no_new_privileges", "oom_score_adj", "privileged",
+        "readonly", "readonly_paths", "resources", "rlimits", "rootfs", "seccomp", "shm_size", "sysctl", "tmpfs", "tty",
+        "uid_mappings", "user",
     )  # fmt: skip
 
     def __init__(
@@ -83,7 +96,9 @@ class Spec:
         env: Mapping[str, str] | None = None,
         cwd: str = "/",
         user: str = "",
+        groups: Sequence[str] = (),
         hostname: str = "",
+        domainname: str = "",
         mounts: Sequence[Mount] = (),
         capabilities: Sequence[str] = DEFAULT_CAPABILITIES,
         privileged: bool = False,
@@ -95,9 +110,12 @@ class Spec:
         readonly: bool = False,
         seccomp: str = "",
         cgroup: str = "",
-        pids_limit: int = 0,
-        memory: int = 0,
-        nano_cpus: int = 0,
+        resources: Mapping[str, int | str] | None = None,
+        rlimits: Sequence[tuple[str, int, int]] = (),
+        oom_score_adj: int | None = None,
+        sysctl: Mapping[str, str] | None = None,
+        tmpfs: Mapping[str, str] | None = None,
+        shm_size: int = SHM_SIZE,
         tty: bool = False,
         init: bool = False,
         uid_mappings: Sequence[tuple[int, int, int]] = (),
@@ -110,7 +128,9 @@ class Spec:
         self.privileged, self.no_new_privileges = privileged, no_new_privileges
         self.devices, self.readonly, self.seccomp = list(devices), readonly, seccomp
         self.masked_paths, self.readonly_paths = list(masked_paths), list(readonly_paths)
-        self.cgroup, self.pids_limit, self.memory, self.nano_cpus = cgroup, pids_limit, memory, nano_cpus
+        self.cgroup, self.resources, self.rlimits = cgroup, dict(resources or {}), list(rlimits)
+        self.oom_score_adj, self.sysctl, self.tmpfs = oom_score_adj, dict(sysctl or {}), dict(tmpfs or {})
+        self.groups, self.domainname, self.shm_size = list(groups), domainname, shm_size
         self.uid_mappings, self.gid_mappings = list(uid_mappings), list(gid_mappings)
 
     def to_dict(self) -> dict[str, Any]:
@@ -123,7 +143,8 @@ class Spec:
     @classmethod
     def from_dict(cls, fields: dict[str, Any]) -> Spec:
         """The reverse of to_dict(); raises TypeError for an unknown or missing field."""
-        mappings = {name: [tuple(row) for row in fields[name]] for name in ("uid_mappings", "gid_mappings")}
+        rows = ("uid_mappings", "gid_mappings", "rlimits")
+        mappings = {name: [tuple(row) for row in fields[name]] for name in rows}
         objects = {
             "mounts": [Mount(**mount) for mount in fields["mounts"]],
             "devices": [Device(**device) for device in fields.get("devices", ())],

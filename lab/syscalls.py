@@ -19,7 +19,7 @@ libc = ctypes.PyDLL(None, use_errno=True)
 libc.mount.argtypes = (ctypes.c_char_p, ctypes.c_char_p, ctypes.c_char_p, ctypes.c_ulong, ctypes.c_char_p)
 libc.umount2.argtypes = (ctypes.c_char_p, ctypes.c_int)
 libc.setns.argtypes = (ctypes.c_int, ctypes.c_int)
-libc.sethostname.argtypes = (ctypes.c_char_p, ctypes.c_size_t)
+libc.sethostname.argtypes = libc.setdomainname.argtypes = (ctypes.c_char_p, ctypes.c_size_t)
 libc.prctl.argtypes = (ctypes.c_int, *(ctypes.c_ulong,) * 4)
 libc.capset.argtypes = (ctypes.c_void_p, ctypes.c_void_p)
 
@@ -234,6 +234,12 @@ def sethostname(name: str) -> None:
     """sethostname(2)."""
     encoded = os.fsencode(name)
     _check(libc.sethostname(encoded, len(encoded)), name)
+
+
+def setdomainname(name: str) -> None:
+    """setdomainname(2)."""
+    encoded = os.fsencode(name)
+    _check(libc.setdomainname(encoded, len(encoded)), name)
 
 
 def prctl(option: int, argument: int = 0, second: int = 0) -> int:

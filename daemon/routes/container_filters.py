@@ -67,7 +67,7 @@ TESTS: dict[str, Test] = {
     "network": lambda _, container, wanted: container.spec.network == wanted,
     "volume": lambda _, container, wanted: any(wanted in (m.source, m.target) for m in container.spec.mounts),
     "until": _created_before,
-    "health": lambda _, container, wanted: wanted == "none",
+    "health": lambda _, container, wanted: wanted == (container.health.status or "none"),
     "is-task": lambda engine, container, wanted: not flag("is-task", wanted),
     "publish": lambda *_: False,  # no container publishes ports
     "expose": lambda *_: False,
@@ -82,7 +82,9 @@ def matching(engine: Engine, filters: dict[str, list[str]], *, all: bool) -> lis
         for value in filters.get(name, ()):
             one_of(words, name, value)
     all = all or "status" in filters or "exited" in filters
-    found = [c for c in engine.containers.values() if (all or c.running) and _passes(engine, c, filters)]
+    found = [
+        c for c in engine.containers.values() if (all or c.running or c.restarting) and _passes(engine, c, filters)
+    ]
     return sorted(found, key=_created, reverse=True)
 
 

@@ -10,6 +10,7 @@ from daemon.engine import Engine
 from daemon.execs import Exec
 from daemon.routes import layers
 from lab.errors import LabError
+from lab.resources import FIELDS, number
 from lab.shown import rfc3339
 
 COPIED = ("AttachStdin", "AttachStdout", "AttachStderr", "Tty", "OpenStdin", "StdinOnce")
@@ -26,7 +27,7 @@ def inspect(engine: Engine, container: Container) -> dict[str, Any]:
         "State": state(container),
         "Image": record.config["image_id"],
         "Name": f"/{container.name}",
-        "RestartCount": 0,  # restart policies count here; the lab has none
+        "RestartCount": record.state.get("restart_count", 0),
         "Driver": "overlay" if spec.layer else "host",
         "Platform": "linux",
         "MountLabel": "", "ProcessLabel": "", "AppArmorProfile": "",
@@ -45,11 +46,13 @@ def state(container: Container) -> dict[str, Any]:
     """Its State part."""
     known = container.record.state
     return {
-        "Status": container.status, "Running": container.running, "Paused": container.paused, "Restarting": False,
+        "Status": container.status, "Running": container.running or container.restarting, "Paused": container.paused,
+        "Restarting": container.restarting,
         "OOMKilled": known.get("oom_killed", False), "Dead": container.status == "dead",
         "Pid": container.pid, "ExitCode": container.exit_code,
         "Error": known.get("error", ""),
         "StartedAt": rfc3339(known.get("started", 0)), "FinishedAt": rfc3339(known.get("finished", 0)),
+        **({"Health": container.health.to_dict()} if container.health.status else {}),
     }  # fmt: skip
 
 
@@ -58,16 +61,22 @@ def config(container: Container) -> dict[str, Any]:
     spec, body = container.spec, container.body
     command = body["Cmd"] or (spec.args[1:] if body["Entrypoint"] else spec.args)
     return {
-        "Hostname": spec.hostname, "Domainname": "", "User": spec.user,
+        "Hostname": spec.hostname, "Domainname": spec.domainname, "User": spec.user,
         **{name: body[name] for name in COPIED},
         "Env": [f"{name}={value}" for name, value in spec.env.items()],
         "Cmd": command or None, "Image": container.record.config["image"], "Volumes": None,
         "WorkingDir": body["WorkingDir"], "Entrypoint": body["Entrypoint"], "OnBuild": None,
         "Labels": body["Labels"],
         "NetworkDisabled": body["NetworkDisabled"],
+        **({"Healthcheck": healthcheck(body)} if body["Healthcheck"]["Test"] else {}),
         **({"StopSignal": body["StopSignal"]} if body["StopSignal"] else {}),
         **({"StopTimeout": body["StopTimeout"]} if body["StopTimeout"] is not None else {}),
     }  # fmt: skip
+
+
+def healthcheck(body: dict[str, Any]) -> dict[str, Any]:
+    """What was asked, without docker's defaults."""
+    return {name: value for name, value in body["Healthcheck"].items() if value}
 
 
 def host_config(container: Container) -> dict[str, Any]:
@@ -77,14 +86,27 @@ def host_config(container: Container) -> dict[str, Any]:
         "Binds": given["Binds"] or None, "Mounts": given["Mounts"], "NetworkMode": spec.network,
         "AutoRemove": given["AutoRemove"], "Privileged": given["Privileged"], "CapAdd": given["CapAdd"] or None,
         "CapDrop": given["CapDrop"] or None, "SecurityOpt": given["SecurityOpt"] or None, "Init": given["Init"],
-        "RestartPolicy": {"Name": "no", "MaximumRetryCount": 0}, "LogConfig": {"Type": "json-file", "Config": {}},
+        "RestartPolicy": {**given["RestartPolicy"], "Name": given["RestartPolicy"]["Name"] or "no"},
+        "LogConfig": {"Type": "json-file", "Config": {}},
         "PortBindings": {}, "VolumesFrom": None, "IpcMode": "private", "PidMode": "", "UTSMode": "", "UsernsMode": "",
         "CgroupnsMode": "host", "Runtime": "lab", "ReadonlyRootfs": spec.readonly or not spec.layer,
-        "ShmSize": 64 << 20, "ConsoleSize": given["ConsoleSize"] or [0, 0], "ContainerIDFile": given["ContainerIDFile"],
-        "Memory": spec.memory, "MemorySwap": 2 * spec.memory, "NanoCpus": spec.nano_cpus,
-        "PidsLimit": spec.pids_limit or None, "Devices": given["Devices"], "CgroupParent": "", "Isolation": "",
+        "ShmSize": spec.shm_size, "ConsoleSize": given["ConsoleSize"] or [0, 0],
+        "ContainerIDFile": given["ContainerIDFile"],
+        **limits(container),
+        "Devices": given["Devices"], "CgroupParent": "", "Isolation": "",
+        "Ulimits": [{"Name": name, "Soft": soft, "Hard": hard} for name, soft, hard in spec.rlimits] or None,
+        "OomScoreAdj": spec.oom_score_adj or 0, "GroupAdd": spec.groups or None, "Sysctls": spec.sysctl or None,
+        "Tmpfs": spec.tmpfs or None,
         "MaskedPaths": spec.masked_paths, "ReadonlyPaths": spec.readonly_paths,
     }  # fmt: skip
+
+
+def limits(container: Container) -> dict[str, Any]:
+    """The Resources in its HostConfig that are numbers or sets; without a limit of swap, docker's default."""
+    resources = container.spec.resources
+    shown = {field: resources.get(name, "" if field.startswith("Cpuset") else 0) for field, name in FIELDS.items()}
+    memory = number(resources, "memory")
+    return {**shown, "MemorySwap": shown["MemorySwap"] or 2 * memory, "PidsLimit": shown["PidsLimit"] or None}
 
 
 def mounts(container: Container) -> list[dict[str, Any]]:
@@ -127,14 +149,16 @@ def summary(container: Container) -> dict[str, Any]:
 
 
 def status_text(container: Container) -> str:
-    """Up 3 seconds; Exited (0) 2 minutes ago; Created."""
+    """Up 3 seconds; Restarting (1) 2 seconds ago; Exited (0) 2 minutes ago; Created."""
     known = container.record.state
     if container.running:
-        return f"Up {duration(known['started'])}" + (" (Paused)" if container.paused else "")
+        health = container.health.status.replace("starting", "health: starting")
+        note = "Paused" if container.paused else health
+        return f"Up {duration(known['started'])}" + (f" ({note})" if note else "")
     if container.status in ("created", "dead"):
         return container.status.capitalize()
     ago = f" {duration(known['finished'])} ago" if known.get("finished") else ""
-    return f"Exited ({container.exit_code}){ago}"
+    return f"{'Restarting' if container.restarting else 'Exited'} ({container.exit_code}){ago}"
 
 
 def duration(since: int) -> str:

@@ -10,9 +10,9 @@ from typing import Annotated
 
 from fastapi import APIRouter, Query, Request, Response
 
+from daemon import restarting
 from daemon.containers import STOP_SECONDS, Container
 from daemon.models import ContainerCreate, ContainerUpdate
-from daemon.options import check_restart
 from daemon.routes import container_filters, container_views, layers, stats, top
 from daemon.routes.deps import Platform, Switch, TheContainer, TheEngine
 from daemon.routes.filters import Filters, check_names
@@ -128,8 +128,11 @@ async def resize(container: TheContainer, h: Size = 0, w: Size = 0) -> Response:
 
 @router.post("/{reference}/update")
 async def update(container: TheContainer, body: ContainerUpdate) -> Response:
-    """docker update; a request that would change something is refused"""
-    check_restart(body.RestartPolicy)
+    """docker update"""
+    policy = body.RestartPolicy
+    if policy.Name:
+        restarting.check(policy, auto_remove=container.body["HostConfig"]["AutoRemove"])
+    await container.update(body.resources(), policy.model_dump() if policy.Name else None)
     return Json({"Warnings": []})
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from daemon.containers import Container
+from lab.resources import number
 from lab.runtime import cgroup
 from lab.shown import rfc3339
 
@@ -25,7 +26,7 @@ async def samples(container: Container, *, stream: bool, one_shot: bool) -> Asyn
     if not stream and not one_shot:
         before = await asyncio.to_thread(_sample, container, before)
         await asyncio.sleep(INTERVAL)
-    while not container.removed.done():
+    while not container.removal.done.done():
         sample = await asyncio.to_thread(_sample, container, before)
         yield sample
         if not stream:
@@ -41,9 +42,9 @@ def _sample(container: Container, before: dict[str, Any]) -> dict[str, Any]:
         cpu = sum(_ticks(pid) for pid in pids) * TICK_NS
     if memory is None:
         memory = sum(_resident(pid) for pid in pids)
-    limit = container.spec.pids_limit
+    limit = number(container.spec.resources, "pids_limit")
     pids_stats = {"current": len(pids), **({"limit": limit} if limit else {})}
-    memory_limit = container.spec.memory or PAGE * os.sysconf("SC_PHYS_PAGES")
+    memory_limit = number(container.spec.resources, "memory") or PAGE * os.sysconf("SC_PHYS_PAGES")
     return {
         "id": container.id, "name": f"/{container.name}", "read": rfc3339(time.time_ns()),
         "preread": before.get("read", rfc3339(0)), "num_procs": 0, "storage_stats": {}, "blkio_stats": {},

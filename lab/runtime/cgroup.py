@@ -2,7 +2,7 @@
 
     version 2   /sys/fs/cgroup/PATH                            membership, cgroup.kill, cgroup.freeze, and all limits
     hybrid      /sys/fs/cgroup/unified/PATH                    the same, but the limits are in version 1:
-    version 1   /sys/fs/cgroup/{pids,memory,cpu,freezer}/PATH
+    version 1   /sys/fs/cgroup/{pids,memory,cpu,cpuset,freezer}/PATH
 
 PATH lies in the engine's cgroup, so for systemd the container stays in the unit or session of the engine. Only a
 container with limits stands at the top, since version 2 gives no controller to the children of a cgroup that has
@@ -18,18 +18,19 @@ import errno
 import os
 import time
 
-from lab.errors import MissingFeature, NotRunning
+from lab.errors import Conflict, MissingFeature, NotRunning
+from lab.runtime import cgroup_limits
 from lab.signals import SIGKILL
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
 
+    from lab.resources import Resources
     from lab.spec import Spec
 
 MOUNT, NAME = "/sys/fs/cgroup", "loginuid-lab-"
-CONTROLLERS = ("pids", "memory", "cpu")
-CPU_PERIOD = 100_000  # microseconds, the kernel's default
+CONTROLLERS = tuple(cgroup_limits.CONTROLLERS)
 REMOVE_SECONDS, SWEEP_SECONDS = 2.0, 60.0
 
 
@@ -53,7 +54,7 @@ def path(container_id: str, spec: Spec) -> str:
     if os.geteuid() != 0:
         return ""
     name = f"/{NAME}{container_id}"
-    return name if limits(spec) else f"{_own().rstrip('/')}{name}"
+    return name if cgroup_limits.needed(spec.resources) else f"{_own().rstrip('/')}{name}"
 
 
 def _own() -> str:
@@ -62,17 +63,10 @@ def _own() -> str:
     return own.removeprefix("0::")
 
 
-def limits(spec: Spec) -> dict[str, int]:
-    """The limits that spec asks for, by controller: processes, bytes, microseconds of CPU_PERIOD."""
-    quota = spec.nano_cpus * CPU_PERIOD // 10**9
-    wanted = {"pids": spec.pids_limit, "memory": spec.memory, "cpu": quota}
-    return {name: value for name, value in wanted.items() if value > 0}
-
-
 def check(spec: Spec) -> None:
     """Raises MissingFeature for a limit that this machine has no controller for."""
-    wanted = limits(spec).keys()
-    missing = sorted(wanted - available()) if wanted else []  # a run without limits saves the look
+    wanted = cgroup_limits.needed(spec.resources)
+    missing = sorted(set(wanted) - available()) if wanted else []  # a run without limits saves the look
     if missing:
         raise MissingFeature(
             f"this machine has no cgroup controller for {', '.join(missing)}",
@@ -85,13 +79,12 @@ def create(spec: Spec) -> int:
 
     Raises MissingFeature if there are limits and the cgroup cannot be made.
     """
-    wanted, root = limits(spec), version_2()
+    wanted, root = cgroup_limits.needed(spec.resources), version_2()
     try:
         _enable(root, wanted)
         for folder in folders(spec.cgroup, wanted):
             _make(folder)
-        for controller, value in wanted.items():
-            _limit(_folder(root, controller, spec.cgroup), value, controller)
+        limit(spec.cgroup, spec.resources)
         return directory(spec)
     except OSError as error:
         if not wanted and error.errno in (errno.EROFS, errno.EACCES, errno.ENOENT):
@@ -99,8 +92,60 @@ def create(spec: Spec) -> int:
         remove(spec.cgroup)
         raise MissingFeature(
             f"cannot limit the container: {error.filename}: {error.strerror}",
-            "leave --memory, --cpus and --pids-limit out, or give the engine a writable /sys/fs/cgroup",
+            "leave the limit out, or give the engine a writable /sys/fs/cgroup",
         ) from None
+
+
+def limit(path: str, resources: Resources) -> None:
+    """Write these limits into a container's cgroup. Raises OSError, with the file's name."""
+    root = version_2()
+    for controller in cgroup_limits.needed(resources):
+        folder = _folder(root, controller, path)
+        modern = os.path.exists(f"{folder}/cgroup.controllers")
+        if controller == "cpuset" and not modern:
+            _fill_cpuset(folder)
+        for name, text in cgroup_limits.files(controller, resources, modern=modern):
+            if not name.endswith("?") or os.path.exists(f"{folder}/{name[:-1]}"):
+                _write(f"{folder}/{name.removesuffix('?')}", text)
+
+
+def update(path: str, resources: Resources) -> None:
+    """Give a running container other limits. Raises Conflict if it lies in its engine's cgroup, OSError.
+
+    In version 1, a controller that it did not need before has all its processes enter.
+    """
+    if os.path.dirname(path) != "/":
+        raise Conflict(
+            "the container was started without limits, in its engine's cgroup, which cannot pass on controllers",
+            "stop it, update it, and start it again",
+        )
+    wanted = cgroup_limits.needed(resources)
+    _enable(version_2(), wanted)
+    added = [folder for folder in folders(path, wanted) if not os.path.isdir(folder)]
+    for folder in added:
+        os.mkdir(folder)
+    limit(path, resources)
+    for folder in added:
+        _until(lambda folder=folder: _all_entered(path, folder))  # type: ignore[misc]
+
+
+def _all_entered(path: str, folder: str) -> bool:
+    """Move the container's processes into one more directory; False if any has forked meanwhile."""
+    inside = set(_read(f"{folder}/cgroup.procs").split())
+    late = [pid for pid in map(str, processes(path)) if pid not in inside]
+    for pid in late:
+        try:
+            _write(f"{folder}/cgroup.procs", pid)
+        except ProcessLookupError:
+            pass
+    return not late
+
+
+def _fill_cpuset(folder: str) -> None:
+    """Version 1 starts both sets empty, and takes no process then; cpuset(7)."""
+    for name in ("cpuset.cpus", "cpuset.mems"):
+        if not _read(f"{folder}/{name}").strip():
+            _write(f"{folder}/{name}", _read(f"{os.path.dirname(folder)}/{name}").strip())
 
 
 def _make(folder: str) -> None:
@@ -124,12 +169,12 @@ def directory(spec: Spec) -> int:
 def join(spec: Spec, entered: bool) -> None:
     """Move the calling process into those cgroups that clone3(2) has not put it in; entered: it is in version 2's."""
     tracked = f"{version_2()}{spec.cgroup}"
-    for folder in folders(spec.cgroup, limits(spec)):
+    for folder in folders(spec.cgroup, cgroup_limits.needed(spec.resources)):
         if not (entered and folder == tracked) and os.path.isdir(folder):
             _write(f"{folder}/cgroup.procs", "0")
 
 
-def folders(path: str, controllers: dict[str, int] | tuple[str, ...] = (*CONTROLLERS, "freezer")) -> list[str]:
+def folders(path: str, controllers: Iterable[str] = (*CONTROLLERS, "freezer")) -> list[str]:
     """The directories of a container's cgroup: the one that tracks its processes first, then those of version 1."""
     root = version_2()
     tracking = _folder(root, "freezer", path)
@@ -231,7 +276,7 @@ def _folder(root: str, controller: str, path: str) -> str:
     return f"{MOUNT}/{controller}{path}"
 
 
-def _enable(root: str, wanted: dict[str, int]) -> None:
+def _enable(root: str, wanted: Iterable[str]) -> None:
     """Enable controllers at the top: in version 2 a cgroup has those only that the one above it passes on."""
     missing = [name for name in wanted if root and not os.path.exists(f"{MOUNT}/{name}/tasks")]
     if not missing:
@@ -240,24 +285,6 @@ def _enable(root: str, wanted: dict[str, int]) -> None:
     for name in missing:
         if name not in enabled:
             _write(f"{root}/cgroup.subtree_control", f"+{name}")
-
-
-def _limit(folder: str, value: int, controller: str) -> None:
-    modern = os.path.exists(f"{folder}/cgroup.controllers")
-    if controller == "pids":
-        _write(f"{folder}/pids.max", str(value))
-    elif controller == "cpu" and modern:
-        _write(f"{folder}/cpu.max", f"{value} {CPU_PERIOD}")
-    elif controller == "cpu":
-        _write(f"{folder}/cpu.cfs_period_us", str(CPU_PERIOD))
-        _write(f"{folder}/cpu.cfs_quota_us", str(value))
-    else:  # and as much swap as memory, which is docker's default
-        memory, swap = ("memory.max", "memory.swap.max") if modern else (
-            "memory.limit_in_bytes", "memory.memsw.limit_in_bytes",
-        )  # fmt: skip
-        _write(f"{folder}/{memory}", str(value))
-        if os.path.exists(f"{folder}/{swap}"):
-            _write(f"{folder}/{swap}", str(value if modern else 2 * value))
 
 
 def _removed(folder: str) -> bool:

@@ -13,7 +13,7 @@ from lab.runtime import cgroup, credentials, rootfs
 from lab.runtime.lifeline import die_with_parent, stand_between
 from lab.sealed import seal
 from lab.signals import SIGPIPE, SIGXFSZ
-from lab.spec import DEFAULT_PATH
+from lab.spec import DEFAULT_PATH, RLIMITS
 from lab.userns import write_whole
 
 TYPE_CHECKING = False
@@ -47,6 +47,7 @@ def first(spec: Spec, stdio: Sequence[int], link: Link, preserve_fds: int, clone
         cgroup.join(spec, link.in_cgroup)
     os.setsid()
     _leave_keys_behind()
+    _set_oom_score(spec)
     _build_world(spec)
     _connect_stdio(spec, stdio, link)
     if spec.tty:
@@ -72,6 +73,7 @@ def join(pidfd: int, spec: Spec, stdio: Sequence[int], link: Link, reply: int, p
     _import_and_seal(spec)
     if spec.cgroup:
         cgroup.join(spec, link.in_cgroup)
+    _set_oom_score(spec)
     _join_namespaces(pidfd, spec)
     _leave_keys_behind()
     os.umask(0o022)
@@ -94,11 +96,20 @@ def join(pidfd: int, spec: Spec, stdio: Sequence[int], link: Link, reply: int, p
 def _build_world(spec: Spec) -> None:
     """Fill the new namespaces: the host name, the root and, without the host's network, a loopback interface."""
     syscalls.sethostname(spec.hostname or os.uname().nodename)
+    if spec.domainname:
+        syscalls.setdomainname(spec.domainname)
+    for name, value in spec.sysctl.items():  # before the new root: there, /proc/sys cannot be written
+        write_whole(f"/proc/sys/{name.replace('.', '/')}", value)
     os.umask(0)
     rootfs.enter(spec)
     os.umask(0o022)
     if spec.network == "none":
         _loopback_up()
+
+
+def _set_oom_score(spec: Spec) -> None:
+    if spec.oom_score_adj is not None:
+        write_whole("/proc/self/oom_score_adj", str(spec.oom_score_adj))
 
 
 def _join_namespaces(pidfd: int, spec: Spec) -> None:
@@ -117,6 +128,8 @@ def _import_and_seal(spec: Spec) -> None:
     """Make the last imports of this process: from here on a path may lead to the image's files."""
     if spec.init:
         from lab.runtime import init  # noqa: F401
+    if spec.rlimits:
+        import resource  # noqa: F401
     if spec.network == "none" or spec.tty:
         import fcntl  # noqa: F401
         import socket  # noqa: F401
@@ -146,7 +159,9 @@ def _take_identity(spec: Spec, program: bytes, stdio: Sequence[int]) -> str:
     The pipes or the terminal are given to the user, who could not open /dev/stdout otherwise; runc does the same.
     Without NoNewPrivs a filter needs CAP_SYS_ADMIN, so it is set first; with NoNewPrivs it is set last, as in runc.
     """
-    identity = credentials.look_up(spec.user)
+    identity = credentials.look_up(spec.user, spec.groups)
+    if spec.rlimits:
+        _set_limits(spec, hard_only=True)
     if identity.uid:
         for fd in stdio:
             if spec.tty or stat.S_ISFIFO(os.fstat(fd).st_mode):
@@ -166,11 +181,35 @@ def _take_identity(spec: Spec, program: bytes, stdio: Sequence[int]) -> str:
     return identity.home
 
 
+def _set_limits(spec: Spec, *, hard_only: bool) -> None:
+    """Set the process's limits; to raise a hard one takes CAP_SYS_RESOURCE. Raises CannotStart.
+
+    hard_only: raise what is to be raised, while there are capabilities. The rest waits for the last moment: with few
+    open files or little memory, this process itself could not go on.
+    """
+    import resource  # imported above; here it only gets its name
+
+    for name, soft, hard in spec.rlimits:
+        number = RLIMITS.index(name)
+        now, most = resource.getrlimit(number)
+        if hard_only and (most == -1 or 0 <= hard <= most):
+            continue
+        try:
+            resource.setrlimit(number, (now, hard) if hard_only else (soft, hard))
+        except (OSError, ValueError) as error:  # ValueError: EPERM and EINVAL, in Python's words
+            raise CannotStart(
+                f"error setting rlimit {name} to {soft}:{hard}: {error}",
+                f"the engine's own hard limit is {most}; only CAP_SYS_RESOURCE may raise it",
+            ) from None
+
+
 def execute(spec: Spec, home: str) -> NoReturn:
     """Enter the working directory and exec. Raises CannotStart or a kind of it."""
     _change_directory(spec.cwd)
     for number in (SIGPIPE, SIGXFSZ):  # Python ignores these two
         syscalls.signal_default(number)
+    if spec.rlimits:
+        _set_limits(spec, hard_only=False)
     _exec(spec.args, {"HOME": home, **spec.env})
 
 

@@ -58,18 +58,20 @@ class Identity:
         self.uid, self.gid, self.groups, self.home = uid, gid, groups, home
 
 
-def look_up(user: str) -> Identity:
+def look_up(user: str, more: Sequence[str] = ()) -> Identity:
     """Resolve `UID|NAME[:GID|GROUP]` with this root's /etc/passwd and /etc/group; passwd(5), group(5).
 
+    more are further supplementary groups, each a GID or a name.
     The C library would load NSS modules from the container's root, so the files are read here.
     Raises CannotStart for a name that is not in them.
     """
     wanted, _, group = (user or "0").partition(":")
     name, uid, gid, home = _user(wanted)
+    added = [_group(name) for name in more]
     if group:
-        return Identity(uid, _group(group), [], home)
+        return Identity(uid, _group(group), added, home)
     groups = [int(row[2]) for row in _rows("/etc/group", 4, name) if name in row[3].split(",")]
-    return Identity(uid, gid, groups, home)
+    return Identity(uid, gid, list(dict.fromkeys([*groups, *added])), home)
 
 
 def _user(wanted: str) -> tuple[str, int, int, str]:

@@ -36,6 +36,7 @@ STAGING = "/tmp"  # any directory does: this process alone sees what is mounted 
 PRIVATE = ("dev", "proc", "run", "sys", "tmp")  # the host image gets new ones of these
 DEVICES = ("full", "null", "random", "tty", "urandom", "zero")
 OWN_DEVICES = ("console", "fd", "mqueue", "ptmx", "pts", "shm", "stderr", "stdin", "stdout")
+TMPFS = {"suid": MOUNT_ATTR_NOSUID, "dev": MOUNT_ATTR_NODEV, "exec": MOUNT_ATTR_NOEXEC}
 SAFE = MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC
 
 
@@ -47,6 +48,7 @@ def enter(spec: Spec) -> None:
     syscalls.mount("", "/", "", syscalls.MS_REC | syscalls.MS_PRIVATE)
     nodev = 0 if spec.privileged else MOUNT_ATTR_NODEV
     binds = [(mount.target, _bind(mount, nodev)) for mount in spec.mounts]
+    binds += [(target, _tmpfs(options)) for target, options in spec.tmpfs.items()]
     nodes = [(device.target, clone_tree(device.source, 0)) for device in spec.devices]
     system, devices = _system_mounts(spec, nodev), _devices(spec)
     root = _host_root(nodev) if spec.rootfs == "/" else _image_root(spec, nodev)
@@ -68,6 +70,17 @@ def enter(spec: Spec) -> None:
 
 def _bind(mount: Mount, nodev: int) -> int:
     return clone_tree(mount.source, nodev | (MOUNT_ATTR_RDONLY if mount.readonly else 0))
+
+
+def _tmpfs(options: str) -> int:
+    """A tmpfs with the options of mount(8); noexec, nosuid and nodev unless they are undone, as in Docker."""
+    words = [word for word in options.split(",") if word]
+    values: dict[str, str | None] = {name: value for name, given, value in (w.partition("=") for w in words) if given}
+    attributes = sum(flag for name, flag in TMPFS.items() if f"no{name}" in words or name not in words)
+    try:
+        return syscalls.new_filesystem("tmpfs", values, attributes | (MOUNT_ATTR_RDONLY if "ro" in words else 0))
+    except OSError as error:
+        raise CannotStart(f"cannot mount a tmpfs with {options}: {error.strerror}", "see tmpfs(5)") from None
 
 
 def clone_tree(source: str, attributes: int, dir_fd: int = syscalls.AT_FDCWD, *, recursive: bool = True) -> int:
@@ -213,7 +226,7 @@ def _devices(spec: Spec) -> list[tuple[str, int]]:
         *((name, clone_tree(f"/dev/{name}", 0)) for name in (_host_devices(False) if spec.privileged else DEVICES)),
         ("pts", syscalls.new_filesystem("devpts", terminals, MOUNT_ATTR_NOSUID | MOUNT_ATTR_NOEXEC)),
         ("mqueue", syscalls.new_filesystem("mqueue", {}, SAFE)),
-        ("shm", syscalls.new_filesystem("tmpfs", {"mode": "1777", "size": "64m"}, SAFE)),
+        ("shm", syscalls.new_filesystem("tmpfs", {"mode": "1777", "size": str(spec.shm_size)}, SAFE)),
     ]
 
 

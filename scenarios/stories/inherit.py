@@ -26,6 +26,12 @@ CARRIED = (
     "loginuid", "session id", "nice", "CPU affinity", "oom_score_adj", "open files", "processes", "no_new_privs",
     "CAP_NET_RAW",
 )  # fmt: skip
+# The same marks as options of `run`: a client has to send each again, and there is no option for the others.
+SENT = (
+    "--ulimit", "nofile=777", "--ulimit", "nproc=4242", "--cpuset-cpus", "0", "--oom-score-adj", "200",
+    "--security-opt", "no-new-privileges", "--cap-drop", "NET_RAW",
+)  # fmt: skip
+SENDABLE = ("CPU affinity", "oom_score_adj", "open files", "processes", "no_new_privs", "CAP_NET_RAW")
 # podman's containers.conf(5) and its OCI specification set these whatever the session had; crun sets the affinity.
 SET_ANEW = {"podman": ("CPU affinity", "oom_score_adj", "open files", "processes")}
 
@@ -40,7 +46,25 @@ def play(stage: Stage) -> None:
         stage.ask("Which marks reach the container?", "all", "some", "none")
         columns[engine.name] = stage.run_watched(engine, WORKLOAD, wrapper=MARKS, look=measure, show=False).facts
         judge(stage, engine, marked, columns[engine.name])
+    columns["sent again"] = sent_again(stage, marked)
     compare(stage, columns)
+
+
+def sent_again(stage: Stage, marked: Mapping[str, str]) -> Mapping[str, str]:
+    """Through the socket once more, with an option for each mark that has one."""
+    stage.say("Through the socket again, with an option for each mark that has one.")
+    stage.ask("Which marks reach the container now?", "all", "those that were sent", "none")
+    engine = stage.engine(DAEMON)
+    found = stage.run_watched(engine, WORKLOAD, *SENT, look=measure, show=False).facts
+    wanted = [name for name in SENDABLE if name in marks_that_tell()]
+    lost = [name for name in wanted if found.get(name) != marked.get(name)]
+    seen = Text("lost: {names}", {"names": ", ".join(lost)}) if lost else Text("none is lost")
+    claim = "each of the {count} marks that are sent arrives"
+    stage.expect(bool(marked) and not lost, claim, seen, count=len(wanted))
+    kept = [name for name in ("loginuid", "session id", "nice") if found.get(name) == marked.get(name)]
+    seen = Text("kept: {names}", {"names": ", ".join(kept)}) if kept else Text("none is kept")
+    stage.expect(bool(marked) and not kept, "no option sends the loginuid, the session, or the priority", seen)
+    return found
 
 
 def judge(stage: Stage, engine: Engine, marked: Mapping[str, str], found: Mapping[str, str]) -> None:

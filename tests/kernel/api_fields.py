@@ -64,6 +64,7 @@ BIND_OPTIONS = _fields(
     "ReadOnlyForceRecursive: boolean"
 )
 DEVICE = _fields("PathOnHost: string, PathInContainer: string, CgroupPermissions: string")
+ULIMIT = _fields("Name: string, Soft: integer, Hard: integer")
 ENDPOINT = _fields(
     "IPAMConfig: object, Links: [string], MacAddress: string, Aliases: [string], NetworkID: string, "
     "EndpointID: string, Gateway: string, IPAddress: string, IPPrefixLen: integer, IPv6Gateway: string, "
@@ -104,10 +105,7 @@ WISHES: dict[str, tuple[Any, ...]] = {
     "HostConfig.Isolation": ("process", "hyperv"),
     "HostConfig.MemorySwappiness": (0, 60),
     "HostConfig.Mounts.BindOptions.Propagation": ("shared", "rslave"),
-    "HostConfig.RestartPolicy.Name": ("always", "unless-stopped", "on-failure"),
     "HostConfig.LogConfig.Type": ("none", "syslog"),
-    "HostConfig.Ulimits": ([{"Name": "nofile", "Soft": 5, "Hard": 5}],),
-    "PidsLimit": (0, -1, 5),
     "MemorySwappiness": (0,),
     "Init": (True, False),
 }

@@ -13,11 +13,14 @@ import api_fields as api
 import pytest
 from private_labd import Labd
 
+from lab.resources import FIELDS as RESOURCES
 from lab.runtime.cgroup import available
+from lab.runtime.cgroup_limits import CONTROLLERS
 
 pytestmark = pytest.mark.needs("root")
 CLI, RUN, STREAMS, LIFE = "test_docker_cli.py", "test_daemon_run.py", "test_daemon_streams.py", "test_daemon_life.py"
 OPTIONS, PY, HTTP = "test_daemon_options.py", "test_docker_py.py", "test_daemon_http.py"
+LIMITED = "test_resources.py"
 PROFILE = 'seccomp={"defaultAction": "SCMP_ACT_ALLOW"}'
 
 # field: (a value that asks for something, the test that shows the effect)
@@ -32,7 +35,7 @@ HONOURED: dict[str, tuple[Any, str]] = {
     "StdinOnce": (True, f"{CLI}::test_piped_stdin"),
     "Env": (["A=b"], f"{RUN}::test_environment_is_exact"),
     "Cmd": (["true"], f"{RUN}::test_2048_arguments"),
-    "Healthcheck": ({"Test": ["NONE"]}, f"{OPTIONS}::test_no_healthcheck_is_no_change"),
+    "Healthcheck": ({"Test": ["CMD", "true"]}, "test_health.py::test_well_and_ill"),
     "Image": ("host", f"{CLI}::test_run"),
     "WorkingDir": ("/tmp", f"{CLI}::test_run"),
     "Entrypoint": (["true"], f"{CLI}::test_run"),
@@ -43,13 +46,30 @@ HONOURED: dict[str, tuple[Any, str]] = {
     "HostConfig.Memory": (20 << 20, f"{OPTIONS}::test_a_limit_of_memory"),
     "HostConfig.NanoCpus": (5 * 10**8, f"{OPTIONS}::test_a_limit_of_processor_time"),
     "HostConfig.PidsLimit": (50, f"{OPTIONS}::test_a_limit_of_processes"),
+    "HostConfig.MemorySwap": (-1, f"{LIMITED}::test_memory_and_swap"),
+    "HostConfig.MemoryReservation": (10 << 20, f"{LIMITED}::test_memory_and_swap"),
+    "HostConfig.CpuShares": (512, f"{LIMITED}::test_shares_and_quota"),
+    "HostConfig.CpuPeriod": (50_000, f"{LIMITED}::test_shares_and_quota"),
+    "HostConfig.CpuQuota": (5_000, f"{LIMITED}::test_shares_and_quota"),
+    "HostConfig.CpusetCpus": ("0", f"{LIMITED}::test_a_set_of_processors"),
+    "HostConfig.CpusetMems": ("0", f"{LIMITED}::test_a_set_of_processors"),
+    "HostConfig.Ulimits": ([{"Name": "nofile", "Soft": 5, "Hard": 5}], f"{LIMITED}::test_ulimits"),
+    "HostConfig.Ulimits.Name": ("core", f"{LIMITED}::test_ulimits"),
+    "HostConfig.Ulimits.Soft": (4, f"{LIMITED}::test_ulimits"),
+    "HostConfig.Ulimits.Hard": (6, f"{LIMITED}::test_ulimits"),
+    "HostConfig.OomScoreAdj": (321, f"{LIMITED}::test_oom_score"),
+    "HostConfig.GroupAdd": (["4242"], f"{LIMITED}::test_more_groups"),
+    "HostConfig.Tmpfs": ({"/t": "size=1m"}, f"{LIMITED}::test_tmpfs"),
+    "HostConfig.ShmSize": (1 << 20, f"{LIMITED}::test_shared_memory"),
+    "HostConfig.Sysctls": ({"kernel.shmmni": "77"}, f"{LIMITED}::test_settings_of_its_own_namespaces"),
+    "Domainname": ("lab.test", f"{LIMITED}::test_a_domain_name"),
     "HostConfig.Init": (True, f"{CLI}::test_run"),
     "HostConfig.Devices": ([{"PathOnHost": "/dev/null"}], f"{OPTIONS}::test_a_device"),
     "HostConfig.Binds": (["/etc:/x:ro"], f"{CLI}::test_run"),
     "HostConfig.ContainerIDFile": ("/run/id", f"{OPTIONS}::test_inspect_shows_what_was_asked"),
     "HostConfig.LogConfig": ({"Type": "json-file"}, f"{CLI}::test_logs"),
     "HostConfig.NetworkMode": ("none", f"{CLI}::test_run"),
-    "HostConfig.RestartPolicy": ({"Name": "no"}, f"{OPTIONS}::test_inspect_shows_what_was_asked"),
+    "HostConfig.RestartPolicy": ({"Name": "always"}, "test_restart_policies.py::test_restarting_is_a_state"),
     "HostConfig.AutoRemove": (True, f"{CLI}::test_run"),
     "HostConfig.Mounts": ([{"Type": "bind", "Source": "/etc", "Target": "/x"}], f"{OPTIONS}::test_mounts"),
     "HostConfig.ConsoleSize": ([33, 77], f"{STREAMS}::test_a_terminal_has_the_callers_size_and_follows_it"),
@@ -60,8 +80,14 @@ HONOURED: dict[str, tuple[Any, str]] = {
     "HostConfig.SecurityOpt": ([PROFILE], f"{OPTIONS}::test_a_seccomp_profile"),
     "HostConfig.MaskedPaths": (["/etc"], f"{OPTIONS}::test_masked_paths"),
     "HostConfig.ReadonlyPaths": (["/proc/sys"], f"{OPTIONS}::test_masked_paths"),
-    "Healthcheck.Test": (["NONE"], f"{OPTIONS}::test_no_healthcheck_is_no_change"),
-    "HostConfig.RestartPolicy.Name": ("no", f"{OPTIONS}::test_inspect_shows_what_was_asked"),
+    "Healthcheck.Test": (["CMD-SHELL", "true"], "test_health.py::test_well_and_ill"),
+    "Healthcheck.Interval": (10**9, "test_health.py::test_well_and_ill"),
+    "Healthcheck.Timeout": (10**9, "test_health.py::test_a_check_that_hangs"),
+    "Healthcheck.Retries": (2, "test_health.py::test_well_and_ill"),
+    "Healthcheck.StartPeriod": (10**9, "test_health.py::test_a_start_that_takes_its_time"),
+    "Healthcheck.StartInterval": (10**9, "test_health.py::test_a_start_that_takes_its_time"),
+    "HostConfig.RestartPolicy.Name": ("always", "test_restart_policies.py::test_restarting_is_a_state"),
+    "HostConfig.RestartPolicy.MaximumRetryCount": (2, "test_restart_policies.py::test_a_count_of_tries"),
     "HostConfig.Mounts.Target": ("/y", f"{OPTIONS}::test_mounts"),
     "HostConfig.Mounts.Source": ("/usr", f"{OPTIONS}::test_mounts"),
     "HostConfig.Mounts.Type": ("bind", f"{OPTIONS}::test_mounts"),
@@ -72,16 +98,27 @@ HONOURED: dict[str, tuple[Any, str]] = {
     "HostConfig.Devices.PathInContainer": ("/dev/x", f"{OPTIONS}::test_a_device"),
     "HostConfig.Devices.CgroupPermissions": ("rwm", f"{OPTIONS}::test_a_device"),
 }
-LIMITS = {"HostConfig.Memory": "memory", "HostConfig.NanoCpus": "cpu", "HostConfig.PidsLimit": "pids"}
+LIMITS = {
+    f"HostConfig.{field}": next(name for name, keys in CONTROLLERS.items() if key in keys)
+    for field, key in RESOURCES.items()
+}
+UPDATES = {
+    "Memory": 64 << 20, "MemorySwap": -1, "MemoryReservation": 10 << 20, "NanoCpus": 5 * 10**8, "CpuShares": 512,
+    "CpuPeriod": 50_000, "CpuQuota": 5_000, "CpusetCpus": "0", "CpusetMems": "0", "PidsLimit": 500,
+    "RestartPolicy": {"Name": "on-failure", "MaximumRetryCount": 2},
+}  # fmt: skip
 # Fields in which null, "" or [] is a mistake, not a default.
 NO_EMPTY = (
     "Cmd", "Image", "HostConfig.Mounts.Type", "HostConfig.Mounts.Source", "HostConfig.Mounts.Target",
-    "HostConfig.Devices.PathOnHost",
+    "HostConfig.Devices.PathOnHost", "HostConfig.Ulimits.Name", "HostConfig.Ulimits.Soft", "HostConfig.Ulimits.Hard",
 )  # fmt: skip
 BASES: dict[str, dict[str, Any]] = {
     "HostConfig.Mounts": {"Type": "bind", "Source": "/etc", "Target": "/x"},
     "HostConfig.Devices": {"PathOnHost": "/dev/null"},
+    "HostConfig.Ulimits": {"Name": "nofile", "Soft": 5, "Hard": 5},
 }
+BESIDE: dict[str, dict[str, Any]] = {"HostConfig.RestartPolicy.MaximumRetryCount": {"Name": "on-failure"}}
+TOGETHER: dict[str, dict[str, Any]] = {"HostConfig.MemorySwap": {"Memory": 64 << 20}}  # what a field needs beside it
 CREATE: dict[str, dict[str, str]] = {
     "": api.CONTAINER,
     "HostConfig": api.HOST_CONFIG,
@@ -91,6 +128,7 @@ CREATE: dict[str, dict[str, str]] = {
     "HostConfig.Mounts": api.MOUNT,
     "HostConfig.Mounts.BindOptions": api.BIND_OPTIONS,
     "HostConfig.Devices": api.DEVICE,
+    "HostConfig.Ulimits": api.ULIMIT,
     "NetworkingConfig.EndpointsConfig": api.ENDPOINT,
 }
 FIELDS = [(f"{where}.{name}".lstrip("."), kind) for where, names in CREATE.items() for name, kind in names.items()]
@@ -101,7 +139,7 @@ def request_of(name: str, value: Any) -> dict[str, Any]:
     where, _, last = name.rpartition(".")
     if where == "NetworkingConfig.EndpointsConfig":
         return {"Image": "host", "Cmd": ["true"], "NetworkingConfig": {"EndpointsConfig": {"default": {last: value}}}}
-    found: Any = {last: value}
+    found: Any = {**BESIDE.get(name, {}), last: value}
     while where:
         found = {**BASES.get(where, {}), **found}
         where, _, last = where.rpartition(".")
@@ -128,7 +166,9 @@ def test_create(labd: Labd, name: str, kind: str) -> None:
     assert create(labd, request_of(name, malformed))[0] == 400
     if name in HONOURED:
         kept = LIMITS.get(name) in (None, *available())
-        assert create(labd, request_of(name, HONOURED[name][0]))[0] == (201 if kept else 500)
+        body = request_of(name, HONOURED[name][0])
+        body.get("HostConfig", {}).update(TOGETHER.get(name, {}))
+        assert create(labd, body)[0] == (201 if kept else 500)
         return
     for value in api.WISHES.get(name, (wish,)):
         status, message = create(labd, request_of(name, value))
@@ -154,13 +194,20 @@ def test_values_that_docker_does_not_know(labd: Labd, name: str, value: Any) -> 
 
 @pytest.mark.parametrize(("name", "kind"), api.UPDATE.items(), ids=api.UPDATE)
 def test_update(labd: Labd, walked: str, name: str, kind: str) -> None:
-    """docker update: a request that changes nothing passes, and every change is refused by name."""
+    """docker update: a request that changes nothing passes, and a change is made, or refused by name."""
     path = f"/containers/{walked}/update"
     zero, wish, malformed = api.TYPES[kind]
     for value in (None, *api.DEFAULTS.get(name, (zero,))):
         assert labd.request("POST", path, {name: value})[0] == 200, value
     assert labd.request("POST", path, {name: malformed})[0] == 400
-    for value in ({"Name": "always"},) if kind == "object" else api.WISHES.get(name, (wish,)):
+    if name in UPDATES:
+        change = {**TOGETHER.get(f"HostConfig.{name}", {}), name: UPDATES[name]}
+        fresh = labd.request("POST", "/containers/create", {"Image": "host", "Cmd": ["true"]})[1]["Id"]
+        assert labd.request("POST", f"/containers/{fresh}/update", change) == (200, {"Warnings": []})
+        assert labd.request("GET", f"/containers/{fresh}/json")[1]["HostConfig"][name] == UPDATES[name]
+        assert labd.request("DELETE", f"/containers/{fresh}")[0] == 204
+        return
+    for value in api.WISHES.get(name, (wish,)):
         status, answer = labd.request("POST", path, {name: value})
         assert status == 501 and name in answer["message"], (value, answer)
 

@@ -172,6 +172,6 @@ def test_what_is_not_the_labs_is_not_removed(tmp_path: Path) -> None:
 def test_a_limit_that_cannot_be_kept_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     """Without its controller a limit is refused by name, never accepted and ignored."""
     monkeypatch.setattr(cgroup, "available", lambda: {"cpu"})
-    cgroup.check(Spec(args=["true"], nano_cpus=10**9))
+    cgroup.check(Spec(args=["true"], resources={"nano_cpus": 10**9}))
     with pytest.raises(MissingFeature, match="memory, pids"):
-        cgroup.check(Spec(args=["true"], nano_cpus=10**9, memory=1 << 30, pids_limit=5))
+        cgroup.check(Spec(args=["true"], resources={"nano_cpus": 10**9, "memory": 1 << 30, "pids_limit": 5}))

@@ -185,6 +185,16 @@ def test_a_daemon_that_carries_the_users_loginuid_is_found_out(story: Story, pla
     assert any("nobody" in claim for claim in claims(report, FAILED)), report.claims
 
 
+def test_a_client_that_sends_nothing_again_is_found_out(
+    place: Path, journal: Journal, daemon: Daemon, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Mutant: the client leaves the options out, as one that does not know them would."""
+    monkeypatch.setattr(inherit, "SENT", ())
+    with stage(place, journal, daemon) as here:
+        report = here.tell(1, inherit)
+    assert [claim for claim in claims(report, FAILED) if "that are sent arrives" in claim], report.claims
+
+
 @pytest.mark.parametrize(
     "story", [run, shadow, inherit, frameup, unattended, witness, gallery, blindspot], ids=lambda story: story.NAME
 )

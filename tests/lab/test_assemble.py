@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path
 
 import pytest
@@ -106,11 +107,10 @@ def test_a_root_that_is_read_only() -> None:
 @pytest.mark.needs("root")
 def test_limits() -> None:
     """-m, --cpus and --pids-limit become limits of the Spec; 0 and -1 mean no limit."""
-    free = spec_of("img")
-    assert (free.memory, free.nano_cpus, free.pids_limit) == (0, 0, 0)
+    assert spec_of("img").resources == {}
     spec = spec_of("-m", "20m", "--cpus", "0.5", "--pids-limit", "7", "img")
-    assert (spec.memory, spec.nano_cpus, spec.pids_limit) == (20 << 20, 5 * 10**8, 7)
-    assert spec_of("--pids-limit", "-1", "img").pids_limit == 0
+    assert spec.resources == {"memory": 20 << 20, "nano_cpus": 5 * 10**8, "pids_limit": 7}
+    assert spec_of("--pids-limit", "-1", "img").resources == {}
     with pytest.raises(InvalidArgument, match="Minimum memory limit allowed is 6MB"):
         spec_of("-m", "5m", "img")
     for cpus in ("0.001", "100000"):
@@ -118,12 +118,44 @@ def test_limits() -> None:
             spec_of("--cpus", cpus, "img")
 
 
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ("-m 20m --memory-swap 10m", "Minimum memoryswap limit"),
+        ("--memory-swap 20m", "always set the Memory limit"),
+        ("--memory-reservation 1m", "Minimum memory reservation"),
+        ("-m 20m --memory-swap -1 --memory-reservation 30m", "less than memory reservation"),
+        ("--cpus 1 --cpu-quota 5000", "CPU Quota cannot both be set"),
+        ("--cpus 1 --cpu-period 5000", "CPU Period cannot both be set"),
+        ("--cpu-period 10", "less than 1ms"),
+        ("--cpu-quota 10", "less than 1ms"),
+        ("--cpuset-cpus 4711", "Requested CPUs are not available"),
+        ("--cpuset-mems 99", "Requested memory nodes are not available"),
+        ("--cpuset-cpus 0-", "invalid value '0-'"),
+        ("--oom-score-adj 1001", "range for oom score adj"),
+        ("--sysctl kernel.hostname=x", "not separated by a namespace"),
+        ("--sysctl net.ipv4.ip_forward=1", "not allowed in the host network"),
+        ("--sysctl ../x=1", "invalid sysctl"),
+        ("--sysctl net..x/y=1 --network none", "invalid sysctl"),
+        ("--tmpfs t", "invalid tmpfs"),
+        ("--tmpfs /", "invalid tmpfs"),
+        ("--tmpfs /a/../b", "invalid tmpfs"),
+        ("--tmpfs /t:huge=1", "Invalid tmpfs option"),
+        ("--tmpfs /t:bind", "Invalid tmpfs option"),
+    ],
+)
+def test_limits_that_docker_refuses(options: str, words: str) -> None:
+    """A limit that cannot be, or that contradicts another, is refused in docker's words before anything is made."""
+    with pytest.raises(InvalidArgument, match=re.escape(words)):
+        spec_of(*options.split(), "img")
+
+
 @pytest.mark.needs("root")
 def test_an_ordinary_user_has_no_limits() -> None:
     """Without root there is no cgroup: a limit is refused, never passed over."""
     os.seteuid(65534)
     try:
-        assert spec_of("--pids-limit", "-1", "img").pids_limit == 0
+        assert spec_of("--pids-limit", "-1", "img").resources == {}
         for option in ("--memory=20m", "--cpus=1", "--pids-limit=5"):
             with pytest.raises(NotAllowed, match="ordinary user"):
                 spec_of(option, "img")

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from lab.commandline import HelpWanted
 from lab.errors import InvalidArgument, LabError, NotImplementedHere
 from lab.limits import ABSENT
-from lab.runargs import EXEC, LOGS, PS, RUN, RunOptions, parse_exec, parse_run, parse_volume, resolve_env
+from lab.runargs import EXEC, LOGS, PS, RUN, RUN_FORKED, RunOptions, parse_exec, parse_run, parse_volume, resolve_env
 
 
 def test_options_end_at_the_image() -> None:
@@ -65,14 +65,37 @@ def test_refusals(argv: list[str]) -> None:
 )
 def test_memory_in_dockers_units(text: str, size: int) -> None:
     """b, k, m and g, in either case, with or without B and iB."""
-    assert parse_run(["-m", text, "host"]).memory == size
+    assert parse_run(["-m", text, "host"]).resources == {"memory": size}
 
 
 def test_processors_and_processes() -> None:
     """--cpus is a decimal number, --pids-limit a whole one."""
     options = parse_run(["--cpus", "1.5", "--pids-limit=-1", "host"])
-    assert (options.nano_cpus, options.pids_limit) == (1_500_000_000, -1)
-    assert parse_run(["--cpus", ".25", "host"]).nano_cpus == 250_000_000
+    assert options.resources == {"nano_cpus": 1_500_000_000, "pids_limit": -1}
+    assert parse_run(["--cpus", ".25", "host"]).resources == {"nano_cpus": 250_000_000}
+
+
+def test_limits_of_a_process() -> None:
+    """--ulimit takes NAME=SOFT[:HARD], and -1 for no limit; soft may not be above hard."""
+    options = parse_run(["--ulimit", "nofile=64:128", "--ulimit=core=0", "--ulimit", "nproc=-1", "host"])
+    assert options.rlimits == [("nofile", 64, 128), ("core", 0, 0), ("nproc", -1, -1)]
+    for wrong in ("nofile", "nofile=", "files=5", "nofile=9:5", "nofile=-1:5", "nofile=a", "=5"):
+        with pytest.raises(InvalidArgument, match="ulimit"):
+            parse_run(["--ulimit", wrong, "host"])
+
+
+def test_mounts_in_memory_and_settings() -> None:
+    """--tmpfs, --shm-size, --sysctl, --group-add, --oom-score-adj and --domainname, in docker's notation."""
+    words = ["--tmpfs", "/t:size=1m,mode=700", "--tmpfs=/u", "--shm-size", "1m", "--sysctl", "kernel.sem=1 2 3 4"]
+    options = parse_run(
+        [*words, "--group-add", "audio", "--group-add=7", "--oom-score-adj=-5", "--domainname", "d", "x"]
+    )
+    assert options.tmpfs == {"/t": "size=1m,mode=700", "/u": ""}
+    assert (options.shm_size, options.sysctl) == (1 << 20, {"kernel.sem": "1 2 3 4"})
+    assert (options.groups, options.oom_score_adj, options.domainname) == (["audio", "7"], -5, "d")
+    for wrong in (["--sysctl", "x"], ["--sysctl", "=x"], ["--shm-size", "big"], ["--oom-score-adj", "x"]):
+        with pytest.raises(InvalidArgument):
+            parse_run([*wrong, "host"])
 
 
 @pytest.mark.parametrize(
@@ -102,15 +125,15 @@ def test_devices(text: str, source: str, target: str) -> None:
 
 def test_what_docker_has_and_the_lab_has_not() -> None:
     """An option of docker's or podman's is named, with a way round it; it is not called unknown."""
-    with pytest.raises(NotImplementedHere, match="--group-add is not part of this lab") as failure:
-        parse_run(["--group-add", "audio", "host"])
-    assert "--user USER:GROUP" in failure.value.hint
-    known = {name for option in RUN.options for name in option.names}
+    with pytest.raises(NotImplementedHere, match="--publish is not part of this lab") as failure:
+        parse_run(["--publish", "80:80", "host"])
+    assert "the host's network" in failure.value.hint
+    known = {name for option in RUN_FORKED.options for name in option.names}
     for flags in ABSENT.values():
         for flag in flags.split():
             assert flag not in known
             with pytest.raises(NotImplementedHere, match=f"{flag} is not part"):
-                parse_run([flag, "x", "host"])
+                parse_run([flag, "x", "host"], RUN_FORKED)
 
 
 def test_options_cannot_be_misspelt() -> None:
