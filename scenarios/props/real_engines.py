@@ -32,7 +32,7 @@ REAL: Mapping[str, Model] = {"podman": FORK, "docker": DAEMON}
 # These variables choose podman's settings. They go onto the command line, since sudo(8) clears the environment.
 PODMAN_SETTINGS = ("CONTAINERS_CONF", "CONTAINERS_STORAGE_CONF")
 DOCKER_SOCKET = "unix:///var/run/docker.sock"
-PROGRAMS = ("sh", "cat", "chmod", "env", "id", "ln", "mv", "rm", "sleep", "touch", "true")
+PROGRAMS = ("sh", "cat", "chmod", "chroot", "env", "id", "ln", "mv", "rm", "sleep", "touch", "true")
 
 
 @dataclass(frozen=True)

@@ -81,6 +81,14 @@ class Systemd:
             path.write_text(text, encoding="utf-8")
         self.run("systemctl", "daemon-reload")
 
+    def file(self, path: str) -> str:
+        """That file beside the manager, as a path from here; empty if it had to be made, in a container's overlay."""
+        file = self.root / path.lstrip("/")
+        if self.booted_here and not file.exists():
+            file.parent.mkdir(parents=True, exist_ok=True)
+            file.touch(mode=0o640)
+        return str(file)
+
     def run(self, *argv: str) -> str:
         """Run a command beside the manager that the audience does not see; returns its output."""
         return needs.run([*self.enter, *argv]).stdout.strip()

@@ -9,7 +9,7 @@ from scenarios.needs import CannotTell
 from scenarios.performance.text import Text
 from scenarios.props.systemd import Systemd
 from scenarios.stage.commands import ANY
-from scenarios.stage.engines import DAEMON, FORK, Engine, paste
+from scenarios.stage.engines import DAEMON, FORK, absolute, paste
 from scenarios.stage.report import Outcome
 from scenarios.stage.stage import Stage
 
@@ -209,12 +209,6 @@ class Units:
         if not found.keys() >= set(properties):
             raise CannotTell(f"systemd does not answer about {name}", "run this again")
         return {wanted: found[wanted] for wanted in properties}
-
-
-def absolute(engine: Engine) -> list[str]:
-    """The engine's words with an absolute path, since a unit file has no working directory."""
-    first = engine.argv[0]
-    return [str(Path(first).absolute()) if "/" in first else first, *engine.argv[1:]]
 
 
 def exec_start(argv: Sequence[str]) -> str:
