@@ -130,7 +130,7 @@ def _privileged(engine: Engine) -> Engine:
 
 def pack(file: IO[bytes]) -> None:
     """A root filesystem's tar: PROGRAMS of this machine, the libraries that they load, and /tmp."""
-    paths = {path for program in PROGRAMS if (path := shutil.which(program, path="/usr/bin:/bin"))}
+    paths = {path for program in PROGRAMS if (path := shutil.which(program, path="/usr/bin:/bin:/usr/sbin"))}
     loaded = needs.run(["ldd", *sorted(paths)]).stdout
     with tarfile.open(fileobj=file, mode="w", dereference=True) as tar:
         for path in sorted(paths | set(re.findall(r"(/\S+) \(0x", loaded))):

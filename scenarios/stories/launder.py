@@ -92,7 +92,7 @@ def through_the_daemon(stage: Stage, fork: Engine, daemon: Engine) -> Row:
 
 
 def through_systemd(stage: Stage) -> list[Row]:
-    """Over D-Bus: a client of systemd's own socket must see pid 1 in its pid namespace, and a container does not."""
+    """By D-Bus: systemd's own socket is for clients that see pid 1 in their pid namespace, and a container does not."""
     who, fork = Text("systemd, asked by systemd-run"), stage.engine(FORK)
     workload = ("chroot", "/host", *ASK_SYSTEMD, "touch", stage.target)
     try:
@@ -142,9 +142,7 @@ def through_cron(stage: Stage) -> list[Row]:
             "{who}: the record names root", "no cron runs here", needs.install(["cron"]), lacking=True, who=who
         )
         return []
-    stage.say(
-        "The workload writes a crontab for root. cron looks for it once a minute: wait for it. Its PAM stack has pam_loginuid."
-    )
+    stage.say("The workload writes a job for root into /etc/cron.d. cron looks there once a minute.")
     stage.ask("Whom does the record of the write name?", stage.user, "nobody", "root")
     write = f"echo '* * * * * root touch {stage.target}' > /host{path}"
     way = Way(who, stage.target, str(guest.CRON), [watch(str(guest.CRON))], auid=0, seconds=CRON_SECONDS)

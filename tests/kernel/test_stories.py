@@ -325,7 +325,7 @@ def test_a_capability_that_stays_is_found_out(
     place: Path, journal: Journal, daemon: Daemon, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Mutant: another capability is dropped than the one that forges."""
-    monkeypatch.setattr(forge, "WITHOUT", "--cap-drop=AUDIT_READ")
+    monkeypatch.setattr(forge, "WITHOUT", ("--cap-add=ALL", "--cap-drop=AUDIT_READ"))
     with stage(place, journal, daemon) as here:
         report = here.tell(1, forge)
     failed = claims(report, FAILED)
