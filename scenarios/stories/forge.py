@@ -44,13 +44,11 @@ def play(stage: Stage) -> None:
             signed(stage, engine, made)
             card += made
         card += [unsigned(stage, watch, engine, uid) for engine in stage.each(DAEMON)]
+        if not LAB_MACHINE.exists():
+            stage.say("Two defences. loginuid_immutable is for a whole machine: the lab shows that in its guest only.")
         card += [dropped(stage, watch, engine, uid) for engine in stage.each(FORK)]
         if LAB_MACHINE.exists():
             card += immutably(stage, watch, uid)
-        else:
-            stage.say(
-                "loginuid_immutable forbids it, too, but for all of a machine: the lab shows that in its guest only."
-            )
     compare(stage, card)
 
 
@@ -116,9 +114,9 @@ def show_old(stage: Stage, made: Attempt, uid: int, claim: Text) -> None:
 
 
 def dropped(stage: Stage, watch: Watch, engine: Engine, uid: int) -> Attempt:
-    stage.say("The defence: not --privileged, but all capabilities without one, CAP_AUDIT_CONTROL.")
+    stage.say("A defence: not --privileged, but all capabilities without one, CAP_AUDIT_CONTROL.")
     stage.ask("Does the kernel accept the forgery?", "yes", "no")
-    made = attempt(stage, watch, engine, uid, ", without the capability", WITHOUT)
+    made = attempt(stage, watch, engine, uid, ", no AUDIT_CONTROL", WITHOUT)
     refused(stage, made, Text("without CAP_AUDIT_CONTROL in {engine}", {"engine": engine.name}))
     return made
 

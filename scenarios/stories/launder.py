@@ -60,13 +60,13 @@ def play(stage: Stage) -> None:
     card: list[Row] = [itself(stage, fork) for fork in stage.each(FORK)]
     for fork in stage.each(FORK):
         card += [through_the_daemon(stage, fork, daemon) for daemon in stage.each(DAEMON)]
+    if not guest.LAB_MACHINE.exists():
+        stage.say(
+            "cron and core_pattern launder, too, but change a whole machine: the lab shows them in its guest only."
+        )
     card += through_systemd(stage)
     if guest.LAB_MACHINE.exists():
         card += [through_the_kernel(stage), *through_cron(stage)]
-    else:
-        stage.say(
-            "core_pattern and cron launder, too, but change a whole machine: the lab shows them in its guest only."
-        )
     rows = [(row.who, whom(row.write)[0], row.rule, whom(row.asking)[0] if row.rule else "") for row in card]
     stage.contrast("Whom do the records name?", ["who writes", "the write", "a rule on", "names"], rows)
 
@@ -83,7 +83,7 @@ def itself(stage: Stage, fork: Engine) -> Row:
 
 def through_the_daemon(stage: Stage, fork: Engine, daemon: Engine) -> Row:
     stage.say("The same forked container finds a daemon's socket on the host, and lets the daemon write.")
-    stage.ask("Whom does the record of the write name? And a rule on the socket?", stage.user, "nobody")
+    stage.ask("The container was forked. Whom does the record of the write name?", stage.user, "nobody")
     words = [*absolute(daemon), *daemon.run(("touch", f"/host{stage.target}"), *HOST)[len(daemon.command()) :]]
     socket = stage.daemon.path if daemon == stage.engines[DAEMON] else docker_socket()
     rules = [syscalls(CONNECT, filters=[f"path={socket}"])]
@@ -101,7 +101,7 @@ def through_systemd(stage: Stage) -> list[Row]:
             if not bus.exists():
                 raise MissingFeature(f"no D-Bus listens on /{BUS}", needs.install(["dbus-daemon"]))
             if systemd.booted_here:
-                stage.say("Pid 1 is not systemd here: one was booted in a container, with such a file.")
+                stage.say("So does pid 1, if it is systemd. Here one was booted in a container, with such a file.")
             stage.ask("systemd runs a service that writes. Whom does the record name?", stage.user, "nobody")
             rules = [syscalls(CONNECT, filters=[f"path={bus}"])]
             way = Way(who, systemd.file(stage.target), "D-Bus's socket", rules)
