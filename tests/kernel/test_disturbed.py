@@ -35,7 +35,19 @@ from scenarios.stage.engines import DAEMON, FORK
 from scenarios.stage.login import Login
 from scenarios.stage.report import Report
 from scenarios.stage.stage import Stage, Story
-from scenarios.stories import STORIES, blindspot, frameup, gallery, inherit, rootless, run, shadow, trace
+from scenarios.stories import (
+    STORIES,
+    blindspot,
+    forge,
+    frameup,
+    gallery,
+    inherit,
+    launder,
+    rootless,
+    run,
+    shadow,
+    trace,
+)
 
 pytestmark = pytest.mark.needs("root", "audit", "setpriv", "unshare")
 
@@ -137,7 +149,8 @@ def in_the_middle(monkeypatch: pytest.MonkeyPatch, disturb: Callable[[Stage], ob
 
 
 @pytest.mark.parametrize(
-    "story", [with_needs(story) for story in (run, shadow, frameup, inherit, trace, rootless, blindspot)]
+    "story",
+    [with_needs(story) for story in (run, shadow, frameup, forge, launder, inherit, trace, rootless, blindspot)],
 )
 def test_labd_killed_in_the_middle(
     story: Story,
@@ -223,8 +236,9 @@ def test_a_labd_that_was_restarted_in_the_middle(
 BROKEN = ("echo the image is damaged >&2; exit 125", "exit 126", "exit 127", "kill -9 $$", "exit 1")
 # An engine that says that it has done its work, and has not: only a story that looks at the container can tell.
 LYING = ("exit 0", "echo; exit 0")
+TOLD = (run, shadow, inherit, frameup, forge, launder, trace, blindspot, gallery)
 ENGINES = [
-    *((story, script) for script in BROKEN for story in (run, shadow, inherit, frameup, trace, blindspot, gallery)),
+    *((story, script) for script in BROKEN for story in TOLD),
     *((story, script) for script in LYING for story in (run, inherit, gallery)),
 ]
 
@@ -255,7 +269,7 @@ def remove_rules(here: Stage) -> None:
                 control.delete_rule(packed)
 
 
-@pytest.mark.parametrize("story", list(map(with_needs, (shadow, frameup, trace))))
+@pytest.mark.parametrize("story", list(map(with_needs, (shadow, frameup, forge, trace))))
 def test_rules_removed_in_the_middle(
     story: Story,
     place: Path,
