@@ -112,8 +112,8 @@ CLAIMS = (
         "overstated",
         "with --privileged, as in the article's command, the workload may forge or erase its loginuid before the "
         "write; what then names the user is the LOGIN record of that change",
-        "frameup",
-        ("protects nobody: the record of the write blames", "the LOGIN record of that change is signed"),
+        "forge",
+        ("protects nobody: the record blames", "the forgery by"),
         "audit_set_loginuid_perm(), audit_log_set_loginuid()",
     ),
     Claim(

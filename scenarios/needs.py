@@ -59,20 +59,23 @@ def _rows() -> Iterator[Program]:
     yield from row("grep", "grep", "trace")
     yield from row("coreutils", "sleep", "crash, notify, unattended")
     yield from row("coreutils", "test", "rootless")
-    yield from row("coreutils", "touch", "shadow, trace, rootless, frameup, attribution, witness, blindspot")
+    touching = "shadow, trace, rootless, frameup, forge, launder, attribution, witness, blindspot"
+    yield from row("coreutils", "touch", touching)
     yield from row("coreutils", "true", "--engines podman, --engines docker")
     yield from row("coreutils", "tail", "auditd's log")
     yield from row("coreutils", "nice", "inherit")
-    yield from row("coreutils", "mkdir", "notify")
+    yield from row("coreutils", "mkdir", "notify, launder")
+    yield from row("coreutils", "chroot", "launder, --engines podman, --engines docker")
     yield from row("coreutils", "mkfifo nohup timeout", "gallery", "it leaves one launcher out")
     yield from row("coreutils", "chmod ln mv", "--engines podman, --engines docker")
     yield from row("bash", "bash", "make talk", "the speaker's shell is sh")
     yield from row("libc-bin", "ldd", "--engines podman, --engines docker")
     yield from row("util-linux", "setpriv", "loginuid, inherit, mirror, rootless, trace, variants, make shell")
-    yield from row("util-linux", "unshare", "mirror, notify, trace, crash, witness, make engines-up")
+    unsharing = "mirror, notify, launder, trace, crash, witness, make engines-up"
+    yield from row("util-linux", "unshare", unsharing)
     yield from row("util-linux", "choom prlimit taskset", "inherit")
-    yield from row("util-linux", "nsenter", "notify")
-    yield from row("mount", "mount", "notify, trace, witness")
+    yield from row("util-linux", "nsenter", "notify, launder")
+    yield from row("mount", "mount", "notify, launder, trace, witness")
     yield from row("bsdutils", "logger", "witness", "it leaves one witness out: journald")
     yield from row("systemd", "loginctl", "witness", "it leaves one witness out: logind")
     yield from row("util-linux", "su", "gallery", "it leaves one launcher out")
@@ -86,13 +89,15 @@ def _rows() -> Iterator[Program]:
     yield from row("audispd-plugins", "audisp-remote", "trace", "the lab's own sender takes its place")
     yield from row("auditd", "ausearch", "--engines auditd", "auditd's log is not compared")
     yield from row("auditd", "auditctl", "every story", "the printed auditctl commands cannot be pasted")
-    yield from row("systemd-container", "systemd-nspawn", "notify", "notify needs a systemd that is pid 1")
-    yield from row("systemd", "systemctl systemd-notify journalctl", "notify")
+    yield from row("systemd-container", "systemd-nspawn", "notify, launder", "both need a systemd that is pid 1")
+    yield from row("systemd", "systemctl systemd-notify journalctl", "notify, launder")
+    yield from row("systemd", "systemd-run", "gallery, launder", "gallery leaves one launcher out")
+    yield from row("dbus", "dbus-daemon", "launder", "it leaves systemd-run out")
+    yield from row("cron", "cron", "launder", "it leaves cron out")
     yield from row("systemd", "systemd-socket-activate", "variants", "it leaves one variant out")
     for name, package in (
         ("ssh", "openssh-client"),
         ("at", "at"),
-        ("systemd-run", "systemd"),
         ("machinectl", "systemd-container"),
     ):
         yield Program(name, package, ["gallery"], "it leaves one launcher out")

@@ -63,6 +63,7 @@ FEATURES: dict[str, Callable[[], str]] = {
     "bwrap": _program("bwrap"),
     "chromium": lambda: _program("chromium")() or _module("playwright")() or _module("axe_playwright_python")(),
     "cgroups": lambda: ", ".join(set(CONTROLLERS) - available()) and "not all cgroup controllers are there",
+    "dbus": _program("dbus-daemon"),
     "docker": _program("dockerd"),
     "docker-cli": _program("docker"),
     "docker-py": _module("docker"),

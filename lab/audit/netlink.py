@@ -24,6 +24,8 @@ AUDIT_GET, AUDIT_SET = 1000, 1001
 AUDIT_USER = 1005
 AUDIT_VIRT_CONTROL = 2500  # a program has started or stopped a machine or a container
 AUDIT_ADD_RULE, AUDIT_DEL_RULE, AUDIT_LIST_RULES = 1011, 1012, 1013
+AUDIT_SET_FEATURE, AUDIT_GET_FEATURE = 1018, 1019
+LOGINUID_IMMUTABLE = 1 << 1  # of the features: a loginuid that is set cannot be changed
 
 _NLMSG_ERROR, _NLMSG_DONE = 2, 3
 _NLM_F_REQUEST, _NLM_F_ACK = 1, 4
@@ -33,6 +35,7 @@ _SO_RCVBUFFORCE = 33
 _STATUS_ENABLED = 0x01
 _HEADER = struct.Struct("=IHHII")  # struct nlmsghdr: length, type, flags, sequence, port
 _STATUS = struct.Struct("=11I")  # struct audit_status
+_FEATURES = struct.Struct("=4I")  # struct audit_features: version, mask, the features that are on, those locked
 _ERROR = struct.Struct("=i")  # struct nlmsgerr: a negative errno, then the request
 
 # MAX_AUDIT_MESSAGE_LENGTH is 8970 bytes; a listed rule is 1,040 bytes and its strings.
@@ -105,6 +108,17 @@ class AuditControl:
         """Delete a rule: AUDIT_DEL_RULE. Raises FileNotFoundError if the kernel does not have it."""
         self._tell(AUDIT_DEL_RULE, packed)
 
+    def features(self) -> tuple[int, int]:
+        """The features that are on, and those that are locked until the next boot: AUDIT_GET_FEATURE."""
+        for payload in self._ask(AUDIT_GET_FEATURE, b"", 0):
+            _, _, on, locked = _FEATURES.unpack(payload[: _FEATURES.size])
+            return on, locked
+        raise AuditUnavailable("the kernel gave no audit features", "look at the kernel's log: dmesg")
+
+    def set_feature(self, feature: int, on: bool) -> None:
+        """Turn a feature on or off: AUDIT_SET_FEATURE. Never locks it, as auditctl does. EPERM if it is locked."""
+        self._tell(AUDIT_SET_FEATURE, _FEATURES.pack(1, feature, feature if on else 0, 0))
+
     def user_message(self, text: str, kind: int = AUDIT_USER) -> None:
         """Write one record of a program's, by default as `auditctl -m TEXT` does. Dropped if audit is off.
 
@@ -144,7 +158,7 @@ class AuditControl:
                     _raise_for(-_ERROR.unpack_from(answer, _HEADER.size)[0])
                     return
                 yield answer[_HEADER.size :]
-                if kind == AUDIT_GET:
+                if kind in (AUDIT_GET, AUDIT_GET_FEATURE):
                     return
         except TimeoutError:
             raise AuditUnavailable(f"the kernel did not answer audit request {kind} in {ANSWER_SECONDS:g} s") from None

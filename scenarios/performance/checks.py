@@ -48,9 +48,17 @@ def _exit(beat: Beat) -> int | None:
     return beat.event.exit if isinstance(beat, Evidence) else None
 
 
+def _old_auid(beat: Beat) -> int | None:
+    return beat.event.number("old-auid") if isinstance(beat, Evidence) else None
+
+
+def _res(beat: Beat) -> int | None:
+    return beat.event.number("res") if isinstance(beat, Evidence) else None
+
+
 # What a check reads. Of an output: the number that was printed first, the command's exit code. Of a lineage, as the
 # host's /proc showed it: the loginuid of the container's first process, and 1 if the login is among the ancestors, else
-# 0. Of an audit event: auid, ses, uid and exit. None if the beat has no such number.
+# 0. Of an audit event: auid, ses, uid and exit; of a LOGIN record old-auid and res. None if there is no such number.
 CHECKS: Mapping[str, Callable[[Beat], int | None]] = {
     "printed": _printed,
     "code": _code,
@@ -60,6 +68,8 @@ CHECKS: Mapping[str, Callable[[Beat], int | None]] = {
     "ses": _ses,
     "uid": _uid,
     "exit": _exit,
+    "old-auid": _old_auid,
+    "res": _res,
 }
 
 

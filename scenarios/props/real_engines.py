@@ -32,7 +32,7 @@ REAL: Mapping[str, Model] = {"podman": FORK, "docker": DAEMON}
 # These variables choose podman's settings. They go onto the command line, since sudo(8) clears the environment.
 PODMAN_SETTINGS = ("CONTAINERS_CONF", "CONTAINERS_STORAGE_CONF")
 DOCKER_SOCKET = "unix:///var/run/docker.sock"
-PROGRAMS = ("sh", "cat", "chmod", "env", "id", "ln", "logger", "mv", "rm", "sleep", "touch", "true")
+PROGRAMS = ("sh", "cat", "chmod", "chroot", "env", "id", "ln", "logger", "mv", "rm", "sleep", "touch", "true")
 
 
 @dataclass(frozen=True)
@@ -130,7 +130,7 @@ def _privileged(engine: Engine) -> Engine:
 
 def pack(file: IO[bytes]) -> None:
     """A root filesystem's tar: PROGRAMS of this machine, the libraries that they load, and /tmp."""
-    paths = {path for program in PROGRAMS if (path := shutil.which(program, path="/usr/bin:/bin"))}
+    paths = {path for program in PROGRAMS if (path := shutil.which(program, path="/usr/bin:/bin:/usr/sbin"))}
     loaded = needs.run(["ldd", *sorted(paths)]).stdout
     with tarfile.open(fileobj=file, mode="w", dereference=True) as tar:
         for path in sorted(paths | set(re.findall(r"(/\S+) \(0x", loaded))):

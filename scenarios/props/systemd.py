@@ -20,7 +20,7 @@ from lab.identity import UNSET
 from scenarios import needs
 from scenarios.safety.journal import Journal
 from scenarios.safety.undo import end_process, remove_cgroup, remove_unit
-from scenarios.stage.engines import Engine, paste, sudo
+from scenarios.stage.engines import paste, sudo
 
 UNITS = "run/systemd/system"
 CHECKOUT = Path(__file__).parent.parent.parent
@@ -81,6 +81,14 @@ class Systemd:
             path.write_text(text, encoding="utf-8")
         self.run("systemctl", "daemon-reload")
 
+    def file(self, path: str) -> str:
+        """That file beside the manager, as a path from here; empty if it had to be made, in a container's overlay."""
+        file = self.root / path.lstrip("/")
+        if self.booted_here and not file.exists():
+            file.parent.mkdir(parents=True, exist_ok=True)
+            file.touch(mode=0o640)
+        return str(file)
+
     def run(self, *argv: str) -> str:
         """Run a command beside the manager that the audience does not see; returns its output."""
         return needs.run([*self.enter, *argv]).stdout.strip()
@@ -139,12 +147,6 @@ def _leader(ready: socket.socket) -> int:
         message = ready.recv(4096).decode()
         told.update(line.partition("=")[::2] for line in message.splitlines())
     return int(told["X_NSPAWN_LEADER_PID"])
-
-
-def absolute(engine: Engine) -> list[str]:
-    """The engine's words with an absolute path, since a unit file has no working directory."""
-    first = engine.argv[0]
-    return [str(Path(first).absolute()) if "/" in first else first, *engine.argv[1:]]
 
 
 def exec_start(argv: Sequence[str]) -> str:

@@ -8,10 +8,10 @@ import stat
 from pathlib import Path
 
 from lab.errors import InvalidArgument
+from scenarios.safety.guest import LAB_MACHINE
 from scenarios.safety.journal import Journal
 
 SHADOW = "/etc/shadow"
-LAB_MACHINE = Path("/etc/loginuid-lab")  # provision/guest.sh makes it in the lab's own virtual machine
 
 
 def watchable(path: str) -> str:

@@ -26,6 +26,7 @@ from lab.paths import STATE
 from lab.pidfd import ended, open_process
 from lab.syscalls import AT_FDCWD, MNT_DETACH, openat2, umount2
 from scenarios.needs import run
+from scenarios.safety import guest
 from scenarios.safety.sessions import end_session
 
 DIRECTORY = Path("/run/lab")
@@ -302,4 +303,5 @@ UNDO: dict[str, Callable[[dict[str, Any], Places], bool]] = {
     "unit": _undo_unit,
     watch.RULE: _undo_audit,
     watch.ENABLED: _undo_audit,
+    **guest.UNDO,
 }

@@ -61,6 +61,12 @@ def inspected(engine: Engine, name: str) -> dict[str, Any]:
     return found[0]["State"] if found else {}
 
 
+def absolute(engine: Engine) -> list[str]:
+    """The engine's words, without sudo, for another working directory: a path among them is absolute."""
+    first = engine.argv[0]
+    return [str(Path(first).absolute()) if "/" in first else first, *engine.argv[1:]]
+
+
 def paste(argv: Sequence[str]) -> str:
     """The words as one line for a POSIX shell, in double quotes where that reads better than shlex's."""
     return " ".join(

@@ -7,9 +7,9 @@ from pathlib import Path
 
 from scenarios.needs import CannotTell
 from scenarios.performance.text import Text
-from scenarios.props.systemd import Systemd, absolute, exec_start
+from scenarios.props.systemd import Systemd, exec_start
 from scenarios.stage.commands import ANY
-from scenarios.stage.engines import DAEMON, FORK, paste
+from scenarios.stage.engines import DAEMON, FORK, absolute, paste
 from scenarios.stage.report import Outcome
 from scenarios.stage.stage import Stage
 

@@ -13,9 +13,9 @@ from lab.identity import UNSET, loginuid, name_of
 from scenarios.needs import CannotTell
 from scenarios.performance.text import Text
 from scenarios.props.real_engines import REAL
-from scenarios.props.systemd import Systemd, absolute, exec_start
+from scenarios.props.systemd import Systemd, exec_start
 from scenarios.props.timer import go_off
-from scenarios.stage.engines import DAEMON, FORK, Engine, inspected
+from scenarios.stage.engines import DAEMON, FORK, Engine, absolute, inspected
 from scenarios.stage.report import Outcome
 from scenarios.stage.stage import Stage
 

@@ -38,9 +38,11 @@ from scenarios.stage.stage import Stage, Story
 from scenarios.stories import (
     STORIES,
     blindspot,
+    forge,
     frameup,
     gallery,
     inherit,
+    launder,
     rootless,
     run,
     shadow,
@@ -151,7 +153,10 @@ def in_the_middle(monkeypatch: pytest.MonkeyPatch, disturb: Callable[[Stage], ob
 
 @pytest.mark.parametrize(
     "story",
-    [with_needs(story) for story in (run, shadow, frameup, inherit, trace, rootless, unattended, witness, blindspot)],
+    [
+        with_needs(story)
+        for story in (run, shadow, frameup, forge, launder, inherit, trace, rootless, unattended, witness, blindspot)
+    ],
 )
 def test_labd_killed_in_the_middle(
     story: Story,
@@ -237,12 +242,9 @@ def test_a_labd_that_was_restarted_in_the_middle(
 BROKEN = ("echo the image is damaged >&2; exit 125", "exit 126", "exit 127", "kill -9 $$", "exit 1")
 # An engine that says that it has done its work, and has not: only a story that looks at the container can tell.
 LYING = ("exit 0", "echo; exit 0")
+TOLD = (run, shadow, inherit, frameup, forge, launder, trace, unattended, witness, blindspot, gallery)
 ENGINES = [
-    *(
-        (story, script)
-        for script in BROKEN
-        for story in (run, shadow, inherit, frameup, trace, unattended, witness, blindspot, gallery)
-    ),
+    *((story, script) for script in BROKEN for story in TOLD),
     *((story, script) for script in LYING for story in (run, inherit, unattended, witness, gallery)),
 ]
 
@@ -273,7 +275,7 @@ def remove_rules(here: Stage) -> None:
                 control.delete_rule(packed)
 
 
-@pytest.mark.parametrize("story", list(map(with_needs, (shadow, frameup, trace))))
+@pytest.mark.parametrize("story", list(map(with_needs, (shadow, frameup, forge, trace))))
 def test_rules_removed_in_the_middle(
     story: Story,
     place: Path,

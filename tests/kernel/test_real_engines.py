@@ -26,7 +26,19 @@ from scenarios.stage.engines import DAEMON, FORK, Engine, Model
 from scenarios.stage.login import Login
 from scenarios.stage.report import Report
 from scenarios.stage.stage import Stage, Story
-from scenarios.stories import crash, frameup, inherit, mirror, run, shadow, unattended, variants, witness
+from scenarios.stories import (
+    crash,
+    forge,
+    frameup,
+    inherit,
+    launder,
+    mirror,
+    run,
+    shadow,
+    unattended,
+    variants,
+    witness,
+)
 
 pytestmark = pytest.mark.needs("root", "audit", "sudo", "setpriv", "podman", "docker", "auditd", "ausearch")
 
@@ -34,7 +46,7 @@ USER = 3267
 CLEAR = (
     'import os, sys; os.write(os.open("/proc/self/loginuid", 1), b"4294967295"); os.execvp(sys.argv[1], sys.argv[1:])'
 )
-COMPARED = [run, shadow, inherit, frameup, unattended, mirror, crash]
+COMPARED = [run, shadow, inherit, frameup, forge, launder, unattended, mirror, crash]
 
 
 def manage(verb: str) -> None:
@@ -103,7 +115,7 @@ def test_the_real_engines_are_no_different(
         assert here.auditd
         report = here.tell(1, story)
     assert report.verdict == HELD, report.claims
-    watched = story in (shadow, frameup, mirror)
+    watched = story in (shadow, frameup, forge, launder, mirror)
     assert watched == ("auditd's log agrees" in {claim.claim for claim in report.claims})
 
 
@@ -132,7 +144,7 @@ def test_a_search_in_every_session_is_found_out(place: Path, journal: Journal, e
     assert len(failed(report)) == 1 and "has the forked write alone" in failed(report)[0], report.claims
 
 
-@pytest.mark.parametrize("story", [run, shadow, inherit, frameup], ids=lambda story: story.NAME)
+@pytest.mark.parametrize("story", [run, shadow, inherit, frameup, forge, launder], ids=lambda story: story.NAME)
 def test_podman_without_the_loginuid_is_found_out(
     story: Story, place: Path, journal: Journal, engines: dict[str, Engine]
 ) -> None:
@@ -142,7 +154,7 @@ def test_podman_without_the_loginuid_is_found_out(
         assert failed(here.tell(1, story))
 
 
-@pytest.mark.parametrize("story", [run, shadow, inherit, frameup], ids=lambda story: story.NAME)
+@pytest.mark.parametrize("story", [run, shadow, inherit, frameup, forge], ids=lambda story: story.NAME)
 def test_a_docker_that_forks_is_found_out(
     story: Story, place: Path, journal: Journal, engines: dict[str, Engine]
 ) -> None:

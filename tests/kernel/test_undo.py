@@ -15,9 +15,11 @@ from support import CHECKOUT, own_mounts
 
 from lab.audit.netlink import AuditControl
 from lab.audit.rules import watch as rule
+from lab.errors import MissingFeature
 from lab.identity import UNSET, open_session, sessionid
 from lab.pidfd import ended, start_time
-from scenarios.safety import sessions, undo
+from scenarios.props.immutable import immutable
+from scenarios.safety import guest, sessions, undo
 from scenarios.safety.journal import Journal
 
 pytestmark = pytest.mark.needs("root", "setpriv")
@@ -353,7 +355,8 @@ def test_a_storys_directory_needs_nothing_to_be_there() -> None:
 import sys; sys.path.insert(0, {str(CHECKOUT)!r})
 import os
 from pathlib import Path
-from scenarios.safety import sessions, undo
+from scenarios.props.immutable import immutable
+from scenarios.safety import guest, sessions, undo
 from scenarios.safety.journal import Journal
 with Journal(Path("/run/elsewhere")) as journal:
     paths = [journal.directory("crash"), journal.directory("variants", owner={USER})]
@@ -364,3 +367,61 @@ print(*(path.exists() for path in paths))
     command = ["unshare", "--mount", "sh", "-c", script, "sh", sys.executable, "-c", code]
     done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
     assert done.stdout == f"('0o700', 0) ('0o700', {USER})\nFalse False\n", done.stderr
+
+
+@pytest.fixture
+def labs_machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A directory in the place of the lab's own machine: with its mark, a core_pattern and a cron.d."""
+    for name, file in (("LAB_MACHINE", "mark"), ("CORE_PATTERN", "core_pattern"), ("CRON", "cron.d")):
+        monkeypatch.setattr(guest, name, tmp_path / file)
+    (tmp_path / "mark").touch()
+    (tmp_path / "core_pattern").write_text("|/bin/touch /etc/shadow\n")
+    (tmp_path / "cron.d").mkdir()
+    (tmp_path / "cron.d/lab-0123abcd").touch()
+    return tmp_path
+
+
+def test_what_the_labs_machine_is_changed_in_is_taken_back(short_place: Path, labs_machine: Path) -> None:
+    """The former core_pattern is written, and the story's crontab removed."""
+    core = {"kind": guest.CORE, "was": "core", "now": "|/bin/touch /etc/shadow"}
+    said = restored(short_place, core, {"kind": guest.CRONTAB, "path": f"{guest.CRON}/lab-0123abcd"})
+    assert len(said) == 2 and not any("cannot have written" in line for line in said), said
+    assert (labs_machine / "core_pattern").read_text() == "core\n"
+    assert not list((labs_machine / "cron.d").iterdir())
+
+
+@pytest.mark.parametrize(
+    "entry, told",
+    [
+        ({"kind": guest.CORE, "was": "core", "now": "another's"}, ""),
+        ({"kind": guest.CORE, "was": "a\nb", "now": "|/bin/touch /etc/shadow"}, "is not a pattern"),
+        ({"kind": guest.CORE, "now": "|/bin/touch /etc/shadow"}, "is not a pattern"),
+        ({"kind": guest.CRONTAB, "path": "/etc/passwd"}, "not a path that the lab gives"),
+        ({"kind": guest.CRONTAB, "path": "{cron}/../lab-0123abcd"}, "not a path that the lab gives"),
+    ],
+)
+def test_another_ones_setting_and_crontab_stay(
+    entry: dict[str, str], told: str, short_place: Path, labs_machine: Path
+) -> None:
+    """What somebody has changed since stays, and what the lab cannot have written is told."""
+    said = restored(short_place, {name: value.format(cron=guest.CRON) for name, value in entry.items()})
+    assert (told in said[0]) if told else said == [], said
+    assert (labs_machine / "core_pattern").read_text() == "|/bin/touch /etc/shadow\n"
+    assert (labs_machine / "cron.d/lab-0123abcd").exists()
+
+
+@pytest.mark.needs("audit")
+def test_outside_the_labs_machine_nothing_of_a_whole_machine_is_changed(
+    short_place: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Neither a story nor a journal sets loginuid_immutable, core_pattern or a crontab on any other machine."""
+    monkeypatch.setattr(guest, "LAB_MACHINE", tmp_path / "none")
+    monkeypatch.setattr("scenarios.props.immutable.LAB_MACHINE", tmp_path / "none")
+    with AuditControl() as control:
+        before = control.features()
+        with Journal(short_place) as journal, pytest.raises(MissingFeature), immutable(journal):
+            pass
+        assert control.features() == before
+    for kind in (guest.FEATURE, guest.CORE, guest.CRONTAB):
+        said = restored(short_place, {"kind": kind, "was": "core", "now": "core", "path": "/etc/cron.d/lab-0123abcd"})
+        assert "in its own machine only" in said[0], said
