@@ -243,9 +243,10 @@ def _number(name: str, text: str) -> int | str:
         return sum(_PERMISSIONS[letter] for letter in set(text))
     if name in _UNSETTABLE and text in ("unset", "-1"):
         return UNSET
-    number = getattr(errno, text.lstrip("-"), text.lstrip("-"))
+    digits = text.lstrip("-")
     try:
-        return (-int(number) if text.startswith("-") else int(number)) & LOWER_32_BITS
+        number = getattr(errno, digits, None) or int(digits, 0)
+        return (-number if text.startswith("-") else number) & LOWER_32_BITS
     except ValueError:
         raise InvalidArgument(f"not a value for the audit field {name}: {text!r}", "write a number") from None
 
