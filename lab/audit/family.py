@@ -23,6 +23,7 @@ that has the same auid and ses: only then is that process placed below the wrong
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -66,11 +67,13 @@ class Process:
 
     born    the fork that made it; None if the records hold none
     calls   its own forks and execs, in the order in which they began
+    since   when it had the number already; (0, 0) if it may have been there before the records
     """
 
     pid: int
     born: Call | None = None
     calls: Sequence[Call] = ()
+    since: tuple[int, int] = (0, 0)
 
     @property
     def told(self) -> Call | None:
@@ -138,31 +141,43 @@ class Family:
         own, found = self._own.get(pid, []), list[Process]()
         for fork in reversed(forks):
             calls = [call for call in own if fork.time <= call.time]
-            if self._made(fork, calls):
-                found.insert(0, Process(pid, fork, calls))
+            if not calls or self._made(fork, calls[0]):
+                found = [*self._separate(pid, fork, calls), *found]
                 own = own[: len(own) - len(calls)]
-        return [Process(pid, None, own), *found] if own else found
+        return [*self._separate(pid, None, own), *found] if own else found
 
-    def _made(self, fork: Call, calls: Sequence[Call]) -> bool:
-        """Whether the process with these calls is the child of that fork, as far as they tell."""
-        if not calls or any(call.ppid == fork.pid for call in calls):
-            return fork.child != fork.pid
-        above = self._above(fork.pid)
-        adopted = calls[0].ppid in above | {INIT} and fork.child not in above
-        return adopted and (calls[0].auid, calls[0].ses) == (fork.auid, fork.ses)  # a fork copies both
+    def _separate(self, pid: int, born: Call | None, calls: Sequence[Call]) -> Iterator[Process]:
+        """The process, and others that had its number later: forks in a pid namespace do not tell such a number."""
+        lives: list[list[Call]] = [[]]
+        for call in calls:
+            if lives[-1] and call.ppid not in self._above(lives[-1][-1].ppid, lives[-1][-1].time):
+                lives.append([])
+            lives[-1].append(call)
+        yield Process(pid, born, lives[0], born.time if born else (0, 0))
+        yield from (Process(pid, None, life, life[0].time) for life in lives[1:])
 
-    def _above(self, pid: int) -> set[int]:
-        """The number, and all that the records name as parent of one of these."""
-        found, new = set[int](), {pid}
-        while new:
-            found |= new
-            new = {call.ppid for pid in new for call in self._own.get(pid, ())} - found
+    def _made(self, fork: Call, first: Call) -> bool:
+        """Whether the process whose first call that is can be the child of the fork."""
+        if first.ppid == fork.pid:
+            return True
+        above = self._above(fork.pid, fork.time)
+        same = (first.auid, first.ses) == (fork.auid, fork.ses)  # a fork copies both
+        return same and first.ppid in above and fork.child not in above
+
+    def _above(self, pid: int, time: tuple[int, int]) -> set[int]:
+        """The process that had this number then, and those above it: these and init may adopt its children."""
+        found = {INIT}
+        while pid not in found:
+            found.add(pid)
+            own = self._own.get(pid, [])
+            before = bisect_right(own, time, key=lambda call: call.time)
+            pid = own[max(0, before - 1)].ppid if own else INIT
         return found
 
 
 def _last(lives: Iterable[Process], time: tuple[int, int]) -> Process | None:
-    """The last of them that was born before that time."""
-    return next((one for one in reversed([*lives]) if one.born is None or one.born.time <= time), None)
+    """The last of them that had the number then."""
+    return next((one for one in reversed([*lives]) if one.since <= time), None)
 
 
 def call_of(event: Event) -> Call | None:

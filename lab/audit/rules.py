@@ -47,6 +47,7 @@ _TEXT_FIELDS = {
     "obj_user", "obj_role", "obj_type", "obj_lev_low", "obj_lev_high",
 }  # fmt: skip
 _UNSETTABLE = {"auid", "sessionid", "uid", "euid", "suid", "fsuid", "gid", "egid", "sgid", "fsgid"}
+_ARGUMENTS = {"a0", "a1", "a2", "a3"}  # auditctl -l prints these in hexadecimal
 _PERMISSIONS = {"r": 4, "w": 2, "x": 1, "a": 8}  # in auditctl's order
 
 # touch(1) calls one of these if it does not open the file for writing; no perm, not even rwxa, matches any of them:
@@ -74,6 +75,8 @@ class Field:
             return "".join(letter for letter, bit in _PERMISSIONS.items() if self.value & bit)
         if self.name in _UNSETTABLE and self.value == UNSET:
             return "unset"
+        if self.name in _ARGUMENTS:
+            return f"0x{self.value:x}"
         return str(self.value - 2**32 if self.name == "exit" and self.value >= 2**31 else self.value)
 
     @classmethod
