@@ -80,11 +80,11 @@ def rebuilt(stage: Stage, watch: Watch, engine: Engine) -> tuple[Descent, Family
     stage.say("The family tree, from the records alone:")
     stage.performance.perform(line.beat(engine.name, asked=engine.model == DAEMON))
     beside = line.compared(outcome.ancestry)
-    claim = "it is what /proc showed while they lived"
+    claim, seen = "it is what /proc showed while they lived", "{common} of {shown}"
     if beside.more:
         claim = "it has what /proc showed while they lived, and what /proc had lost"
-    seen = Text("{common} of {shown} in /proc, {more} more", vars(beside))
-    stage.expect(beside.same, claim, seen)
+        seen += ", and {more} more"
+    stage.expect(beside.same, claim, Text(seen, vars(beside)))
     return line, family, len(events)
 
 
