@@ -49,7 +49,11 @@ def orphan():
             os.sched_yield()
         execute("orphan", middle, top)
     child(work)
+here, there = os.pipe()
+os.set_inheritable(there, True)  # until the orphan ends
 os.waitpid(child(orphan), 0)
+os.close(there)
+os.read(here, 1)
 
 def sibling():
     middle = os.getpid()
