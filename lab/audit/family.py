@@ -17,8 +17,8 @@ So the fork that returned a number names the one that forked, also of an orphan,
 a fork is not believed where the child's own records contradict it, as inside a pid namespace, whose numbers mean other
 processes outside. Where no fork is believed, the ppid of the process's first record tells the parent.
 
-One doubt remains. A fork in a pid namespace may return the number of a process outside that init is the parent of, and
-that has the same auid and ses: only then is that process placed below the wrong one.
+One doubt remains. A fork in a pid namespace may return the number of a process outside whose parent is init, or is an
+ancestor of the forker, and which has the same auid and ses: only then is that process placed below the wrong one.
 """
 
 from __future__ import annotations
