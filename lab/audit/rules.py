@@ -47,6 +47,7 @@ _TEXT_FIELDS = {
     "obj_user", "obj_role", "obj_type", "obj_lev_low", "obj_lev_high",
 }  # fmt: skip
 _UNSETTABLE = {"auid", "sessionid", "uid", "euid", "suid", "fsuid", "gid", "egid", "sgid", "fsgid"}
+_ARGUMENTS = {"a0", "a1", "a2", "a3"}  # auditctl -l prints these in hexadecimal
 _PERMISSIONS = {"r": 4, "w": 2, "x": 1, "a": 8}  # in auditctl's order
 
 # touch(1) calls one of these if it does not open the file for writing; no perm, not even rwxa, matches any of them:
@@ -74,6 +75,8 @@ class Field:
             return "".join(letter for letter, bit in _PERMISSIONS.items() if self.value & bit)
         if self.name in _UNSETTABLE and self.value == UNSET:
             return "unset"
+        if self.name in _ARGUMENTS:
+            return f"0x{self.value:x}"
         return str(self.value - 2**32 if self.name == "exit" and self.value >= 2**31 else self.value)
 
     @classmethod
@@ -243,9 +246,10 @@ def _number(name: str, text: str) -> int | str:
         return sum(_PERMISSIONS[letter] for letter in set(text))
     if name in _UNSETTABLE and text in ("unset", "-1"):
         return UNSET
-    number = getattr(errno, text.lstrip("-"), text.lstrip("-"))
+    digits = text.lstrip("-")
     try:
-        return (-int(number) if text.startswith("-") else int(number)) & LOWER_32_BITS
+        number = getattr(errno, digits, None) or int(digits, 0)
+        return (-number if text.startswith("-") else number) & LOWER_32_BITS
     except ValueError:
         raise InvalidArgument(f"not a value for the audit field {name}: {text!r}", "write a number") from None
 

@@ -205,7 +205,8 @@ def _lineage(beat: beats.Lineage, look: Look) -> RenderableType:
     lines = [Line(f"{name:{width}}").append(_who(one.loginuid, look)) for name, one in zip(names, shown, strict=True)]
     if beat.asked:
         said = look.words("a UNIX socket: the request comes in here, the login does not")
-        lines.insert(2, Line(f"  {look.marks['socket']} {said}", style="magenta"))
+        # Below the daemon, which init has started; records alone may not tell of init.
+        lines.insert(2 if shown[0].pid == 1 else 1, Line(f"  {look.marks['socket']} {said}", style="magenta"))
     return Group(*lines)
 
 

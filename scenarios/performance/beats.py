@@ -121,7 +121,7 @@ class Output:
 
 @dataclass(frozen=True)
 class Process:
-    """One process of a lineage, as the host's /proc showed it; a loginuid or session of 4294967295 is unset."""
+    """One process of a lineage, as the host's /proc or the kernel's records told; 4294967295 is unset."""
 
     comm: str
     pid: int

@@ -54,9 +54,8 @@ class Auditd:
         an event, or if auditd has not logged beyond the last one within SECONDS; CannotTell if ausearch fails.
         """
         needs.require("ausearch", "tail")
-        if seen:
-            self._await(max(event.serial for event in seen))
-        ours, theirs = _facts(key, seen), _facts(key, self._search(key))
+        found = self._search(key) if not seen else self._until(key, max(event.serial for event in seen))
+        ours, theirs = _facts(key, seen), _facts(key, found)
         if lacking := sorted(ours.keys() ^ theirs.keys()):
             who = "auditd's log" if lacking[0] in ours else "what the lab's reader got"
             raise EvidenceLost(f"{who} lacks event {lacking[0]}", f"see whether a disk is full: df {self.log}")
@@ -65,6 +64,11 @@ class Auditd:
             for serial in sorted(ours)
             if ours[serial] != theirs[serial]
         ]
+
+    def _until(self, key: str, last: int) -> list[Event]:
+        """The events up to that serial: a rule may go on, and even record the ausearch that asks for them."""
+        self._await(last)
+        return [event for event in self._search(key) if event.serial <= last]
 
     def _search(self, key: str) -> list[Event]:
         """Raises CannotTell if ausearch fails. Its exit status 1 without a message stands for "nothing found"."""

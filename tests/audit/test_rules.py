@@ -67,6 +67,13 @@ def test_what_is_not_a_rule_is_refused(line: str) -> None:
         Rule.parse(line)
 
 
+def test_an_argument_is_written_in_hexadecimal() -> None:
+    """As `auditctl -l` prints it: flags such as CLONE_NEWPID can be recognised; decimal digits are taken, too."""
+    line = "-a always,exit -F arch=b64 -S clone -F 'a0&0x20000000'"
+    assert Rule.parse(line).to_auditctl() == line
+    assert Rule.parse(line.replace("0x20000000", str(0x20000000))) == Rule.parse(line)
+
+
 def test_a_path_with_blanks_pastes() -> None:
     """to_auditctl() quotes for the shell."""
     rule = watch("/tmp/a b'c")

@@ -16,6 +16,7 @@ import pytest
 from collecting import Collector
 from support import in_child
 
+from lab.audit.family import EXECS
 from lab.audit.watch import Watch
 from lab.errors import EvidenceLost
 from lab.identity import name_of, set_loginuid
@@ -42,6 +43,7 @@ from scenarios.stories import (
     gallery,
     inherit,
     launder,
+    lineage,
     loginuid,
     mirror,
     notify,
@@ -60,6 +62,21 @@ CLEAR = """
 import os, sys
 os.write(os.open("/proc/self/loginuid", os.O_WRONLY), b"4294967295")
 os.execvp(sys.argv[1], sys.argv[1:])
+"""
+
+STAY = """
+import os, subprocess, sys, time
+here, there = os.pipe()
+if os.fork():
+    os.close(there)
+    sys.exit(os.read(here, 1)[0])
+code = subprocess.call(sys.argv[1:])
+os.setsid()
+null = os.open(os.devnull, os.O_RDWR)
+for fd in (0, 1, 2):
+    os.dup2(null, fd)
+os.write(there, bytes([code]))
+time.sleep(2)
 """
 
 
@@ -199,7 +216,7 @@ def test_a_client_that_sends_nothing_again_is_found_out(
 
 @pytest.mark.parametrize(
     "story",
-    [run, shadow, inherit, frameup, forge, launder, unattended, witness, gallery, blindspot],
+    [run, shadow, inherit, frameup, forge, launder, unattended, witness, gallery, blindspot, lineage],
     ids=lambda story: story.NAME,
 )
 def test_engines_in_each_others_place_are_found_out(
@@ -210,6 +227,48 @@ def test_engines_in_each_others_place_are_found_out(
         present(here, replace(here.engines[DAEMON], model=FORK), replace(here.engines[FORK], model=DAEMON))
         report = here.tell(1, story)
     assert report.verdict == FAILED, report.claims
+
+
+def test_a_family_without_forks_is_found_out(
+    place: Path, journal: Journal, daemon: Daemon, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Mutant: only execs are recorded, so that the line breaks at a process that has executed nothing."""
+    monkeypatch.setattr(lineage, "RECORDED", EXECS)
+    with stage(place, journal, daemon) as here:
+        report = here.tell(1, lineage)
+    assert any("it leads to your login" in claim for claim in claims(report, FAILED)), report.claims
+
+
+def test_a_family_that_lost_its_loginuid_is_found_out(place: Path, journal: Journal, daemon: Daemon) -> None:
+    """Mutant: the engine forks, but clears the loginuid on the way."""
+    with stage(place, journal, daemon) as here:
+        good = here.engines[FORK]
+        present(here, replace(good, argv=[sys.executable, "-c", CLEAR, *good.argv]), here.engines[DAEMON])
+        report = here.tell(1, lineage)
+    assert any("it leads to your login" in claim for claim in claims(report, FAILED)), report.claims
+
+
+def test_an_engine_that_stays_is_found_out(
+    place: Path, journal: Journal, daemon: Daemon, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Mutant: what forked the container lives on."""
+    monkeypatch.setattr(lineage, "PATIENT", 0.2)
+    with stage(place, journal, daemon) as here:
+        good = here.engines[FORK]
+        present(here, replace(good, argv=[sys.executable, "-c", STAY, *good.argv]), here.engines[DAEMON])
+        report = here.tell(1, lineage)
+    assert claims(report, FAILED) == ["all that was forked for the container is dead"], report.claims
+
+
+def test_a_sample_rule_that_sees_clone3_is_found_out(
+    place: Path, journal: Journal, daemon: Daemon, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Mutant: a rule on the call that the lab's engines do make."""
+    monkeypatch.setattr(lineage, "SAMPLE", {("clone3",): "-a always,exit -F arch=b64 -S clone3"})
+    with stage(place, journal, daemon) as here:
+        report = here.tell(1, lineage)
+    assert len(claims(report, FAILED)) == 2, report.claims
+    assert all("do NOT see" in claim for claim in claims(report, FAILED))
 
 
 @pytest.mark.needs("open-checkout")

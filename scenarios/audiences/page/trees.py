@@ -51,11 +51,11 @@ def tree(lane: Lane, opening: Opening) -> Tree:
     run = lane.run
     seen = run.lineage
     if seen and not seen.asked:
-        return Tree(_first(_nodes(_folded(seen), opening)))
+        return Tree(_first(_nodes(_folded(seen), opening, seen.login)))
     client = _client(run, opening)
     if not run.parts.daemon:
         return Tree(_first([*client, *_last(run, opening)]))
-    served = _nodes(seen.processes, opening) if seen else [*_daemon(run, opening), *_last(run, opening)]
+    served = _nodes(seen.processes, opening, 0) if seen else [*_daemon(run, opening), *_last(run, opening)]
     place = next((place for place, node in enumerate(served) if node.name == run.parts.daemon), 0)
     return Tree(_first(client), _first(served), place)
 
@@ -79,11 +79,11 @@ def _folded(seen: Lineage) -> Sequence[Process]:
     return seen.processes[place:]
 
 
-def _nodes(processes: Sequence[Process], opening: Opening) -> list[Node]:
+def _nodes(processes: Sequence[Process], opening: Opening, login: int) -> list[Node]:
     nodes = [Node(one.comm, one.loginuid, mark_of(one.loginuid, opening), pid=one.pid) for one in processes]
     if nodes:
         nodes[-1] = replace(nodes[-1], container=True)
-    if nodes and nodes[0].pid != 1:
+    if nodes and login and nodes[0].pid == login:
         nodes[0] = replace(nodes[0], words="your login")
     return nodes or [_unknown()]
 

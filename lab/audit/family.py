@@ -1,0 +1,226 @@
+"""The family tree of processes from audit records alone: who forked whom, after all of them have ended.
+
+    family = Family(events)                      events of a rule on CALLS, in any order
+    (cat,) = family.executing(("cat", "file"))
+    [process.comm for process in family.line(cat)]   ["cat", "sh", "sudo", "bash"], upwards as far as the records go
+
+What such a record says, audit_log_exit() in kernel/auditsc.c:
+
+    time        when the call began. The child's calls never begin before the fork that made it
+    serial      counted when the record is written, as the call ends: after vfork(2), the child's exec comes first
+    pid, ppid   of the caller as the initial pid namespace counts: not a thread's, but its process's. ppid is the parent
+                at that moment: once the one that forked has ended, it is init or another ancestor that adopts orphans
+    exit        what the call returned. For a fork, the child's number as the caller's own pid namespace counts
+    a0          for clone(2) its flags; those of clone3(2) lie in memory, which no record shows
+
+So the fork that returned a number names the one that forked, also of an orphan, whose /proc has forgotten that. Such
+a fork is not believed where the child's own records contradict it, as inside a pid namespace, whose numbers mean other
+processes outside. Where no fork is believed, the ppid of the process's first record tells the parent.
+
+One doubt remains. A fork in a pid namespace may return the number of a process outside whose parent is init, or is an
+ancestor of the forker, and which has the same auid and ses: only then is that process placed below the wrong one.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+from lab.audit.records import Event, RecordError
+from lab.syscall_table import ARCHES, SYSCALLS
+
+FORKS = ("fork", "vfork", "clone", "clone3")
+EXECS = ("execve", "execveat")
+CALLS = (*FORKS, *EXECS)
+EXECVE = 1309  # the record with the words of an exec, linux/audit.h
+CLONE_THREAD = 0x10000  # linux/sched.h
+INIT = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """A fork or an exec that succeeded.
+
+    time    when it began: (seconds, milliseconds) since 1970
+    serial  of its event
+    child   the number that a fork returned; 0 for an exec
+    argv    the words of an exec; () for a fork
+    """
+
+    time: tuple[int, int]
+    serial: int
+    pid: int
+    ppid: int
+    auid: int
+    ses: int
+    uid: int
+    comm: str
+    child: int = 0
+    argv: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Process:
+    """One process, from its fork on: another process that has the same number later is another Process.
+
+    born    the fork that made it; None if the records hold none
+    calls   its own forks and execs, in the order in which they began
+    since   when it had the number already; (0, 0) if it may have been there before the records
+    """
+
+    pid: int
+    born: Call | None = None
+    calls: Sequence[Call] = ()
+    since: tuple[int, int] = (0, 0)
+
+    @property
+    def told(self) -> Call | None:
+        """The record that tells most of it: its own last one, else its fork, since a fork copies all; None: neither."""
+        return self.calls[-1] if self.calls else self.born
+
+    @property
+    def comm(self) -> str:
+        """Its name at that record; "" if there is none. A later prctl(2) leaves no such record."""
+        return self.told.comm if self.told else ""
+
+
+class Family:
+    """All processes that the records tell of."""
+
+    def __init__(self, events: Iterable[Event]) -> None:
+        """Events that are neither forks nor execs, or that failed, are passed over."""
+        calls = sorted(filter(None, map(call_of, events)), key=lambda call: (call.time, call.serial))
+        self._own: dict[int, list[Call]] = defaultdict(list)
+        forks: dict[int, list[Call]] = defaultdict(list)
+        for call in calls:
+            self._own[call.pid].append(call)
+            if call.child:
+                forks[call.child].append(call)
+        self._lives = {pid: self._lives_of(pid, forks[pid]) for pid in [*self._own, *forks]}
+
+    def executing(self, argv: Sequence[str]) -> list[Process]:
+        """The processes that at any time executed just these words."""
+        wanted = tuple(argv)
+        return [process for process in self if any(call.argv == wanted for call in process.calls)]
+
+    def __iter__(self) -> Iterator[Process]:
+        return (process for lives in self._lives.values() for process in lives)
+
+    def at(self, pid: int, time: tuple[int, int]) -> Process:
+        """The process that had this number then, such as pid and time of any record say.
+
+        A Process without `told` stands for a number of which there is no other record.
+        """
+        return _last(self._lives.get(pid, ()), time) or Process(pid)
+
+    def parent(self, process: Process) -> Process | None:
+        """The one that forked the process; without `told` as in at(). None if the records do not even tell its number.
+
+        The kernel itself has started a process whose ppid is 0.
+        """
+        if process.born:
+            pid, time = process.born.pid, process.born.time
+        elif process.calls and process.calls[0].ppid:
+            pid, time = process.calls[0].ppid, process.calls[0].time
+        else:
+            return None
+        # One that has not forked is no parent, whatever a fork in a pid namespace has returned.
+        return _last([one for one in self._lives.get(pid, ()) if one.calls], time) or Process(pid)
+
+    def line(self, process: Process) -> list[Process]:
+        """The process, its parent, and so on, as far as the records go."""
+        found = [process]
+        while (above := self.parent(found[-1])) and above not in found:  # the wall clock may step back: no loop
+            found.append(above)
+        return found
+
+    def _lives_of(self, pid: int, forks: Sequence[Call]) -> list[Process]:
+        """The processes that had this number, one after the other: first the one that was there before the records."""
+        own, found = self._own.get(pid, []), list[Process]()
+        for fork in reversed(forks):
+            calls = [call for call in own if fork.time <= call.time]
+            if not calls or self._made(fork, calls[0]):
+                found = [*self._separate(pid, fork, calls), *found]
+                own = own[: len(own) - len(calls)]
+        return [*self._separate(pid, None, own), *found] if own else found
+
+    def _separate(self, pid: int, born: Call | None, calls: Sequence[Call]) -> Iterator[Process]:
+        """The process, and others that had its number later: forks in a pid namespace do not tell such a number."""
+        lives: list[list[Call]] = [[]]
+        for call in calls:
+            if lives[-1] and call.ppid not in self._above(lives[-1][-1].ppid, lives[-1][-1].time):
+                lives.append([])
+            lives[-1].append(call)
+        yield Process(pid, born, lives[0], born.time if born else (0, 0))
+        yield from (Process(pid, None, life, life[0].time) for life in lives[1:])
+
+    def _made(self, fork: Call, first: Call) -> bool:
+        """Whether the process whose first call that is can be the child of the fork."""
+        if first.ppid == fork.pid:
+            return True
+        above = self._above(fork.pid, fork.time)
+        same = (first.auid, first.ses) == (fork.auid, fork.ses)  # a fork copies both
+        return same and first.ppid in above and fork.child not in above
+
+    def _above(self, pid: int, time: tuple[int, int]) -> set[int]:
+        """The process that had this number then, and those above it: these and init may adopt its children."""
+        found = {INIT}
+        while pid not in found:
+            found.add(pid)
+            own = self._own.get(pid, [])
+            before = bisect_right(own, time, key=lambda call: call.time)
+            pid = own[max(0, before - 1)].ppid if own else INIT
+        return found
+
+
+def _last(lives: Iterable[Process], time: tuple[int, int]) -> Process | None:
+    """The last of them that had the number then."""
+    return next((one for one in reversed([*lives]) if one.since <= time), None)
+
+
+def call_of(event: Event) -> Call | None:
+    """The fork or exec that the event tells of; None for one that failed, for a new thread, and for other events."""
+    try:
+        name = syscall_of(event)
+        if name not in CALLS or not event.success or (name == "clone" and int(event.field("a0"), 16) & CLONE_THREAD):
+            return None
+        return Call(
+            event.time,
+            event.serial,
+            event.pid,
+            event.number("ppid"),
+            event.auid,
+            event.ses,
+            event.uid,
+            event.comm,
+            child=event.exit if name in FORKS else 0,
+            argv=_words(event) if name in EXECS else (),
+        )
+    except (RecordError, ValueError):  # another kind of event, or a line of a log that somebody has changed
+        return None
+
+
+def syscall_of(event: Event) -> str:
+    """The name of its system call, "" for one that the lab has no name for. Raises RecordError."""
+    machine = ARCHES.get(int(event.field("arch"), 16), "")
+    return SYSCALLS.get(machine, {}).get(event.number("syscall"), "")
+
+
+def _words(event: Event) -> tuple[str, ...]:
+    """The words of an exec. A long one comes in pieces, a2[0], a2[1] ...; audit_log_execve_info()."""
+    fields = {name: text for record in event.of_type(EXECVE) for name, text in record.fields.items()}
+    words: list[str] = []
+    while pieces := _pieces(fields, f"a{len(words)}"):
+        words.append("".join(pieces))
+    return tuple(words)
+
+
+def _pieces(fields: Mapping[str, str], name: str) -> list[str]:
+    if name in fields:
+        return [fields[name]]
+    found: list[str] = []
+    while (text := fields.get(f"{name}[{len(found)}]")) is not None:
+        found.append(text)
+    return found
