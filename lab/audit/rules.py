@@ -245,7 +245,8 @@ def _number(name: str, text: str) -> int | str:
         return UNSET
     number = getattr(errno, text.lstrip("-"), text.lstrip("-"))
     try:
-        return (-int(number) if text.startswith("-") else int(number)) & LOWER_32_BITS
+        value = int(str(number), 16 if str(number).startswith("0x") else 10)
+        return (-value if text.startswith("-") else value) & LOWER_32_BITS
     except ValueError:
         raise InvalidArgument(f"not a value for the audit field {name}: {text!r}", "write a number") from None
 
