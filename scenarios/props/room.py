@@ -104,8 +104,8 @@ class Room:
 
     def etc(self, name: str, text: str) -> None:
         """A file that the room has in /etc; before the first daemon is asked for."""
-        (self.home / "etc").mkdir(exist_ok=True)
         path = self.home / "etc" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text, encoding="utf-8")
         path.chmod(0o600 if name == "doas.conf" else 0o644)  # cron and doas refuse what others may write
 
