@@ -62,6 +62,7 @@ FEATURES: dict[str, Callable[[], str]] = {
     "busybox": lambda: "" if Path("/bin/busybox").exists() else "Debian's busybox-static is not installed",
     "bwrap": _program("bwrap"),
     "at": _program("atd"),
+    "containerd": _program("ctr"),
     "cron": _program("cron"),
     "dbus-daemon": _program("dbus-daemon"),
     "doas": _program("doas"),

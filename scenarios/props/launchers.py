@@ -11,7 +11,7 @@ from lab.identity import UNSET
 from scenarios import needs
 from scenarios.props.capabilities import capabilities
 from scenarios.props.real_engines import REAL
-from scenarios.props.room import POLKIT, Room
+from scenarios.props.room import CONTAINERD_SOCKET, POLKIT, Room
 from scenarios.safety.undo import IMAGE
 from scenarios.stage.engines import Engine
 from scenarios.stage.stage import Stage
@@ -219,6 +219,14 @@ def bus(scene: Scene) -> Sequence[str]:
     address = "--dest=org.freedesktop.DBus /org/freedesktop/DBus org.freedesktop.DBus.StartServiceByName"
     send = f"dbus-send --system --type=method_call {address} string:{SERVICE} uint32:0"
     return [*scene.room.enter, *scene.at_home(f"{send} && timeout {SECONDS} cat {out}")]
+
+
+def ctr(scene: Scene) -> Sequence[str]:
+    """containerd alone, without docker; --cgroup "", so that runc makes no cgroup beside those of the machine."""
+    scene.room.containerd()
+    options = ["--rm", "--cgroup", "", "--env", "PATH=/usr/bin", "--rootfs", "/run/rootfs", "lab"]
+    containerd = ["ctr", "--address", str(CONTAINERD_SOCKET)]
+    return [*scene.room.enter, *containerd, "run", *options, "/usr/bin/sh", "-c", WORKLOAD]
 
 
 def run(engine: Engine) -> Words:

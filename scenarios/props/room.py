@@ -1,4 +1,4 @@
-"""Daemons of a story's own: cron, atd, sshd, a system bus. The machine's own ones, and their files, are not touched.
+"""Daemons of a story's own: cron, atd, sshd, a system bus, containerd. The machine's own ones are not touched.
 
 They run in a mount namespace with an empty /run, empty spools, and a crontab and a doas.conf of their own. All of that
 ends with the processes, which are journalled. No daemon listens on the network: sshd gets its connections from a UNIX
@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import sys
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Self
@@ -16,6 +17,7 @@ from typing import Self
 from scenarios import needs
 from scenarios.props.labd import start
 from scenarios.props.real_daemons import await_ready
+from scenarios.props.real_engines import pack
 from scenarios.safety.journal import Journal
 from scenarios.safety.undo import DIRECTORY, end_process
 
@@ -80,6 +82,17 @@ Host localhost
 """
 
 
+CONTAINERD = """\
+version = 2
+root = "/run/containerd/images"
+state = "/run/containerd/state"
+disabled_plugins = ["io.containerd.grpc.v1.cri"]
+[grpc]
+address = "/run/containerd/socket"
+"""
+CONTAINERD_SOCKET = Path("/run/containerd/socket")
+
+
 class Room:
     """The namespace; a context manager. enter: the words before a command that runs in it; home: a directory for it.
 
@@ -110,13 +123,18 @@ class Room:
         path.chmod(0o600 if name == "doas.conf" else 0o644)  # cron and doas refuse what others may write
 
     @property
-    def enter(self) -> list[str]:
+    def pid(self) -> int:
+        """Of the process that holds the namespace; /proc/PID/root is the room as seen from here."""
         needs.require("nsenter", "unshare", "mount", "stat", "install", "touch", "sleep")
         if not self._pid:
             self.etc("lab", "")
             words = ["unshare", "--mount", "sh", "-c", FURNISH, "sh", str(self.home)]
             self._pid = self._daemon("room", words, (self.home / "furnished").exists)
-        return ["nsenter", f"--mount=/proc/{self._pid}/ns/mnt"]
+        return self._pid
+
+    @property
+    def enter(self) -> list[str]:
+        return ["nsenter", f"--mount=/proc/{self.pid}/ns/mnt"]
 
     def cron(self) -> None:
         """It runs the jobs of /etc/crontab that are marked @reboot: for cron, this is its first start."""
@@ -151,14 +169,25 @@ class Room:
         listen = ["systemd-socket-activate", "-l", f"{self.home}/sshd.socket", "--inetd", "--accept"]
         self._once("sshd", [*listen, "sshd", "-i", "-f", f"{self.home}/sshd.conf"], self.home / "sshd.socket")
 
+    def containerd(self) -> None:
+        """With a root filesystem at /run/rootfs, so that no image is wanted."""
+        needs.require("containerd", "ctr", "runc", "ldd", "tar")
+        (self.home / "containerd.toml").write_text(CONTAINERD, encoding="utf-8")
+        root = f"/proc/{self.pid}/root/run/rootfs"
+        with tempfile.TemporaryFile() as packed:
+            pack(packed)
+            packed.seek(0)
+            Path(root).mkdir(exist_ok=True)
+            needs.run(["tar", "-x", "-C", root], stdin=packed)
+        self._once("containerd", ["containerd", "--config", f"{self.home}/containerd.toml"], CONTAINERD_SOCKET)
+
     def ssh(self, *words: str) -> list[str]:
         return ["ssh", "-F", f"{self.home}/ssh.conf", *words]
 
     def _once(self, name: str, words: list[str], sign: Path) -> None:
         """Start a daemon of the room, and wait until that file is there."""
         if name not in self._pidfds:
-            inside = [*self.enter, *words]
-            self._daemon(name, inside, Path(f"/proc/{self._pid}/root{sign}").exists)
+            self._daemon(name, [*self.enter, *words], Path(f"/proc/{self.pid}/root{sign}").exists)
 
     def _daemon(self, name: str, words: list[str], ready: Callable[[], bool]) -> int:
         log = self.home / f"{name}.log"

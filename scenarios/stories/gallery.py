@@ -64,6 +64,7 @@ LOGINS = (
 ASKED = (
     Launcher("systemd-run", nobody, start.under_systemd("systemd-run", "-q", "--wait", "--pipe"), "pid 1 forked it"),
     Launcher("D-Bus activation", nobody, start.bus, "the bus forked it"),
+    Launcher("ctr run", nobody, start.ctr, "containerd was asked"),
 )
 
 
