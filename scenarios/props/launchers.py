@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -254,8 +255,10 @@ def build(engine: Engine) -> Words:
         assert engine.name in REAL
         words, image = " ".join(engine.command()), f"{IMAGE}:{os.urandom(4).hex()}"
         scene.stage.journal.note("image", argv=engine.command(), image=image)
-        (scene.home / "Dockerfile").write_text(f"FROM {engine.image}\nRUN echo who: $({WORKLOAD})\n", encoding="utf-8")
-        options = f"--no-cache --network none -t {image} -f {scene.home}/Dockerfile {scene.home}/etc"
+        words_of_run = json.dumps(["/usr/bin/sh", "-c", f"echo who: $({WORKLOAD})"])  # the lab's image has no /bin
+        (scene.home / "Dockerfile").write_text(f"FROM {engine.image}\nRUN {words_of_run}\n", encoding="utf-8")
+        (scene.home / "context").mkdir(exist_ok=True)
+        options = f"--no-cache --network none -t {image} -f {scene.home}/Dockerfile {scene.home}/context"
         found = r"sed -nE 's/.*who: ([0-9]+ [0-9]+)$/\1/p'"
         return ["sh", "-c", f"{words} build {options} 2>&1 | {found}; {words} rmi -f {image} >&2"]
 
