@@ -14,6 +14,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Self
 
+from lab.errors import MissingFeature
 from scenarios import needs
 from scenarios.props.labd import start
 from scenarios.props.real_daemons import await_ready
@@ -55,7 +56,6 @@ HostKey {home}/hostkey
 AuthorizedKeysFile {home}/key.pub
 AuthenticationMethods publickey
 PermitRootLogin prohibit-password
-StrictModes no
 UsePAM yes
 """
 # ssh gets the connection as a descriptor: ProxyUseFdpass, ssh_config(5).
@@ -102,7 +102,9 @@ class Room:
 
     def __init__(self, journal: Journal, home: Path) -> None:
         self.home, self._journal = home, journal
+        (home / "etc").mkdir()
         self._pidfds: dict[str, int] = {}
+        self._failed: dict[str, MissingFeature] = {}
         self._pid = 0
 
     def __enter__(self) -> Self:
@@ -118,7 +120,7 @@ class Room:
     def etc(self, name: str, text: str) -> None:
         """A file that the room has in /etc; before the first daemon is asked for."""
         path = self.home / "etc" / name
-        path.parent.mkdir(parents=True, exist_ok=True)
+        path.parent.mkdir(exist_ok=True)
         path.write_text(text, encoding="utf-8")
         path.chmod(0o600 if name == "doas.conf" else 0o644)  # cron and doas refuse what others may write
 
@@ -126,8 +128,8 @@ class Room:
     def pid(self) -> int:
         """Of the process that holds the namespace; /proc/PID/root is the room as seen from here."""
         needs.require("nsenter", "unshare", "mount", "stat", "install", "touch", "sleep")
+        self._refuse("room")
         if not self._pid:
-            self.etc("lab", "")
             words = ["unshare", "--mount", "sh", "-c", FURNISH, "sh", str(self.home)]
             self._pid = self._daemon("room", words, (self.home / "furnished").exists)
         return self._pid
@@ -186,12 +188,21 @@ class Room:
 
     def _once(self, name: str, words: list[str], sign: Path) -> None:
         """Start a daemon of the room, and wait until that file is there."""
+        self._refuse(name)
         if name not in self._pidfds:
             self._daemon(name, [*self.enter, *words], Path(f"/proc/{self.pid}/root{sign}").exists)
+
+    def _refuse(self, name: str) -> None:
+        if name in self._failed:
+            raise self._failed[name]
 
     def _daemon(self, name: str, words: list[str], ready: Callable[[], bool]) -> int:
         log = self.home / f"{name}.log"
         pid = start(self._journal, words, log=str(log))
         self._pidfds[name] = os.pidfd_open(pid)
-        await_ready(pid, ready, log)
+        try:
+            await_ready(pid, ready, log)
+        except MissingFeature as error:  # the next launcher that asks for it need not wait again
+            self._failed[name] = error
+            raise
         return pid

@@ -7,8 +7,10 @@ from pathlib import Path
 
 import pytest
 
+from lab.errors import MissingFeature
 from lab.pidfd import is_alive, start_time
 from scenarios import needs
+from scenarios.props import room as room_prop
 from scenarios.props.room import SPOOLS, Room
 from scenarios.safety.journal import Journal
 
@@ -62,3 +64,13 @@ def test_a_killed_runs_room_is_taken_back(tmp_path: Path) -> None:
         assert len([line for line in later.restored if line.startswith("process")]) == 2
     assert not is_alive(pid, began)
     assert not home.exists()
+
+
+def test_a_room_that_cannot_be_furnished_is_asked_for_once(journal: Journal, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each launcher that wants it says so, with the reason, and does not wait for it again."""
+    monkeypatch.setattr(room_prop, "FURNISH", "echo no mounts here >&2; exit 1")
+    with Room(journal, journal.directory("gallery")) as room:
+        for ask in (room.cron, room.atd):
+            with pytest.raises(MissingFeature, match="no mounts here"):
+                ask()
+        assert len(room._pidfds) == 1
