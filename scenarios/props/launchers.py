@@ -204,7 +204,7 @@ def ssh_again(scene: Scene) -> Sequence[str]:
 def at(scene: Scene) -> Sequence[str]:
     scene.room.atd()
     out = scene.later("at")
-    return [*scene.room.enter, *scene.at_home(f"echo 'sh who >{out}' | at -M now && timeout {SECONDS} cat {out}")]
+    return [*scene.room.enter, *scene.at_home(f"echo 'sh who >{out}' | at -M now 2>&- && timeout {SECONDS} cat {out}")]
 
 
 def cron(scene: Scene) -> Sequence[str]:

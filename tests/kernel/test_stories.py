@@ -563,11 +563,11 @@ def test_a_second_login_is_found_out(
     assert claims(report, FAILED) == ["and its session is that of the first"], report.claims
 
 
-@pytest.mark.needs("dbus-daemon")
-def test_a_bus_of_the_users_own_is_found_out(
+@pytest.mark.needs("dbus-daemon", "containerd")
+def test_daemons_of_the_users_own_are_found_out(
     place: Path, journal: Journal, daemon: Daemon, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Mutant: the user has started the bus, so that what the bus starts is the user's."""
+    """Mutant: the user has started the bus and containerd, so that what these start is the user's."""
 
     def by_user(journal: Journal, argv: list[str], log: str) -> int:
         return start(journal, argv, USER, log)
@@ -575,7 +575,7 @@ def test_a_bus_of_the_users_own_is_found_out(
     monkeypatch.setattr(room, "start", by_user)
     with stage(place, journal, daemon) as here:
         report = here.tell(1, gallery)
-    assert claims(report, FAILED) == [f"D-Bus activation: {name_of(UNSET)}"], report.claims
+    assert claims(report, FAILED) == [f"{name}: {name_of(UNSET)}" for name in ("D-Bus activation", "ctr run")]
 
 
 @pytest.mark.needs("systemd-nspawn")
