@@ -11,6 +11,7 @@ from lab.errors import MissingFeature
 from lab.identity import UNSET
 from scenarios import needs
 from scenarios.props.capabilities import capabilities
+from scenarios.props.immutable import is_on
 from scenarios.props.real_engines import REAL
 from scenarios.props.room import CONTAINERD_SOCKET, POLKIT, Room
 from scenarios.safety.undo import IMAGE
@@ -151,6 +152,8 @@ def become(scene: Scene) -> str:
     """The command line by which a shell has somebody else's loginuid, as if that user had logged in."""
     if "CAP_AUDIT_CONTROL" not in capabilities(which="CapBnd"):
         raise MissingFeature("this machine gives root no CAP_AUDIT_CONTROL", "run this on the host")
+    if is_on():
+        raise MissingFeature("no loginuid can be changed here: loginuid_immutable is on", "see `sudo auditctl -s`")
     return f"echo {scene.other} >/proc/self/loginuid"
 
 
