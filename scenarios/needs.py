@@ -22,6 +22,7 @@ AS_USER = "sudo .venv/bin/lab demo --as NAME"  # the remedy where root has logge
 INSTALL = "sudo apt-get install -y"
 CHECKOUT = Path(__file__).parent.parent
 UBUNTUS = Path("/proc/sys/kernel/apparmor_restrict_unprivileged_userns")
+LEAVES_OUT = "it leaves one launcher out"
 LIMIT = 120  # seconds for a command that the lab runs for itself; dockerd on a slow machine is the slowest
 
 
@@ -66,7 +67,10 @@ def _rows() -> Iterator[Program]:
     yield from row("coreutils", "nice", "inherit")
     yield from row("coreutils", "mkdir", "notify, launder")
     yield from row("coreutils", "chroot", "launder, --engines podman, --engines docker")
-    yield from row("coreutils", "mkfifo nohup timeout", "gallery", "it leaves one launcher out")
+    yield from row("coreutils", "nohup timeout", "gallery", LEAVES_OUT)
+    yield from row("coreutils", "stat install", "gallery", LEAVES_OUT)
+    yield from row("sed", "sed", "gallery", LEAVES_OUT)
+    yield from row("tar", "tar", "gallery", LEAVES_OUT)
     yield from row("coreutils", "chmod ln mv", "--engines podman, --engines docker")
     yield from row("bash", "bash", "make talk", "the speaker's shell is sh")
     yield from row("libc-bin", "ldd", "--engines podman, --engines docker")
@@ -78,7 +82,7 @@ def _rows() -> Iterator[Program]:
     yield from row("mount", "mount", "notify, launder, trace, witness")
     yield from row("bsdutils", "logger", "witness", "it leaves one witness out: journald")
     yield from row("systemd", "loginctl", "witness", "it leaves one witness out: logind")
-    yield from row("util-linux", "su", "gallery", "it leaves one launcher out")
+    yield from row("util-linux", "su", "gallery", LEAVES_OUT)
     yield from row("util-linux", "setsid", "gallery, make shell", "it leaves one launcher out; lab shell needs it")
     yield from row("bash", "bash", "make shell", "the shell is sh")
     yield from row("tmux", "tmux", "gallery, make shell", "it leaves one launcher out; lab shell shows no records")
@@ -92,17 +96,24 @@ def _rows() -> Iterator[Program]:
     yield from row("systemd-container", "systemd-nspawn", "notify, launder", "both need a systemd that is pid 1")
     yield from row("systemd", "systemctl systemd-notify journalctl", "notify, launder")
     yield from row("systemd", "systemd-run", "gallery, launder", "gallery leaves one launcher out")
-    yield from row("dbus", "dbus-daemon", "launder", "it leaves systemd-run out")
-    yield from row("cron", "cron", "launder", "it leaves cron out")
+    yield from row("dbus", "dbus-daemon", "launder, gallery", "launder and gallery leave what needs a bus out")
+    yield from row("cron", "cron", "launder, gallery", "both leave cron out")
     yield from row("systemd", "systemd-socket-activate", "variants", "it leaves one variant out")
-    for name, package in (
-        ("ssh", "openssh-client"),
-        ("at", "at"),
-        ("machinectl", "systemd-container"),
-    ):
-        yield Program(name, package, ["gallery"], "it leaves one launcher out")
+    launchers = {
+        "openssh-client": "ssh ssh-keygen",
+        "openssh-server": "sshd",
+        "at": "at atd",
+        "opendoas": "doas",
+        "pkexec": "pkexec",
+        "screen": "screen",
+        "dbus-bin": "dbus-send",
+        "containerd": "containerd ctr",
+        "systemd-container": "machinectl",
+    }
+    for package, names in launchers.items():
+        yield from row(package, names, "gallery", LEAVES_OUT)
     debian13 = "run this on Debian 13 or later: run0 came with systemd 256"
-    yield Program("run0", "", ["gallery"], "it leaves one launcher out", debian13)
+    yield Program("run0", "", ["gallery"], LEAVES_OUT, debian13)
     yield from row("podman", "podman", "--engines podman")
     yield from row("nftables", "nft", "--engines podman", "podman 4 needs iptables instead")
     yield from row("passt", "pasta", "variants", "podman 4 needs slirp4netns instead")

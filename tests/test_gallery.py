@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from scenarios.stories import gallery
+from scenarios.props import launchers
 
 
 @pytest.mark.parametrize(
@@ -28,5 +28,5 @@ def test_a_stack_with_pam_loginuid(
     """Its own lines count and the included ones; a service without a file has that of `other`; pam.conf(5)."""
     for name, text in files.items():
         (tmp_path / name).write_text(text)
-    monkeypatch.setattr(gallery, "PAM", (tmp_path / "none", tmp_path))
-    assert ("pam_loginuid" in gallery.pam_stack("login")) == expected
+    monkeypatch.setattr(launchers, "PAM", (tmp_path / "none", tmp_path))
+    assert ("pam_loginuid" in launchers.pam_stack("login")) == expected

@@ -20,6 +20,7 @@ from scenarios import needs
 from scenarios.performance.beats import HELD, UNKNOWN
 from scenarios.props import labd
 from scenarios.props.labd import Daemon
+from scenarios.props.launchers import Scene
 from scenarios.safety.journal import Journal
 from scenarios.stage.engines import DAEMON, FORK, Engine, Model, inspected
 from scenarios.stage.report import Report
@@ -102,20 +103,23 @@ def test_attributions_own_labd_killed_before_an_attack(
 
 def test_labd_killed_in_the_gallery(place: Path, journal: Journal, monkeypatch: pytest.MonkeyPatch) -> None:
     """gallery: the launchers of the steps before stand, and those that ask labd are open."""
-    first, *_, last = gallery.LAUNCHERS
+    first = gallery.FORKED[0]
     with Daemon(journal, str(place / "mortal.sock"), str(place / "mortal")) as mortal:
         mortal.wait_ready()
 
-        def killing(here: Stage) -> Sequence[str]:
-            kill_labd(here.engines[DAEMON])
-            return first.words(here)
+        def killing(scene: Scene) -> Sequence[str]:
+            kill_labd(scene.stage.engines[DAEMON])
+            return first.words(scene)
 
-        monkeypatch.setattr(gallery, "LAUNCHERS", (*[first] * gallery.ROWS_A_STEP, replace(first, words=killing), last))
+        monkeypatch.setattr(gallery, "FORKED", ())
+        monkeypatch.setattr(gallery, "LOGINS", [first] * gallery.ROWS_A_STEP)
+        monkeypatch.setattr(gallery, "ASKED", (replace(first, words=killing),))
         with stage(place, journal, mortal) as here:
+            here.chosen = [here.engines[DAEMON]]
             report = here.tell(1, gallery)
     assert not red(report)
-    assert [claim.verdict for claim in report.claims] == [*[HELD] * gallery.ROWS_A_STEP, UNKNOWN]
-    assert "labd" in report.claims[-1].seen
+    assert [claim.verdict for claim in report.claims] == [*[HELD] * (gallery.ROWS_A_STEP + 1), UNKNOWN, UNKNOWN]
+    assert all("nobody listens there" in claim.seen for claim in report.claims[-2:])
 
 
 @pytest.mark.needs("systemd-nspawn")
@@ -219,15 +223,19 @@ def test_a_client_that_fails_was_not_refused(script: str, place: Path, journal: 
 def test_a_launcher_that_cannot_be_shown_is_told_with_its_remedy(
     place: Path, journal: Journal, daemon: Daemon, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """gallery: without setsid a claim is open, with the command that installs setsid; cron has no claim."""
+    """gallery: without setsid and unshare claims are open, with the command that installs them."""
     installed = needs.installed
-    monkeypatch.setattr(needs, "installed", lambda *names: "setsid" not in names and installed(*names))
+    gone = {"setsid", "unshare"}
+    monkeypatch.setattr(needs, "installed", lambda *names: not gone & set(names) and installed(*names))
     with stage(place, journal, daemon) as here:
         report = here.tell(1, gallery)
     assert not red(report)
     told = {claim.claim.partition(":")[0]: claim for claim in report.claims}
     assert (told["setsid"].lacking, told["setsid"].remedy) == (True, "sudo apt-get install -y util-linux")
-    assert told.keys() == {launcher.name for launcher in gallery.LAUNCHERS} - {"cron"} | {"podmanish", "dockerish"}
+    assert told["cron, root's job"].lacking, "cron runs without a room"
+    everything = {launcher.name for launcher in (*gallery.FORKED, *gallery.LOGINS, *gallery.ASKED)}
+    engines = {f"{name}{verb}" for name in ("podmanish", "dockerish") for verb in ("", " exec")}
+    assert told.keys() == everything | engines
     assert all(claim.lacking for claim in report.claims if claim.verdict == UNKNOWN)
 
 

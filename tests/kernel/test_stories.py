@@ -7,7 +7,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -19,12 +19,13 @@ from support import in_child
 from lab.audit.family import EXECS
 from lab.audit.watch import Watch
 from lab.errors import EvidenceLost
-from lab.identity import name_of, set_loginuid
+from lab.identity import UNSET, name_of, set_loginuid
 from scenarios.audiences.drawing import Look, height
 from scenarios.claims import CLAIMS
 from scenarios.performance.beats import FAILED, HELD, UNKNOWN, pages
 from scenarios.performance.performance import Performance
-from scenarios.props.labd import Daemon, peer_pid
+from scenarios.props import launchers, room
+from scenarios.props.labd import Daemon, peer_pid, start
 from scenarios.props.second_host import Remote
 from scenarios.props.systemd import exec_start
 from scenarios.replay import judged_again
@@ -58,6 +59,7 @@ from scenarios.stories import (
 pytestmark = pytest.mark.needs("root", "audit", "sudo", "setpriv")
 
 USER = 3267
+PAM_TYPES = ("auth", "account", "password", "session")
 CLEAR = """
 import os, sys
 os.write(os.open("/proc/self/loginuid", os.O_WRONLY), b"4294967295")
@@ -490,23 +492,45 @@ def test_a_container_that_carries_its_caller_is_found_out(place: Path, journal: 
     assert any("inspect names no caller" in claim for claim in claims(report, FAILED)), report.claims
 
 
+def otherwise(way: str, instead: str = "opened") -> tuple[str, ...]:
+    """The program of blindspot with one way to write exchanged for another."""
+    changed = f"writes.WAYS = {{**writes.WAYS, {way!r}: writes.{instead}}}"
+    return ("-c", f"import sys; from scenarios.props import writes; {changed}; writes.main(sys.argv[1])")
+
+
+PERM_WA = blindspot.RULES["perm=wa"]
+
+
+F, L, D = blindspot.filtered, blindspot.letter_by_letter, blindspot.at_the_door
+C, E = blindspot.unseen_containers, blindspot.every_way
+
+
 @pytest.mark.parametrize(
-    "name, mutant, claim",
+    "part, name, mutant, claim",
     [
-        ("LOGGED_IN", "-a always,exit -F path={} -F perm=wa", "it does NOT see the daemon's: its auid is unset"),
-        ("TRUNCATE", "import os, sys; os.open(sys.argv[1], os.O_WRONLY | os.O_TRUNC)", "perm=wa does NOT see O_RDONLY"),
-        (
-            "HANDLE",
-            ("-c", "import sys; open(sys.argv[1], 'a').write('x')"),
-            "perm=wa does NOT see open_by_handle_at(2)",
-        ),
-        ("SHORT", "-w {} -p wa", "-w FILE records a mere read"),
-        ("LONG", "-w {}", "-w FILE -p wa does not record a read"),
-        ("DOOR", "-a always,exit -F path={}", "-w on the socket does NOT see connect(2)"),
-        ("CONNECT", ("accept4",), "a rule on connect(2) names"),
+        (F, "LOGGED_IN", "-a always,exit -F path={} -F perm=wa", "it does NOT see the daemon's: its auid is unset"),
+        (L, "SHORT", "-w {} -p wa", "-w FILE records a mere read"),
+        (L, "LONG", "-w {}", "-w FILE -p wa does not record a read"),
+        (D, "DOOR", "-a always,exit -F path={}", "-w on the socket does NOT see connect(2)"),
+        (D, "CONNECT", ("accept4",), "a rule on connect(2) names"),
+        (C, "CLONE3", ("accept4",), "a rule on clone3(2) sees"),
+        (E, "SHORT", "-w {} -p wa", "-w: no record of"),
+        (E, "WRITES", otherwise("O_RDONLY|O_TRUNC"), "perm=wa: no record of"),
+        (E, "WRITES", otherwise("open_by_handle_at"), "STIG: no record of"),
+        (E, "WRITES", otherwise("io_uring"), "perm=wa: no record of"),
+        (E, "WRITES", otherwise("utimensat"), "perm=wa: no record of"),
+        (E, "WRITES", otherwise("bind mount over it"), "-w: no record of"),
+        (E, "WRITES", otherwise("older descriptor"), "no perm: no record of"),
+        (E, "WRITES", otherwise("connect to a socket"), "OSPP: no record of"),
+        (E, "WRITES", otherwise("open to write", "stamped"), "perm=wa: no record of"),
+        (E, "WRITES", otherwise("hard link to it", "stamped"), "perm=wa: no record of"),
+        (E, "WRITES", otherwise("rename over it", "stamped"), "perm=wa: no record of"),
+        (E, "RULES", {**blindspot.RULES, "OSPP": PERM_WA}, "OSPP: no record of"),
+        (E, "RULES", {**blindspot.RULES, "no perm": PERM_WA}, "no perm: no record of"),
     ],
 )
 def test_another_rule_or_deed_is_found_out(
+    part: Callable[[Stage], None],
     name: str,
     mutant: object,
     claim: str,
@@ -515,11 +539,102 @@ def test_another_rule_or_deed_is_found_out(
     daemon: Daemon,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """Mutant: with one rule, or one way to write, exchanged, the claim about it turns red."""
+    """Mutant: with one rule, or one way to write, exchanged, the claim about it turns red. Only its part is told."""
     monkeypatch.setattr(blindspot, name, mutant)
+    monkeypatch.setattr(blindspot, "play", part)
     with stage(place, journal, daemon) as here:
         report = here.tell(1, blindspot)
     assert [words for words in claims(report, FAILED) if claim in words], report.claims
+
+
+def test_an_engine_that_uses_clone_is_found_out(place: Path, journal: Journal, daemon: Daemon) -> None:
+    """Mutant: an engine whose container is made by clone(2), as the sample rule expects."""
+    cloning = (
+        "import os, sys; from lab.syscalls import CLONE_NEWUTS, SIGCHLD, SYS_clone, _clone\n"
+        "pid = _clone(SYS_clone, CLONE_NEWUTS | SIGCHLD, 0, 0, 0, 0)\n"
+        "pid or os.execvp(sys.argv[1], sys.argv[1:])\n"
+        "os._exit(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))"
+    )
+    with stage(place, journal, daemon) as here:
+        good = here.engines[FORK]
+        present(here, replace(good, argv=[sys.executable, "-c", cloning, *good.argv]), here.engines[DAEMON])
+        report = here.tell(1, blindspot)
+    assert claims(report, FAILED) == ["the rule on clone(2) does NOT see clone3(2)"], report.claims
+
+
+def test_a_kernel_without_io_uring_is_no_verdict(
+    place: Path, journal: Journal, daemon: Daemon, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where io_uring_setup(2) is refused, blindspot says so and judges the other ways."""
+    changed = "uring.SYS_io_uring_setup = 9999"
+    script = f"import sys; from scenarios.props import uring, writes; {changed}; writes.main(sys.argv[1])"
+    monkeypatch.setattr(blindspot, "WRITES", ("-c", script))
+    with stage(place, journal, daemon) as here:
+        report = here.tell(1, blindspot)
+    left = [claim for claim in report.claims if claim.verdict != HELD]
+    assert [(claim.claim, claim.lacking) for claim in left] == [("a write by io_uring can be shown here", True)]
+
+
+@pytest.mark.needs("tmux")
+def test_another_user_who_is_you_is_found_out(
+    place: Path, journal: Journal, daemon: Daemon, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Mutant: nobody else logs in, so that exec in your container is yours."""
+    monkeypatch.setattr(launchers, "become", lambda scene: "true")
+    with stage(place, journal, daemon) as here:
+        report = here.tell(1, gallery)
+    assert claims(report, FAILED) == [f"podmanish exec: {name_of(launchers.ANYBODY)}"], report.claims
+
+
+@pytest.mark.needs("sshd", "cron")
+def test_a_login_without_pam_loginuid_is_found_out(
+    place: Path, journal: Journal, daemon: Daemon, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Mutant: sshd's and cron's PAM stacks set nothing, so that what they start is nobody's."""
+    make = launchers.Scene.__init__
+
+    def without(self: launchers.Scene, stage: Stage) -> None:
+        make(self, stage)
+        for service in ("sshd", "cron"):
+            self.room.etc(f"pam.d/{service}", "".join(f"{kind} required pam_permit.so\n" for kind in PAM_TYPES))
+
+    monkeypatch.setattr(launchers.Scene, "__init__", without)
+    with stage(place, journal, daemon) as here:
+        report = here.tell(1, gallery)
+    expected = {"ssh root@localhost: root", "ssh, over its master: root", "cron, root's job: root"}
+    assert set(claims(report, FAILED)) == expected, report.claims
+
+
+@pytest.mark.needs("sshd")
+def test_a_second_login_is_found_out(
+    place: Path, journal: Journal, daemon: Daemon, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Mutant: the second ssh makes its own connection."""
+    (row,) = (row for row in gallery.LOGINS if row.joins)
+
+    def alone(scene: launchers.Scene) -> list[str]:
+        return [*scene.room.ssh("-o", "ControlPath=none"), "localhost", "sh", scene.who]
+
+    logins = [replace(one, words=alone) if one == row else one for one in gallery.LOGINS]
+    monkeypatch.setattr(gallery, "LOGINS", logins)
+    with stage(place, journal, daemon) as here:
+        report = here.tell(1, gallery)
+    assert claims(report, FAILED) == ["and its session is that of the first"], report.claims
+
+
+@pytest.mark.needs("dbus-daemon", "containerd")
+def test_daemons_of_the_users_own_are_found_out(
+    place: Path, journal: Journal, daemon: Daemon, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Mutant: the user has started the bus and containerd, so that what these start is the user's."""
+
+    def by_user(journal: Journal, argv: list[str], log: str) -> int:
+        return start(journal, argv, USER, log)
+
+    monkeypatch.setattr(room, "start", by_user)
+    with stage(place, journal, daemon) as here:
+        report = here.tell(1, gallery)
+    assert claims(report, FAILED) == [f"{name}: {name_of(UNSET)}" for name in ("D-Bus activation", "ctr run")]
 
 
 @pytest.mark.needs("systemd-nspawn")
