@@ -247,8 +247,9 @@ def _number(name: str, text: str) -> int | str:
     if name in _UNSETTABLE and text in ("unset", "-1"):
         return UNSET
     digits = text.lstrip("-")
+    base = 8 if digits.startswith("0") and digits.isdigit() else 0  # as strtoul(3) reads it for auditctl
     try:
-        number = getattr(errno, digits, None) or int(digits, 0)
+        number = getattr(errno, digits, None) or int(digits, base)
         return (-number if text.startswith("-") else number) & LOWER_32_BITS
     except ValueError:
         raise InvalidArgument(f"not a value for the audit field {name}: {text!r}", "write a number") from None

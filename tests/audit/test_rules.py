@@ -72,6 +72,7 @@ def test_an_argument_is_written_in_hexadecimal() -> None:
     line = "-a always,exit -F arch=b64 -S clone -F 'a0&0x20000000'"
     assert Rule.parse(line).to_auditctl() == line
     assert Rule.parse(line.replace("0x20000000", str(0x20000000))) == Rule.parse(line)
+    assert Rule.parse(line.replace("0x20000000", "04000000000")) == Rule.parse(line)
 
 
 def test_a_path_with_blanks_pastes() -> None:
