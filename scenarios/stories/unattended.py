@@ -42,7 +42,7 @@ def play(stage: Stage) -> None:
     for engine in daemons:
         asked(stage, engine, card)
     for engine in (*forkers, *daemons):
-        if engine.name in REAL:  # labd starts no process without a request
+        if engine.model == DAEMON or engine.name in REAL:  # podmanish leaves nothing behind that could do it
             health(stage, engine, card)
             restart(stage, engine, card)
     by_systemd(stage, card)
@@ -93,12 +93,12 @@ def asked(stage: Stage, engine: Engine, card: Card) -> None:
 
 
 def health(stage: Stage, engine: Engine, card: Card) -> None:
-    """dockerd runs its checks itself; podman asks systemd for a transient timer that runs `podman healthcheck run`."""
+    """A daemon runs its checks itself; podman asks systemd for a transient timer that runs `podman healthcheck run`."""
     own = engine.model == DAEMON or Path("/run/systemd/system").is_dir()
     stage.say("{engine} checks a container's health from time to time.", engine=engine.name)
     stage.ask("Whose process is the check?", stage.user, "nobody")
     out = stage.journal.directory("unattended")
-    options = ("-v", f"{out}:/out", "--health-cmd", CHECK, f"--health-interval={'1s' if own else 'disable'}")
+    options = ("-v", f"{out}:/out", "--health-cmd", CHECK, f"--health-interval={'200ms' if own else 'disable'}")
     with running(stage, engine, *options) as (name, _):
         if not own:
             stage.say("Here is no systemd for podman's timer: the lab's timer runs what podman's would.")
@@ -110,7 +110,7 @@ def health(stage: Stage, engine: Engine, card: Card) -> None:
 
 
 def restart(stage: Stage, engine: Engine, card: Card) -> None:
-    """conmon, forked from the login, starts podman again; dockerd has its children start docker's."""
+    """conmon, forked from the login, starts podman again; a daemon has its children start docker's and labd's."""
     stage.say("A container fails, and {engine} starts it again.", engine=engine.name)
     stage.ask("Whose is the first, and whose the second?", stage.user, "nobody")
     out, name = stage.journal.directory("unattended"), f"lab-{os.urandom(4).hex()}"
@@ -124,7 +124,8 @@ def restart(stage: Stage, engine: Engine, card: Card) -> None:
     held = outcome.stdout.split() == [str(expected)] * 2
     whose = stage.user if expected == stage.user_id else "nobody"
     stage.expect(held, claim, " ".join(outcome.stdout.split()), engine=engine.name, whom=whose)
-    card.append([f"{engine.name}, its restart", "conmon" if engine.model == FORK else "dockerd", found(outcome)])
+    starter = "conmon" if engine.model == FORK else "dockerd" if engine.name in REAL else "labd"
+    card.append([f"{engine.name}, its restart", starter, found(outcome)])
 
 
 def by_systemd(stage: Stage, card: Card) -> None:
