@@ -32,7 +32,7 @@ ASCII: Mapping[str, str] = {
     "dot": "-", "set": "*", "unset": "o", "branch": "`-", "more": "...", "socket": "..",
 }  # fmt: skip
 # The fields that tell whom a record names; those of a change of loginuid are others.
-TELLING = ("auid", "ses", "uid", "comm", "cmd")
+TELLING = ("auid", "ses", "uid", "comm", "cmd", "tty")
 TELLING_LOGIN = ("old-auid", "auid", "ses", "pid", "res")
 TELLING_VIRT = ("auid", "op", "vm", "sauid")
 OUTPUT_LINES = 5
@@ -254,7 +254,7 @@ def telling(event: Event) -> tuple[str, list[tuple[str, str]]]:
     record = logins[0] if logins else next((one for one in event.records if "auid" in one.fields), event.records[0])
     interpreted = dict(re.findall(r"(?:^|\s)([a-z][\w-]*)=(\S+)", record.render()))
     names = TELLING_LOGIN if logins else TELLING_VIRT if record.type == AUDIT_VIRT_CONTROL else TELLING
-    fields = [(name, interpreted[name]) for name in names if name in interpreted]
+    fields = [(name, interpreted[name]) for name in names if interpreted.get(name, "(none)") != "(none)"]
     if not logins and "success" in interpreted and interpreted["success"] != "yes":
         fields.append(("success", interpreted["success"]))
     return record.name, fields
