@@ -38,6 +38,7 @@ TELLING_VIRT = ("auid", "op", "vm", "sauid")
 OUTPUT_LINES = 5
 LARGE = 70  # columns; a screen with fewer shows a large font, and these many lines of an output and of a command
 LARGE_OUTPUT_LINES, LARGE_COMMAND_LINES = 3, 3
+SEEN_WIDTH = 16  # columns for what was seen of a claim, at least; the claim and its verdict come first
 Detail = Literal["brief", "short", "full"]
 
 
@@ -299,17 +300,24 @@ def _summary(beat: beats.Summary, look: Look) -> RenderableType:
     return Group(*lines)
 
 
-def _article(beat: beats.Article, look: Look) -> Table:
+def _article(beat: beats.Article, look: Look) -> RenderableType:
+    """A line each; in brief only what is not plainly true; on a screen with a large font without what was seen."""
+    brief, columns = look.detail == "brief", 2 if look.large else 3
     heads = [look.words(head) for head in ("the article says", "today", "seen in this run")]
-    table = Table(*heads, box=None, pad_edge=False, padding=(0, 2, 0, 0))
-    for row in beat.claims:
-        style = "green" if row.today == "true" else "magenta"
-        seen = Line(row.seen) if row.seen else Line(look.words("not shown"), style="magenta")
-        claim = Line(look.words(row.claim))
-        if look.detail == "brief":
-            claim, seen = _one_line(claim), _one_line(seen)
-        table.add_row(claim, Line(look.words(row.today), style=style), seen)
-    return table
+    table = Table(*heads[:columns], show_header=not brief, box=None, pad_edge=False, padding=(0, 2, 0, 0))
+    if not look.large:
+        rest = look.width - 2 - max(len(look.words(row.claim)) + 2 + len(look.words(row.today)) for row in beat.claims)
+        table.columns[2].max_width = max(SEEN_WIDTH, rest - 4)
+    plain = [row for row in beat.claims if row.today == "true" and row.held] if brief else []
+    for row in (row for row in beat.claims if row not in plain):
+        today = Line(look.words(row.today), style="green" if row.today == "true" else "magenta")
+        seen = Line(row.seen or look.words("not shown"), style="" if row.held else "magenta")
+        cells = (Line(look.words(row.claim)), today, _one_line(seen))
+        table.add_row(*cells[:columns])
+    if not plain:
+        return table
+    more = Line(look.words(Text.of("and {count} more, which are true, and held", count=len(plain))), style="dim")
+    return Group(table, more) if table.row_count else more
 
 
 def _closing(beat: beats.Closing, look: Look) -> RenderableType:

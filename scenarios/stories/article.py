@@ -126,7 +126,7 @@ def carried(scene: Scene, engine: Engine) -> None:
     holder = ", ".join(sorted({f"{end.comm}: {name_of(end.loginuid)}" for end in ends}))
     claim = "its pipes lead to a process of {user}'s login" if forked else "its pipes lead to a process without a login"
     same = stage.expect({end.loginuid for end in ends} == {uid}, Text("{engine}: " + claim, told), holder)
-    run = "podman run prints it" if forked else f"docker run: {UNSET}"
+    run = "podman run: the user's" if forked else f"docker run: {UNSET}"
     scene.row(run, str(outcome.printed), "true", printed)
     scene.row("podman has no daemon" if forked else "the daemon carries I/O", holder, "true", same)
 
