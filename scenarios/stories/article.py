@@ -56,8 +56,7 @@ class Scene:
 def play(stage: Stage) -> None:
     rule = RULE.format(stage.target)
     with logged_in(stage):
-        said = "{user} types what the article types. First `auditctl {rule}`: no -p; and deprecated since audit 4.0."
-        stage.say(said, user=stage.user, rule=rule)
+        stage.say("The article's rule, without -p: `auditctl {rule}`. Since audit 4.0, -w is deprecated.", rule=rule)
         with stage.watch([Rule.parse(rule)]) as watch:
             scene = Scene(stage, watch, SearchLog(stage.auditd, stage.journal))
             letter_by_letter(scene)
@@ -84,7 +83,7 @@ def letter_by_letter(scene: Scene) -> None:
 
 def by_hand(scene: Scene) -> None:
     stage = scene.stage
-    stage.say("Then a touch on the host, at a terminal, as if you typed it. The lab's other commands have no terminal.")
+    stage.say("A touch on the host, typed at a terminal. The lab's other commands have none.")
     stage.ask("Which fields tell who, and where?", "uid and tty", "auid and tty", "none tells where")
     stage.shell_on_terminal(*stage.sudo, "touch", stage.target)
     event = scene.written()
@@ -113,7 +112,7 @@ def carried(scene: Scene, engine: Engine) -> None:
     stage, forked = scene.stage, engine.model == FORK
     uid = stage.user_id if forked else UNSET
     stage.say(
-        "The article prints a container's loginuid. With -i its stdin stays open. By {engine}:", engine=engine.name
+        "By {engine}: a container's loginuid, as the article prints it. -i keeps its stdin open.", engine=engine.name
     )
     stage.ask("Who is at the other ends of its stdin and stdout?", "your command", "the daemon")
     ends: list[End] = []
@@ -139,7 +138,7 @@ def looked_at(pid: int, ends: list[End]) -> dict[str, str]:
 def touched(scene: Scene, engine: Engine) -> None:
     """The article's main command, typed at a terminal; a container is no part of the terminal's session."""
     stage, forked = scene.stage, engine.model == FORK
-    stage.say("The article's main command, typed at a terminal. By {engine}:", engine=engine.name)
+    stage.say("By {engine}: the article's main command, typed at a terminal.", engine=engine.name)
     answers = ("{user}, and where", "{user}, not where", "neither")
     stage.ask("Does the record still tell who, and where?", *answers, user=stage.user)
     stage.shell_on_terminal(*engine.run(("touch", f"/host{stage.target}"), "--privileged", "-v", "/:/host"))
