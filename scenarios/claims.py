@@ -71,7 +71,7 @@ CLAIMS = (
     Claim(
         "Podman runs containers by fork and exec",
         "true",
-        "every step is a fork, also to conmon, which then leaves its parent on purpose: init adopts it, the loginuid stays",
+        "every step is a fork, also to conmon, which then leaves its parent: init adopts it, the loginuid stays",
         "run",
         ("every step ",),
         "conmon(8)",
