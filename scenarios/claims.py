@@ -224,7 +224,7 @@ CLAIMS = (
     Claim(
         "the change is known, the identity is lost",
         "true",
-        "the record of the write has all but who; what else is left does not name the writer to the kernel",
+        "the record of the write has all but who; what names the user, as sudo's does, is not tied to the write",
         "trace",
         ("no field that the kernel vouches for",),
         "sudo's USER_CMD record",
@@ -282,9 +282,10 @@ CLAIMS = (
         "sd_notify(3); moby PR 13750; coreos/sdnotify-proxy",
     ),
     Claim(
-        "socket activation works through Podman alone",
+        "socket activation works through Podman",
         "true",
-        "a descriptor is inherited by fork and exec, and the daemon's child has another parent",
+        "fork and exec hand descriptors on; a daemon's child has another parent, and gets no more than a relay's bytes, "
+        "as from systemd-socket-proxyd",
         "notify",
         ("forked, the container answers on it", "through the daemon it has no descriptor 3"),
         "sd_listen_fds(3); podman's socket_activation.md",
