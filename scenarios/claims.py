@@ -284,7 +284,7 @@ CLAIMS = (
     Claim(
         "socket activation works through Podman",
         "true",
-        "fork and exec hand descriptors on; a daemon's child has another parent, and gets no more than a relay's bytes, "
+        "fork and exec hand descriptors on; a daemon's child has another parent, and gets at most a relay's bytes, "
         "as from systemd-socket-proxyd",
         "notify",
         ("forked, the container answers on it", "through the daemon it has no descriptor 3"),
