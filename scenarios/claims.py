@@ -343,7 +343,7 @@ def rows(reports: Sequence[Report]) -> list[Row]:
 def shown(story: str, verdicts: Iterable[beats.Verdict]) -> tuple[beats.Judged, ...]:
     """The claims of which these verdicts of that story are evidence, for an audience."""
     told = Report(story, "", [Verdict(str(one.claim), one.verdict, str(one.seen)) for one in verdicts])
-    return tuple(beats.Judged(row.claim, row.today, row.seen) for row in rows([told]) if row.seen)
+    return tuple(beats.Judged(row.claim, row.today, row.seen, row.held) for row in rows([told]) if row.seen)
 
 
 def markdown() -> Iterator[str]:
