@@ -225,7 +225,9 @@ def _add_look_options(verb: argparse.ArgumentParser) -> None:
     add = verb.add_argument
     add("--no-color", action="store_true", help="without colours")
     add("--plain", action="store_true", help="for a screen reader: ASCII, and trees as sentences")
-    detail = "brief: commands, verdicts and cards alone; full: all records, rules and outputs whole"
+    detail = (
+        "brief: verdicts and cards, and the commands of what did not hold; full: all records, rules and outputs whole"
+    )
     add("--detail", choices=("brief", "short", "full"), default="", help=detail)
 
 

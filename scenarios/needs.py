@@ -52,7 +52,7 @@ def _rows() -> Iterator[Program]:
         return (Program(name, package, users.split(", "), without) for name in names.split())
 
     yield from row("dash", "sh", "every story")
-    yield from row("coreutils", "cat", "loginuid, run, inherit, unattended, witness, mirror, gallery")
+    yield from row("coreutils", "cat", "loginuid, run, article, inherit, unattended, witness, mirror, gallery")
     yield from row("coreutils", "env", "inherit, gallery, make shell, make talk")
     yield from row("coreutils", "id", "loginuid, rootless")
     yield from row("coreutils", "rm", "trace")
@@ -60,7 +60,7 @@ def _rows() -> Iterator[Program]:
     yield from row("grep", "grep", "trace")
     yield from row("coreutils", "sleep", "crash, notify, unattended")
     yield from row("coreutils", "test", "rootless")
-    touching = "shadow, trace, rootless, frameup, forge, launder, attribution, witness, blindspot"
+    touching = "shadow, article, trace, rootless, frameup, forge, launder, attribution, witness, blindspot"
     yield from row("coreutils", "touch", touching)
     yield from row("coreutils", "true", "--engines podman, --engines docker")
     yield from row("coreutils", "tail", "auditd's log")
@@ -91,7 +91,7 @@ def _rows() -> Iterator[Program]:
     yield from row("iproute2", "ip", "trace")
     yield from row("auditd", "auditd", "make engines-up, trace", "the lab's own receiver takes its place")
     yield from row("audispd-plugins", "audisp-remote", "trace", "the lab's own sender takes its place")
-    yield from row("auditd", "ausearch", "--engines auditd", "auditd's log is not compared")
+    yield from row("auditd", "ausearch", "--engines auditd, article", "no log is searched or compared")
     yield from row("auditd", "auditctl", "every story", "the printed auditctl commands cannot be pasted")
     yield from row("systemd-container", "systemd-nspawn", "notify, launder", "both need a systemd that is pid 1")
     yield from row("systemd", "systemctl systemd-notify journalctl", "notify, launder")

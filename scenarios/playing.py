@@ -36,7 +36,7 @@ HELD_ALL, SOME_FAILED, SOME_UNKNOWN = 0, 1, 3
 SECOND_WITNESS = "auditd runs: its log must agree with what the lab reads from the kernel itself."
 UNHEARD = "auditd runs, but its log cannot be searched from here: the lab reads the kernel's records itself."
 ONE_WITNESS = "No auditd runs here: the lab reads the kernel's records itself and needs none."
-ROWS_A_STEP = 5  # of the article's claims
+ROWS_A_STEP = 15  # of the article's claims
 
 
 @dataclass(frozen=True)
@@ -190,7 +190,7 @@ def conclude(reports: Sequence[Report], performance: Performance) -> beats.Closi
     count = {word: sum(one.verdict == word for one in verdicts) for word in (HELD, FAILED, UNKNOWN)}
     torn = len(disturbed(reports))
     performance.perform(beats.Summary(tuple(beats.Told(one.name, Text(one.title), one.verdict) for one in reports)))
-    rows = [beats.Judged(row.claim, row.today, row.seen) for row in article.rows(reports)]
+    rows = [beats.Judged(row.claim, row.today, row.seen, row.held) for row in article.rows(reports)]
     for start in range(0, len(rows), ROWS_A_STEP):
         performance.perform(beats.Article(tuple(rows[start : start + ROWS_A_STEP])))
     code = SOME_FAILED if count[FAILED] else SOME_UNKNOWN if count[UNKNOWN] else HELD_ALL

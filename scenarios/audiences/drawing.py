@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+from rich.columns import Columns
 from rich.console import Console, Group, RenderableType
 from rich.padding import Padding
 from rich.rule import Rule
@@ -32,13 +33,17 @@ ASCII: Mapping[str, str] = {
     "dot": "-", "set": "*", "unset": "o", "branch": "`-", "more": "...", "socket": "..",
 }  # fmt: skip
 # The fields that tell whom a record names; those of a change of loginuid are others.
-TELLING = ("auid", "ses", "uid", "comm", "cmd")
+TELLING = ("auid", "ses", "uid", "comm", "cmd", "tty")
 TELLING_LOGIN = ("old-auid", "auid", "ses", "pid", "res")
 TELLING_VIRT = ("auid", "op", "vm", "sauid")
 OUTPUT_LINES = 5
 LARGE = 70  # columns; a screen with fewer shows a large font, and these many lines of an output and of a command
 LARGE_OUTPUT_LINES, LARGE_COMMAND_LINES = 3, 3
+SEEN_WIDTH = 16  # columns for what was seen of a claim, at least; the claim and its verdict come first
+BRIEF_ROWS = 8  # of a card
+MOST_TITLES = 15  # of stories in the summary; with more, a step would not fit
 Detail = Literal["brief", "short", "full"]
+UNSEEN_IN_BRIEF = (beats.Rules, beats.Command, beats.Output, beats.Lineage, beats.Evidence)
 
 
 @dataclass(frozen=True)
@@ -47,8 +52,8 @@ class Look:
 
     width      columns
     plain      for a screen reader and for ASCII terminals: ASCII marks, trees as sentences
-    detail     brief: commands, verdicts and cards, a line each; short: records, rules and outputs by their telling
-               parts; full: all of them whole
+    detail     brief: what leads into a step, and its verdicts, a line each; cards. short: also commands, and records,
+               rules and outputs by their telling parts. full: all of them whole
     translate  gives a message in the audience's language
     """
 
@@ -72,7 +77,7 @@ class Look:
 
 def draw(beat: beats.Beat, look: Look) -> RenderableType | None:
     """What the audience sees of a beat; None for a beat that shows nothing."""
-    if look.detail == "brief" and isinstance(beat, (beats.Rules, beats.Output, beats.Lineage, beats.Evidence)):
+    if look.detail == "brief" and isinstance(beat, UNSEEN_IN_BRIEF):
         return None
     match beat:
         case beats.Opening():
@@ -80,7 +85,7 @@ def draw(beat: beats.Beat, look: Look) -> RenderableType | None:
         case beats.Heading():
             return _heading(beat, look)
         case beats.Say():
-            return Line(look.words(beat.text))
+            return _lead(Line(look.words(beat.text)), look)
         case beats.Predict():
             return _question(beat, look)
         case beats.Rules():
@@ -124,9 +129,14 @@ def _heading(beat: beats.Heading, look: Look) -> RenderableType:
     return Rule(title, align="left", style="cyan")
 
 
-def _question(beat: beats.Predict, look: Look) -> Line:
+def _lead(line: Line, look: Look) -> RenderableType:
+    """What leads into a step, in brief on one line; in a group, since the console would join plain lines anew."""
+    return Group(_one_line(line)) if look.detail == "brief" else line
+
+
+def _question(beat: beats.Predict, look: Look) -> RenderableType:
     if look.detail == "brief":  # nobody is asked
-        return Line(look.words(beat.question))
+        return _lead(Line(look.words(beat.question)), look)
     choices = "   ".join(f"{look.words(choice)}?" for choice in beat.choices)
     return Line.assemble((look.words(beat.question), "bold"), "  " if choices else "", (choices, "italic"))
 
@@ -148,8 +158,6 @@ def _one_line(line: Line) -> Line:
 
 
 def _command(beat: beats.Command, look: Look) -> Line:
-    if look.detail == "brief":
-        return _one_line(Line(f"  $ {beat.line}", style="cyan"))
     lines = list(_folded(beat.line, look.width))
     if look.detail == "short" and look.large:
         shown = [line[at : at + look.width] for line in lines for at in range(0, len(line), look.width)]
@@ -254,7 +262,7 @@ def telling(event: Event) -> tuple[str, list[tuple[str, str]]]:
     record = logins[0] if logins else next((one for one in event.records if "auid" in one.fields), event.records[0])
     interpreted = dict(re.findall(r"(?:^|\s)([a-z][\w-]*)=(\S+)", record.render()))
     names = TELLING_LOGIN if logins else TELLING_VIRT if record.type == AUDIT_VIRT_CONTROL else TELLING
-    fields = [(name, interpreted[name]) for name in names if name in interpreted]
+    fields = [(name, interpreted[name]) for name in names if interpreted.get(name, "(none)") != "(none)"]
     if not logins and "success" in interpreted and interpreted["success"] != "yes":
         fields.append(("success", interpreted["success"]))
     return record.name, fields
@@ -263,12 +271,15 @@ def telling(event: Event) -> tuple[str, list[tuple[str, str]]]:
 def _contrast(beat: beats.Contrast, look: Look) -> RenderableType:
     columns = [look.words(column) for column in beat.columns]
     table = Table(*columns, box=None, pad_edge=False)
-    for row in beat.rows:
+    cut = BRIEF_ROWS - 1 if look.detail == "brief" and len(beat.rows) > BRIEF_ROWS else len(beat.rows)
+    for row in beat.rows[:cut]:
         cells = [look.words(cell) for cell in row]
         bold = cells[0] in beat.telling or row[0].message in beat.telling
         table.add_row(*(_cell(cell, look, bold=bold and place > 0) for place, cell in enumerate(cells)))
-    title = look.words(beat.title)
-    return Group(Line(title, style="bold"), table) if title else table
+    title, left = look.words(beat.title), len(beat.rows) - cut
+    head = [Line(title, style="bold")] if title else []
+    more = Line(look.words(Text.of("and {count} more", count=left)), style="dim")
+    return Group(*head, table, *([more] if left else []))
 
 
 def _cell(cell: str, look: Look, *, bold: bool) -> Line:
@@ -290,26 +301,36 @@ def _verdict(beat: beats.Verdict, look: Look) -> RenderableType:
 
 def _summary(beat: beats.Summary, look: Look) -> RenderableType:
     lines: list[RenderableType] = [Rule(Line(look.words("What the kernel said"), "bold"), align="left", style="cyan")]
-    if look.detail == "brief":
-        verdicts = (f"{look.marks[told.verdict]} {told.name}" for told in beat.stories)
-        return Group(*lines, _indented(Line("  ".join(verdicts)), 2))
+    if look.detail == "brief" or len(beat.stories) > MOST_TITLES:
+        names = [
+            Line.assemble((look.marks[told.verdict], STYLES[told.verdict]), f" {told.name}") for told in beat.stories
+        ]
+        return Group(*lines, _indented(Columns(names, padding=(0, 2), equal=True), 2))
     for told in beat.stories:
         mark, style = look.marks[told.verdict], STYLES[told.verdict]
         lines.append(Line.assemble("  ", (mark, style), f" {told.name:12} {look.words(told.title)}"))
     return Group(*lines)
 
 
-def _article(beat: beats.Article, look: Look) -> Table:
+def _article(beat: beats.Article, look: Look) -> RenderableType:
+    """A line each; in brief only what is not plainly true; on a screen with a large font without what was seen."""
+    brief, columns = look.detail == "brief", 2 if look.large else 3
     heads = [look.words(head) for head in ("the article says", "today", "seen in this run")]
-    table = Table(*heads, box=None, pad_edge=False, padding=(0, 2, 0, 0))
-    for row in beat.claims:
-        style = "green" if row.today == "true" else "magenta"
-        seen = Line(row.seen) if row.seen else Line(look.words("not shown"), style="magenta")
-        claim = Line(look.words(row.claim))
-        if look.detail == "brief":
-            claim, seen = _one_line(claim), _one_line(seen)
-        table.add_row(claim, Line(look.words(row.today), style=style), seen)
-    return table
+    rows = [(row.claim, row.today) for row in beat.claims]
+    table = Table(*heads[:columns], show_header=not brief, box=None, pad_edge=False, padding=(0, 2, 0, 0))
+    if not look.large:
+        before = (max(len(look.words(text)) for text in texts) for texts in zip(*rows, strict=True))
+        table.columns[2].max_width = max(SEEN_WIDTH, look.width - 8 - sum(before))
+    plain = [row for row in beat.claims if row.today == "true" and row.held] if brief else []
+    for row in (row for row in beat.claims if row not in plain):
+        today = Line(look.words(row.today), style="green" if row.today == "true" else "magenta")
+        seen = Line(row.seen or look.words("not shown"), style="" if row.held else "magenta")
+        cells = (Line(look.words(row.claim)), today, _one_line(seen))
+        table.add_row(*cells[:columns])
+    if not plain:
+        return table
+    more = Line(look.words(Text.of("and {count} more, which are true, and held", count=len(plain))), style="dim")
+    return Group(table, more) if table.row_count else more
 
 
 def _closing(beat: beats.Closing, look: Look) -> RenderableType:

@@ -8,10 +8,11 @@ import termios
 import tty
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from io import TextIOWrapper
 from typing import Literal
 
-from rich.console import Console, RenderableType
+from rich.console import Console, Group, RenderableType
 from rich.status import Status
 from rich.text import Text as Line
 
@@ -51,6 +52,7 @@ class Terminal:
             self.console.file.reconfigure(errors="backslashreplace")
         self._busy: Status | None = None
         self._new_step, self._led = False, False
+        self._commands: list[beats.Command] = []  # of this step, which brief shows only beside what did not hold
 
     def take(self, moment: beats.Moment) -> None:
         """Draw a beat; wait at a stop, if this run pauses there. Raises KeyboardInterrupt if the user quits there."""
@@ -74,15 +76,26 @@ class Terminal:
             self.console.print(drawn, soft_wrap=isinstance(beat, beats.Command))
 
     def _drawn(self, beat: beats.Beat) -> RenderableType | None:
-        """In brief, a step has one line that leads into it."""
-        leads = isinstance(beat, (beats.Say, beats.Predict))
-        if self.look.detail == "brief" and leads and self._led and not self._new_step:
-            return None
-        self._led = leads or (self._led and not self._new_step)
-        return draw(beat, self.look)
+        """In brief, a step has one line that leads into it, and its commands only where a verdict did not hold."""
+        if self.look.detail != "brief":
+            return draw(beat, self.look)
+        if self._new_step:
+            self._led, self._commands = False, []
+        if isinstance(beat, beats.Command):
+            self._commands.append(beat)
+        if isinstance(beat, (beats.Say, beats.Predict)):
+            if self._led:
+                return None
+            self._led = True
+        drawn = draw(beat, self.look)
+        if drawn is None or not isinstance(beat, beats.Verdict) or beat.verdict == beats.HELD:
+            return drawn
+        whole = replace(self.look, detail="short")  # to be pasted
+        commands, self._commands = self._commands, []
+        return Group(*(draw(command, whole) or "" for command in commands), drawn)
 
     def _begin_step(self, beat: beats.Beat) -> None:
-        if self.look.detail != "brief" or isinstance(beat, (beats.Heading, beats.Summary)):
+        if self.look.detail != "brief" or isinstance(beat, beats.Summary):
             self.console.print()
         self._new_step = False
 

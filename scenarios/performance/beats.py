@@ -220,11 +220,15 @@ class Told:
 
 @dataclass(frozen=True)
 class Judged:
-    """One claim of the article in the summary: what is true today, and what this run saw of it."""
+    """One claim of the article in the summary: what is true today, and what this run saw of it.
+
+    held   whether this run showed the claim, and its evidence held; recordings made before this field say so of all
+    """
 
     claim: str
     today: str
     seen: str
+    held: bool = True
 
 
 @dataclass(frozen=True)

@@ -67,7 +67,7 @@ class Auditd:
 
     def _until(self, key: str, last: int) -> list[Event]:
         """The events up to that serial: a rule may go on, and even record the ausearch that asks for them."""
-        self._await(last)
+        self.await_event(last)
         return [event for event in self._search(key) if event.serial <= last]
 
     def _search(self, key: str) -> list[Event]:
@@ -81,8 +81,11 @@ class Auditd:
         lines = done.stdout.split("\n")  # splitlines() would also split at auditd's \x1d
         return list(events(Record.from_line(line) for line in lines if line.startswith(("type=", "node="))))
 
-    def _await(self, serial: int) -> None:
-        """Return when the log has a record after that serial; the marker that ended the lab's reading is such a one."""
+    def await_event(self, serial: int) -> None:
+        """Return when the log has a record after that serial; the marker that ended the lab's reading is such a one.
+
+        Raises EvidenceLost if it has none within SECONDS.
+        """
         deadline = time.monotonic() + SECONDS
         with subprocess.Popen(["tail", "-n", "1", "-F", self.log], stdout=subprocess.PIPE) as tail:
             assert tail.stdout

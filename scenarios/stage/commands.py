@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
@@ -26,6 +27,7 @@ ANY = range(125)
 # It prints its loginuid, then stays until its input ends: long enough for run_watched() to look at it.
 WORKLOAD = ("sh", "-c", "echo $(cat /proc/self/loginuid); exec cat")
 NOTHING_YET = Outcome("", "", "", 0)
+ON_A_TERMINAL = (sys.executable, "-m", "scenarios.props.terminal")
 Look = Callable[[int], Mapping[str, str]]
 
 
@@ -45,6 +47,15 @@ class Commands:
         """
         self.performance.perform(Command(paste(argv)))
         return self._finish(self._perform(argv), answers)
+
+    def shell_on_terminal(self, *argv: str) -> Outcome:
+        """As shell(), with a terminal for input and output, as a person's command has; what it printed is in stdout.
+
+        The other commands of a run have none, and their records say tty=(none).
+        """
+        self.performance.perform(Command(paste(argv)))
+        outcome = self._perform((*ON_A_TERMINAL, *argv))
+        return self._finish(replace(outcome, command=paste(argv), stdout=outcome.stdout.replace("\r\n", "\n")), ANY)
 
     def run(self, engine: Engine, workload: Sequence[str], *options: str) -> Outcome:
         """The workload in a new container of that engine."""

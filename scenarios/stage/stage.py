@@ -175,13 +175,16 @@ class Stage(Commands):
             finally:
                 self._watches.remove(watch)
 
-    def witness(self, watch: Watch, *, successful: bool | None = True) -> Event | None:
+    def witness(self, watch: Watch, *, successful: bool | None = True, comm: str = "") -> Event | None:
         """Show and return the first event that the last command left about the target; None if there is none.
 
-        successful: True for a call that succeeded, False for one that was refused, None for either. Raises CannotTell
-        or EvidenceLost if it is no evidence that there is none: the command failed, or the watch was disturbed.
+        successful: True for a call that succeeded, False for one that was refused, None for either. comm: only of the
+        program of that name: under a rule that records reads, sudo's own look at /etc/shadow comes first. Raises
+        CannotTell or EvidenceLost if it is no evidence that there is none: the command failed, or the watch was
+        disturbed.
         """
         events = [event for event in watch.collect() if successful in (None, event.success)]
+        events = [event for event in events if comm in ("", event.comm)]
         for event in events[:1]:
             self.show_records(event)
         if not events:

@@ -2,6 +2,7 @@
 
 from scenarios.stage.stage import Story
 from scenarios.stories import (
+    article,
     attribution,
     blindspot,
     crash,
@@ -27,6 +28,7 @@ STORIES: tuple[Story, ...] = (
     loginuid,
     run,
     shadow,
+    article,
     trace,
     lineage,
     notify,

@@ -28,7 +28,7 @@ def by_a_fork(stage: Stage, engine: Engine) -> Outcome:
     stage.prints(forked, stage.user_id, "{engine}, forked, inherits {user}", engine=engine.name, user=stage.user)
     stage.carries(forked, stage.user_id, "the host's /proc says {user}, too", user=stage.user)
     if engine.adopted:
-        claim = "its monitor left its parent on purpose; yet all below init carry the loginuid"
+        claim = "every step was a fork: its monitor left its parent on purpose, with the loginuid"
         stage.expect(marked(forked.ancestry, stage), claim)
     else:
         basis = Basis("descends", 1, forked.lineage)

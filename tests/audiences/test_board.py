@@ -193,9 +193,7 @@ def test_a_card_has_the_article_s_claims_of_its_story() -> None:
     seen = Verdict(Text("sudo changes the uid, not the loginuid"), HELD, Text("3268 as uid 0"))
     card_of = Contrast(Text("card"), (Text(""), Text("a")), ((Text("auid"), Text("x")),))
     _, step = last(Heading(1, "loginuid", Text("The mark")), Say(Text("")), seen, card_of)
-    assert [(row.claim, row.seen) for row in step.claims] == [
-        ("sudo changes the uid but keeps the loginuid", "3268 as uid 0")
-    ]
+    assert [(row.claim, row.seen) for row in step.claims] == [("sudo keeps the loginuid", "3268 as uid 0")]
     _, step = last(Heading(1, "loginuid", Text("The mark")), Say(Text("")), card_of, seen)
     assert len(step.claims) == 1
     _, step = last(Heading(1, "loginuid", Text("")), seen, card_of, Heading(2, "run", Text("")), Say(Text("")), card_of)

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import os
+import pwd
 import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -17,6 +18,7 @@ from collecting import Collector
 from support import in_child
 
 from lab.audit.family import EXECS
+from lab.audit.records import Event
 from lab.audit.watch import Watch
 from lab.errors import EvidenceLost
 from lab.identity import UNSET, name_of, set_loginuid
@@ -24,8 +26,9 @@ from scenarios.audiences.drawing import Look, height
 from scenarios.claims import CLAIMS
 from scenarios.performance.beats import FAILED, HELD, UNKNOWN, pages
 from scenarios.performance.performance import Performance
-from scenarios.props import launchers, room
+from scenarios.props import author, launchers, room
 from scenarios.props.labd import Daemon, peer_pid, start
+from scenarios.props.searchlog import SearchLog
 from scenarios.props.second_host import Remote
 from scenarios.props.systemd import exec_start
 from scenarios.replay import judged_again
@@ -36,6 +39,7 @@ from scenarios.stage.report import Report
 from scenarios.stage.stage import Stage, Story
 from scenarios.stories import (
     STORIES,
+    article,
     attribution,
     blindspot,
     crash,
@@ -134,6 +138,8 @@ def claims(report: Report, verdict: str) -> list[str]:
 def with_needs(story: Story) -> object:
     """The story as a parameter. In two, a user who does not own the checkout runs the lab's commands."""
     marks = [pytest.mark.needs("open-checkout")] if story in (rootless, trace) else []
+    if story is article:
+        marks = [pytest.mark.needs("ausearch")]
     return pytest.param(story, marks=marks, id=story.NAME)
 
 
@@ -175,7 +181,7 @@ def test_a_closed_checkout_refutes_nothing(story: Story, place: Path, journal: J
     assert f"chmod o+rx {closed}" in report.claims[-1].remedy
 
 
-@pytest.mark.parametrize("story", [run, shadow, launder, unattended, witness], ids=lambda story: story.NAME)
+@pytest.mark.parametrize("story", [run, shadow, article, launder, unattended, witness], ids=lambda story: story.NAME)
 def test_a_forker_that_clears_the_loginuid_is_found_out(
     story: Story, place: Path, journal: Journal, daemon: Daemon, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -186,10 +192,11 @@ def test_a_forker_that_clears_the_loginuid_is_found_out(
         present(here, replace(good, argv=[sys.executable, "-c", CLEAR, *good.argv]), here.engines[DAEMON])
         report = here.tell(1, story)
     assert report.verdict == FAILED
-    assert any("names" in claim or "inherits" in claim for claim in claims(report, FAILED)), report.claims
+    failed = claims(report, FAILED)
+    assert any(words in claim for claim in failed for words in ("names", "inherits", "auid is")), report.claims
 
 
-@pytest.mark.parametrize("story", [run, shadow, launder, unattended, witness], ids=lambda story: story.NAME)
+@pytest.mark.parametrize("story", [run, shadow, article, launder, unattended, witness], ids=lambda story: story.NAME)
 def test_a_daemon_that_carries_the_users_loginuid_is_found_out(story: Story, place: Path, journal: Journal) -> None:
     """Mutant: a daemon whose children have the caller's loginuid."""
     path = str(place / "stamped.sock")
@@ -203,7 +210,7 @@ def test_a_daemon_that_carries_the_users_loginuid_is_found_out(story: Story, pla
         finally:
             process.terminate()
     assert report.verdict == FAILED
-    assert any("nobody" in claim for claim in claims(report, FAILED)), report.claims
+    assert any("nobody" in claim or "without a login" in claim for claim in claims(report, FAILED)), report.claims
 
 
 def test_a_client_that_sends_nothing_again_is_found_out(
@@ -218,7 +225,7 @@ def test_a_client_that_sends_nothing_again_is_found_out(
 
 @pytest.mark.parametrize(
     "story",
-    [run, shadow, inherit, frameup, forge, launder, unattended, witness, gallery, blindspot, lineage],
+    [run, shadow, article, inherit, frameup, forge, launder, unattended, witness, gallery, blindspot, lineage],
     ids=lambda story: story.NAME,
 )
 def test_engines_in_each_others_place_are_found_out(
@@ -635,6 +642,72 @@ def test_daemons_of_the_users_own_are_found_out(
     with stage(place, journal, daemon) as here:
         report = here.tell(1, gallery)
     assert claims(report, FAILED) == [f"{name}: {name_of(UNSET)}" for name in ("D-Bus activation", "ctr run")]
+
+
+def test_a_rule_with_p_is_found_out(
+    place: Path, journal: Journal, daemon: Daemon, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Mutant: the article's rule with -p wa."""
+    monkeypatch.setattr(article, "RULE", "-w {} -p wa")
+    with stage(place, journal, daemon) as here:
+        report = here.tell(1, article)
+    assert claims(report, FAILED) == ["every access: -w FILE without -p becomes perm=rwxa"], report.claims
+
+
+def test_a_command_without_a_terminal_is_found_out(
+    place: Path, journal: Journal, daemon: Daemon, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Mutant: the touch is run as the lab's other commands are, so that its record has tty=(none)."""
+    monkeypatch.setattr(Stage, "shell_on_terminal", Stage.shell)
+    with stage(place, journal, daemon) as here:
+        report = here.tell(1, article)
+    assert claims(report, FAILED) == ["the record of a typed command names its terminal"], report.claims
+
+
+def test_a_container_in_a_terminals_session_is_found_out(place: Path, journal: Journal, daemon: Daemon) -> None:
+    """Mutant: a forked container with -t, whose record tells the terminal that the engine has made for it."""
+    with stage(place, journal, daemon) as here:
+        present(here, replace(here.engines[FORK], run_options=("-t",)), here.engines[DAEMON])
+        here.chosen = here.chosen[:1]
+        here.report = Report("article", "")
+        with here.watch() as watch:
+            article.touched(article.Scene(here, watch, SearchLog(None, journal)), here.chosen[0])
+    assert claims(here.report, FAILED) == ["podmanish: the record tells no terminal"], here.report.claims
+
+
+@pytest.mark.needs("ausearch")
+def test_a_log_that_names_another_is_found_out(
+    place: Path, journal: Journal, daemon: Daemon, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Mutant: the log in which ausearch looks has another auid in each record."""
+    fill = SearchLog.fill
+
+    def forged(self: SearchLog, seen: Sequence[Event]) -> None:
+        fill(self, seen)
+        log = Path(self.words[-1])
+        log.write_text(log.read_text().replace(f"auid={USER}", f"auid={USER + 1}"))
+
+    monkeypatch.setattr(SearchLog, "fill", forged)
+    with stage(place, journal, daemon) as here:
+        here.auditd = None
+        report = here.tell(1, article)
+    assert claims(report, FAILED) == [
+        "ausearch -f FILE -i finds it, and says the same",
+        "a search by login finds what was typed and what was forked",
+    ]
+
+
+def test_the_author_types_his_commands(
+    place: Path, journal: Journal, daemon: Daemon, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where the article's user exists, his login is the one that the records name; then the run's user is back."""
+    monkeypatch.setattr(author, "NAME", "daemon")
+    monkeypatch.setattr(author, "UID", pwd.getpwnam("daemon").pw_uid)
+    with stage(place, journal, daemon) as here:
+        before = here.login
+        report = here.tell(1, article)
+        assert (here.login, here.user_id) == (before, USER)
+    assert "auid names daemon, uid names root" in claims(report, HELD), report.claims
 
 
 @pytest.mark.needs("systemd-nspawn")
