@@ -138,7 +138,7 @@ CLAIMS = (
         "overstated",
         "CAP_AUDIT_CONTROL may set it again, in 2018 as today: the audit feature loginuid_immutable is off by default",
         "loginuid",
-        ("without the capability", "with it, it can be set again"),
+        ("without CAP_AUDIT_CONTROL", "with it, it can be set again"),
         f"{SET}; podman #13012",
     ),
     Claim(

@@ -27,7 +27,7 @@ def play(stage: Stage) -> None:
 
 
 def where_unset(stage: Stage, watch: Watch, engine: Engine, uid: int) -> Event | None:
-    stage.say("The workload writes {uid} into its own loginuid, then touches the file. No --privileged.", uid=uid)
+    stage.say("The workload writes another user's number, {uid}, into its own loginuid, then touches the file.", uid=uid)
     question = "A daemon started it, so its loginuid is unset. Whom will the record blame?"
     stage.ask(question, stage.user, "nobody", name_of(uid))
     event = attack(stage, watch, engine, uid)
@@ -50,6 +50,6 @@ def hunt(stage: Stage, watch: Watch, uid: int) -> None:
     for event in forged[:1] + refused[:1]:
         stage.show_records(event)
     all_forged = len(forged) == len(stage.each(DAEMON))
-    stage.expect(all_forged, "the LOGIN record shows the forgery: old-auid=unset, and its pid is no login's")
+    stage.expect(all_forged, "the LOGIN record shows the forgery: old-auid=unset")
     all_refused = len(refused) == len(stage.each(FORK))
     stage.expect(all_refused, "the refused attempt is on record, too, under {user}'s name: res=no", user=stage.user)

@@ -25,7 +25,8 @@ def play(stage: Stage) -> None:
 
 
 def inherited(stage: Stage, seen: dict[str, object]) -> None:
-    stage.say("{user} logs in, and pam_loginuid writes the uid into /proc/self/loginuid.", user=stage.user)
+    stage.say("{user} logs in, and pam_loginuid writes the uid, {uid}, into /proc/self/loginuid.",
+        user=stage.user, uid=stage.user_id)  # fmt: skip
     stage.ask("What do the shell and its grandchild read there?", stage.user, "nobody")
     login = stage.shell("cat", "/proc/self/loginuid")
     child = stage.shell("sh", "-c", "sh -c 'cat /proc/self/loginuid'")
@@ -50,21 +51,21 @@ def other_uids(stage: Stage, seen: dict[str, object]) -> None:
 def unset(stage: Stage, seen: dict[str, object]) -> None:
     stage.ask("Nobody logged in to start pid 1. What is its loginuid?", "0", "(uid_t)-1, which is 4294967295")
     init = stage.shell("cat", "/proc/1/loginuid")
-    stage.prints(init, UNSET, "pid 1 has none: 4294967295")
+    stage.prints(init, UNSET, "pid 1 has none")
     seen["of pid 1"] = init.printed
 
 
 def only_once(stage: Stage, seen: dict[str, object]) -> None:
     stage.ask('The article says: "it can be set only once". Does the kernel refuse a second time?', "yes", "no")
     without = stage.shell("setpriv", "--bounding-set=-audit_control", "sh", "-c", WRITE)
-    stage.prints(without, stage.user_id, "without the capability, the kernel refuses a second write")
+    stage.prints(without, stage.user_id, "without CAP_AUDIT_CONTROL, the kernel refuses a second write")
     seen["after a second write, without CAP_AUDIT_CONTROL"] = without.printed
-    claim = "with the capability it can be set again"
+    claim = "with CAP_AUDIT_CONTROL it can be set again"
     if "CAP_AUDIT_CONTROL" not in capabilities():
         reason = "this machine gives root no CAP_AUDIT_CONTROL"
         stage.unknown(claim, reason, "run the lab on a virtual machine or on the host itself", lacking=True)
         return
-    stage.say("And with CAP_AUDIT_CONTROL?")
+    stage.ask("And with CAP_AUDIT_CONTROL?", "yes", "no")
     again = stage.shell("sh", "-c", WRITE)
     if again.printed == stage.user_id:
         reason = "refused: the audit feature loginuid_immutable is on"
