@@ -40,7 +40,7 @@ OUTPUT_LINES = 5
 LARGE = 70  # columns; a screen with fewer shows a large font, and these many lines of an output and of a command
 LARGE_OUTPUT_LINES, LARGE_COMMAND_LINES = 3, 3
 SEEN_WIDTH = 16  # columns for what was seen of a claim, at least; the claim and its verdict come first
-BRIEF_ROWS = 8  # of a card
+BRIEF_CARD, BRIEF_CUT = 5, 2  # in brief, a card of more rows than the first shows as many as the second
 MOST_TITLES = 15  # of stories in the summary; with more, a step would not fit
 Detail = Literal["brief", "short", "full"]
 UNSEEN_IN_BRIEF = (beats.Rules, beats.Command, beats.Output, beats.Lineage, beats.Evidence)
@@ -271,7 +271,7 @@ def telling(event: Event) -> tuple[str, list[tuple[str, str]]]:
 def _contrast(beat: beats.Contrast, look: Look) -> RenderableType:
     columns = [look.words(column) for column in beat.columns]
     table = Table(*columns, box=None, pad_edge=False)
-    cut = BRIEF_ROWS - 1 if look.detail == "brief" and len(beat.rows) > BRIEF_ROWS else len(beat.rows)
+    cut = BRIEF_CUT if look.detail == "brief" and len(beat.rows) > BRIEF_CARD else len(beat.rows)
     for row in beat.rows[:cut]:
         cells = [look.words(cell) for cell in row]
         bold = cells[0] in beat.telling or row[0].message in beat.telling

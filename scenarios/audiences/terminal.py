@@ -71,7 +71,7 @@ class Terminal:
                 self._wait()
         elif (drawn := self._drawn(beat)) is not None:
             if self._new_step or isinstance(beat, beats.Heading):
-                self._begin_step(beat)
+                self._begin_step()
             # A command may be longer than the line, and is to be pasted.
             self.console.print(drawn, soft_wrap=isinstance(beat, beats.Command))
 
@@ -94,8 +94,8 @@ class Terminal:
         commands, self._commands = self._commands, []
         return Group(*(draw(command, whole) or "" for command in commands), drawn)
 
-    def _begin_step(self, beat: beats.Beat) -> None:
-        if self.look.detail != "brief" or isinstance(beat, beats.Summary):
+    def _begin_step(self) -> None:
+        if self.look.detail != "brief":
             self.console.print()
         self._new_step = False
 

@@ -64,9 +64,9 @@ def test_each_step_fits(story: Story, width: int, lines: int) -> None:
 
 
 def test_a_whole_demo_is_short() -> None:
-    """`lab demo --auto` prints fewer than 450 lines: a story's part of its recording in brief, and 40 around them."""
+    """`lab demo --auto` prints fewer than 450 lines: a story's part of its recording in brief, and 30 around them."""
     lines = [len(brief(moments(story)).splitlines()) for story in STORIES]
-    assert sum(lines) + 40 < 450, dict(zip([story.NAME for story in STORIES], lines, strict=True))
+    assert sum(lines) + 30 < 450, dict(zip([story.NAME for story in STORIES], lines, strict=True))
 
 
 def test_brief_shows_the_commands_of_what_did_not_hold() -> None:
