@@ -39,7 +39,7 @@ SET_ANEW = {"podman": ("CPU affinity", "oom_score_adj", "open files", "processes
 def play(stage: Stage) -> None:
     stage.say("Put marks on the session: lower priority, one CPU, fewer files, fewer rights, first to be killed.")
     marked = stage.shell_watched(*MARKS, *WORKLOAD, look=measure).facts
-    columns = {"the session": marked}
+    columns = {"session": marked}
     for engine in [*stage.each(FORK), *stage.each(DAEMON)]:
         how = "Through a fork, by {engine}." if engine.model == FORK else "Through a socket, by {engine}."
         stage.say(how, engine=engine.name)
@@ -84,7 +84,7 @@ def judge(stage: Stage, engine: Engine, marked: Mapping[str, str], found: Mappin
 
 
 def compare(stage: Stage, columns: Mapping[str, Mapping[str, str]]) -> None:
-    rows = [[name, *(column.get(name, "?") for column in columns.values())] for name in columns["the session"]]
+    rows = [[name, *(column.get(name, "?") for column in columns.values())] for name in columns["session"]]
     stage.contrast("The same marks; a runtime sets the last rows anew", ["", *columns], rows)
     if processors() < 2:
         claim, reason = "the CPU affinity comes along by a fork alone", "this machine has one processor"
@@ -117,9 +117,9 @@ def measure(pid: int) -> dict[str, str]:
         "no_new_privs": status["NoNewPrivs"],
         "CAP_NET_RAW": "yes" if "CAP_NET_RAW" in capabilities(pid, "CapBnd") else "no",
         "cgroup": _read(pid, "cgroup").splitlines()[-1].partition("::")[2] or "?",
-        "seccomp mode": status["Seccomp"],
+        "seccomp": status["Seccomp"],
         "umask": status["Umask"],
-        "LAB_MARK in env": "yes" if "LAB_MARK=1" in _read(pid, "environ").split("\0") else "no",
+        "LAB_MARK": "yes" if "LAB_MARK=1" in _read(pid, "environ").split("\0") else "no",
     }
 
 
