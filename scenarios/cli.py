@@ -19,6 +19,7 @@ from lab.runtime import compiled
 from lab.shown import image_row
 from scenarios import doctor
 from scenarios.audiences.page.page import PORT
+from scenarios.classroom.learn import learn
 from scenarios.classroom.verbs import exercise
 from scenarios.demo import demo
 from scenarios.pages import page, report
@@ -224,6 +225,13 @@ def _add_page_verbs(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) 
 
 
 def _add_class_verbs(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    school = verbs.add_parser(
+        "learn", help="the exercises, one after the other: checked whenever you save; h for a hint"
+    )
+    school.add_argument("exercise", metavar="N", nargs="?", default="", help="begin with this one: number or name")
+    school.add_argument("--plain", action="store_true", help="for a screen reader: ASCII")
+    school.add_argument("--no-color", action="store_true", help="without colours")
+    school.set_defaults(act=learn)
     parser = verbs.add_parser("exercise", help="exercises that check themselves: list, start, check, hint, ...")
     acts = parser.add_subparsers(required=True, metavar="VERB", dest="verb")
     acts.add_parser("list", help="the exercises, and which are passed")

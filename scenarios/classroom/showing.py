@@ -67,12 +67,12 @@ class Shown:
         """What the check found, and how the predictions compare."""
         if result.good:
             self.marked(HELD, "{name}: passed", name=exercise.name)
-        for failure in result.failed[:MOST]:
-            self._told(FAILED, failure)
-        if len(result.failed) > MOST:
-            self.say("and {more} more", more=len(result.failed) - MOST)
-        for failure in result.unknown[:MOST]:
-            self._told(UNKNOWN, failure)
+        for word, failures in ((FAILED, result.failed), (UNKNOWN, result.unknown)):
+            told = list({failure.message: failure for failure in reversed(failures)}.values())[::-1]
+            for failure in told[:MOST]:
+                self._told(word, failure)
+            if len(told) > MOST:
+                self.say("and {more} more", more=len(told) - MOST)
         for sentence in compared(exercise, result, done):
             self.say(sentence)
 

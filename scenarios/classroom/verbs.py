@@ -36,7 +36,7 @@ def start(arguments: argparse.Namespace, desk: Desk, shown: Shown) -> int:
     if not copied:
         shown.say("{folder} is there already; nothing was changed", folder=str(desk.folder(one)))
     if sys.stdin.isatty():
-        predict(desk, one, shown, ask)
+        predict(desk, one, shown)
     shown.gap()
     show_task(desk, one, shown)
     return HELD_ALL
@@ -53,7 +53,7 @@ def show_task(desk: Desk, one: Exercise, shown: Shown) -> None:
     shown.say("Read  {readme}   ({minutes} minutes)", readme=f"exercises/{one.name}/README.md", minutes=about.minutes)
 
 
-def ask(question: Question) -> str:
+def ask() -> str:
     """An answer typed with Enter; "" for none."""
     try:
         return input("? ")
@@ -61,7 +61,7 @@ def ask(question: Question) -> str:
         return ""
 
 
-def predict(desk: Desk, one: Exercise, shown: Shown, asking: object = ask) -> None:
+def predict(desk: Desk, one: Exercise, shown: Shown) -> None:
     """Ask what has not been predicted yet, and keep the answers with their time."""
     progress = desk.progress()
     done = progress.of(one)
@@ -69,10 +69,10 @@ def predict(desk: Desk, one: Exercise, shown: Shown, asking: object = ask) -> No
         if question.id in done.predictions or done.passed:
             continue
         shown.question(question)
-        answer = chosen(question, asking(question))  # type: ignore[operator]
+        answer = chosen(question, ask())
         while answer is None:
             shown.say("Give the number of an answer, or Enter alone for none.")
-            answer = chosen(question, asking(question))  # type: ignore[operator]
+            answer = chosen(question, ask())
         if answer:
             done.predictions[question.id] = Prediction(answer=answer, time=time.time())
             desk.keep(progress)
