@@ -50,16 +50,17 @@ def verdicts() -> Iterator[Mapping[str, list[Verdict]]]:
 
 def played(work: Work, verdicts: dict[str, list[Verdict]]) -> list[Verdict]:
     """The story's claims, with the change."""
-    path, text = changed(work)
-    if text not in verdicts:
+    key = work.read("change.toml")
+    if key not in verdicts:
+        path, text = changed(work)
         interpreter.executable()  # the one mount that is to stay, so it is made outside
         with tempfile.NamedTemporaryFile("w", suffix=".py") as file:
             file.write(text)
             file.flush()
             see(Path(file.name), path)
             with room.stage() as stage:
-                verdicts[text] = tell(stage, chosen(["run"])[0]).claims
-    return verdicts[text]
+                verdicts[key] = tell(stage, chosen(["run"])[0]).claims
+    return verdicts[key]
 
 
 def see(file: Path, instead_of: Path) -> None:

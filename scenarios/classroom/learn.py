@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import argparse
+import errno
 import importlib.util
+import signal
 import sys
 import tempfile
-import termios
 from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
@@ -42,6 +43,10 @@ def learn(arguments: argparse.Namespace) -> int:
         if error.args:  # SIGTERM or SIGHUP
             raise
         shown.gap()
+    except OSError as error:
+        if error.errno == errno.EIO:  # the terminal is gone, and SIGHUP is on its way
+            raise KeyboardInterrupt(signal.SIGHUP) from None
+        raise
     return HELD_ALL
 
 
@@ -97,7 +102,6 @@ class Turn:
                     return self._next()
                 self._answer(woken)
                 if woken.key or woken.saved or woken.arrived:
-                    termios.tcflush(sys.stdin, termios.TCIFLUSH)  # what was typed while a check ran
                     self._prompt()
 
     def _next(self) -> Exercise | None:

@@ -63,6 +63,14 @@ class Shown:
         self.say(question.ask)
         self.say("  ".join(f"{number}) {choice}" for number, choice in enumerate(question.choices, 1)), style="dim")
 
+    def hints(self, exercise: Exercise, done: Done) -> None:
+        """The hints that have been asked for."""
+        hints = exercise.about.hints
+        for number, text in enumerate(hints[: done.hints], 1):
+            self.say("Hint {number} of {hints}: {text}", number=number, hints=len(hints), text=text)
+        if done.hints == len(hints):
+            self.say("There is no more: lab exercise solution {number}", number=exercise.number, style="dim")
+
     def result(self, exercise: Exercise, result: Result, done: Done) -> None:
         """What the check found, and how the predictions compare."""
         if result.good:

@@ -14,8 +14,6 @@ from scenarios.classroom.showing import Shown
 from scenarios.classroom.student import Student
 from scenarios.playing import HELD_ALL, SOME_FAILED, SOME_UNKNOWN
 
-HINTS = 3
-
 
 def exercise(arguments: argparse.Namespace) -> int:
     """Do what the verb says; the exit status of `check` is 0 passed, 1 not yet, 3 it cannot be told here."""
@@ -54,11 +52,9 @@ def show_task(desk: Desk, one: Exercise, shown: Shown) -> None:
 
 
 def ask() -> str:
-    """An answer typed with Enter; "" for none."""
-    try:
-        return input("? ")
-    except EOFError:
-        return ""
+    """An answer typed with Enter; "" for none, and at the end of input."""
+    print("? ", end="", flush=True)  # input() would print it on standard error
+    return sys.stdin.readline()
 
 
 def predict(desk: Desk, one: Exercise, shown: Shown) -> None:
@@ -123,12 +119,9 @@ def next_hint(desk: Desk, one: Exercise, shown: Shown) -> None:
     """The hints so far, and one more."""
     progress = desk.progress()
     done = progress.of(one)
-    done.hints = min(done.hints + 1, HINTS)
+    done.hints = min(done.hints + 1, len(one.about.hints))
     desk.keep(progress)
-    for number, text in enumerate(one.about.hints[: done.hints], 1):
-        shown.say("Hint {number} of {hints}: {text}", number=number, hints=HINTS, text=text)
-    if done.hints == HINTS:
-        shown.say("There is no more: lab exercise solution {number}", number=one.number, style="dim")
+    shown.hints(one, done)
 
 
 def reset(arguments: argparse.Namespace, desk: Desk, shown: Shown) -> int:

@@ -21,6 +21,7 @@ from lab.audit.records import Event
 from lab.errors import LabError
 from scenarios.safety.watching import Watched, found
 
+READY_SECONDS = 10
 LOOK_SECONDS = 1.0  # how soon a `lab shell` that was started meanwhile is found
 
 
@@ -38,12 +39,13 @@ class Saved:
 
     def __init__(self, folder: Path, names: Collection[str]) -> None:
         self._folder, self._names = folder, names
-        self._end = threading.Event()
+        self._ready, self._end = threading.Event(), threading.Event()
         self._read, self._write = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
         self._thread = threading.Thread(target=self._watch, daemon=True)
 
     def __enter__(self) -> Self:
         self._thread.start()
+        self._ready.wait(READY_SECONDS)  # what is saved from now on wakes
         return self
 
     def __exit__(self, *error: object) -> None:
@@ -67,10 +69,12 @@ class Saved:
         def wanted(change: Change, path: str) -> bool:
             return change != Change.deleted and Path(path).name in self._names
 
-        stops = {"stop_event": self._end, "rust_timeout": 200, "raise_interrupt": False}
-        for _ in watch(self._folder, watch_filter=wanted, recursive=False, debounce=300, **stops):  # type: ignore[arg-type]
-            with suppress(BlockingIOError):
-                os.write(self._write, b"s")
+        stops = {"stop_event": self._end, "rust_timeout": 200, "yield_on_timeout": True, "raise_interrupt": False}
+        for changes in watch(self._folder, watch_filter=wanted, recursive=False, debounce=300, **stops):  # type: ignore[arg-type]
+            self._ready.set()
+            if changes:
+                with suppress(BlockingIOError):
+                    os.write(self._write, b"s")
 
 
 class Arriving:
@@ -118,7 +122,7 @@ class Waking:
             readers = [keyboard, self._saved, *([follower] if follower else [])]
             ready, _, _ = select.select(readers, [], [], LOOK_SECONDS)
             if keyboard in ready:
-                return Woken(key=os.read(keyboard, 16).decode(errors="replace").lower()[:1].replace("\x04", "q") or "q")
+                return Woken(key=os.read(keyboard, 1).decode(errors="replace").lower().replace("\x04", "q") or "q")
             events = self._arriving.take() if follower in ready else ()
             if self._saved in ready or events:
                 return Woken(saved=self._saved.take(), arrived=events)
@@ -132,7 +136,8 @@ def single_keys() -> Iterator[None]:
     before = termios.tcgetattr(fd)
 
     def again(number: int = 0, frame: object = None) -> None:
-        tty.setcbreak(fd, termios.TCSADRAIN)
+        with suppress(termios.error):  # the terminal is gone: SIGCONT comes with SIGHUP, too
+            tty.setcbreak(fd, termios.TCSADRAIN)
 
     handler = signal.signal(signal.SIGCONT, again)
     try:
@@ -140,4 +145,5 @@ def single_keys() -> Iterator[None]:
         yield
     finally:
         signal.signal(signal.SIGCONT, handler)
-        termios.tcsetattr(fd, termios.TCSADRAIN, before)
+        with suppress(termios.error):
+            termios.tcsetattr(fd, termios.TCSADRAIN, before)
