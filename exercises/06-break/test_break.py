@@ -4,12 +4,13 @@ import ctypes
 import subprocess
 import tempfile
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
 from lab import interpreter
-from lab.syscalls import CLONE_NEWNS
+from lab.syscalls import CLONE_NEWNS, MNT_DETACH, umount2
 from scenarios.classroom import room
 from scenarios.classroom.lessons import Work, teach
 from scenarios.classroom.plugin import KernelSaid
@@ -54,21 +55,25 @@ def played(work: Work, verdicts: dict[str, list[Verdict]]) -> list[Verdict]:
     if key not in verdicts:
         path, text = changed(work)
         interpreter.executable()  # the one mount that is to stay, so it is made outside
-        with tempfile.NamedTemporaryFile("w", suffix=".py") as file:
-            file.write(text)
-            file.flush()
-            see(Path(file.name), path)
-            with room.stage() as stage:
-                verdicts[key] = tell(stage, chosen(["run"])[0]).claims
+        with seen_there(text, path), room.stage() as stage:
+            verdicts[key] = tell(stage, chosen(["run"])[0]).claims
     return verdicts[key]
 
 
-def see(file: Path, instead_of: Path) -> None:
-    """From now on this process and its children see that file there; mount_namespaces(7)."""
+@contextmanager
+def seen_there(text: str, path: Path) -> Iterator[None]:
+    """The text stands in that file, for this process and its children alone; mount_namespaces(7)."""
     if ctypes.CDLL(None, use_errno=True).unshare(CLONE_NEWNS):
         raise OSError(ctypes.get_errno(), "unshare")
     subprocess.run(["mount", "--make-rprivate", "/"], check=True)
-    subprocess.run(["mount", "--bind", file, instead_of], check=True)
+    with tempfile.NamedTemporaryFile("w", suffix=".py") as file:
+        file.write(text)
+        file.flush()
+        subprocess.run(["mount", "--bind", file.name, path], check=True)
+        try:
+            yield
+        finally:
+            umount2(str(path), MNT_DETACH)  # an editor runs other exercises in this process, too
 
 
 def test_the_fork_is_broken(work: Work, verdicts: dict[str, list[Verdict]]) -> None:
