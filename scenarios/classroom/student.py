@@ -7,7 +7,7 @@ from __future__ import annotations
 import os
 import pwd
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
@@ -30,13 +30,13 @@ class Student:
     @classmethod
     def here(cls) -> Self:
         """Whoever called sudo, else, for root in another's login, whose login it is, else this process's user."""
-        uid = os.geteuid()
-        if uid == 0:
-            uid = int(os.environ.get("SUDO_UID") or 0) or (loginuid() if loginuid() != UNSET else 0)
-        try:
-            return cls.of(pwd.getpwuid(uid))
-        except KeyError:
-            raise InvalidArgument(f"uid {uid} has no home on this machine", "log in as a user of it") from None
+        uids = [os.geteuid()]
+        if uids == [0]:
+            uids = [int(os.environ.get("SUDO_UID") or 0), loginuid(), 0]
+        for uid in (uid for uid in uids if uid not in (0, UNSET) or uids[-1] == uid):
+            with suppress(KeyError):
+                return cls.of(pwd.getpwuid(uid))
+        raise InvalidArgument(f"uid {uids[-1]} has no home on this machine", "log in as a user of it")
 
     @classmethod
     def of(cls, account: pwd.struct_passwd) -> Self:
