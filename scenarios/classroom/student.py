@@ -32,8 +32,9 @@ class Student:
         """Whoever called sudo, else, for root in another's login, whose login it is, else this process's user."""
         uids = [os.geteuid()]
         if uids == [0]:
-            uids = [int(os.environ.get("SUDO_UID") or 0), loginuid(), 0]
-        for uid in (uid for uid in uids if uid not in (0, UNSET) or uids[-1] == uid):
+            others = (int(os.environ.get("SUDO_UID") or 0), loginuid())
+            uids = [*(uid for uid in others if uid not in (0, UNSET)), 0]
+        for uid in uids:
             with suppress(KeyError):
                 return cls.of(pwd.getpwuid(uid))
         raise InvalidArgument(f"uid {uids[-1]} has no home on this machine", "log in as a user of it")

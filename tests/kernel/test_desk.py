@@ -18,6 +18,7 @@ from support import soon
 from test_restore import observe, settled
 
 from lab.errors import Conflict, LabError, NotAllowed
+from lab.identity import UNSET
 from scenarios.classroom import room
 from scenarios.classroom.checking import check
 from scenarios.classroom.desk import PROGRESS, Desk
@@ -95,6 +96,21 @@ def student(user: pwd.struct_passwd, monkeypatch: pytest.MonkeyPatch) -> Student
     monkeypatch.delenv("LAB_EXERCISES", raising=False)
     monkeypatch.setenv("SUDO_UID", str(user.pw_uid))
     return Student.here()
+
+
+@pytest.mark.needs("root")
+@pytest.mark.parametrize(
+    ("sudo", "login", "who"),
+    [("user", "nobody", "user"), ("", "user", "user"), ("", "unset", "root"), ("0", "4000000", "root")],
+)
+def test_who_the_student_is(
+    user: pwd.struct_passwd, monkeypatch: pytest.MonkeyPatch, sudo: str, login: str, who: str
+) -> None:
+    """Whoever called sudo; else, for root, whose login it is; root where that is nobody, or has no account here."""
+    numbers = {"user": user.pw_uid, "root": 0, "nobody": 65534, "unset": UNSET}
+    monkeypatch.setenv("SUDO_UID", str(numbers.get(sudo, sudo)))
+    monkeypatch.setattr("scenarios.classroom.student.loginuid", lambda: numbers.get(login, 4000000))
+    assert Student.here().uid == numbers[who]
 
 
 @pytest.mark.needs("root")
