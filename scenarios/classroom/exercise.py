@@ -150,7 +150,7 @@ class Exercise:
     def require(self) -> None:
         """Raise NotAllowed or MissingFeature where the check cannot run here."""
         if "root" in self.about.needs and os.geteuid() != 0:
-            again = f"run it with sudo: sudo .venv/bin/lab exercise check {self.number}"
+            again = f"sudo .venv/bin/lab exercise check {self.number}   (or sudo .venv/bin/lab learn)"
             raise NotAllowed(f"the check of {self.name} needs root, since it asks the kernel", again)
         needs.require(*(name for name in self.about.needs if name in needs.PROGRAMS))
         if "audit" in self.about.needs:

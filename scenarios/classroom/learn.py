@@ -14,7 +14,6 @@ from pathlib import Path
 
 from lab.audit.records import Event
 from lab.errors import InvalidArgument, LabError, MissingFeature
-from lab.identity import name_of
 from scenarios.classroom import verbs
 from scenarios.classroom.checking import check
 from scenarios.classroom.desk import Desk
@@ -126,8 +125,8 @@ class Turn:
         for event in events:
             lines = "".join(record.to_line() + "\n" for record in event.records)
             self.arrived.write(lines)
-            words = f"auid={name_of(event.auid)} uid={name_of(event.uid)} comm={event.comm}"
-            self.shown.say("A record has arrived: {words}", words=words, style="dim")
+            self.shown.say("A record has arrived:")
+            self.shown.record(event)
         self.arrived.flush()
         if self.one.about.records:
             self.desk.write(self.one, self.one.about.records, lines.encode())

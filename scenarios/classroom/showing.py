@@ -9,11 +9,12 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text as Line
 
-from scenarios.audiences.drawing import STYLES, Look
+from lab.audit.records import Event
+from scenarios.audiences.drawing import STYLES, Look, draw
 from scenarios.classroom.checking import Failure, Result
 from scenarios.classroom.desk import Done, Progress
 from scenarios.classroom.exercise import Exercise, Question
-from scenarios.performance.beats import FAILED, HELD, UNKNOWN, Word
+from scenarios.performance.beats import FAILED, HELD, UNKNOWN, Evidence, Word
 from scenarios.performance.text import Argument, Text, Translate, in_english
 
 COLUMNS = 80
@@ -47,6 +48,10 @@ class Shown:
         """A sentence behind the mark of HELD, FAILED or UNKNOWN."""
         line = Line(f"{self.look.marks[word]} ", style=STYLES[word])
         self.console.print(line.append(self.look.words(Text.of(message, **arguments))))
+
+    def record(self, event: Event) -> None:
+        """The telling fields of an event."""
+        self.console.print(draw(Evidence(tuple(record.to_line() for record in event.records)), self.look))
 
     def listed(self, exercises: Sequence[Exercise], progress: Progress) -> None:
         """A line for each exercise."""
