@@ -173,10 +173,10 @@ def test_a_record_of_a_lab_shell_arrives(learn: Learn, place: Path, user: pwd.st
 
 @pytest.mark.needs("root", "audit", "open-checkout")
 def test_a_student_with_sudo(sudoer: pwd.struct_passwd) -> None:
-    """A user who logged in types `sudo lab learn`: the kernel's answers are about that login, the files are the user's."""
+    """A user types `sudo lab learn`: the kernel's answers are about that login, the files are that user's."""
     place = Path(sudoer.pw_dir) / "loginuid-exercises"
     become = ["setpriv", f"--reuid={sudoer.pw_uid}", f"--regid={sudoer.pw_gid}", "--init-groups"]
-    code = "import os, sys; from lab.identity import *; open_session(int(sys.argv[1])); os.execvp(sys.argv[2], sys.argv[2:])"
+    code = "import os, sys, lab.identity as i; i.open_session(int(sys.argv[1])); os.execvp(sys.argv[2], sys.argv[2:])"
     words = [sys.executable, "-c", code, str(sudoer.pw_uid), *become, "sudo", LAB, "learn", "4"]
     with typists() as make:
         learning = make(*words, env={**os.environ, "TERM": "xterm"})
