@@ -189,3 +189,21 @@ def test_a_student_with_sudo(sudoer: pwd.struct_passwd) -> None:
         assert learning.ended() == 0
     owners = {path.stat().st_uid for path in [place, *place.rglob("*")]}
     assert owners == {sudoer.pw_uid}
+
+
+@pytest.mark.needs("root", "audit", "sudo", "setpriv")
+def test_a_check_beside_a_lab_shell(place: Path, user: pwd.struct_passwd) -> None:
+    """While a student plays in a `lab shell`, a check with rules, labd and containers runs, and disturbs nothing."""
+    (place / "04-rule").mkdir(parents=True)
+    (place / "04-rule/rule.txt").write_bytes(find("4").solution()["rule.txt"])
+    with typists() as make:
+        playing = make(LAB, "shell", "--no-pane", "--as", user.pw_name, env={**os.environ, "TERM": "xterm"})
+        playing.expect(rf"\(lab: {user.pw_name}\)")
+        done = subprocess.run(
+            [LAB, "exercise", "check", "4"], env={**os.environ, "LAB_EXERCISES": str(place)}, capture_output=True,
+            text=True, check=False, timeout=120,
+        )  # fmt: skip
+        assert (done.returncode, done.stderr) == (0, ""), done.stdout
+        assert playing.answer("sudo dockerish run --rm host echo there") == "there"
+        playing.type("exit\r")
+        assert playing.ended() == 0 and "everything is as it was" in playing.shown
