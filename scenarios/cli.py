@@ -19,13 +19,15 @@ from lab.runtime import compiled
 from lab.shown import image_row
 from scenarios import doctor
 from scenarios.audiences.page.page import PORT
+from scenarios.classroom.learn import learn
+from scenarios.classroom.verbs import exercise
 from scenarios.demo import demo
 from scenarios.pages import page, report
 from scenarios.playing import ALL, HELD_ALL, SOME_UNKNOWN
 from scenarios.props.real_engines import LABS, REAL
 from scenarios.records import records
 from scenarios.replay import play, verify
-from scenarios.safety.journal import Journal
+from scenarios.safety.journal import CHECKS, Journal
 from scenarios.shell import shell
 from scenarios.talk import talk
 
@@ -81,19 +83,23 @@ def restore(arguments: argparse.Namespace) -> int:
     """Undo what a killed run left; safe at any time, also twice."""
     if os.geteuid() != 0:
         raise NotAllowed("lab restore needs root", "run `sudo lab restore`")
-    with Journal() as journal:
-        for line in journal.restored:
-            print(f"restored: {line}")
-        for line in journal.gone:
-            print(f"was gone already: {line}")
-        if journal.failed:
-            raise LabError(
-                f"not restored: {'; '.join(journal.failed)}", "remove the cause, then run `sudo lab restore` again"
+    with Journal() as journal, Journal(CHECKS) as checks:
+        restored, gone, failed = (
+            [*of_runs, *of_checks]
+            for of_runs, of_checks in (
+                (journal.restored, checks.restored), (journal.gone, checks.gone), (journal.failed, checks.failed),
             )
+        )  # fmt: skip
+        for line in restored:
+            print(f"restored: {line}")
+        for line in gone:
+            print(f"was gone already: {line}")
+        if failed:
+            raise LabError(f"not restored: {'; '.join(failed)}", "remove the cause, then run `sudo lab restore` again")
     for point in interpreter.release():
         print(f"unmounted: {point}, the engines' interpreter; the next container mounts it again")
     compiled.forget()
-    print(f"{len(journal.restored)} things restored" if journal.restored else "nothing to restore")
+    print(f"{len(restored)} things restored" if restored else "nothing to restore")
     return 0
 
 
@@ -139,6 +145,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_recording_verbs(verbs)
     _add_shell_verbs(verbs)
     _add_page_verbs(verbs)
+    _add_class_verbs(verbs)
     verbs.add_parser("list", help="the stories").set_defaults(act=list_stories)
     examine = verbs.add_parser("doctor", help="what this machine can and cannot show, and why")
     examine.add_argument("--json", action="store_true", help="as JSON")
@@ -215,6 +222,32 @@ def _add_page_verbs(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) 
     written.add_argument("file", metavar="FILE")
     written.add_argument("-o", dest="output", metavar="OUT.html", default="", help="else FILE's name with .html, here")
     written.set_defaults(act=report)
+
+
+def _add_class_verbs(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    school = verbs.add_parser(
+        "learn", help="the exercises, one after the other: checked whenever you save; h for a hint"
+    )
+    school.add_argument("exercise", metavar="N", nargs="?", default="", help="begin with this one: number or name")
+    school.add_argument("--plain", action="store_true", help="for a screen reader: ASCII")
+    school.add_argument("--no-color", action="store_true", help="without colours")
+    school.set_defaults(act=learn)
+    parser = verbs.add_parser("exercise", help="exercises that check themselves: list, start, check, hint, ...")
+    acts = parser.add_subparsers(required=True, metavar="VERB", dest="verb")
+    acts.add_parser("list", help="the exercises, and which are passed")
+    for name, optional, told in (
+        ("start", False, "copy what you edit to ~/loginuid-exercises; asks for your predictions"),
+        ("check", True, "check it; default: the first that is not passed"),
+        ("hint", True, "one more hint, of three"),
+        ("reset", True, "begin anew"),
+        ("solution", False, "show it"),
+    ):
+        act = acts.add_parser(name, help=told)
+        act.add_argument("exercise", metavar="N", nargs="?" if optional else None, default="", help="number or name")
+    acts.choices["reset"].add_argument("--all", action="store_true", help="remove all answers and all progress")
+    for act in acts.choices.values():
+        act.add_argument("--no-color", action="store_true", help="without colours")
+    parser.set_defaults(act=exercise)
 
 
 def _add_port(verb: argparse.ArgumentParser) -> None:

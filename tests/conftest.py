@@ -88,6 +88,8 @@ FEATURES: dict[str, Callable[[], str]] = {
     "ssh-keygen": _program("ssh-keygen"),
     "schemathesis": _module("schemathesis"),
     "setpriv": _program("setpriv"),
+    "setsid": _program("setsid"),
+    "su": _program("su"),
     "sudo": _program("sudo"),
     "systemd-socket-activate": _program("systemd-socket-activate"),
     "systemd-nspawn": _program("systemd-nspawn"),

@@ -18,7 +18,7 @@ from packaging.utils import canonicalize_name
 
 CHECKOUT = Path(__file__).resolve().parent.parent
 PAGE = CHECKOUT / "docs/licences.md"
-USES = {"": "the programs", "dev": "tests and checks", "docs": "the site", "stage": "talk, page and report"}
+USES = {"": "the programs", "dev": "tests and checks", "docs": "the site", "stage": "talk, page, report and exercises"}
 # Names of licences as their packages' metadata give them in free text, by SPDX's identifier; https://spdx.org/licenses/
 SPDX = {
     "Apache 2.0": "Apache-2.0",

@@ -38,8 +38,13 @@ def default(journal: Journal) -> str:
     """/etc/shadow in the lab's own machine, a decoy elsewhere."""
     if LAB_MACHINE.exists():
         return SHADOW
+    return decoy(journal)
+
+
+def decoy(journal: Journal) -> str:
+    """A file that looks like /etc/shadow, for the length of the run."""
     directory = journal.directory("decoy", mode=0o755)  # as open as /etc: the file's own mode must refuse
-    decoy = directory / "shadow"
-    decoy.write_text("root:*:19000:0:99999:7:::\n")
-    decoy.chmod(0o640)
-    return str(decoy)
+    made = directory / "shadow"
+    made.write_text("root:*:19000:0:99999:7:::\n")
+    made.chmod(0o640)
+    return str(made)

@@ -2,6 +2,7 @@
 
     /run/lab/stage.lock   held by the one run that may be active
     /run/lab/journal      one JSON object a line, synced to disk before the change that it describes
+    /run/lab/check/       the same two for an exercise's check, which may run beside a `lab shell`
 
 A reboot empties /run and ends what is journalled: audit rules, processes, files in /run. Only the images of a story's
 dockerd would stay: scenarios/props/real_daemons.py keeps them below /var/lib/lab.
@@ -20,6 +21,8 @@ from lab.errors import Conflict, LabError
 from lab.pidfd import start_time
 from scenarios.safety.undo import DIRECTORY, ENGINES, Refused, take_back
 
+CHECKS = DIRECTORY / "check"
+
 
 class Journal:
     """The lock and the journal of one run; a context manager. Its exit takes back what is still noted."""
@@ -32,7 +35,7 @@ class Journal:
 
     def __enter__(self) -> Self:
         """Restore what a killed run left. Raises Conflict if another run is active."""
-        self.path.parent.mkdir(mode=0o755, exist_ok=True)
+        self.path.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
         self._lock = os.open(self.lock_path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
             fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -79,6 +79,16 @@ def user() -> Iterator[pwd.struct_passwd]:
 
 
 @pytest.fixture
+def sudoer(user: pwd.struct_passwd) -> Iterator[pwd.struct_passwd]:
+    """An ordinary user whom sudo serves without a password."""
+    rule = Path(f"/etc/sudoers.d/{user.pw_name}")
+    rule.write_text(f"{user.pw_name} ALL=(ALL) NOPASSWD: ALL\n")
+    rule.chmod(0o440)
+    yield user
+    rule.unlink()
+
+
+@pytest.fixture
 def rootless(scripts: Path, user: pwd.struct_passwd) -> Iterator[Podmanish]:
     """The fork/exec engine, run by that user."""
     become = ["setpriv", f"--reuid={user.pw_uid}", f"--regid={user.pw_gid}", "--clear-groups", "--reset-env"]

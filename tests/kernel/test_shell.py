@@ -37,16 +37,6 @@ def typing() -> Iterator[Type]:
         yield lambda *words, **more: make(LAB, *words, **{"env": ENV, **more})
 
 
-@pytest.fixture
-def sudoer(user: pwd.struct_passwd) -> Iterator[pwd.struct_passwd]:
-    """An ordinary user whom sudo serves without a password."""
-    rule = Path(f"/etc/sudoers.d/{user.pw_name}")
-    rule.write_text(f"{user.pw_name} ALL=(ALL) NOPASSWD: ALL\n")
-    rule.chmod(0o440)
-    yield user
-    rule.unlink()
-
-
 def shell(typing: Type, user: pwd.struct_passwd, *words: str) -> Typist:
     """A `lab shell` of the user, at its first prompt."""
     playing = typing("shell", "--no-pane", "--as", user.pw_name, *words)

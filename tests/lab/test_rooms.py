@@ -52,6 +52,7 @@ FORBIDDEN = {
     "scenarios.demo": ("scenarios.cli",),
     "scenarios.talk": ("scenarios.cli", "scenarios.talk_stage", "scenarios.stage", "textual"),
     "scenarios.talk_stage": ("scenarios.cli", "asyncio", "textual"),  # it forks, so it has one thread
+    "scenarios.classroom": ("scenarios.cli", "scenarios.demo", "scenarios.stories", "textual"),
     "scenarios.doctor": ("scenarios.cli", "scenarios.demo", "scenarios.stage", "scenarios.stories"),
 }
 # Rooms with one door: the modules that may import from them.
@@ -176,4 +177,4 @@ def test_a_demo_loads_no_screen() -> None:
     done = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60, cwd=CHECKOUT
     )
-    assert not {"asyncio", "textual", "fastapi", "jinja2"} & set(done.stdout.split())
+    assert not {"asyncio", "textual", "fastapi", "jinja2", "watchfiles"} & set(done.stdout.split())

@@ -1,0 +1,1 @@
+dockerish run --rm -v /:/host host touch "/host$WATCHED"

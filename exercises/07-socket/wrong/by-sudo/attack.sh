@@ -1,0 +1,1 @@
+sudo -n touch "$WATCHED"

@@ -1,0 +1,1 @@
+dockerish run --rm host touch /tmp/shadow

@@ -1,0 +1,165 @@
+"""The student's desk: a folder for each exercise, and what has been done so far.
+
+~/loginuid-exercises/NN-name/       what the student edits; a copy of the exercise's start/
+                     progress.json  replaced as a whole, so that a killed lab leaves the old one or the new one
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import time
+from contextlib import suppress
+from pathlib import Path
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from lab.errors import InvalidArgument, NotAllowed
+from scenarios.classroom.exercise import Exercise
+from scenarios.classroom.student import Student
+
+PROGRESS = "progress.json"
+
+
+class Prediction(BaseModel):
+    """What the student thought before, and when (seconds since 1970)."""
+
+    answer: str
+    time: float
+
+
+class Done(BaseModel):
+    """What has been done of one exercise; times in seconds since 1970, 0 for never."""
+
+    model_config = ConfigDict(extra="forbid")
+    started: float = 0
+    passed: float = 0
+    checks: int = 0
+    hints: int = 0
+    solution_seen: float = 0
+    predictions: dict[str, Prediction] = {}
+
+
+class Progress(BaseModel):
+    """progress.json: by the name of the exercise."""
+
+    model_config = ConfigDict(extra="forbid")
+    version: int = 1
+    exercises: dict[str, Done] = {}
+
+    def of(self, exercise: Exercise) -> Done:
+        """What has been done of it; kept, if it is changed."""
+        return self.exercises.setdefault(exercise.name, Done())
+
+
+class Desk:
+    """The place of one student; everything in it is done with the student's own rights."""
+
+    def __init__(self, student: Student) -> None:
+        self.student = student
+        self.place = student.place
+
+    def folder(self, exercise: Exercise) -> Path:
+        return self.place / exercise.name
+
+    def progress(self) -> Progress:
+        """Raises InvalidArgument for a file that is no progress."""
+        path = self.place / PROGRESS
+        try:
+            with self.student.rights():
+                text = path.read_text(encoding="utf-8")
+            return Progress.model_validate_json(text)
+        except FileNotFoundError:
+            return Progress()
+        except OSError as error:
+            raise NotAllowed(f"cannot read {path}: {error.strerror}", f"look at it: ls -l {path}") from None
+        except (ValidationError, UnicodeDecodeError):
+            raise InvalidArgument(f"{path} is damaged", f"begin a new one: mv {path} {path}.damaged") from None
+
+    def keep(self, progress: Progress) -> None:
+        """Write progress.json. Raises NotAllowed if the student may not."""
+        path = self.place / PROGRESS
+        with self._writing(path):
+            self.place.mkdir(mode=0o755, exist_ok=True)
+            new = path.with_name(f"{PROGRESS}.new")
+            _write(new, progress.model_dump_json(indent=1).encode() + b"\n")
+            new.replace(path)
+
+    def start(self, exercise: Exercise) -> list[str]:
+        """Copy what is not there yet of start/; the names of what was copied."""
+        files, folder, copied = exercise.start(), self.folder(exercise), []
+        with self._writing(folder):
+            folder.mkdir(mode=0o755, parents=True, exist_ok=True)
+            for name, data in files.items():
+                if not os.path.lexists(folder / name):
+                    _write(folder / name, data)
+                    copied.append(name)
+        progress = self.progress()
+        done = progress.of(exercise)
+        done.started = done.started or time.time()
+        self.keep(progress)
+        return copied
+
+    def reset(self, exercise: Exercise) -> Path | None:
+        """Begin an exercise anew; what was there is kept as NN-name.old, whose path is returned."""
+        folder, old = self.folder(exercise), self.place / f"{exercise.name}.old"
+        with self._writing(folder):
+            there = os.path.lexists(folder)
+            if there:
+                _remove(old)
+                folder.rename(old)
+        progress = self.progress()
+        progress.exercises.pop(exercise.name, None)
+        self.keep(progress)
+        return old if there else None
+
+    def reset_all(self) -> None:
+        """Remove the whole place: for the next class on this machine."""
+        with self._writing(self.place):
+            _remove(self.place)
+
+    def write(self, exercise: Exercise, name: str, data: bytes) -> None:
+        """Replace a file of the student's folder, for example by a record that has arrived."""
+        path = self.folder(exercise) / name
+        with self._writing(path):
+            new = path.with_name(f".{name}.new")
+            _write(new, data)
+            new.replace(path)
+
+    def _writing(self, path: Path) -> _Writing:
+        return _Writing(self.student, path)
+
+
+class _Writing:
+    """The student's rights, and a sentence for what they do not reach."""
+
+    def __init__(self, student: Student, path: Path) -> None:
+        self._rights, self._path, self._name = student.rights(), path, student.name
+
+    def __enter__(self) -> None:
+        self._rights.__enter__()
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> None:
+        self._rights.__exit__(None, None, None)
+        if isinstance(error, OSError):
+            raise NotAllowed(
+                f"{self._name} cannot write {error.filename or self._path}: {error.strerror}",
+                f"look at it: ls -ld {self._path}",
+            ) from None
+
+
+def _write(path: Path, data: bytes) -> None:
+    """A new file; one of that name, or a symlink, is replaced and never written through."""
+    with suppress(FileNotFoundError):
+        path.unlink()
+    fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o644)
+    with os.fdopen(fd, "wb") as file:
+        file.write(data)
+
+
+def _remove(path: Path) -> None:
+    """Remove a folder; of a symlink, the symlink alone."""
+    if path.is_symlink() or path.is_file():
+        path.unlink()
+    elif path.exists():
+        shutil.rmtree(path)

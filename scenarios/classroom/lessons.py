@@ -1,0 +1,99 @@
+"""For an exercise's check: what a failure teaches, and what the check reads of the student's folder."""
+
+from __future__ import annotations
+
+import os
+import stat
+import textwrap
+import tomllib
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from scenarios.classroom.exercise import LARGEST
+from scenarios.classroom.student import rights_of
+
+WIDTH = 78
+
+
+def teach(good: bool, *, expected: object, seen: object, look: str) -> None:
+    """Fail the check unless good, with what was expected, what was seen, and where to look."""
+    if not good:
+        parts = (("expected", expected), ("seen", seen), ("look at", look))
+        pytest.fail("\n".join(_part(name, str(what)) for name, what in parts), pytrace=False)
+
+
+def _part(name: str, what: str) -> str:
+    """Under its name, folded to the width; a text of several lines, an output, keeps its lines."""
+    head = f"{name + ':':10}"
+    lines = what.splitlines() or [""]
+    if len(lines) == 1:
+        folding = {"break_long_words": False, "break_on_hyphens": False}
+        lines = textwrap.wrap(what, WIDTH - len(head), **folding) or [""]  # type: ignore[arg-type]
+    return "\n".join((head if number == 0 else " " * len(head)) + line for number, line in enumerate(lines))
+
+
+class Work:
+    """The student's folder. What root reads there is read with the rights of the folder's owner."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def read(self, name: str) -> str:
+        """A file's text; the check fails if there is none."""
+        path, text, seen = self.path / name, "", ""
+        try:
+            owner = self.path.stat()
+            with rights_of(owner.st_uid, owner.st_gid):
+                text = _read(path).decode()
+        except OSError as error:
+            seen = f"{path}: {error.strerror}"
+        except UnicodeDecodeError as error:
+            seen = f"byte {error.start} is no UTF-8"
+        teach(not seen, expected=f"a text file {name}", seen=seen, look="README.md of the exercise")
+        return text
+
+    def answers(self, name: str = "answers.toml") -> Answers:
+        """The answers in a TOML file; the check fails if it is not TOML."""
+        values, seen = dict[str, Any](), ""
+        try:
+            values = tomllib.loads(self.read(name))
+        except tomllib.TOMLDecodeError as error:
+            seen = str(error)
+        teach(not seen, expected=f"{name} is TOML: NAME = VALUE, text in quotes", seen=seen, look=f"{name}, toml.io")
+        return Answers(name, values)
+
+
+class Answers:
+    """What the student has written into a TOML file."""
+
+    def __init__(self, file: str, values: dict[str, Any]) -> None:
+        self._file, self._values = file, values
+
+    def __getitem__(self, name: str) -> Any:
+        """The value of `name`, or of `table.name`; the check fails if it is missing or still empty."""
+        value: Any = self._values
+        for part in name.split("."):
+            value = value.get(part) if isinstance(value, dict) else None
+        empty = value is None or value in ("", "?", [])
+        teach(not empty, expected=f"an answer for {name}", seen="none yet", look=f"{self._file}, the line `{name}`")
+        return value
+
+    def expect(self, name: str, right: object, look: str) -> None:
+        """Fail the check unless this is the value; a number may be written as a text, and the case does not count."""
+        value = self[name]
+        same = str(value).strip().lower() == str(right).lower()
+        teach(same, expected=f"{name}: what the evidence says", seen=f"{name} = {value!r}", look=look)
+
+
+def _read(path: Path) -> bytes:
+    """A regular file of a reasonable size; a FIFO is not waited for. Raises OSError."""
+    fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    with os.fdopen(fd, "rb") as file:
+        if not stat.S_ISREG(os.fstat(fd).st_mode):
+            raise OSError(0, "this is no regular file")
+        data = file.read(LARGEST + 1)
+    if len(data) > LARGEST:
+        raise OSError(0, f"this has more than {LARGEST} bytes")
+    return data

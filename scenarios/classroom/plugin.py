@@ -1,0 +1,145 @@
+"""pytest for exercises: where the student's folder is, what a check may use, and what it tells `lab exercise check`.
+
+    pytest exercises/03-record --work DIR      in any editor; default: the student's own folder of that exercise
+
+A LabError is nobody's mistake in the exercise: the test is skipped, with the reason.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+from collections.abc import Callable, Generator, Iterator
+from functools import cache
+from pathlib import Path
+
+import pytest
+
+from lab.audit.records import Event, Record, events
+from lab.errors import LabError
+from scenarios.classroom import room
+from scenarios.classroom.desk import Desk
+from scenarios.classroom.exercise import Exercise
+from scenarios.classroom.lessons import Work
+from scenarios.classroom.student import Student
+from scenarios.stage.stage import Stage
+
+KernelSaid = Callable[[str, object], None]
+load = cache(Exercise.load)
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """The options of an exercise's check."""
+    group = parser.getgroup("loginuid lab")
+    group.addoption("--work", type=Path, help="the student's folder; default: ~/loginuid-exercises/NN-name")
+    group.addoption("--arrived", type=Path, help="a file with the records that a `lab shell` has seen meanwhile")
+    group.addoption("--tell-fd", type=int, help="a descriptor that the result is written to, as JSON")
+
+
+class Told:
+    """What the check tells: which tests passed, what the others taught, and what the kernel said."""
+
+    def __init__(self) -> None:
+        self.passed: list[str] = []
+        self.failed: list[dict[str, str]] = []
+        self.unknown: list[dict[str, str]] = []
+        self.kernel: dict[str, str] = {}
+
+
+TOLD = pytest.StashKey[Told]()
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """SIGTERM and SIGHUP end a check like Ctrl-C: what the fixtures have set up is taken back."""
+    config.stash[TOLD] = Told()
+    config.pluginmanager.register(Listener(config.stash[TOLD]), "lab-listener")
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, _end)
+
+
+def _end(number: int, frame: object) -> None:
+    raise KeyboardInterrupt
+
+
+class Listener:
+    """Collects what became of each test."""
+
+    def __init__(self, told: Told) -> None:
+        self.told = told
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        """One for each of set-up, call and tear-down."""
+        name = report.nodeid.rpartition("::")[2]
+        if report.failed:
+            self.told.failed.append({"test": name, "message": report.longreprtext})
+        elif report.skipped:
+            reason = report.longrepr[2] if isinstance(report.longrepr, tuple) else report.longreprtext
+            self.told.unknown.append({"test": name, "message": str(reason).removeprefix("Skipped: ")})
+        elif report.when == "call":
+            self.told.passed.append(name)
+
+    def pytest_collectreport(self, report: pytest.CollectReport) -> None:
+        """A check that cannot even be read."""
+        if report.failed:
+            self.told.failed.append({"test": report.nodeid, "message": report.longreprtext})
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """Tell whoever has started the check."""
+    fd = session.config.getoption("--tell-fd")
+    if fd is not None:
+        with os.fdopen(fd, "w", encoding="utf-8") as file:
+            json.dump(vars(session.config.stash[TOLD]), file)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_setup(item: pytest.Item) -> Generator[None, None, None]:
+    """Skip what cannot be asked here."""
+    try:
+        load(item.path.parent).require()
+        yield
+    except LabError as error:
+        pytest.skip(error.told_by("lab"))
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_call(item: pytest.Item) -> Generator[None, None, None]:
+    """Lost records, a labd that has ended: not the student's mistake."""
+    try:
+        yield
+    except LabError as error:
+        pytest.skip(error.told_by("lab"))
+
+
+@pytest.fixture
+def work(request: pytest.FixtureRequest) -> Work:
+    """The student's folder."""
+    path = request.config.getoption("--work")
+    return Work(path or Desk(Student.here()).folder(load(request.path.parent)))
+
+
+@pytest.fixture(scope="module")
+def stage() -> Iterator[Stage]:
+    """A login of the student's, labd, both engines, and a decoy as stage.target; see scenarios/stage/stage.py."""
+    with room.stage() as made:
+        yield made
+
+
+@pytest.fixture
+def arrived(request: pytest.FixtureRequest) -> list[Event]:
+    """What the watch of a `lab shell` has recorded since `lab learn` came to this exercise."""
+    path = request.config.getoption("--arrived")
+    return list(events(map(Record.from_line, path.read_text(encoding="utf-8").splitlines()))) if path else []
+
+
+@pytest.fixture
+def kernel_said(request: pytest.FixtureRequest) -> KernelSaid:
+    """Tell what was measured of a question of `predict`: kernel_said("sudo", "mine")."""
+    kernel = request.config.stash[TOLD].kernel
+
+    def say(question: str, answer: object) -> None:
+        kernel[question] = str(answer)
+
+    return say

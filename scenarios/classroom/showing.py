@@ -1,0 +1,117 @@
+"""How exercises, results and predictions are told in a terminal: lines of at most 80 columns, also in ASCII."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from io import TextIOWrapper
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text as Line
+
+from lab.audit.records import Event
+from scenarios.audiences.drawing import STYLES, Look, draw
+from scenarios.classroom.checking import Failure, Result
+from scenarios.classroom.desk import Done, Progress
+from scenarios.classroom.exercise import Exercise, Question
+from scenarios.performance.beats import FAILED, HELD, UNKNOWN, Evidence, Word
+from scenarios.performance.text import Argument, Text, Translate, in_english
+
+COLUMNS = 80
+MOST = 3  # failures that are shown at once
+
+
+class Shown:
+    """What prints; colours are left out without color, and where NO_COLOR is set (no-color.org)."""
+
+    def __init__(self, *, color: bool = True, plain: bool = False, translate: Translate = in_english) -> None:
+        self.console = Console(no_color=None if color else True, highlight=False)
+        ascii_only = self.console.options.ascii_only
+        if ascii_only and isinstance(self.console.file, TextIOWrapper):
+            self.console.file.reconfigure(errors="backslashreplace")
+        self.console.width = min(self.console.width, COLUMNS)
+        self.look = Look(self.console.width, plain or ascii_only, translate=translate)
+
+    def say(self, message: str | Text, /, *, style: str = "", **arguments: Argument) -> None:
+        """A sentence."""
+        self.console.print(Line(self.look.words(Text.of(message, **arguments)), style=style))
+
+    def lines(self, text: str, *, style: str = "", indent: str = "") -> None:
+        """Text of several lines, whose line ends stay."""
+        for line in text.splitlines():
+            self.console.print(Line(f"{indent}{line}", style=style))
+
+    def gap(self) -> None:
+        self.console.print()
+
+    def marked(self, word: Word, message: str | Text, /, **arguments: Argument) -> None:
+        """A sentence behind the mark of HELD, FAILED or UNKNOWN."""
+        line = Line(f"{self.look.marks[word]} ", style=STYLES[word])
+        self.console.print(line.append(self.look.words(Text.of(message, **arguments))))
+
+    def record(self, event: Event) -> None:
+        """The telling fields of an event."""
+        self.console.print(draw(Evidence(tuple(record.to_line() for record in event.records)), self.look))
+
+    def listed(self, exercises: Sequence[Exercise], progress: Progress) -> None:
+        """A line for each exercise."""
+        grid = Table.grid(padding=(0, 2))
+        for exercise in exercises:
+            about, done = exercise.about, progress.exercises.get(exercise.name, Done())
+            mark = self.look.marks[HELD] if done.passed else self.look.marks["dot"] if done.started else ""
+            needed = ", ".join(about.needs) or "-"
+            grid.add_row(mark, str(exercise.number), Line(about.title), f"{about.minutes} min", needed)
+        self.console.print(grid)
+
+    def question(self, question: Question) -> None:
+        """A question with its numbered choices."""
+        self.say(question.ask)
+        self.say("  ".join(f"{number}) {choice}" for number, choice in enumerate(question.choices, 1)), style="dim")
+
+    def hints(self, exercise: Exercise, done: Done) -> None:
+        """The hints that have been asked for."""
+        hints = exercise.about.hints
+        for number, text in enumerate(hints[: done.hints], 1):
+            self.say("Hint {number} of {hints}: {text}", number=number, hints=len(hints), text=text)
+        if done.hints == len(hints):
+            self.say("There is no more: lab exercise solution {number}", number=exercise.number, style="dim")
+
+    def result(self, exercise: Exercise, result: Result, done: Done) -> None:
+        """What the check found, and how the predictions compare."""
+        if result.good:
+            self.marked(HELD, "{name}: passed", name=exercise.name)
+        for word, failures in ((FAILED, result.failed), (UNKNOWN, result.unknown)):
+            told = list({failure.message: failure for failure in reversed(failures)}.values())[::-1]
+            for failure in told[:MOST]:
+                self._told(word, failure)
+            if len(told) > MOST:
+                self.say("and {more} more", more=len(told) - MOST)
+        for sentence in compared(exercise, result, done):
+            self.say(sentence)
+
+    def _told(self, word: Word, failure: Failure) -> None:
+        self.marked(word, failure.test.removeprefix("test_").replace("_", " "))
+        self.lines(failure.message, indent="  ")
+
+    def passed(self, exercise: Exercise) -> None:
+        """What a student reads after having passed."""
+        self.gap()
+        self.lines(exercise.about.explanation)
+        self.gap()
+        self.say("To read:")
+        for place in exercise.about.reading:
+            self.say("  {place}", place=place)
+
+
+def compared(exercise: Exercise, result: Result, done: Done) -> Iterator[Text]:
+    """Each prediction beside what the kernel said, where both are known; no prediction is a mistake."""
+    for question in exercise.about.predict:
+        kernel = result.kernel.get(question.id) or " or ".join(question.accept)
+        if (guess := done.predictions.get(question.id)) and kernel:
+            right = guess.answer in (question.accept or [kernel])
+            said = (
+                "{ask} You predicted {guess}, and so it is."
+                if right
+                else "{ask} You predicted {guess}. It is {kernel}."
+            )
+            yield Text(said, {"ask": question.ask, "guess": guess.answer, "kernel": kernel})

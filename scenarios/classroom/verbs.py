@@ -1,0 +1,153 @@
+"""`lab exercise list|start|check|hint|reset|solution`: what the student asks for, one at a time."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+
+from lab.errors import InvalidArgument
+from scenarios.classroom.checking import Result, check
+from scenarios.classroom.desk import Desk, Prediction, Progress
+from scenarios.classroom.exercise import Exercise, Question, every, find
+from scenarios.classroom.showing import Shown
+from scenarios.classroom.student import Student
+from scenarios.playing import HELD_ALL, SOME_FAILED, SOME_UNKNOWN
+
+
+def exercise(arguments: argparse.Namespace) -> int:
+    """Do what the verb says; the exit status of `check` is 0 passed, 1 not yet, 3 it cannot be told here."""
+    acts = {
+        "list": show_list, "start": start, "check": check_one, "hint": hint, "reset": reset, "solution": solution,
+    }  # fmt: skip
+    return acts[arguments.verb](arguments, Desk(Student.here()), Shown(color=not arguments.no_color))
+
+
+def show_list(arguments: argparse.Namespace, desk: Desk, shown: Shown) -> int:
+    shown.listed(every(), desk.progress())
+    return HELD_ALL
+
+
+def start(arguments: argparse.Namespace, desk: Desk, shown: Shown) -> int:
+    one = find(arguments.exercise)
+    copied = desk.start(one)
+    if not copied:
+        shown.say("{folder} is there already; nothing was changed", folder=str(desk.folder(one)))
+    if sys.stdin.isatty():
+        predict(desk, one, shown)
+    shown.gap()
+    show_task(desk, one, shown)
+    return HELD_ALL
+
+
+def show_task(desk: Desk, one: Exercise, shown: Shown) -> None:
+    """The goal, and where to work."""
+    about = one.about
+    shown.say("{number}  {title}", number=one.number, title=about.title, style="bold")
+    shown.lines(about.goal)
+    shown.gap()
+    shown.say("Edit {files} in", files=", ".join(about.files))
+    shown.say("  {folder}", folder=str(desk.folder(one)))
+    shown.say("Read  {readme}   ({minutes} minutes)", readme=f"exercises/{one.name}/README.md", minutes=about.minutes)
+
+
+def ask() -> str:
+    """An answer typed with Enter; "" for none, and at the end of input."""
+    print("? ", end="", flush=True)  # input() would print it on standard error
+    return sys.stdin.readline()
+
+
+def predict(desk: Desk, one: Exercise, shown: Shown) -> None:
+    """Ask what has not been predicted yet, and keep the answers with their time."""
+    progress = desk.progress()
+    done = progress.of(one)
+    for question in one.about.predict:
+        if question.id in done.predictions or done.passed:
+            continue
+        shown.question(question)
+        answer = chosen(question, ask())
+        while answer is None:
+            shown.say("Give the number of an answer, or Enter alone for none.")
+            answer = chosen(question, ask())
+        if answer:
+            done.predictions[question.id] = Prediction(answer=answer, time=time.time())
+            desk.keep(progress)
+
+
+def chosen(question: Question, typed: str) -> str | None:
+    """The choice that was typed, as its number or as a word; "" for none, None for something else."""
+    word = typed.strip().lower()
+    if word.isdecimal() and 1 <= int(word) <= len(question.choices):
+        return question.choices[int(word) - 1]
+    return next((choice for choice in question.choices if choice.lower() == word), None if word else "")
+
+
+def check_one(arguments: argparse.Namespace, desk: Desk, shown: Shown) -> int:
+    one = find(arguments.exercise) if arguments.exercise else current(every(), desk.progress())
+    if not desk.folder(one).is_dir():
+        raise InvalidArgument(f"{one.name} has not been started", f"lab exercise start {one.number}")
+    result = check(one, desk.folder(one))
+    keep(desk, one, result)
+    shown.result(one, result, desk.progress().of(one))
+    if result.good:
+        shown.passed(one)
+    return HELD_ALL if result.good else SOME_FAILED if result.failed else SOME_UNKNOWN
+
+
+def keep(desk: Desk, one: Exercise, result: Result) -> None:
+    """Note that the check ran, and when it passed first."""
+    progress = desk.progress()
+    done = progress.of(one)
+    done.checks += 1
+    if result.good:
+        done.passed = done.passed or time.time()
+    desk.keep(progress)
+
+
+def current(exercises: list[Exercise], progress: Progress) -> Exercise:
+    """The first that has not been passed; after all, the last."""
+    return next((one for one in exercises if not progress.of(one).passed), exercises[-1])
+
+
+def hint(arguments: argparse.Namespace, desk: Desk, shown: Shown) -> int:
+    one = find(arguments.exercise) if arguments.exercise else current(every(), desk.progress())
+    next_hint(desk, one, shown)
+    return HELD_ALL
+
+
+def next_hint(desk: Desk, one: Exercise, shown: Shown) -> None:
+    """The hints so far, and one more."""
+    progress = desk.progress()
+    done = progress.of(one)
+    done.hints = min(done.hints + 1, len(one.about.hints))
+    desk.keep(progress)
+    shown.hints(one, done)
+
+
+def reset(arguments: argparse.Namespace, desk: Desk, shown: Shown) -> int:
+    if arguments.all == bool(arguments.exercise):
+        raise InvalidArgument("reset what?", "lab exercise reset N, or lab exercise reset --all")
+    if arguments.all:
+        desk.reset_all()
+        shown.say("{place} is removed, with all answers and all progress", place=str(desk.place))
+        return HELD_ALL
+    one = find(arguments.exercise)
+    old = desk.reset(one)
+    desk.start(one)
+    shown.say("{name} begins anew", name=one.name)
+    if old:
+        shown.say("what you had is in {old}", old=str(old))
+    return HELD_ALL
+
+
+def solution(arguments: argparse.Namespace, desk: Desk, shown: Shown) -> int:
+    one = find(arguments.exercise)
+    files, begun = one.solution(), one.start()
+    progress = desk.progress()
+    progress.of(one).solution_seen = time.time()
+    desk.keep(progress)
+    for name, data in files.items():
+        if begun.get(name) != data:
+            shown.say("{name}:", name=name, style="bold")
+            shown.lines(data.decode(), indent="    ")
+    return HELD_ALL
