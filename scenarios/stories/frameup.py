@@ -27,7 +27,8 @@ def play(stage: Stage) -> None:
 
 
 def where_unset(stage: Stage, watch: Watch, engine: Engine, uid: int) -> Event | None:
-    stage.say("The workload writes another user's number, {uid}, into its own loginuid, then touches the file.", uid=uid)
+    what = "The workload writes another user's number, {uid}, into its own loginuid, then touches the file."
+    stage.say(what, uid=uid)
     question = "A daemon started it, so its loginuid is unset. Whom will the record blame?"
     stage.ask(question, stage.user, "nobody", name_of(uid))
     event = attack(stage, watch, engine, uid)
