@@ -46,7 +46,7 @@ def catalog(**translations: str) -> Catalog:
         (catalog(one="一"), {"one": [], "two": ["a.py"]}, "not in the catalogue: 'two' (a.py)"),
         (catalog(one="一", two="二"), {"one": []}, "unused: 'two'"),
         (catalog(one=""), {"one": []}, "not translated: 'one'"),
-        (catalog(**{"{user} asks": "{uesr} 請求"}), {"{user} asks": []}, "other placeholders: '{user} asks'"),
+        (catalog(**{"{user} asks": "{name} 請求"}), {"{user} asks": []}, "other placeholders: '{user} asks'"),
         (catalog(**{"{user} asks": "有人請求"}), {"{user} asks": []}, "other placeholders: '{user} asks'"),
     ],
 )
