@@ -109,8 +109,8 @@ def test_json_stays_english() -> None:
 
 
 def test_an_output_that_cannot_hold_it_gets_english() -> None:
-    """ASCII and Big5 outputs: English in ASCII, and no error."""
-    for encoding in ("ascii", "big5"):
+    """English in ASCII, and no error."""
+    for encoding in ("ascii", "latin-1"):
         done = run("play", "--auto", "--lang", "zh-TW", RUN, PYTHONIOENCODING=encoding)
         assert "Who is the container's parent?" in done.stdout
         assert done.stdout.isascii() and not done.stderr
