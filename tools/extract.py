@@ -20,10 +20,10 @@ CHECKOUT = Path(__file__).parent.parent
 ALL = range(20)
 # A function or a class by its bare name: the places of the arguments that are messages.
 MESSAGES: Mapping[str, Iterable[int]] = {
-    "Text": (0,), "of": (0,), "words": (0,), "said": (0,), "message": (0,), "told": (0,),
-    "say": (0,), "ask": ALL, "expect": (1, 2), "prints": (2,), "carries": (2,), "names": (2,), "in_session": (2,),
-    "unknown": (0, 1, 2), "contrast": (0, 1, 2), "CannotTell": (0, 1), "Finding": (0, 2, 4), "Claim": (0, 1),
-    "Launcher": (3,), "tell": (0,), "translate": (0,), "row": (3,), "Node": (5,),
+    "Text": (0,), "of": (0,), "words": (0,), "said": (0,), "message": (0,), "told": (0,), "tell": (0,),
+    "translate": (0,), "say": (0,), "marked": (1,), "ask": ALL, "expect": (1, 2), "prints": (2,), "carries": (2,),
+    "names": (2,), "in_session": (2,), "unknown": (0, 1, 2), "contrast": (0, 1, 2), "CannotTell": (0, 1),
+    "Finding": (0, 2, 4), "Claim": (0, 1), "Launcher": (3,), "row": (3,), "Node": (5,),
 }  # fmt: skip
 KEYWORDS = {
     "message",
