@@ -22,6 +22,8 @@ from scenarios.audiences.page.page import PORT
 from scenarios.classroom.learn import learn
 from scenarios.classroom.verbs import exercise
 from scenarios.demo import demo
+from scenarios.languages.choice import LANGUAGES, chosen, in_arguments
+from scenarios.languages.helping import in_language
 from scenarios.pages import page, report
 from scenarios.playing import ALL, HELD_ALL, SOME_UNKNOWN
 from scenarios.props.real_engines import LABS, REAL
@@ -37,7 +39,10 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     128+n after signal n: SIGINT, SIGTERM and SIGHUP end a run early, with everything taken back.
     """
-    arguments = _parser().parse_args(argv)
+    parser = _parser()
+    in_language(parser, chosen(in_arguments(sys.argv[1:] if argv is None else argv)))
+    arguments = parser.parse_args(argv)
+    arguments.language = chosen(arguments.lang)
     for number in (signal.SIGTERM, signal.SIGHUP):
         if signal.getsignal(number) != signal.SIG_IGN:  # as under nohup(1)
             signal.signal(number, _end)
@@ -45,7 +50,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         code: int = arguments.act(arguments)
         sys.stdout.flush()
     except LabError as error:
-        print(error.told_by("lab"), file=sys.stderr)
+        translate = arguments.language.translate
+        print(LabError(translate(error.message), translate(error.hint)).told_by("lab"), file=sys.stderr)
         return 125
     except KeyboardInterrupt as error:
         return 128 + next(iter(error.args), signal.SIGINT)
@@ -68,14 +74,14 @@ def _end(number: int, frame: object) -> None:
 def list_stories(arguments: argparse.Namespace) -> int:
     """Print number, name and title of each story."""
     for number, story in enumerate(ALL, 1):
-        print(f"{number:2}  {story.NAME:12} {story.TITLE}")
+        print(f"{number:2}  {story.NAME:12} {arguments.language.translate(story.TITLE)}")
     return HELD_ALL
 
 
 def show_doctor(arguments: argparse.Namespace) -> int:
     """Print what this machine can show; exit status 3 if the demo cannot run."""
     findings = doctor.examine()
-    doctor.show(findings, as_json=arguments.json)
+    doctor.show(findings, as_json=arguments.json, translate=arguments.language.translate)
     return SOME_UNKNOWN if any(finding.needed and not finding.good for finding in findings) else HELD_ALL
 
 
@@ -83,6 +89,7 @@ def restore(arguments: argparse.Namespace) -> int:
     """Undo what a killed run left; safe at any time, also twice."""
     if os.geteuid() != 0:
         raise NotAllowed("lab restore needs root", "run `sudo lab restore`")
+    tell = arguments.language.tell
     with Journal() as journal, Journal(CHECKS) as checks:
         restored, gone, failed = (
             [*of_runs, *of_checks]
@@ -91,15 +98,15 @@ def restore(arguments: argparse.Namespace) -> int:
             )
         )  # fmt: skip
         for line in restored:
-            print(f"restored: {line}")
+            tell("restored: {line}", line=line)
         for line in gone:
-            print(f"was gone already: {line}")
+            tell("was gone already: {line}", line=line)
         if failed:
             raise LabError(f"not restored: {'; '.join(failed)}", "remove the cause, then run `sudo lab restore` again")
     for point in interpreter.release():
-        print(f"unmounted: {point}, the engines' interpreter; the next container mounts it again")
+        tell("unmounted: {point}, the engines' interpreter; the next container mounts it again", point=point)
     compiled.forget()
-    print(f"{len(restored)} things restored" if restored else "nothing to restore")
+    tell("{count} things restored" if restored else "nothing to restore", count=len(restored))
     return 0
 
 
@@ -152,6 +159,10 @@ def _parser() -> argparse.ArgumentParser:
     examine.set_defaults(act=show_doctor)
     verbs.add_parser("restore", help="undo what a killed run left").set_defaults(act=restore)
     _add_image_verbs(verbs.add_parser("image", help="root filesystems: import, ls, rm"))
+    for verb in verbs.choices.values():
+        verb.add_argument(
+            "--lang", choices=LANGUAGES, default="", help="the language; default: the environment's, as LANG"
+        )
     return parser
 
 

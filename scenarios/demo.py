@@ -42,6 +42,7 @@ def demo(arguments: argparse.Namespace) -> int:
         pace="auto" if arguments.page else _pace(arguments),
         plain=arguments.plain,
         detail=arguments.detail or ("brief" if _pace(arguments) == "auto" else "short"),
+        translate=arguments.language.translate,
     )
     with ExitStack() as files:
         kept = files.enter_context(recording.new_file())
@@ -53,7 +54,8 @@ def demo(arguments: argparse.Namespace) -> int:
             if arguments.json:  # whatever comes to light at the end, the verdicts are told
                 _print_json(reports, closing, kept.name)
             else:
-                terminal.say(f"\n  A report of this run, as one file:\n  $ sudo .venv/bin/lab report {kept.name}")
+                said = terminal.look.words("A report of this run, as one file:")
+                terminal.say(f"\n  {said}\n  $ sudo .venv/bin/lab report {kept.name}")
     return status(closing, reports, lenient=arguments.lenient)
 
 
@@ -74,8 +76,9 @@ def _page(arguments: argparse.Namespace, terminal: Terminal, files: ExitStack) -
     if not arguments.page:
         return []
     require_packages()
-    shown = files.enter_context(Page(arguments.port, "auto" if arguments.auto else "step"))
-    terminal.say(invitation(shown))
+    pace: Pace = "auto" if arguments.auto else "step"
+    shown = files.enter_context(Page(arguments.port, pace, language=arguments.language))
+    terminal.say(invitation(shown, terminal.look))
     return [shown]
 
 

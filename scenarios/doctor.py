@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
+from rich.cells import cell_len
+
 from lab import interpreter
 from lab.audit.netlink import in_initial_namespace
 from lab.audit.probe import probe
@@ -20,6 +22,7 @@ from lab.identity import UNSET, loginuid, name_of
 from lab.paths import SOCKET
 from lab.runtime import cgroup
 from scenarios import needs
+from scenarios.performance.text import Translate, in_english
 from scenarios.props.labd import listener, peer_pid
 from scenarios.props.real_engines import docker_socket
 from scenarios.props.target import SHADOW, watchable
@@ -55,21 +58,26 @@ def examine() -> list[Finding]:
     return [*(check() for check in CHECKS), *_programs()]
 
 
-def show(findings: Sequence[Finding], *, as_json: bool) -> None:
-    """Print the findings: a line each and the remedies, or all as JSON."""
+def show(findings: Sequence[Finding], *, as_json: bool, translate: Translate = in_english) -> None:
+    """Print the findings: a line each and the remedies, or all as JSON, which is always English."""
     if as_json:
         json.dump([vars(finding) for finding in findings], sys.stdout, indent=2)
         print()
         return
     for finding in findings:
-        mark = "ok" if finding.good else "MISSING" if finding.needed else "-"
-        lacking = f"[{finding.users}] " if finding.users and not finding.good else ""
-        print(f"{mark:8}{finding.what:24}{lacking}{finding.detail}".rstrip())
+        mark = translate("ok" if finding.good else "MISSING" if finding.needed else "-")
+        lacking = f"[{translate(finding.users)}] " if finding.users and not finding.good else ""
+        columns = _padded(mark, 8) + _padded(translate(finding.what), 24)
+        print(f"{columns}{lacking}{translate(finding.detail)}".rstrip())
         if finding.remedy and not finding.good:
-            print(f"{'':32}to mend it: {finding.remedy}")
+            print(f"{'':32}{translate('to mend it:')} {finding.remedy}")
     absent = [finding.what for finding in findings if not finding.good and finding.what in needs.PROGRAMS]
     if needs.packages(absent):
-        print(f"\nAll that Debian has of the programs above: {needs.install(absent)}")
+        print(f"\n{translate('All that Debian has of the programs above:')} {needs.install(absent)}")
+
+
+def _padded(text: str, columns: int) -> str:
+    return text + " " * (columns - cell_len(text))
 
 
 def _programs() -> list[Finding]:

@@ -6,6 +6,8 @@ import argparse
 from importlib.util import find_spec
 from pathlib import Path
 
+from rich.cells import cell_len
+
 from lab.errors import InvalidArgument, MissingFeature
 from scenarios.audiences.drawing import Look
 from scenarios.audiences.page.page import Page
@@ -23,11 +25,12 @@ def page(arguments: argparse.Namespace) -> int:
     if first is None:
         raise InvalidArgument(f"{arguments.file} holds no beat", "`lab play` lists the recordings")
     pace: Pace = "auto" if arguments.auto else "step"
-    with Page(arguments.port, pace, place=0 if arguments.auto else None) as shown:
-        print(invitation(shown), flush=True)
+    place = 0 if arguments.auto else None
+    with Page(arguments.port, pace, place=place, language=arguments.language) as shown:
+        print(invitation(shown, Look(translate=arguments.language.translate)), flush=True)
         for moment in (first, *moments):
             shown.take(moment)
-        print("The page has all steps now. Ctrl-C ends it.", flush=True)
+        arguments.language.tell("The page has all steps now. Ctrl-C ends it.")
         shown.stay()
     return 0
 
@@ -38,7 +41,8 @@ def report(arguments: argparse.Namespace) -> int:
     from scenarios.audiences.report import report as told  # jinja2 takes 60 ms, and `lab demo` needs none
 
     source = Path(arguments.file)
-    text = told(recording.read(source), Look())
+    language = arguments.language
+    text = told(recording.read(source), Look(translate=language.translate), language.tag)
     name = arguments.output or f"{source.stem}.html"
     try:
         with Path(name).open("x" if not arguments.output else "w", encoding="utf-8") as file:
@@ -57,11 +61,8 @@ def require_packages() -> None:
         raise MissingFeature(f"Python packages are missing: {', '.join(missing)}", "run `tools/setup venv`, then again")
 
 
-def invitation(shown: Page) -> str:
+def invitation(shown: Page, look: Look) -> str:
     """The addresses, and what each may do."""
-    return "\n".join(
-        (
-            f"Your page, whose Space goes on:  {shown.speaker_address}",
-            f"To look on:                      {shown.address}",
-        )
-    )
+    yours, theirs = look.words("Your page, whose Space goes on:"), look.words("To look on:")
+    space = " " * (cell_len(yours) - cell_len(theirs))
+    return f"{yours}  {shown.speaker_address}\n{theirs}{space}  {shown.address}"

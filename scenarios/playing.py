@@ -160,7 +160,7 @@ def _served(daemon: Daemon) -> Text:
     number = _loginuid_of(daemon)
     if number is None:
         return Text("labd: {path} is there, and no labd answers.", {"path": daemon.path})
-    uid = name_of(number)
+    uid = Text("unset") if number == UNSET else name_of(number)
     said = "labd: pid {pid}, started for this run, loginuid {uid}."
     found = "labd: pid {pid}, found running, loginuid {uid}."
     return Text(said if daemon.started_here else found, {"pid": daemon.pid, "uid": uid})

@@ -15,15 +15,16 @@ from pathlib import Path
 
 from rich.console import Console
 from rich.table import Table
-from rich.text import Text as Line
 
 from lab.audit.follow import Follower
 from lab.audit.records import Event
 from lab.audit.watch import Watch
 from lab.errors import EvidenceLost, InvalidArgument, NotAllowed
 from scenarios.audiences.drawing import Look, draw, telling
+from scenarios.audiences.lines import Line
+from scenarios.languages.choice import Language
 from scenarios.performance.beats import Evidence
-from scenarios.performance.text import Argument, Text
+from scenarios.performance.text import Argument, Text, in_english
 from scenarios.playing import refuse_what_cannot_be
 from scenarios.props.target import default
 from scenarios.safety.journal import Journal
@@ -40,7 +41,9 @@ def records(arguments: argparse.Namespace) -> int:
         watched = found()
         if not watched or path not in ("", watched.path):
             watched = stack.enter_context(_own_watch(path))
-        printer = Printer(as_json=arguments.json, full=arguments.full, color=not arguments.no_color)
+        printer = Printer(
+            as_json=arguments.json, full=arguments.full, color=not arguments.no_color, language=arguments.language
+        )
         try:
             with Follower(watched.key) as follower:
                 printer.begin(watched)
@@ -95,7 +98,7 @@ def _follow(follower: Follower, watched: Watched, printer: Printer, count: int) 
 class Printer:
     """Prints events on standard output: a line each, whole, or as JSON; remarks go to standard error."""
 
-    def __init__(self, *, as_json: bool, full: bool, color: bool) -> None:
+    def __init__(self, *, as_json: bool, full: bool, color: bool, language: Language) -> None:
         self.as_json, self.full = as_json, full
         shown = None if color else True  # None: rich then looks at NO_COLOR
         self.out = Console(no_color=shown, highlight=False)
@@ -103,7 +106,8 @@ class Printer:
         plain = self.out.options.ascii_only
         if isinstance(sys.stdout, TextIOWrapper):
             sys.stdout.reconfigure(errors="backslashreplace")  # for what its encoding cannot hold
-        self.look = Look(self.out.width, plain, "full" if full else "short")
+        translate = in_english if plain else language.translate
+        self.look = Look(self.out.width, plain, "full" if full else "short", translate)
 
     def begin(self, watched: Watched) -> None:
         """Say which file is watched, who holds the watch, and how to end."""

@@ -10,8 +10,10 @@ from pathlib import Path
 
 from lab.audit.records import RecordError
 from lab.errors import InvalidArgument
-from scenarios.audiences.cast import cast
+from scenarios.audiences.cast import WIDTH, cast
+from scenarios.audiences.drawing import Look
 from scenarios.audiences.terminal import Pace, Terminal
+from scenarios.languages.choice import Language
 from scenarios.performance import recording
 from scenarios.performance.beats import FAILED, HELD, UNKNOWN, Moment, Opening, Verdict
 from scenarios.performance.checks import CHECKS, holds
@@ -26,17 +28,22 @@ def play(arguments: argparse.Namespace) -> int:
             print(f"{path}  {_about(path)}")
         return 0
     if arguments.cast:
-        return _write_cast(Path(arguments.file), Path(arguments.cast))
+        return _write_cast(Path(arguments.file), Path(arguments.cast), arguments.language)
     terminal = Terminal(
-        color=not arguments.no_color, pace=_pace(arguments), plain=arguments.plain, detail=arguments.detail or "short"
+        color=not arguments.no_color,
+        pace=_pace(arguments),
+        plain=arguments.plain,
+        detail=arguments.detail or "short",
+        translate=arguments.language.translate,
     )
     for moment in recording.read(Path(arguments.file)):
         terminal.take(moment)
     return 0
 
 
-def _write_cast(source: Path, target: Path) -> int:
-    lines = [f"{line}\n" for line in cast(recording.read(source))]
+def _write_cast(source: Path, target: Path, language: Language) -> int:
+    look = Look(WIDTH, translate=language.translate)
+    lines = [f"{line}\n" for line in cast(recording.read(source), look)]
     try:
         with target.open("x", encoding="utf-8") as file:
             file.writelines(lines)
@@ -78,16 +85,24 @@ def verify(arguments: argparse.Namespace) -> int:
     again = list(judged_again(moments))
     for second in again:
         if second.now != second.first:
-            told = f": {second.reason}" if second.reason else ""
-            print(f"beat {second.moment.number}: {second.claim}: was {second.first}, is {second.now}{told}")
+            _tell_difference(second, arguments.language)
     agree = sum(second.now == second.first for second in again)
     rest = len(verdicts) - len(again)
-    print(
-        f"{agree} of {len(again)} verdicts follow from the recorded evidence; {rest} more rest on what only the run saw"
-    )
+    said = "{agree} of {count} verdicts follow from the recorded evidence; {rest} more rest on what only the run saw"
+    arguments.language.tell(said, agree=agree, count=len(again), rest=rest)
     if any(second.now not in (second.first, UNKNOWN) for second in again):
         return DIFFERS
     return AGREES if agree == len(again) else INCOMPLETE
+
+
+def _tell_difference(second: Second, language: Language) -> None:
+    first, now = (language.translate(word) for word in (second.first, second.now))
+    claim, number = language.translate(second.claim), second.moment.number
+    told = f": {language.translate(second.reason)}" if second.reason else ""
+    print(
+        language.told("beat {number}: {claim}: was {first}, is {now}", number=number, claim=claim, first=first, now=now)
+        + told
+    )
 
 
 def judged_again(moments: Sequence[Moment]) -> Iterator[Second]:

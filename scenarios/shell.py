@@ -21,6 +21,7 @@ from lab.errors import CannotStart, InvalidArgument, MissingFeature, NotAllowed
 from lab.identity import UNSET, loginuid, name_of
 from lab.pidfd import ended, start_time
 from scenarios import needs
+from scenarios.languages.choice import Language
 from scenarios.performance.text import Argument, Text
 from scenarios.playing import refuse_what_cannot_be, user_id
 from scenarios.props.labd import Daemon
@@ -46,13 +47,14 @@ def shell(arguments: argparse.Namespace) -> int:
         raise NotAllowed(f"{player.name} may not enter {closed}, where the lab's commands are", needs.opened(closed))
     interpreter.executable()  # makes the one mount that stays
     before = Traces.now(target or SHADOW)
-    key = _play(player, target, pane=not arguments.no_pane and _tmux_can_draw())
+    pane = not arguments.no_pane and _tmux_can_draw()
+    key = _play(player, target, arguments.language, pane=pane)
     after = Traces.now(target or SHADOW)
     for rule in map(Rule.unpack, after.rules - before.rules):
         if rule.key != key:
-            print(f"stays, since the lab has not added it: auditctl {rule.to_auditctl()}")
+            arguments.language.tell("stays, since the lab has not added it: auditctl {rule}", rule=rule.to_auditctl())
     before.expect_nothing_left(after, {key})
-    print("lab shell has ended; everything is as it was")
+    arguments.language.tell("lab shell has ended; everything is as it was")
     return 0
 
 
@@ -71,7 +73,7 @@ def _tmux_can_draw() -> bool:
     return needs.installed("tmux") and os.environ.get("TERM", "dumb") not in ("", "dumb")
 
 
-def _play(player: Player, target: str, *, pane: bool) -> str:
+def _play(player: Player, target: str, language: Language, *, pane: bool) -> str:
     """Set everything up, run the shell, take everything back; the key of the rules."""
     with ExitStack() as stack:
         journal = stack.enter_context(Journal())
@@ -89,7 +91,7 @@ def _play(player: Player, target: str, *, pane: bool) -> str:
         place = journal.directory("watch", mode=0o755)
         Watched.by_this_process(path, watch.key, "lab shell").tell(place)
         room = Playroom(place, player, path)
-        room.furnish([str(line) for line in welcome(player, login, daemon, pane=pane)])
+        room.furnish([line.told(language.translate) for line in welcome(player, login, daemon, pane=pane)])
         if pane:
             _in_panes(room, journal, login)
         else:

@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 
 from lab.errors import InvalidArgument, MissingFeature
 from scenarios.demo import cast_of
+from scenarios.languages.choice import others_after
 from scenarios.pages import require_packages
 from scenarios.playing import HELD_ALL, chosen, refuse_what_cannot_be
 
@@ -21,14 +22,14 @@ def talk(arguments: argparse.Namespace) -> int:
     if arguments.notes:
         from scenarios.audiences.talk_notes import follow
 
-        follow()
+        follow(arguments.language)
         return HELD_ALL
     stories = chosen([*arguments.names, *arguments.only], arguments.engines)
     refuse_what_cannot_be()
     if arguments.rehearse:
         from scenarios.rehearsal import rehearse
 
-        return rehearse(cast_of(arguments), stories, lenient=arguments.lenient)
+        return rehearse(cast_of(arguments), stories, arguments.language, lenient=arguments.lenient)
     if not all(stream.isatty() for stream in (sys.stdin, sys.stdout, sys.stderr)):  # Textual draws on the last
         raise InvalidArgument("lab talk needs a terminal", "in a pipe, use `lab demo --auto` or `lab talk --rehearse`")
     if importlib.util.find_spec("textual") is None:
@@ -39,7 +40,8 @@ def talk(arguments: argparse.Namespace) -> int:
     from scenarios.audiences.talk_link import Process
 
     link = Process(_command(arguments))
-    return on_this_terminal(link, [story.NAME for story in stories], arguments.minutes)
+    names = [story.NAME for story in stories]
+    return on_this_terminal(link, names, arguments.minutes, others_after(arguments.language))
 
 
 def _command(arguments: argparse.Namespace) -> Callable[[int], Sequence[str]]:
@@ -47,5 +49,6 @@ def _command(arguments: argparse.Namespace) -> Callable[[int], Sequence[str]]:
     cast = vars(cast_of(arguments))
     names = [*arguments.names, *arguments.only]
     port = arguments.port if arguments.page else None
-    options = json.dumps({"cast": cast, "stories": names, "lenient": arguments.lenient, "port": port})
-    return lambda descriptor: [sys.executable, "-m", "scenarios.talk_stage", str(descriptor), options]
+    options = {"cast": cast, "stories": names, "lenient": arguments.lenient}
+    said = json.dumps({**options, "port": port, "language": arguments.language.code})
+    return lambda descriptor: [sys.executable, "-m", "scenarios.talk_stage", str(descriptor), said]

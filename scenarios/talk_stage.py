@@ -24,9 +24,11 @@ from lab.errors import DaemonUnreachable, LabError
 from lab.pidfd import start_time
 from lab.syscalls import PR_SET_PDEATHSIG, prctl
 from scenarios import needs
+from scenarios.audiences.drawing import Look
 from scenarios.audiences.page.page import Page, ends_a_story
 from scenarios.audiences.talk_wire import NOTES, Channel
 from scenarios.demo import status
+from scenarios.languages.choice import LANGUAGES
 from scenarios.pages import invitation
 from scenarios.performance import recording
 from scenarios.performance.beats import Moment, Stop, to_json
@@ -190,11 +192,11 @@ def play(channel: Channel, options: Mapping[str, Any]) -> None:
     stories = chosen(options["stories"], options["cast"]["engines"])
     with ExitStack() as stack:
         kept = stack.enter_context(recording.new_file())
-        port = options["port"]
-        pages = [] if port is None else [stack.enter_context(Page(port, keyboard=False))]
+        port, language = options["port"], LANGUAGES[options["language"]]
+        pages = [] if port is None else [stack.enter_context(Page(port, keyboard=False, language=language))]
         speaker = Speaker(channel, *pages)
         for page in pages:
-            speaker.tell("page", invitation(page))
+            speaker.tell("page", invitation(page, Look(translate=language.translate)))
         performance = Performance([recording.Recorder(kept), *pages, speaker])
         director = Director(stories, speaker, performance, lenient=options["lenient"])
         again = True

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from playwright.sync_api import Page as Tab
 
 CHECKOUT = Path(__file__).parent.parent
+os.environ["LC_ALL"] = "C.UTF-8"  # the tests read what the lab says in English, whatever the tester's language
 
 
 def _program(*names: str) -> Callable[[], str]:

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 CHECKOUT = Path(__file__).parent.parent
-PAGES = sorted([*(CHECKOUT / name for name in ("README.md", "SECURITY.md", "CONTRIBUTING.md")),
+PAGES = sorted([*(CHECKOUT / name for name in ("README.md", "README.zh-TW.md", "SECURITY.md", "CONTRIBUTING.md")),
                 *(CHECKOUT / "docs").rglob("*.md")])  # fmt: skip
 ROOMS = ("lab", "daemon", "client", "scenarios")
 # What the rooms are: a path that begins with one of these is a path of the checkout.

@@ -16,7 +16,7 @@ from urllib.parse import unquote
 
 CHECKOUT = Path(__file__).resolve().parent.parent
 # Documents of the checkout's root that are in the site; others from outside docs/ come in where one links to them.
-FROM_ROOT = ("README.md", "CHANGELOG.md", "CONTRIBUTING.md", "SECURITY.md")
+FROM_ROOT = ("README.md", "README.zh-TW.md", "CHANGELOG.md", "CONTRIBUTING.md", "SECURITY.md")
 PICTURES = (".png", ".svg", ".gif", ".webp", ".jpg")
 ASSETS = CHECKOUT / "tools/site_assets"
 MERMAID = CHECKOUT / ".venv/share/mermaid.min.js"  # tools/site fetches it if a page has a diagram

@@ -10,7 +10,7 @@ import json
 from collections.abc import Iterable, Iterator
 from io import StringIO
 
-from rich.console import Console
+from rich.console import Console, Group
 
 from scenarios.audiences.drawing import Look, draw
 from scenarios.performance.beats import Beat, Heading, Moment, Opening, Stop
@@ -51,5 +51,5 @@ def _drawn(beat: Beat, look: Look) -> str:
     picture = draw(beat, look)
     if picture is not None:
         console = Console(file=output, width=look.width, force_terminal=True, color_system="standard", highlight=False)
-        console.print(picture)
+        console.print(Group(picture))
     return output.getvalue()

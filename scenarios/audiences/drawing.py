@@ -8,16 +8,17 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+from rich.cells import cell_len
 from rich.columns import Columns
 from rich.console import Console, Group, RenderableType
-from rich.padding import Padding
+from rich.padding import Padding, PaddingDimensions
 from rich.rule import Rule
 from rich.table import Table
-from rich.text import Text as Line
 
 from lab.audit.netlink import AUDIT_VIRT_CONTROL
 from lab.audit.records import LOGIN, Event
 from lab.identity import UNSET, name_of
+from scenarios.audiences.lines import Line
 from scenarios.performance import beats
 from scenarios.performance.beats import FAILED, HELD, UNKNOWN
 from scenarios.performance.text import Text, Translate, in_english
@@ -209,8 +210,11 @@ def _lineage(beat: beats.Lineage, look: Look) -> RenderableType:
         return Line(_sentence(beat, shown, look))
     indents = ["", *(f"{'  ' * depth}{look.marks['branch']}" for depth in range(len(shown) - 1))]
     names = [f"{indent}{_name(beat, process, look)}" for indent, process in zip(indents, shown, strict=False)]
-    width = max(map(len, names), default=0) + 3
-    lines = [Line(f"{name:{width}}").append(_who(one.loginuid, look)) for name, one in zip(names, shown, strict=True)]
+    width = max(map(cell_len, names), default=0) + 3
+    lines = [
+        Line(name + " " * (width - cell_len(name))).append(_who(one.loginuid, look))
+        for name, one in zip(names, shown, strict=True)
+    ]
     if beat.asked:
         said = look.words("a UNIX socket: the request comes in here, the login does not")
         # Below the daemon, which init has started; records alone may not tell of init.
@@ -233,7 +237,7 @@ def _sentence(beat: beats.Lineage, shown: Sequence[beats.Process], look: Look) -
 def _who(loginuid: int, look: Look) -> Line:
     """A loginuid as mark, word and number: never as a colour alone."""
     if loginuid == UNSET:
-        return Line(f"{look.marks['unset']} unset", style="red")
+        return Line(f"{look.marks['unset']} {look.words('unset')}", style="red")
     name = name_of(loginuid)
     number = "" if name == str(loginuid) else f" ({loginuid})"
     return Line(f"{look.marks['set']} {name}{number}", style="green")
@@ -270,7 +274,7 @@ def telling(event: Event) -> tuple[str, list[tuple[str, str]]]:
 
 def _contrast(beat: beats.Contrast, look: Look) -> RenderableType:
     columns = [look.words(column) for column in beat.columns]
-    table = Table(*columns, box=None, pad_edge=False)
+    table = _table(columns, padding=(0, 1))
     cut = BRIEF_CUT if look.detail == "brief" and len(beat.rows) > BRIEF_CARD else len(beat.rows)
     for row in beat.rows[:cut]:
         cells = [look.words(cell) for cell in row]
@@ -282,8 +286,15 @@ def _contrast(beat: beats.Contrast, look: Look) -> RenderableType:
     return Group(*head, table, *([more] if left else []))
 
 
+def _table(heads: Iterable[str], padding: PaddingDimensions) -> Table:
+    table = Table(box=None, pad_edge=False, padding=padding)
+    for head in heads:
+        table.add_column(Line(head))
+    return table
+
+
 def _cell(cell: str, look: Look, *, bold: bool) -> Line:
-    lost = cell in ("unset", str(UNSET))
+    lost = cell in ("unset", look.words("unset"), str(UNSET))
     mark = f"{look.marks['unset' if lost else 'set']} " if bold else ""
     return Line(f"{mark}{cell}", style="bold red" if lost else "bold" if bold else "")
 
@@ -295,7 +306,7 @@ def _verdict(beat: beats.Verdict, look: Look) -> RenderableType:
         line.append(f"  {seen}", style="dim")
     drawn: RenderableType = _indented(_one_line(line) if look.detail == "brief" else line, 2)
     if beat.remedy:
-        drawn = Group(drawn, Line(f"    {look.words('to mend it:')} {beat.remedy}"))
+        drawn = Group(drawn, Line(f"    {look.words('to mend it:')} {look.words(beat.remedy)}"))
     return drawn
 
 
@@ -317,14 +328,15 @@ def _article(beat: beats.Article, look: Look) -> RenderableType:
     brief, columns = look.detail == "brief", 2 if look.large else 3
     heads = [look.words(head) for head in ("the article says", "today", "seen in this run")]
     rows = [(row.claim, row.today) for row in beat.claims]
-    table = Table(*heads[:columns], show_header=not brief, box=None, pad_edge=False, padding=(0, 2, 0, 0))
+    table = _table(heads[:columns], padding=(0, 2, 0, 0))
+    table.show_header = not brief
     if not look.large:
-        before = (max(len(look.words(text)) for text in texts) for texts in zip(*rows, strict=True))
+        before = (max(cell_len(look.words(text)) for text in texts) for texts in zip(*rows, strict=True))
         table.columns[2].max_width = max(SEEN_WIDTH, look.width - 8 - sum(before))
     plain = [row for row in beat.claims if row.today == "true" and row.held] if brief else []
     for row in (row for row in beat.claims if row not in plain):
         today = Line(look.words(row.today), style="green" if row.today == "true" else "magenta")
-        seen = Line(row.seen or look.words("not shown"), style="" if row.held else "magenta")
+        seen = Line(look.words(row.seen or "not shown"), style="" if row.held else "magenta")
         cells = (Line(look.words(row.claim)), today, _one_line(seen))
         table.add_row(*cells[:columns])
     if not plain:

@@ -13,8 +13,8 @@ from scenarios.performance.beats import Moment
 LARGEST = 950_000  # bytes of all steps together: the file stays below 1 MB
 
 
-def report(moments: Iterable[Moment], look: Look) -> str:
-    """The document. Steps that would make it larger than LARGEST are left out, and it says how many."""
+def report(moments: Iterable[Moment], look: Look, language: str = "en") -> str:
+    """The document, in the language of that tag. What would make it larger than LARGEST is left out, and it says so."""
     board = Board()
     for moment in moments:
         board.take(moment)
@@ -23,7 +23,7 @@ def report(moments: Iterable[Moment], look: Look) -> str:
     styles, script = ("\n".join((ASSETS / name).read_text() for name in names) for names in (STYLES, SCRIPTS))
     return renderer.document(
         "report.html",
-        language="en",
+        language=language,
         opening=board.opening,
         stories=_stories(drawn),
         left_out=left_out,

@@ -6,7 +6,7 @@ import asyncio
 import os
 import signal
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from typing import ClassVar
 
@@ -25,12 +25,11 @@ from scenarios.audiences.talk_notes import Board, notes_of
 from scenarios.audiences.talk_reel import Shipped
 from scenarios.audiences.talk_shell import relay
 from scenarios.audiences.talk_stand import CLOCKS, Stand
-from scenarios.performance.text import Translate, in_english
+from scenarios.languages.choice import ENGLISH, Language
 
 TICK = 0.25  # seconds
 LOST = 10.0  # seconds after which a screen whose terminal is lost ends, come what may
 SHELL = "A shell in the session of this talk's login. `exit` returns to the talk."
-LANGUAGES: Mapping[str, Translate] = {"English": in_english}
 
 
 class Speaking(Stand):
@@ -111,8 +110,8 @@ class Speaking(Stand):
 
     def action_language(self) -> None:
         self._stay()
-        names = list(self.languages)
-        self.language = names[(names.index(self.language) + 1) % len(names)]
+        place = self.languages.index(self.language)
+        self.language = self.languages[(place + 1) % len(self.languages)]
         self.draw()
 
     def action_notes(self) -> None:
@@ -199,7 +198,7 @@ class Talk(App[int]):
         minutes: float = 0,
         shipped: Shipped | None = None,
         board: Board | None = None,
-        languages: Mapping[str, Translate] = LANGUAGES,
+        languages: Sequence[Language] = (ENGLISH,),
     ) -> None:
         super().__init__(ansi_color=True)
         self.link = link
@@ -232,11 +231,11 @@ class Talk(App[int]):
         self.exit(128 + number)
 
 
-def talk(link: Link, names: Sequence[str], minutes: float = 0) -> int:
+def talk(link: Link, names: Sequence[str], minutes: float, languages: Sequence[Language]) -> int:
     """Run the talk on this terminal. Returns its exit status; raises LabError if the stage has failed."""
     for name in ("COLUMNS", "LINES"):  # Textual would believe them, and not the terminal: no new size would be seen
         os.environ.pop(name, None)
-    app = Talk(link, names, minutes=minutes)
+    app = Talk(link, names, minutes=minutes, languages=languages)
     try:
         code = app.run(mouse=False)
     finally:

@@ -17,7 +17,7 @@ from scenarios.performance.beats import Moment, from_json
 from scenarios.performance.text import Text, Translate
 
 AFTER = (beats.Summary, beats.Article, beats.Closing)
-Notes = Callable[[str], Mapping[int, str]]
+Notes = Callable[[str, str], Mapping[int, str]]  # of a story, in a language
 
 
 class Desk:
@@ -136,13 +136,12 @@ class Desk:
             return last[0].text
         return Text("on the way to that story, after this command" if self._targets else "at work")
 
-    @property
-    def note(self) -> str:
-        """What the speaker says here; while the stage is set, where the page is."""
+    def note(self, language: str) -> str:
+        """What the speaker says here, in the language of that code; while the stage is set, where the page is."""
         view = self.view
         if not view.story:
             return self.invitation if self.index < 0 else ""
-        return self._notes(view.story.name).get(view.step, "").strip()
+        return self._notes(view.story.name, language).get(view.step, "").strip()
 
     @property
     def coming(self) -> View | None:

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from rich.table import Table
-from rich.text import Text as Line
 
 from scenarios.audiences.drawing import Look
+from scenarios.audiences.lines import Line
+from scenarios.performance.text import message
 
 LEAVE = "q,Q,ctrl+c,ctrl+q"
 # The names are Textual's.
@@ -31,7 +32,7 @@ BINDINGS = (
     (LEAVE, "leave"),
 )
 HELP = (
-    ("Space Enter →", "on: run the command, or the next step"),
+    (message("Space Enter →"), "on: run the command, or the next step"),
     ("←", "back to what was seen; the kernel is not asked again"),
     ("↑ ↓", "the rest of a step that is longer than the screen"),
     ("R", "this story again, from its start"),
@@ -54,7 +55,7 @@ def help_table(look: Look) -> Table:
     table = Table(box=None, show_header=False, pad_edge=False, padding=(0, 2, 0, 0))
     table.add_column(no_wrap=True, style="bold")
     for keys, what in HELP:
-        table.add_row(keys, look.words(what))
+        table.add_row(look.words(keys), Line(look.words(what)))
     return table
 
 
@@ -66,11 +67,12 @@ def bar(entries: Sequence[Entry], look: Look) -> Line:
     last = _entry("?", look.words("keys"))
     line = Line(" ")
     for key, what in entries:
-        shown = _entry(key, look.words(what))
-        if len(line) + len(shown) + len(last) + 3 > look.width:
+        shown = _entry(look.words(key), look.words(what))
+        if line.cell_len + shown.cell_len + last.cell_len + 3 > look.width:
             break
         line.append_text(shown).append("   ")
-    return line.append_text(last)
+    line.append_text(last)
+    return line
 
 
 def _entry(key: str, what: str) -> Line:
@@ -90,12 +92,12 @@ def entries(
     languages   how many there are to choose from
     tab         what Tab would show; "" if nothing else
     """
-    on = "on" if behind else "run it" if pending else "go on" if trouble else "next story" if ends else "on"
-    yield "Space", on
+    on = message("run it") if pending else message("go on") if trouble else message("next story" if ends else "on")
+    yield message("Space"), "on" if behind else on
     if trouble:
-        yield "R", "again"
+        yield "R", message("again")
         if recorded:
-            yield "V", "recorded run"
+            yield "V", message("recorded run")
     yield "←", "back"
     if tab:
         yield "Tab", tab
@@ -103,6 +105,6 @@ def entries(
         yield "R", "again"
     elif not trouble:
         yield "N", "next story"
-    yield "!", "shell"
+    yield "!", message("shell")
     if languages > 1:
         yield "L", "language"

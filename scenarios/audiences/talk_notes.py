@@ -18,11 +18,12 @@ from pathlib import Path
 
 from rich.console import Console, Group, RenderableType
 from rich.rule import Rule
-from rich.text import Text as Line
 
 from lab.errors import LabError, NotAllowed
+from scenarios.audiences.lines import Line
 from scenarios.audiences.talk_reel import View
 from scenarios.audiences.talk_wire import NOTES, PIECE
+from scenarios.languages.choice import Language
 from scenarios.performance.beats import Command, Predict, Say
 from scenarios.performance.text import Translate, in_english
 
@@ -31,15 +32,20 @@ SINGLE_LINE_END = re.compile(r"(?<!\n)\n(?!\n)")  # a screen breaks lines where 
 RETRY = 0.5  # seconds between two looks for a talk
 
 
-def notes_of(story: str, folder: Path = FOLDER) -> Mapping[int, str]:
-    """What the speaker says at the steps of a story, by their numbers; empty if nobody has written notes for it."""
+def notes_of(story: str, language: str = "en", folder: Path = FOLDER) -> Mapping[int, str]:
+    """What the speaker says at the steps of a story, by their numbers; empty if nobody has written notes for it.
+
+    Those of another language than English lie in a folder of its code; where there are none, the English ones are told.
+    """
+    place = folder / language
+    file = place / f"{story}.toml" if (place / f"{story}.toml").exists() else folder / f"{story}.toml"
     try:
-        found = tomllib.loads((folder / f"{story}.toml").read_text(encoding="utf-8"))
+        found = tomllib.loads(file.read_text(encoding="utf-8"))
         return {int(step): SINGLE_LINE_END.sub(" ", str(text).strip()) for step, text in found.items()}
     except FileNotFoundError:
         return {}
     except ValueError as error:
-        raise LabError(f"{folder / story}.toml is no file of notes: {error}", '1 = "what you say at step 1"') from None
+        raise LabError(f"{file} is no file of notes: {error}", '1 = "what you say at step 1"') from None
 
 
 def leads_in(view: View, translate: Translate = in_english) -> list[str]:
@@ -96,17 +102,18 @@ class Board:
         self._path.unlink(missing_ok=True)
 
 
-def follow(path: Path = NOTES) -> None:
+def follow(language: Language, path: Path = NOTES) -> None:
     """Show the notes of the talk that is on, and of the next one, until Ctrl-C. Raises NotAllowed."""
     console = Console(highlight=False)
     told = False
     while True:
         for state in _states(path):
             console.clear()
-            console.print(sheet(state))
+            console.print(sheet(state, language.translate))
             told = False
         if not told:
-            console.print("No talk is on. These are the notes of the next `lab talk`; Ctrl-C ends this.")
+            said = language.told("No talk is on. These are the notes of the next `lab talk`; Ctrl-C ends this.")
+            console.print(Group(Line(said)))
             told = True
         time.sleep(RETRY)
 
@@ -125,12 +132,16 @@ def _states(path: Path) -> Iterator[Mapping[str, str]]:
                 yield json.loads(line)
 
 
-def sheet(state: Mapping[str, str]) -> Group:
+def sheet(state: Mapping[str, str], translate: Translate = in_english) -> Group:
     """One state of the board, for a terminal."""
     head = Line.assemble((state["title"], "bold"), f"   {state['place']}   ", (state["clock"], "bold"))
-    parts: list[RenderableType] = [head, Rule(style="dim"), Line(state["notes"] or "No notes for this step.")]
+    parts: list[RenderableType] = [
+        head,
+        Rule(style="dim"),
+        Line(state["notes"] or translate("No notes for this step.")),
+    ]
     if state["state"]:
         parts += [Line(""), Line(state["state"], "italic")]
     if state["next"]:
-        parts += [Rule(Line("next", "bold"), align="left", style="dim"), Line(state["next"])]
+        parts += [Rule(Line(translate("next"), "bold"), align="left", style="dim"), Line(state["next"])]
     return Group(*parts)

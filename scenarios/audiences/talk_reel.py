@@ -152,7 +152,7 @@ class Shipped:
         """What tells that it is a recording: its day and its kernel."""
         opening = self.opening(story)
         if not opening:
-            return Text("recorded")
+            return Text("a recorded run")
         return Text("recorded on {day}, Linux {kernel}", {"day": opening.began[:10], "kernel": opening.kernel})
 
     def steps(self, story: str) -> int:

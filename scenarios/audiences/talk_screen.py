@@ -6,14 +6,15 @@ import io
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 
+from rich.cells import cell_len
 from rich.console import Console, Group, RenderableType
-from rich.text import Text as Line
 
 from scenarios.audiences.drawing import Detail, Look, draw
+from scenarios.audiences.lines import Line
 from scenarios.audiences.talk_reel import View
 from scenarios.performance import beats
 from scenarios.performance.beats import FAILED, Beat
-from scenarios.performance.text import Text
+from scenarios.performance.text import Text, message
 
 BLANK = Line("")
 DETAILS: tuple[Detail, ...] = ("short", "full")
@@ -95,18 +96,19 @@ def title(view: View, look: Look, place: str, clock: str) -> Line:
     """The story's title at the left; where in the talk this is and the clock at the right."""
     left = look.words(view.story.title) if view.story else look.words(_between(view))
     right = "  ".join(part for part in (place, clock) if part)
-    room = look.width - len(right) - 4
-    if len(left) > room:
-        left = left[: max(0, room - 1)] + look.marks["more"]
-    return Line.assemble(" ", (left, "bold"), " " * (room - len(left) + 2), right)
+    room = look.width - cell_len(right) - 4
+    shown = Line(left, style="bold")
+    shown.truncate(max(0, room), overflow="ellipsis", pad=True)
+    return Line.assemble(" ", shown, "  ", right)
 
 
 def _between(view: View) -> str:
     if not view.beats:
         return "lab talk"
     if isinstance(view.beats[-1], beats.Closing):
-        return "The claims of this talk"
-    return "The stage is set" if any(isinstance(beat, beats.Opening) for beat in view.beats) else "What the kernel said"
+        return message("The claims of this talk")
+    opens = any(isinstance(beat, beats.Opening) for beat in view.beats)
+    return message("The stage is set") if opens else message("What the kernel said")
 
 
 def place(view: View, names: Sequence[str], steps: int, look: Look) -> str:

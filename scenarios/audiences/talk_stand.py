@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Sequence
 
-from rich.console import RenderableType
-from rich.text import Text as Line
+from rich.console import Group, RenderableType
 from textual.app import ComposeResult
 from textual.containers import VerticalScroll
 from textual.screen import Screen
@@ -13,12 +12,15 @@ from textual.widgets import Static
 
 from scenarios.audiences import talk_keys, talk_screen
 from scenarios.audiences.drawing import Detail, Look
+from scenarios.audiences.lines import Line
 from scenarios.audiences.talk_desk import Desk
 from scenarios.audiences.talk_notes import Board
-from scenarios.performance.text import Text, Translate
+from scenarios.languages.choice import Language
+from scenarios.performance.text import Text, message
 
 SPINNER = "|/-\\"
 CLOCKS = ("elapsed", "pace", "none")
+QUIT, BACK, AGAIN = ("Q", message("quit")), ("←", message("back")), ("R", message("again"))
 
 
 class Stand(Screen[None]):
@@ -26,10 +28,10 @@ class Stand(Screen[None]):
 
     ALLOW_SELECT = False
 
-    def __init__(self, desk: Desk, board: Board, minutes: float, languages: Mapping[str, Translate]) -> None:
+    def __init__(self, desk: Desk, board: Board, minutes: float, languages: Sequence[Language]) -> None:
         super().__init__()
         self.desk, self.board, self._planned = desk, board, minutes * 60
-        self.languages, self.language = languages, next(iter(languages))
+        self.languages, self.language = languages, languages[0]
         self.detail: Detail = "short"
         self.clock, self.notes, self.leaving = CLOCKS[1 if minutes else 0], False, False
         self.ticks = self.over = 0
@@ -53,7 +55,7 @@ class Stand(Screen[None]):
 
     @property
     def look(self) -> Look:
-        return Look(max(20, self.app.size.width - 2), detail=self.detail, translate=self.languages[self.language])
+        return Look(max(20, self.app.size.width - 2), detail=self.detail, translate=self.language.translate)
 
     def draw(self, *, follow: bool = False) -> None:
         """All of it, for the terminal's size; follow: from the end of a step that is too long."""
@@ -86,7 +88,7 @@ class Stand(Screen[None]):
     def _show(self, name: str, what: RenderableType | None) -> None:
         part = self.query_one(name, Static)
         part.display = what is not None
-        part.update(what or "")
+        part.update(Group(what) if what else "")  # a Text alone would be wrapped by Textual, in its own way
 
     def _lower(self, look: Look) -> Line:
         """The rule, with what the eye must not miss: that this is the past, or a recording, or that more is below."""
@@ -97,7 +99,9 @@ class Stand(Screen[None]):
             said += f"↓ {below}"
         if not said:
             return Line("─" * look.width, style="cyan")
-        return Line.assemble(("── ", "cyan"), (f" {said} ", "reverse"), (" " + "─" * look.width, "cyan"))[: look.width]
+        line = Line.assemble(("── ", "cyan"), (f" {said} ", "reverse"), (" " + "─" * look.width, "cyan"))
+        line.truncate(look.width, overflow="crop")
+        return line
 
     def _bar(self, look: Look) -> Line:
         if self.leaving:
@@ -109,9 +113,9 @@ class Stand(Screen[None]):
             return self._spin(look.words(self.desk.busy))
         view, ended = self.desk.view, self.desk.ended
         if self.desk.is_over:
-            return talk_keys.bar([("Q", "quit"), ("←", "back"), ("G", "go to"), ("R", "again")], look)
+            return talk_keys.bar([QUIT, BACK, ("G", message("go to")), AGAIN], look)
         if ended:
-            return talk_keys.bar([("R", "again, on a new stage"), ("Q", "quit"), ("←", "back")], look)
+            return talk_keys.bar([("R", message("again, on a new stage")), QUIT, BACK], look)
         shown = talk_keys.entries(
             pending=view.pending,
             behind=self.desk.behind,
@@ -124,7 +128,8 @@ class Stand(Screen[None]):
         return talk_keys.bar([*shown], look)
 
     def _tab(self, *, pending: bool) -> str:
-        return "short" if self.detail == "full" else "whole command" if pending else "whole records"
+        whole = message("whole command" if pending else "whole records")
+        return message("short") if self.detail == "full" else whole
 
     def _spin(self, said: str) -> Line:
         return Line.assemble((f" {SPINNER[self.ticks % len(SPINNER)]} ", "bold"), said)
@@ -132,17 +137,18 @@ class Stand(Screen[None]):
     def _trouble(self, look: Look) -> Line | None:
         if self.desk.failure:
             told = look.words("The stage has ended:")
-            return Line(f" ✘ {told} {self.desk.failure.message}", style="bold red")
+            return Line(f" ✘ {told} {look.words(self.desk.failure.message)}", style="bold red")
         verdict = self.desk.view.trouble
         if not verdict or self.desk.working or self.desk.plays_recording:
             return None
         return talk_screen.trouble(verdict, look)
 
     def _note(self) -> Line | None:
-        invited = self.desk.invitation and self.desk.note == self.desk.invitation
+        note = self.desk.note(self.language.code)
+        invited = self.desk.invitation and note == self.desk.invitation
         if not (self.notes or invited):
             return None
-        return Line(self.desk.note or self.look.words("No notes for this step."), style="italic")
+        return Line(note or self.look.words("No notes for this step."), style="italic")
 
     def _told_clock(self, look: Look) -> str:
         if self.clock == "none":
@@ -160,7 +166,7 @@ class Stand(Screen[None]):
             "title": look.words(view.story.title) if view.story else "",
             "place": self.desk.place(look),
             "clock": talk_screen.pace(self.desk.elapsed, self._planned, self.desk.done, look),
-            "notes": self.desk.note,
+            "notes": self.desk.note(self.language.code),
             "state": look.words("A command waits to be run.") if view.pending and not self.desk.working else "",
             "next": self.desk.lead(look.translate),
         }

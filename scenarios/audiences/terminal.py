@@ -14,9 +14,9 @@ from typing import Literal
 
 from rich.console import Console, Group, RenderableType
 from rich.status import Status
-from rich.text import Text as Line
 
 from scenarios.audiences.drawing import Detail, Look, draw
+from scenarios.audiences.lines import Line
 from scenarios.performance import beats
 from scenarios.performance.text import Translate, in_english
 
@@ -30,7 +30,7 @@ class Terminal:
     """Draws on standard output, or on standard error when standard output is for JSON.
 
     Colours are left out without color, and where NO_COLOR is set (no-color.org). An output whose encoding is not UTF-8
-    gets marks and lines in ASCII, and \\uXXXX for what else it cannot hold.
+    gets English, marks and lines in ASCII, and \\uXXXX for what else it cannot hold.
     """
 
     def __init__(
@@ -47,7 +47,7 @@ class Terminal:
         self.console = Console(stderr=json, no_color=None if color else True, highlight=False, soft_wrap=False)
         self.pace: Pace = pace
         ascii_only = self.console.options.ascii_only
-        self.look = Look(self.console.width, plain or ascii_only, detail, translate)
+        self.look = Look(self.console.width, plain or ascii_only, detail, in_english if ascii_only else translate)
         if ascii_only and isinstance(self.console.file, TextIOWrapper):
             self.console.file.reconfigure(errors="backslashreplace")
         self._busy: Status | None = None
@@ -72,8 +72,8 @@ class Terminal:
         elif (drawn := self._drawn(beat)) is not None:
             if self._new_step or isinstance(beat, beats.Heading):
                 self._begin_step()
-            # A command may be longer than the line, and is to be pasted.
-            self.console.print(drawn, soft_wrap=isinstance(beat, beats.Command))
+            # A command may be longer than the line, and is to be pasted. print() joins lines, and a Line would be none.
+            self.console.print(Group(drawn), soft_wrap=isinstance(beat, beats.Command))
 
     def _drawn(self, beat: beats.Beat) -> RenderableType | None:
         """In brief, a step has one line that leads into it, and its commands only where a verdict did not hold."""

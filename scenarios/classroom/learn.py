@@ -22,9 +22,10 @@ from scenarios.classroom.showing import Shown
 from scenarios.classroom.student import Student
 from scenarios.classroom.waking import Arriving, Saved, Waking, Woken, single_keys
 from scenarios.performance.beats import UNKNOWN
+from scenarios.performance.text import message
 from scenarios.playing import HELD_ALL
 
-KEYS = "h hint   c check   n next   l list   q quit"
+KEYS = message("h hint   c check   n next   l list   q quit")
 WAITING = "Waiting for you to save, or for a record.   {keys}"
 
 
@@ -34,7 +35,7 @@ def learn(arguments: argparse.Namespace) -> int:
         raise InvalidArgument("lab learn needs a terminal", "in a pipe, use `lab exercise check`")
     if importlib.util.find_spec("watchfiles") is None:
         raise MissingFeature("the Python package watchfiles is missing", "run `tools/setup venv`, then again")
-    shown = Shown(color=not arguments.no_color, plain=arguments.plain)
+    shown = Shown(color=not arguments.no_color, plain=arguments.plain, translate=arguments.language.translate)
     loop = Loop(Desk(Student.here()), shown, every())
     try:
         loop.run(find(arguments.exercise, loop.exercises) if arguments.exercise else None)

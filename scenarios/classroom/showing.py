@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from io import TextIOWrapper
 
-from rich.console import Console
+from rich.console import Console, Group
 from rich.table import Table
-from rich.text import Text as Line
 
 from lab.audit.records import Event
 from scenarios.audiences.drawing import STYLES, Look, draw
+from scenarios.audiences.lines import Line
 from scenarios.classroom.checking import Failure, Result
 from scenarios.classroom.desk import Done, Progress
 from scenarios.classroom.exercise import Exercise, Question
@@ -30,16 +30,16 @@ class Shown:
         if ascii_only and isinstance(self.console.file, TextIOWrapper):
             self.console.file.reconfigure(errors="backslashreplace")
         self.console.width = min(self.console.width, COLUMNS)
-        self.look = Look(self.console.width, plain or ascii_only, translate=translate)
+        self.look = Look(self.console.width, plain or ascii_only, translate=in_english if ascii_only else translate)
 
     def say(self, message: str | Text, /, *, style: str = "", **arguments: Argument) -> None:
         """A sentence."""
-        self.console.print(Line(self.look.words(Text.of(message, **arguments)), style=style))
+        self.console.print(Group(Line(self.look.words(Text.of(message, **arguments)), style=style)))
 
     def lines(self, text: str, *, style: str = "", indent: str = "") -> None:
         """Text of several lines, whose line ends stay."""
         for line in text.splitlines():
-            self.console.print(Line(f"{indent}{line}", style=style))
+            self.console.print(Group(Line(f"{indent}{line}", style=style)))
 
     def gap(self) -> None:
         self.console.print()
@@ -47,7 +47,8 @@ class Shown:
     def marked(self, word: Word, message: str | Text, /, **arguments: Argument) -> None:
         """A sentence behind the mark of HELD, FAILED or UNKNOWN."""
         line = Line(f"{self.look.marks[word]} ", style=STYLES[word])
-        self.console.print(line.append(self.look.words(Text.of(message, **arguments))))
+        line.append(self.look.words(Text.of(message, **arguments)))
+        self.console.print(Group(line))
 
     def record(self, event: Event) -> None:
         """The telling fields of an event."""

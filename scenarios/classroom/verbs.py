@@ -20,7 +20,8 @@ def exercise(arguments: argparse.Namespace) -> int:
     acts = {
         "list": show_list, "start": start, "check": check_one, "hint": hint, "reset": reset, "solution": solution,
     }  # fmt: skip
-    return acts[arguments.verb](arguments, Desk(Student.here()), Shown(color=not arguments.no_color))
+    shown = Shown(color=not arguments.no_color, translate=arguments.language.translate)
+    return acts[arguments.verb](arguments, Desk(Student.here()), shown)
 
 
 def show_list(arguments: argparse.Namespace, desk: Desk, shown: Shown) -> int:

@@ -28,6 +28,7 @@ from lab.audit.netlink import AuditReader
 from lab.audit.records import EOE
 from lab.errors import EvidenceLost, MissingFeature
 from scenarios import needs
+from scenarios.performance.text import message
 from scenarios.safety.journal import Journal
 from scenarios.safety.undo import end_process, remove_network
 
@@ -85,7 +86,9 @@ class Remote:
         self.local, self.copy = self.directory / "here/audit.log", self.directory / "there/audit.log"
         self.name = f"lab-{os.urandom(3).hex()}"
         self.enter = ["ip", "netns", "exec", self.name]
-        self.sender = "audisp-remote" if needs.installed("audisp-remote", *IN_PRIVATE) else "the lab's own sender"
+        self.sender = (
+            "audisp-remote" if needs.installed("audisp-remote", *IN_PRIVATE) else message("the lab's own sender")
+        )
         self.receiver = "auditd" if needs.installed("auditd", *IN_PRIVATE) else "the lab's own receiver"
 
     def __enter__(self) -> Self:

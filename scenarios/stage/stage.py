@@ -25,7 +25,7 @@ from scenarios.needs import CannotTell
 from scenarios.performance import beats
 from scenarios.performance.beats import FAILED, HELD, UNKNOWN
 from scenarios.performance.performance import Performance
-from scenarios.performance.text import Argument, Text
+from scenarios.performance.text import AS_IT_IS, Argument, Text
 from scenarios.props.auditd import Auditd
 from scenarios.props.labd import Daemon
 from scenarios.safety.journal import Journal
@@ -33,8 +33,6 @@ from scenarios.stage.commands import Commands
 from scenarios.stage.engines import DAEMON, Engine, Model, paste, sudo
 from scenarios.stage.login import Login
 from scenarios.stage.report import Outcome, Report, Verdict, whom
-
-AS_IT_IS = "{seen}"  # the message of what is the same in every language
 
 
 @dataclass(frozen=True)
@@ -305,7 +303,7 @@ class Stage(Commands):
 
 
 def _data(seen: object) -> Text:
-    """Something seen as a text that is the same in every language; a Text stays as it is."""
+    """Something seen as a text; a Text stays as it is."""
     if isinstance(seen, Text):
         return seen
     return Text(AS_IT_IS, {"seen": str(seen)}) if str(seen) else beats.NOTHING

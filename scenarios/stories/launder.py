@@ -14,7 +14,7 @@ from lab.identity import UNSET, name_of
 from scenarios import needs
 from scenarios.needs import CannotTell
 from scenarios.performance.beats import Busy
-from scenarios.performance.text import Text
+from scenarios.performance.text import Text, message
 from scenarios.props.real_engines import docker_socket
 from scenarios.props.systemd import Systemd
 from scenarios.safety import guest
@@ -87,7 +87,7 @@ def through_the_daemon(stage: Stage, fork: Engine, daemon: Engine) -> Row:
     words = [*absolute(daemon), *daemon.run(("touch", f"/host{stage.target}"), *HOST)[len(daemon.command()) :]]
     socket = stage.daemon.path if daemon == stage.engines[DAEMON] else docker_socket()
     rules = [syscalls(CONNECT, filters=[f"path={socket}"])]
-    way = Way(Text("{engine}'s daemon", {"engine": daemon.name}), stage.target, "its socket", rules)
+    way = Way(Text("{engine}'s daemon", {"engine": daemon.name}), stage.target, message("its socket"), rules)
     return laundered(stage, way, lambda: stage.run(fork, ("chroot", "/host", *words), *HOST))
 
 
@@ -104,7 +104,7 @@ def through_systemd(stage: Stage) -> list[Row]:
                 stage.say("So does pid 1, if it is systemd. Here one was booted in a container, with such a file.")
             stage.ask("systemd runs a service that writes. Whom does the record name?", stage.user, "nobody")
             rules = [syscalls(CONNECT, filters=[f"path={bus}"])]
-            way = Way(who, systemd.file(stage.target), "D-Bus's socket", rules)
+            way = Way(who, systemd.file(stage.target), message("D-Bus's socket"), rules)
             words = [*systemd.enter, *absolute(fork), "run", "--rm", *HOST, fork.image, *workload]
             return [laundered(stage, way, lambda: stage.shell(*words))]
     except MissingFeature as error:

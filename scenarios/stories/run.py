@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 
 from lab.identity import UNSET, Ancestor, name_of
+from scenarios.performance.text import message
 from scenarios.stage.commands import WORKLOAD
 from scenarios.stage.engines import DAEMON, FORK, Engine
 from scenarios.stage.report import Outcome
@@ -56,13 +57,14 @@ def compare(stage: Stage, seen: Mapping[str, Outcome]) -> None:
         ["inside, /proc says", *(str(outcome.printed) for outcome in seen.values())],
         ["the host's /proc says", *(known(outcome.loginuid) for outcome in seen.values())],
         ["its parent", *(outcome.ancestry[1].comm if outcome.ancestry[1:] else "?" for outcome in seen.values())],
-        ["your login is", *("above it" if descends(outcome, stage) else "nowhere above" for outcome in seen.values())],
+        ["your login is", *(place_of_login(outcome, stage) for outcome in seen.values())],
     ]
     stage.contrast("The same workload, side by side", ["", *seen], rows, ["the host's /proc says"])
 
 
-def descends(outcome: Outcome, stage: Stage) -> bool:
-    return stage.login.pid in {process.pid for process in outcome.ancestry}
+def place_of_login(outcome: Outcome, stage: Stage) -> str:
+    above = stage.login.pid in {process.pid for process in outcome.ancestry}
+    return message("above it") if above else message("nowhere above")
 
 
 def known(uid: int | None) -> str:

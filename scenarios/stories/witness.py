@@ -11,7 +11,7 @@ from lab.audit.watch import Watch
 from lab.errors import MissingFeature
 from lab.identity import UNSET, name_of
 from scenarios import needs
-from scenarios.performance.text import Text
+from scenarios.performance.text import Text, message
 from scenarios.props.journald import Journald
 from scenarios.stage.engines import DAEMON, FORK, Engine
 from scenarios.stage.report import Outcome
@@ -152,7 +152,7 @@ def searched(
     wanted = [name for name in events if forked(stage, name)]
     stage.expect(found == wanted, claim, ", ".join(found), number=number)
     for name in columns:
-        columns[name][AUSEARCH] = "the write" if name in found else "not the write"
+        columns[name][AUSEARCH] = message("the write") if name in found else message("not the write")
 
 
 def forked(stage: Stage, name: str) -> bool:

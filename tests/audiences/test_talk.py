@@ -484,15 +484,15 @@ def test_the_bar_offers_tab_where_it_shows_anything_else(drive: Callable[..., Ta
 def test_a_note_is_broken_where_the_screen_wants(tmp_path: Path) -> None:
     """A single end of a line in the file is a space; an empty line stays."""
     (tmp_path / "run.toml").write_text('1 = """\nfirst\nand second\n\nthird"""\n')
-    assert notes_of("run", tmp_path) == {1: "first and second\n\nthird"}
+    assert notes_of("run", folder=tmp_path) == {1: "first and second\n\nthird"}
 
 
 def test_notes_that_are_none_are_refused_by_name(tmp_path: Path) -> None:
     """A mistake in a file of notes is one sentence with the file's name; a story without a file has no notes."""
     (tmp_path / "run.toml").write_text("step one")
     with pytest.raises(LabError, match=r"run\.toml is no file of notes"):
-        notes_of("run", tmp_path)
-    assert notes_of("shadow", tmp_path) == {}
+        notes_of("run", folder=tmp_path)
+    assert notes_of("shadow", folder=tmp_path) == {}
 
 
 def test_the_bar_keeps_the_help_however_narrow() -> None:

@@ -1,5 +1,7 @@
 """The commands that the pages tell a reader to type. `python tests/kernel/docs_commands.py` prints those for the guest.
 
+Translated pages have the same commands: tests/test_translated_pages.py.
+
 A command is each line of a fenced block that is no output, and each cell of a table, or part of it in back ticks, that
 begins with a program. Before a block, a comment may say how its commands are to be taken:
 
@@ -22,7 +24,7 @@ from pathlib import Path
 
 CHECKOUT = Path(__file__).parents[2]
 PAGES = sorted([*(CHECKOUT / name for name in ("README.md", "SECURITY.md", "CONTRIBUTING.md")),
-                *(CHECKOUT / "docs").rglob("*.md")])  # fmt: skip
+                *(page for page in (CHECKOUT / "docs").rglob("*.md") if page.parent.name != "zh-TW")])  # fmt: skip
 BLOCK = re.compile(r"(?:^ *<!-- ([^>]+) -->\n)?^( *)```(\w*)\n(.*?)^ *```$", re.MULTILINE | re.DOTALL)
 OUTPUT = re.compile(r"\A |^type=|✔|✘", re.MULTILINE)
 # Programs that pages name and this machine may lack.

@@ -34,6 +34,10 @@ FORBIDDEN = {
     "client": ("daemon", "scenarios", "lab.forker"),
     "scenarios": ("daemon", "client", "lab.forker"),
     "scenarios.performance": tuple(
+        f"scenarios.{room}"
+        for room in ("stories", "stage", "audiences", "languages", "props", "safety", "playing", "demo", "cli")
+    ),
+    "scenarios.languages": tuple(
         f"scenarios.{room}" for room in ("stories", "stage", "audiences", "props", "safety", "playing", "demo", "cli")
     ),
     "scenarios.stage": (

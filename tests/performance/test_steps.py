@@ -13,6 +13,7 @@ from rich.console import Console
 from scenarios.audiences.drawing import MOST_TITLES, Look, height
 from scenarios.audiences.terminal import Terminal
 from scenarios.claims import CLAIMS
+from scenarios.languages.choice import LANGUAGES, Language
 from scenarios.performance import recording
 from scenarios.performance.beats import (
     FAILED,
@@ -56,11 +57,12 @@ def test_a_story_is_told_to_its_end(story: Story) -> None:
 
 
 @stories
+@pytest.mark.parametrize("language", LANGUAGES.values(), ids=lambda language: language.code)
 @pytest.mark.parametrize(("width", "lines"), [(80, 20), (60, 18)])
-def test_each_step_fits(story: Story, width: int, lines: int) -> None:
+def test_each_step_fits(story: Story, width: int, lines: int, language: Language) -> None:
     """A talk has two lines of its own on a screen of 24 lines of 80 columns, and on one of 20 lines of 60."""
     for step in pages(moments(story)):
-        assert height(step, Look(width)) <= lines, step
+        assert height(step, Look(width, translate=language.translate)) <= lines, step
 
 
 def test_a_whole_demo_is_short() -> None:
@@ -126,8 +128,11 @@ def test_each_verdict_follows_again(story: Story) -> None:
     assert all(second.now == second.first for second in again)
 
 
-@pytest.mark.parametrize("page", [CHECKOUT / "README.md", *sorted((CHECKOUT / "docs/stories").glob("*.md"))],
-                         ids=lambda page: page.name)  # fmt: skip
+@pytest.mark.parametrize(
+    "page",
+    [*sorted(CHECKOUT.glob("README*.md")), *sorted((CHECKOUT / "docs/stories").glob("*.md"))],
+    ids=lambda page: page.name,
+)
 def test_a_page_shows_what_is_drawn_from_a_recording(page: Path) -> None:
     """`python -m tools.drawn` would change nothing; each page has a drawn block."""
     text = page.read_text()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Annotated, Literal
 
@@ -89,16 +89,20 @@ class Shared:
     viewer: str
     speaker: str
     pressed: Callable[[str], None]
-    pages: tuple[str, str]
+    pages: dict[str, tuple[str, str]]
     assets: dict[str, bytes]
     viewers: set[object] = field(default_factory=set)
 
-    async def events(self, since: int) -> AsyncIterator[Sent]:
+    def language(self, wanted: str) -> str:
+        """The code of a language that there is: the wanted one, else the first."""
+        return wanted if wanted in self.pages else next(iter(self.pages))
+
+    async def events(self, since: int, language: str) -> AsyncIterator[Sent]:
         """For one viewer, who is counted as long as the connection lasts."""
         me = object()
         self.viewers.add(me)
         try:
-            async for sent in self.house.follow(since):
+            async for sent in self.house.follow(since, language):
                 yield sent
         finally:
             self.viewers.discard(me)
@@ -130,16 +134,16 @@ known, pressing = [Depends(_is_speaker)], [Depends(_only_speaker)]
 
 
 @router.get("/{token}/")
-async def page(speaker: Annotated[bool, Depends(_is_speaker)], shared: With) -> HTMLResponse:
-    return HTMLResponse(shared.pages[speaker])
+async def page(speaker: Annotated[bool, Depends(_is_speaker)], shared: With, lang: str = "") -> HTMLResponse:
+    return HTMLResponse(shared.pages[shared.language(lang)][speaker])
 
 
 @router.get("/{token}/events", dependencies=known)
-async def events(shared: With, last_event_id: Annotated[str, Header()] = "") -> EventSourceResponse:
+async def events(shared: With, last_event_id: Annotated[str, Header()] = "", lang: str = "") -> EventSourceResponse:
     if len(shared.viewers) >= MOST_VIEWERS:
         raise HTTPException(503, f"{MOST_VIEWERS} are looking on already")
     since = int(last_event_id) if last_event_id.isascii() and last_event_id.isdecimal() else -1
-    return EventSourceResponse(shared.events(since))
+    return EventSourceResponse(shared.events(since, shared.language(lang)))
 
 
 @router.post("/{token}/at", dependencies=pressing, status_code=204)
@@ -168,14 +172,26 @@ async def nothing() -> None:
 
 
 def create_app(
-    house: House, renderer: Renderer, tokens: tuple[str, str], port: int, pressed: Callable[[str], None]
+    house: House,
+    renderers: Mapping[str, Renderer],
+    tokens: tuple[str, str],
+    port: int,
+    pressed: Callable[[str], None],
 ) -> FastAPI:
     """tokens are those in the viewers' address and in the speaker's; pressed is called with `on` or `next`."""
-    words = renderer.look.words
-    pages = [renderer.document("page.html", words=words, language="en", speaker=who) for who in (False, True)]
+    pages = {code: (_page(code, renderers, False), _page(code, renderers, True)) for code in renderers}
     assets = {path.name: path.read_bytes() for path in ASSETS.iterdir() if path.suffix in TYPES}
     app = FastAPI(openapi_url=None, docs_url=None, redoc_url=None)
-    app.state.shared = Shared(house, *tokens, pressed, (pages[0], pages[1]), assets)
+    app.state.shared = Shared(house, *tokens, pressed, pages, assets)
     app.add_middleware(Guard, port=port)
     app.include_router(router)
     return app
+
+
+def _page(code: str, renderers: Mapping[str, Renderer], speaker: bool) -> str:
+    """The document in a language, with the way to the next one."""
+    codes = [*renderers]
+    following = renderers[codes[(codes.index(code) + 1) % len(codes)]].language
+    renderer = renderers[code]
+    words, language = renderer.look.words, renderer.language
+    return renderer.document("page.html", words=words, language=language, following=following, speaker=speaker)

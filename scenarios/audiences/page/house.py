@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator
-from dataclasses import dataclass
+from collections.abc import AsyncIterator, Mapping
+from dataclasses import dataclass, field
 
 from scenarios.audiences.page.board import Board, Step
 from scenarios.audiences.page.rendering import Renderer, minutes
@@ -24,28 +24,29 @@ class Drawn:
     """A step as it was drawn at the beat with this number."""
 
     number: int
-    data: str
+    step: Step
+    data: dict[str, str] = field(default_factory=dict)  # by language, as soon as somebody looks on in it
 
 
 class House:
-    """All that is shown. place is the step where the speaker is; None: at the newest."""
+    """All that is shown, in each renderer's language. place is the step where the speaker is; None: at the newest."""
 
-    def __init__(self, renderer: Renderer, place: int | None = None) -> None:
+    def __init__(self, renderers: Mapping[str, Renderer], place: int | None = None) -> None:
         self.board = Board()
         self.number = -1  # of the last beat
         self.waits = False
         self.place = place
         self.ended = False
-        self._renderer = renderer
+        self._renderers = renderers
         self._drawn: list[Drawn] = []
         self._changed = asyncio.Event()
 
     def take(self, moment: Moment) -> None:
-        """Draw the step that this beat has changed, and wake the viewers."""
+        """Have the step that this beat has changed drawn anew, and wake the viewers."""
         step = self.board.take(moment)
         self.number, self.waits = moment.number, isinstance(moment.beat, Stop)
         del self._drawn[step.number :]
-        self._drawn.append(Drawn(moment.number, json.dumps(self._as_dict(step))))
+        self._drawn.append(Drawn(moment.number, step))
         self._wake()
 
     def go(self, place: int | None) -> None:
@@ -58,13 +59,13 @@ class House:
         self.ended = True
         self._wake()
 
-    async def follow(self, since: int) -> AsyncIterator[Sent]:
+    async def follow(self, since: int, language: str) -> AsyncIterator[Sent]:
         """What changed since the beat of that number, -1 for all, and then each change as it comes."""
         place: int | None = None
         while True:
             changed = self._changed
             for drawn in [drawn for drawn in self._drawn if drawn.number > since]:
-                yield {"event": "step", "id": str(drawn.number), "data": drawn.data, "retry": RETRY}
+                yield {"event": "step", "id": str(drawn.number), "data": self._data(drawn, language), "retry": RETRY}
                 since = max(since, drawn.number)
             if self.place != place:
                 place = self.place
@@ -78,24 +79,29 @@ class House:
         changed, self._changed = self._changed, asyncio.Event()
         changed.set()
 
-    def _as_dict(self, step: Step) -> dict[str, object]:
-        look, opening = self._renderer.look, self.board.opening
+    def _data(self, drawn: Drawn, language: str) -> str:
+        if language not in drawn.data:
+            drawn.data[language] = json.dumps(self._as_dict(drawn.step, self._renderers[language]))
+        return drawn.data[language]
+
+    def _as_dict(self, step: Step, renderer: Renderer) -> dict[str, object]:
+        look, opening = renderer.look, self.board.opening
         story = step.story
         names = list(opening.stories)
         place = ""
         if story:
             at = names.index(story.name) + 1 if story.name in names else story.number
-            place = self._renderer.said("{at} of {count}", at=at, count=max(len(names), at)) + f" · {story.name}"
+            place = renderer.said("{at} of {count}", at=at, count=max(len(names), at)) + f" · {story.name}"
         last = step.verdicts[-1] if step.verdicts else None
         told = f"{look.words(last.verdict)}: {look.words(last.claim)}" if last else ""
         return {
             "number": step.number,
-            "title": look.words(story.title) if story else self._renderer.said("loginuid lab"),
+            "title": look.words(story.title) if story else renderer.said("loginuid lab"),
             "story": story.name if story else "",
             "place": place,
             "clock": minutes(step.at),
             "waits": bool(step.waiting),
             "held": self.board.counts.get(HELD, 0),
             "told": told,
-            "html": self._renderer.step(self.board, step),
+            "html": renderer.step(self.board, step),
         }

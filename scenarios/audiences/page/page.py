@@ -22,6 +22,7 @@ from typing import Self
 
 from lab.errors import InvalidArgument, LabError
 from scenarios.audiences.terminal import WAITS, Pace
+from scenarios.languages.choice import ENGLISH, Language
 from scenarios.performance.beats import Moment, Stop, to_json
 
 PORT = 8650
@@ -35,11 +36,18 @@ class Page:
 
     pace says at which stops take() waits for the speaker: for Space on the speaker's page, or, where standard input is
     a terminal and keyboard is true, for Enter there. place is the step to show first; None: always the newest.
+    language is what a viewer sees at first.
     Raises InvalidArgument if the port cannot be had.
     """
 
     def __init__(
-        self, port: int = PORT, pace: Pace = "auto", *, keyboard: bool = True, place: int | None = None
+        self,
+        port: int = PORT,
+        pace: Pace = "auto",
+        *,
+        keyboard: bool = True,
+        place: int | None = None,
+        language: Language = ENGLISH,
     ) -> None:
         self.pace: Pace = pace
         self._keyboard = keyboard and sys.stdin.isatty()
@@ -58,7 +66,8 @@ class Page:
         self._beats, self._keys = self._server.stdin.fileno(), self._server.stdout.fileno()
         os.set_blocking(self._beats, False)
         self.address, self.speaker_address = (f"http://127.0.0.1:{self.port}/{one}/" for one in (viewer, speaker))
-        self._send(json.dumps({"viewer": viewer, "speaker": speaker, "port": self.port, "place": place}))
+        tokens = {"viewer": viewer, "speaker": speaker}
+        self._send(json.dumps({**tokens, "port": self.port, "place": place, "language": language.code}))
         if self._read(STARTING) != "ready":
             self.close()
             raise LabError("the page's server did not start", "what it printed stands above")

@@ -15,6 +15,7 @@ from scenarios.audiences.drawing import MARKS, Look
 from scenarios.audiences.page.board import HOST, Board, Step
 from scenarios.audiences.page.records import NAMING, card, differing
 from scenarios.audiences.page.trees import Mark, mark_of, tree
+from scenarios.languages.choice import ENGLISH, Language
 from scenarios.performance.beats import Contrast, Evidence, Lineage, Opening, Output
 from scenarios.performance.text import Argument, Text
 
@@ -36,8 +37,8 @@ def visible(value: object) -> object:
 class Renderer:
     """Draws steps, and whole documents, in one language."""
 
-    def __init__(self, look: Look) -> None:
-        self.look = look
+    def __init__(self, look: Look, language: Language = ENGLISH) -> None:
+        self.look, self.language = look, language
         self._environment = Environment(
             loader=FileSystemLoader(ASSETS),
             autoescape=True,

@@ -21,6 +21,7 @@ const keys = {
   next: () => nextStory(),
   newest: () => go(steps.length - 1),
   first: () => go(0),
+  language: () => { location.search = `?lang=${body.dataset.following}`; },
   whole: () => {
     const open = body.classList.toggle("whole");
     document.querySelector("[data-key=whole]").setAttribute("aria-pressed", open);
@@ -29,7 +30,7 @@ const keys = {
 };
 const pressed = {
   " ": "on", Enter: "on", ArrowRight: "on", PageDown: "on", ArrowLeft: "back", PageUp: "back", Backspace: "back",
-  n: "next", e: "whole", Home: "first", End: "newest",
+  n: "next", e: "whole", l: "language", Home: "first", End: "newest",
 };
 
 addEventListener("keydown", (event) => {
@@ -124,7 +125,7 @@ function counted() {
   return body.dataset.step.replace("{number}", shown + 1).replace("{count}", steps.length);
 }
 
-const events = new EventSource("events");
+const events = new EventSource(`events?lang=${body.dataset.language}`);
 events.addEventListener("step", (event) => {
   const step = JSON.parse(event.data);
   steps[step.number] = step;
