@@ -9,7 +9,7 @@ from pathlib import Path
 from rich.cells import cell_len
 
 from lab.errors import InvalidArgument, MissingFeature
-from scenarios.audiences.drawing import Look
+from scenarios.audiences.look import Look
 from scenarios.audiences.page.page import Page
 from scenarios.audiences.terminal import Pace
 from scenarios.performance import recording

@@ -20,8 +20,9 @@ from lab.audit.follow import Follower
 from lab.audit.records import Event
 from lab.audit.watch import Watch
 from lab.errors import EvidenceLost, InvalidArgument, NotAllowed
-from scenarios.audiences.drawing import Look, draw, telling
+from scenarios.audiences.drawing import draw, telling
 from scenarios.audiences.lines import Line
+from scenarios.audiences.look import Look
 from scenarios.languages.choice import Language
 from scenarios.performance.beats import Evidence
 from scenarios.performance.text import Argument, Text, in_english

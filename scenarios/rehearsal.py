@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.table import Table
 
 from scenarios.audiences import talk_screen
-from scenarios.audiences.drawing import Look
+from scenarios.audiences.look import Look
 from scenarios.audiences.talk_notes import notes_of
 from scenarios.audiences.talk_reel import Reel, Shipped, View
 from scenarios.demo import status

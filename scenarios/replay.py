@@ -11,7 +11,7 @@ from pathlib import Path
 from lab.audit.records import RecordError
 from lab.errors import InvalidArgument
 from scenarios.audiences.cast import WIDTH, cast
-from scenarios.audiences.drawing import Look
+from scenarios.audiences.look import Look
 from scenarios.audiences.terminal import Pace, Terminal
 from scenarios.languages.choice import Language
 from scenarios.performance import recording

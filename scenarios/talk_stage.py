@@ -24,7 +24,7 @@ from lab.errors import DaemonUnreachable, LabError
 from lab.pidfd import start_time
 from lab.syscalls import PR_SET_PDEATHSIG, prctl
 from scenarios import needs
-from scenarios.audiences.drawing import Look
+from scenarios.audiences.look import Look
 from scenarios.audiences.page.page import Page, ends_a_story
 from scenarios.audiences.talk_wire import NOTES, Channel
 from scenarios.demo import status

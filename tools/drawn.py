@@ -18,7 +18,8 @@ from pathlib import Path
 
 from rich.console import Console, Group
 
-from scenarios.audiences.drawing import Look, draw
+from scenarios.audiences.drawing import draw
+from scenarios.audiences.look import Look
 from scenarios.languages.choice import LANGUAGES
 from scenarios.performance import recording
 from scenarios.performance.beats import Contrast, Heading, Moment, Opening, Verdict, pages

@@ -12,7 +12,8 @@ from io import StringIO
 
 from rich.console import Console, Group
 
-from scenarios.audiences.drawing import Look, draw
+from scenarios.audiences.drawing import draw
+from scenarios.audiences.look import Look
 from scenarios.performance.beats import Beat, Heading, Moment, Opening, Stop
 
 WIDTH, HEIGHT = 80, 24

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import re
 import shlex
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Literal
+from collections.abc import Iterable, Iterator, Sequence
 
 from rich.cells import cell_len
 from rich.columns import Columns
@@ -19,61 +17,21 @@ from lab.audit.netlink import AUDIT_VIRT_CONTROL
 from lab.audit.records import LOGIN, Event
 from lab.identity import UNSET, name_of
 from scenarios.audiences.lines import Line
+from scenarios.audiences.look import STYLES, Look
 from scenarios.performance import beats
 from scenarios.performance.beats import FAILED, HELD, UNKNOWN
-from scenarios.performance.text import Text, Translate, in_english
+from scenarios.performance.text import Text
 
-# No yellow: it cannot be read on a light background.
-STYLES = {HELD: "green", FAILED: "bold red", UNKNOWN: "magenta"}
-MARKS: Mapping[str, str] = {
-    HELD: "✔", FAILED: "✘", UNKNOWN: "?",
-    "dot": "·", "set": "●", "unset": "○", "branch": "└ ", "more": "…", "socket": "┄┄",
-}  # fmt: skip
-ASCII: Mapping[str, str] = {
-    HELD: "ok", FAILED: "FAILED", UNKNOWN: "?",
-    "dot": "-", "set": "*", "unset": "o", "branch": "`-", "more": "...", "socket": "..",
-}  # fmt: skip
 # The fields that tell whom a record names; those of a change of loginuid are others.
 TELLING = ("auid", "ses", "uid", "comm", "cmd", "tty")
 TELLING_LOGIN = ("old-auid", "auid", "ses", "pid", "res")
 TELLING_VIRT = ("auid", "op", "vm", "sauid")
 OUTPUT_LINES = 5
-LARGE = 70  # columns; a screen with fewer shows a large font, and these many lines of an output and of a command
-LARGE_OUTPUT_LINES, LARGE_COMMAND_LINES = 3, 3
+LARGE_OUTPUT_LINES, LARGE_COMMAND_LINES = 3, 3  # with a large font
 SEEN_WIDTH = 16  # columns for what was seen of a claim, at least; the claim and its verdict come first
 BRIEF_CARD, BRIEF_CUT = 5, 2  # in brief, a card of more rows than the first shows as many as the second
 MOST_TITLES = 15  # of stories in the summary; with more, a step would not fit
-Detail = Literal["brief", "short", "full"]
 UNSEEN_IN_BRIEF = (beats.Rules, beats.Command, beats.Output, beats.Lineage, beats.Evidence)
-
-
-@dataclass(frozen=True)
-class Look:
-    """How an audience wants its beats drawn.
-
-    width      columns
-    plain      for a screen reader and for ASCII terminals: ASCII marks, trees as sentences
-    detail     brief: what leads into a step, and its verdicts, a line each; cards. short: also commands, and records,
-               rules and outputs by their telling parts. full: all of them whole
-    translate  gives a message in the audience's language
-    """
-
-    width: int = 80
-    plain: bool = False
-    detail: Detail = "short"
-    translate: Translate = in_english
-
-    @property
-    def marks(self) -> Mapping[str, str]:
-        return ASCII if self.plain else MARKS
-
-    @property
-    def large(self) -> bool:
-        return self.width < LARGE
-
-    def words(self, text: Text | str) -> str:
-        """The sentence in the audience's language."""
-        return Text.of(text).told(self.translate)
 
 
 def draw(beat: beats.Beat, look: Look) -> RenderableType | None:

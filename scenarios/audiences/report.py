@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterable, Sequence
 
-from scenarios.audiences.drawing import Look
+from scenarios.audiences.look import Look
 from scenarios.audiences.page.board import Board, Step
 from scenarios.audiences.page.rendering import ASSETS, Renderer
 from scenarios.performance.beats import Moment

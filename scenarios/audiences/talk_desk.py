@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 from lab.errors import CannotStart, LabError, from_dict
 from scenarios.audiences import talk_screen
-from scenarios.audiences.drawing import Look
+from scenarios.audiences.look import Look
 from scenarios.audiences.talk_link import Link
 from scenarios.audiences.talk_notes import leads_in
 from scenarios.audiences.talk_reel import Reel, Shipped, View, card

@@ -6,8 +6,8 @@ from collections.abc import Iterator, Sequence
 
 from rich.table import Table
 
-from scenarios.audiences.drawing import Look
 from scenarios.audiences.lines import Line
+from scenarios.audiences.look import Look
 from scenarios.performance.text import message
 
 LEAVE = "q,Q,ctrl+c,ctrl+q"

@@ -9,8 +9,9 @@ from dataclasses import replace
 from rich.cells import cell_len
 from rich.console import Console, Group, RenderableType
 
-from scenarios.audiences.drawing import Detail, Look, draw
+from scenarios.audiences.drawing import draw
 from scenarios.audiences.lines import Line
+from scenarios.audiences.look import Detail, Look
 from scenarios.audiences.talk_reel import View
 from scenarios.performance import beats
 from scenarios.performance.beats import FAILED, Beat

@@ -11,8 +11,8 @@ from textual.screen import Screen
 from textual.widgets import Static
 
 from scenarios.audiences import talk_keys, talk_screen
-from scenarios.audiences.drawing import Detail, Look
 from scenarios.audiences.lines import Line
+from scenarios.audiences.look import Detail, Look
 from scenarios.audiences.talk_desk import Desk
 from scenarios.audiences.talk_notes import Board
 from scenarios.languages.choice import Language

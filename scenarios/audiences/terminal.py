@@ -15,8 +15,9 @@ from typing import Literal
 from rich.console import Console, Group, RenderableType
 from rich.status import Status
 
-from scenarios.audiences.drawing import Detail, Look, draw
+from scenarios.audiences.drawing import draw
 from scenarios.audiences.lines import Line
+from scenarios.audiences.look import Detail, Look
 from scenarios.performance import beats
 from scenarios.performance.text import Translate, in_english
 

@@ -9,8 +9,9 @@ from rich.console import Console, Group
 from rich.table import Table
 
 from lab.audit.records import Event
-from scenarios.audiences.drawing import STYLES, Look, draw
+from scenarios.audiences.drawing import draw
 from scenarios.audiences.lines import Line
+from scenarios.audiences.look import STYLES, Look
 from scenarios.classroom.checking import Failure, Result
 from scenarios.classroom.desk import Done, Progress
 from scenarios.classroom.exercise import Exercise, Question

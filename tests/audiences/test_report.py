@@ -12,7 +12,7 @@ import pytest
 from performances import ALICE, HOSTILE, hostile, moments, opening, told
 
 from lab.errors import InvalidArgument
-from scenarios.audiences.drawing import Look
+from scenarios.audiences.look import Look
 from scenarios.audiences.report import report
 from scenarios.cli import main
 from scenarios.performance import recording

@@ -16,7 +16,7 @@ from waiting import LIMIT
 from lab.errors import CannotStart, LabError
 from lab.identity import name_of
 from scenarios.audiences import talk_keys, talk_screen
-from scenarios.audiences.drawing import Look
+from scenarios.audiences.look import Look
 from scenarios.audiences.talk import Talk
 from scenarios.audiences.talk_notes import Board, notes_of
 from scenarios.audiences.talk_reel import Reel, Shipped, View

@@ -22,7 +22,8 @@ from lab.audit.records import Event
 from lab.audit.watch import Watch
 from lab.errors import EvidenceLost
 from lab.identity import UNSET, name_of, set_loginuid
-from scenarios.audiences.drawing import Look, height
+from scenarios.audiences.drawing import height
+from scenarios.audiences.look import Look
 from scenarios.claims import CLAIMS
 from scenarios.performance.beats import FAILED, HELD, UNKNOWN, pages
 from scenarios.performance.performance import Performance

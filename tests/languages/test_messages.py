@@ -12,7 +12,7 @@ from babel.messages.catalog import Catalog
 
 from scenarios.audiences import talk_keys
 from scenarios.audiences.cast import cast
-from scenarios.audiences.drawing import Look
+from scenarios.audiences.look import Look
 from scenarios.audiences.report import report
 from scenarios.audiences.talk_reel import RECORDINGS as FOLDER_OF_RECORDINGS
 from scenarios.languages.catalogue import Catalogue, read

@@ -10,7 +10,8 @@ import pytest
 from collecting import Collector
 from rich.console import Console
 
-from scenarios.audiences.drawing import MOST_TITLES, Look, height
+from scenarios.audiences.drawing import MOST_TITLES, height
+from scenarios.audiences.look import Look
 from scenarios.audiences.terminal import Terminal
 from scenarios.claims import CLAIMS
 from scenarios.languages.choice import LANGUAGES, Language

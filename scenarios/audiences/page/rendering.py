@@ -11,7 +11,7 @@ from pathlib import Path
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from lab.identity import UNSET
-from scenarios.audiences.drawing import MARKS, Look
+from scenarios.audiences.look import MARKS, Look
 from scenarios.audiences.page.board import HOST, Board, Step
 from scenarios.audiences.page.records import NAMING, card, differing
 from scenarios.audiences.page.trees import Mark, mark_of, tree

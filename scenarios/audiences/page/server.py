@@ -24,7 +24,7 @@ import uvicorn.loops.asyncio
 import uvicorn.protocols.http.h11_impl
 from starlette.types import ASGIApp, Message
 
-from scenarios.audiences.drawing import Look
+from scenarios.audiences.look import Look
 from scenarios.audiences.page.app import create_app
 from scenarios.audiences.page.house import House
 from scenarios.audiences.page.rendering import Renderer
