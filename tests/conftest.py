@@ -115,10 +115,11 @@ def patient(communicate: Callable[..., Any]) -> Callable[..., Any]:
 def pytest_configure(config: pytest.Config) -> None:
     """Take back what this run inherits from the way it was started, and the lab's commands would inherit.
 
-    Under nohup(1) a signal is ignored; under make, a make that a test starts would get the same ARGS. LAB_SLOW counts
+    Under nohup(1) a signal is ignored; under make, a make that a test starts would get the same ARGS; under sudo, the
+    files of an exercise would be that user's, who may not enter the directories of pytest. LAB_SLOW counts
     for the limit of a test, unless --timeout gives one, and for the programs that a test waits for.
     """
-    for name in ("MAKEFLAGS", "MFLAGS", "MAKEOVERRIDES", "MAKELEVEL", "ARGS"):
+    for name in ("MAKEFLAGS", "MFLAGS", "MAKEOVERRIDES", "MAKELEVEL", "ARGS", "SUDO_UID", "SUDO_GID", "SUDO_USER"):
         os.environ.pop(name, None)
     if config.option.timeout is None:
         config.option.timeout = float(config.getini("timeout")) * SLOW
