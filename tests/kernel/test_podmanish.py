@@ -251,7 +251,7 @@ def test_the_host_image_does_not_show_the_state(scripts: Path) -> None:
 def test_options_that_are_not_the_labs(podmanish: Podmanish) -> None:
     """An option that is not part of the lab is named; a wrong limit, device or profile is told before any start."""
     for words, told in (
-        (("--group-add", "audio"), b"--group-add is not part of this lab"),
+        (("--publish", "80:80"), b"--publish is not part of this lab"),
         (("--pid", "host"), b"--pid is not part of this lab"),
         (("-m", "4k"), b"Minimum memory limit allowed is 6MB"),
         (("--device", "/etc/passwd"), b"not a device node"),

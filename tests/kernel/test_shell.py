@@ -295,6 +295,7 @@ def test_another_file_than_the_shells_is_refused(typing: Type, user: pwd.struct_
     assert done.stderr.startswith("lab: another run of the lab is on\n") and "leave `lab shell`" in done.stderr
 
 
+@pytest.mark.needs("open-checkout")
 @pytest.mark.parametrize("verb", ["shell", "records"])
 def test_not_root_is_one_sentence(verb: str) -> None:
     """An ordinary user learns what is needed."""
