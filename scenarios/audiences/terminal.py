@@ -52,7 +52,7 @@ class Terminal:
         if ascii_only and isinstance(self.console.file, TextIOWrapper):
             self.console.file.reconfigure(errors="backslashreplace")
         self._busy: Status | None = None
-        self._new_step, self._led = False, False
+        self._new_step, self._led, self._over = False, False, False
         self._commands: list[beats.Command] = []  # of this step, which brief shows only beside what did not hold
 
     def take(self, moment: beats.Moment) -> None:
@@ -80,6 +80,9 @@ class Terminal:
         """In brief, a step has one line that leads into it, and its commands only where a verdict did not hold."""
         if self.look.detail != "brief":
             return draw(beat, self.look)
+        self._over = self._over or isinstance(beat, beats.Summary)
+        if self._over and isinstance(beat, beats.Say):  # about the whole run, and not to be cut
+            return draw(beat, replace(self.look, detail="short"))
         if self._new_step:
             self._led, self._commands = False, []
         if isinstance(beat, beats.Command):

@@ -217,6 +217,7 @@ def test_a_check_that_cannot_be_read_fails(made: Exercise, tmp_path: Path) -> No
     assert not check(made, tmp_path).good
 
 
+@pytest.mark.needs("open-checkout")
 def test_an_ordinary_user_learns_that_root_is_needed(tmp_path: Path) -> None:
     """The sentence names the command to type."""
     code = "from scenarios.classroom.exercise import find; find('4').require()"

@@ -27,7 +27,7 @@ SECONDS = 300
 MACHINES = {"x86-64": "x86_64", "arm64": "aarch64"}
 PRIVATE = """
 grep -o ' /run/lab/[^ ]*' /proc/self/mountinfo | sort -u | xargs -r umount --lazy
-mount -t tmpfs tmpfs /run/lab && mount -t tmpfs tmpfs /var/lib/lab && exec sleep 3600
+mount -t tmpfs -o mode=755 tmpfs /run/lab && mount -t tmpfs -o mode=755 tmpfs /var/lib/lab && exec sleep 3600
 """
 
 # What is not run, and why. A pattern matches the whole command.
