@@ -20,7 +20,7 @@ from scenarios.playing import HELD_ALL, SOME_UNKNOWN
 def class_new(arguments: argparse.Namespace) -> int:
     """Write NAME.class, to hand out, and NAME.key, mode 600, to keep; neither replaces a file."""
     _require("nacl")
-    shown, folder = Shown(), Path(arguments.output)
+    shown, folder = Shown(translate=arguments.language.translate), Path(arguments.output)
     key = classes.new(arguments.name)
     secret, public = folder / f"{key.klass.name}.key", folder / f"{key.klass.name}.class"
     _create(secret, key.model_dump_json(indent=1) + "\n", 0o600)
@@ -67,13 +67,13 @@ def grade(arguments: argparse.Namespace) -> int:
     else:  # numbered as the lines of grades.csv: no name of a hand-in becomes a path
         texts |= {f"results-{number}.json": reports.as_gradescope(row) for number, row in enumerate(rows, 1)}
     _write_all(folder, texts)
-    shown, damaged = Shown(), [row for row in rows if row.trouble]
+    shown, damaged = Shown(translate=arguments.language.translate), [row for row in rows if row.trouble]
     for row in damaged:
         shown.say("{file}: {trouble}", file=reports.plain(row.file), trouble=reports.plain(row.trouble))
     flagged = sum(bool(row.flags) for row in rows)
     shown.say("Files: {files}. With something to look at: {flagged}.", files=len(rows), flagged=flagged)
     shown.say("  {summary}", summary=str(folder / "summary.html"))
-    shown.lines(reports.HONEST)
+    shown.say(reports.HONEST)
     return SOME_UNKNOWN if damaged else HELD_ALL
 
 

@@ -17,12 +17,13 @@ from xml.etree import ElementTree
 from scenarios.classroom.classes import Class, shown
 from scenarios.classroom.exercise import Exercise
 from scenarios.classroom.grading import STATES, Graded, Mark
+from scenarios.performance.text import message
 
 # What a spreadsheet takes for the beginning of a formula; the last four are full-width. OWASP, CSV Injection
 FORMULA = ("=", "+", "-", "@", "|", "%", "\uff1d", "\uff0b", "\uff0d", "\uff20")
 LONGEST = 300  # characters of a text in a report
 ASSETS = Path(__file__).parent / "assets"
-HONEST = (
+HONEST = message(
     "A student is root on a machine, and can forge progress, evidence and clock. A signature says which key signed, "
     "and that nobody has changed the file since. A flag is a reason to ask, and no proof. No student's code was run."
 )
