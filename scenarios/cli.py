@@ -19,6 +19,7 @@ from lab.runtime import compiled
 from lab.shown import image_row
 from scenarios import doctor
 from scenarios.audiences.page.page import PORT
+from scenarios.classroom.handing import class_new, grade
 from scenarios.classroom.learn import learn
 from scenarios.classroom.verbs import exercise
 from scenarios.demo import demo
@@ -153,6 +154,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_shell_verbs(verbs)
     _add_page_verbs(verbs)
     _add_class_verbs(verbs)
+    _add_teacher_verbs(verbs)
     verbs.add_parser("list", help="the stories").set_defaults(act=list_stories)
     examine = verbs.add_parser("doctor", help="what this machine can and cannot show, and why")
     examine.add_argument("--json", action="store_true", help="as JSON")
@@ -256,9 +258,30 @@ def _add_class_verbs(verbs: argparse._SubParsersAction[argparse.ArgumentParser])
         act = acts.add_parser(name, help=told)
         act.add_argument("exercise", metavar="N", nargs="?" if optional else None, default="", help="number or name")
     acts.choices["reset"].add_argument("--all", action="store_true", help="remove all answers and all progress")
+    _add_submit(acts.add_parser("submit", help="write one file to hand in: answers, code, evidence; nothing is sent"))
     for act in acts.choices.values():
         act.add_argument("--no-color", action="store_true", help="without colours")
     parser.set_defaults(act=exercise)
+
+
+def _add_submit(verb: argparse.ArgumentParser) -> None:
+    add = verb.add_argument
+    add("--class", dest="klass", metavar="CODE", default="", help="your class: its code, or its file; once is enough")
+    add("--name", metavar="NAME", default="", help="your name, as your teacher knows it; once is enough")
+    add("-o", dest="output", metavar="FILE", default="", help="else CLASS-KEY.handin in ~/loginuid-exercises")
+
+
+def _add_teacher_verbs(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    acts = verbs.add_parser("class", help="for a teacher: new").add_subparsers(required=True, metavar="VERB")
+    making = acts.add_parser("new", help="a class: NAME.class to hand out, NAME.key to keep")
+    making.add_argument("name", metavar="NAME")
+    making.add_argument("-o", dest="output", metavar="DIR", default=".", help="the folder for both; default: here")
+    making.set_defaults(act=class_new)
+    grading = verbs.add_parser("grade", help="for a teacher: open hand-ins, judge them again, write the reports")
+    grading.add_argument("files", metavar="FILE", nargs="+")
+    grading.add_argument("--key", metavar="NAME.key", required=True, help="of `lab class new`")
+    grading.add_argument("-o", dest="output", metavar="DIR", default="grades", help="for the reports; default: grades")
+    grading.set_defaults(act=grade)
 
 
 def _add_port(verb: argparse.ArgumentParser) -> None:

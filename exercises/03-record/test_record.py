@@ -1,49 +1,46 @@
 """Exercise 3: the answers are what record.log says."""
 
+from collections.abc import Mapping
+
 import pytest
 
-from lab.audit.records import PATH, Event, Record, RecordError, events
-from lab.identity import UNSET
+from lab.audit.records import RecordError
+from scenarios.classroom.answers import told_by
+from scenarios.classroom.evidence import parsed
 from scenarios.classroom.lessons import Work, teach
-
-PROCTITLE = 1327  # linux/audit.h
 
 
 @pytest.fixture
-def event(work: Work) -> Event:
-    """The event in record.log."""
-    found, seen = list[Event](), "no line"
+def said(work: Work) -> Mapping[str, str | int]:
+    """What the event in record.log says, by the names of the answers."""
+    seen = "no line"
     try:
-        found = list(events(Record.from_line(line) for line in work.read("record.log").splitlines() if line.strip()))
+        found = parsed(work.read("record.log").splitlines())
+        if found:
+            return told_by(found[0])
     except RecordError as error:
         seen = str(error)
-    teach(bool(found), expected="record.log holds an audit event", seen=seen, look="lab exercise reset 3")
-    return found[0]
+    teach(False, expected="record.log holds an audit event", seen=seen, look="lab exercise reset 3")
+    return {}
 
 
-def number(value: int) -> int | str:
-    """As the answers have it."""
-    return "unset" if value == UNSET else value
-
-
-def test_who_logged_in(work: Work, event: Event) -> None:
+def test_who_logged_in(work: Work, said: Mapping[str, str | int]) -> None:
     """The login uid and the session."""
     answers = work.answers()
-    answers.expect("login", number(event.auid), "the SYSCALL line: which field is the login uid? glossary.md, auid")
-    answers.expect("session", number(event.ses), "the SYSCALL line, a field with three letters")
+    look = "the SYSCALL line: which field is the login uid? glossary.md, auid"
+    answers.expect("login", said["login"], look)
+    answers.expect("session", said["session"], "the SYSCALL line, a field with three letters")
 
 
-def test_as_whom_it_ran(work: Work, event: Event) -> None:
+def test_as_whom_it_ran(work: Work, said: Mapping[str, str | int]) -> None:
     """The uid of the process at that moment."""
-    work.answers().expect("user", event.uid, "the SYSCALL line: the field that sudo does change")
+    work.answers().expect("user", said["user"], "the SYSCALL line: the field that sudo does change")
 
 
-def test_what_it_did(work: Work, event: Event) -> None:
+def test_what_it_did(work: Work, said: Mapping[str, str | int]) -> None:
     """The program, the file, the command line."""
     answers = work.answers()
-    answers.expect("program", event.field("exe"), "the SYSCALL line: a program can choose comm, and not exe")
-    path = next(record.fields["name"] for record in event.of_type(PATH) if record.fields["nametype"] != "PARENT")
-    answers.expect("file", path, "the PATH line whose nametype is not PARENT")
-    title = event.of_type(PROCTITLE)[0].fields["proctitle"].replace("\0", " ")
+    answers.expect("program", said["program"], "the SYSCALL line: a program can choose comm, and not exe")
+    answers.expect("file", said["file"], "the PATH line whose nametype is not PARENT")
     look = "the PROCTITLE line: two hexadecimal digits are one byte, 00 stands between two words"
-    answers.expect("command", title, look)
+    answers.expect("command", said["command"], look)

@@ -4,10 +4,11 @@ from collections.abc import Callable, Sequence
 
 import pytest
 
+from lab.audit.records import Event
 from lab.audit.rules import Rule
 from lab.audit.watch import Watch
 from scenarios.classroom.lessons import Work, teach
-from scenarios.classroom.plugin import KernelSaid
+from scenarios.classroom.plugin import KeepRecords, KernelSaid
 from scenarios.classroom.rules import rule_in
 from scenarios.stage.engines import DAEMON, FORK
 from scenarios.stage.stage import Stage
@@ -42,29 +43,32 @@ READS: dict[str, Act] = {
 }
 
 
-def recorded(stage: Stage, rules: Sequence[Rule], act: Act) -> int:
-    """How many events the rules leave."""
+def recorded(stage: Stage, rules: Sequence[Rule], act: Act) -> Sequence[Event]:
+    """The events that the rules leave."""
     with Watch(stage.target, journal=stage.journal, rules=rules) as watch:
         act(stage)
-        return len(watch.collect())
+        return watch.collect()
 
 
 @pytest.mark.parametrize("what", WRITES)
-def test_a_write_is_caught(work: Work, stage: Stage, what: str) -> None:
+def test_a_write_is_caught(work: Work, stage: Stage, keep_records: KeepRecords, what: str) -> None:
     """Whoever writes."""
     rule = rule_in(work, stage.target)
+    found = recorded(stage, [rule], WRITES[what])
+    keep_records(what, stage.target, found)
     expected = f"{what} leaves a record"
     look = "auditctl(8): -F perm; and each further filter: whom does it leave out?"
-    teach(recorded(stage, [rule], WRITES[what]) > 0, expected=expected, seen="no record", look=look)
+    teach(len(found) > 0, expected=expected, seen="no record", look=look)
 
 
 @pytest.mark.parametrize("what", READS)
-def test_a_reader_is_not(work: Work, stage: Stage, what: str) -> None:
+def test_a_reader_is_not(work: Work, stage: Stage, keep_records: KeepRecords, what: str) -> None:
     """A log that is full of readers hides the writer."""
     rule = rule_in(work, stage.target)
-    number = recorded(stage, [rule], READS[what])
+    found = recorded(stage, [rule], READS[what])
+    keep_records(what, stage.target, found)
     look = "auditctl(8), -p: without it all four of r, w, x and a"
-    teach(not number, expected=f"{what} leaves no record", seen=f"{number} records", look=look)
+    teach(not found, expected=f"{what} leaves no record", seen=f"{len(found)} records", look=look)
 
 
 def test_the_sample(work: Work, stage: Stage, kernel_said: KernelSaid) -> None:

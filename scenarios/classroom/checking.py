@@ -8,11 +8,13 @@ import signal
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from lab.errors import LabError, MissingFeature
+from scenarios.classroom.evidence import Seen
 from scenarios.classroom.exercise import EXERCISES, Exercise
 
 SECONDS = 300
@@ -35,12 +37,16 @@ class Result:
     failed    what the student can mend
     unknown   what could not be told here: something is missing, or went wrong
     kernel    what was measured, by the id of the question
+    seen      the records that were kept, by what was done
+    began     when the check was started, seconds since 1970
     """
 
     passed: Sequence[str]
     failed: Sequence[Failure]
     unknown: Sequence[Failure]
     kernel: dict[str, str]
+    seen: dict[str, Seen] = field(default_factory=dict)
+    began: float = 0
 
     @property
     def good(self) -> bool:
@@ -50,6 +56,7 @@ class Result:
 def check(exercise: Exercise, folder: Path, *, arrived: Path | None = None, seconds: float = SECONDS) -> Result:
     """Check what is in that folder. Raises LabError where the check itself came to nothing."""
     exercise.require()
+    began = time.time()
     with tempfile.TemporaryFile("w+", encoding="utf-8") as told, tempfile.TemporaryFile() as output:
         words = command(exercise, folder, told.fileno())
         if arrived:
@@ -70,7 +77,8 @@ def check(exercise: Exercise, folder: Path, *, arrived: Path | None = None, seco
         raise LabError(f"the check of {exercise.name} came to nothing: {_last_line(said)}", " ".join(words))
     values = json.loads(text)
     failed, unknown = ([Failure(**row) for row in values[kind]] for kind in ("failed", "unknown"))
-    return Result(values["passed"], failed, unknown, values["kernel"])
+    seen = {label: Seen.model_validate_json(json.dumps(row)) for label, row in values["seen"].items()}
+    return Result(values["passed"], failed, unknown, values["kernel"], seen, began)
 
 
 def command(exercise: Exercise, folder: Path, fd: int | None = None) -> list[str]:

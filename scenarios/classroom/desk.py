@@ -2,11 +2,14 @@
 
 ~/loginuid-exercises/NN-name/       what the student edits; a copy of the exercise's start/
                      progress.json  replaced as a whole, so that a killed lab leaves the old one or the new one
+                     student.key    made at the first start, mode 600: signs what the student hands in
+                     NN-name.evidence.json  what the check that passed first has seen
 """
 
 from __future__ import annotations
 
 import os
+import secrets
 import shutil
 import time
 from contextlib import suppress
@@ -15,10 +18,12 @@ from pathlib import Path
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from lab.errors import InvalidArgument, NotAllowed
-from scenarios.classroom.exercise import Exercise
+from scenarios.classroom.exercise import LARGEST, Exercise
+from scenarios.classroom.reading import read_regular
 from scenarios.classroom.student import Student
 
 PROGRESS = "progress.json"
+KEY, KEY_BYTES = "student.key", 32  # the seed of an Ed25519 key, RFC 8032: any 32 random bytes
 
 
 class Prediction(BaseModel):
@@ -64,26 +69,50 @@ class Desk:
 
     def progress(self) -> Progress:
         """Raises InvalidArgument for a file that is no progress."""
-        path = self.place / PROGRESS
+        data, path = self.get(PROGRESS), self.place / PROGRESS
         try:
-            with self.student.rights():
-                text = path.read_text(encoding="utf-8")
-            return Progress.model_validate_json(text)
-        except FileNotFoundError:
-            return Progress()
-        except OSError as error:
-            raise NotAllowed(f"cannot read {path}: {error.strerror}", f"look at it: ls -l {path}") from None
-        except (ValidationError, UnicodeDecodeError):
+            return Progress() if data is None else Progress.model_validate_json(data)
+        except ValidationError:
             raise InvalidArgument(f"{path} is damaged", f"begin a new one: mv {path} {path}.damaged") from None
 
     def keep(self, progress: Progress) -> None:
         """Write progress.json. Raises NotAllowed if the student may not."""
-        path = self.place / PROGRESS
+        self.put(PROGRESS, progress.model_dump_json(indent=1).encode() + b"\n")
+
+    def put(self, name: str, data: bytes, mode: int = 0o644) -> None:
+        """Replace a file beside progress.json as a whole. Raises NotAllowed."""
+        path = self.place / name
         with self._writing(path):
             self.place.mkdir(mode=0o755, exist_ok=True)
-            new = path.with_name(f"{PROGRESS}.new")
-            _write(new, progress.model_dump_json(indent=1).encode() + b"\n")
+            new = path.with_name(f"{path.name}.new")
+            _write(new, data, mode)
             new.replace(path)
+
+    def get(self, name: str) -> bytes | None:
+        """A file beside progress.json, or NN-name/FILE; None if there is none. Raises NotAllowed."""
+        path = self.place / name
+        try:
+            with self.student.rights():
+                return read_regular(path, LARGEST)
+        except FileNotFoundError:
+            return None
+        except OSError as error:
+            raise NotAllowed(f"cannot read {path}: {error.strerror}", f"look at it: ls -l {path}") from None
+
+    def key(self) -> bytes:
+        """The secret key of the student, which is made the first time; 32 bytes. Raises InvalidArgument, NotAllowed."""
+        text = self.get(KEY)
+        if text is None:
+            text = secrets.token_hex(KEY_BYTES).encode()
+            self.put(KEY, text + b"\n", 0o600)
+        try:
+            key = bytes.fromhex(text.decode("ascii"))
+        except ValueError:
+            key = b""
+        if len(key) != KEY_BYTES:
+            path = self.place / KEY
+            raise InvalidArgument(f"{path} is no key", f"begin a new one: mv {path} {path}.damaged")
+        return key
 
     def start(self, exercise: Exercise) -> list[str]:
         """Copy what is not there yet of start/; the names of what was copied."""
@@ -98,12 +127,14 @@ class Desk:
         done = progress.of(exercise)
         done.started = done.started or time.time()
         self.keep(progress)
+        self.key()
         return copied
 
     def reset(self, exercise: Exercise) -> Path | None:
         """Begin an exercise anew; what was there is kept as NN-name.old, whose path is returned."""
         folder, old = self.folder(exercise), self.place / f"{exercise.name}.old"
         with self._writing(folder):
+            (self.place / evidence_of(exercise)).unlink(missing_ok=True)
             there = os.path.lexists(folder)
             if there:
                 _remove(old)
@@ -148,11 +179,16 @@ class _Writing:
             ) from None
 
 
-def _write(path: Path, data: bytes) -> None:
+def evidence_of(exercise: Exercise) -> str:
+    """The name of the file with what its check has seen."""
+    return f"{exercise.name}.evidence.json"
+
+
+def _write(path: Path, data: bytes, mode: int = 0o644) -> None:
     """A new file; one of that name, or a symlink, is replaced and never written through."""
     with suppress(FileNotFoundError):
         path.unlink()
-    fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o644)
+    fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, mode)
     with os.fdopen(fd, "wb") as file:
         file.write(data)
 

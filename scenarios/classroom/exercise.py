@@ -13,7 +13,7 @@ import tomllib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
@@ -23,6 +23,7 @@ from scenarios import doctor, needs
 EXERCISES = Path(__file__).parent.parent.parent / "exercises"
 NAME = re.compile(r"(\d\d)-([a-z0-9]+(?:-[a-z0-9]+)*)")
 Line = Annotated[str, Field(min_length=1, max_length=400)]
+ANSWERS = "answers.toml"
 LARGEST = 1 << 20  # bytes of a file in start/ or in the student's folder
 
 
@@ -63,6 +64,9 @@ class Description(Strict):
     explanation   after the check has passed
     reading       what to read then: pages of this checkout, man pages, addresses
     records       the file of the student's folder that a record of `lab shell` is written to when it arrives
+    answers       how a grader knows what is right in answers.toml: "solution" the same for everybody, "record" what
+                  the event in `records` says; "" it does not
+    evidence      what the check keeps by keep_records, and whether the file's records are expected there
     """
 
     title: Line
@@ -75,6 +79,8 @@ class Description(Strict):
     explanation: Annotated[str, Field(min_length=1, max_length=1500)]
     reading: Annotated[tuple[Line, ...], Field(min_length=1)]
     records: str = ""
+    answers: Literal["solution", "record", ""] = ""
+    evidence: dict[str, bool] = {}
 
     @model_validator(mode="after")
     def _is_whole(self) -> Description:
@@ -82,6 +88,10 @@ class Description(Strict):
             raise ValueError(f"needs has {', '.join(sorted(unknown))}; known are root, audit and programs of needs.py")
         if self.records and self.records not in self.files:
             raise ValueError(f"records is {self.records}, which is not among files")
+        if self.answers and ANSWERS not in self.files:
+            raise ValueError(f"answers is {self.answers}, and {ANSWERS} is not among files")
+        if self.answers == "record" and not self.records:
+            raise ValueError("answers is record, and records names no file")
         ids = [question.id for question in self.predict]
         if len(ids) != len(set(ids)):
             raise ValueError("two questions of predict have the same id")

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import stat
 import textwrap
 import tomllib
 from pathlib import Path
@@ -11,7 +9,9 @@ from typing import Any
 
 import pytest
 
-from scenarios.classroom.exercise import LARGEST
+from scenarios.classroom.answers import same
+from scenarios.classroom.exercise import ANSWERS, LARGEST
+from scenarios.classroom.reading import read_regular
 from scenarios.classroom.student import rights_of
 
 WIDTH = 78
@@ -46,7 +46,7 @@ class Work:
         try:
             owner = self.path.stat()
             with rights_of(owner.st_uid, owner.st_gid):
-                text = _read(path).decode()
+                text = read_regular(path, LARGEST).decode()
         except OSError as error:
             seen = f"{path}: {error.strerror}"
         except UnicodeDecodeError as error:
@@ -54,7 +54,7 @@ class Work:
         teach(not seen, expected=f"a text file {name}", seen=seen, look="README.md of the exercise")
         return text
 
-    def answers(self, name: str = "answers.toml") -> Answers:
+    def answers(self, name: str = ANSWERS) -> Answers:
         """The answers in a TOML file; the check fails if it is not TOML."""
         values, seen = dict[str, Any](), ""
         try:
@@ -83,17 +83,4 @@ class Answers:
     def expect(self, name: str, right: object, look: str) -> None:
         """Fail the check unless this is the value; a number may be written as a text, and the case does not count."""
         value = self[name]
-        same = str(value).strip().lower() == str(right).lower()
-        teach(same, expected=f"{name}: what the evidence says", seen=f"{name} = {value!r}", look=look)
-
-
-def _read(path: Path) -> bytes:
-    """A regular file of a reasonable size; a FIFO is not waited for. Raises OSError."""
-    fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
-    with os.fdopen(fd, "rb") as file:
-        if not stat.S_ISREG(os.fstat(fd).st_mode):
-            raise OSError(0, "this is no regular file")
-        data = file.read(LARGEST + 1)
-    if len(data) > LARGEST:
-        raise OSError(0, f"this has more than {LARGEST} bytes")
-    return data
+        teach(same(value, right), expected=f"{name}: what the evidence says", seen=f"{name} = {value!r}", look=look)

@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import os
 import signal
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator, Iterator, Sequence
 from functools import cache
 from pathlib import Path
 
@@ -20,12 +20,14 @@ from lab.audit.records import Event, Record, events
 from lab.errors import LabError
 from scenarios.classroom import room
 from scenarios.classroom.desk import Desk
+from scenarios.classroom.evidence import MOST_LINES
 from scenarios.classroom.exercise import Exercise
 from scenarios.classroom.lessons import Work
 from scenarios.classroom.student import Student
 from scenarios.stage.stage import Stage
 
 KernelSaid = Callable[[str, object], None]
+KeepRecords = Callable[[str, str, Sequence[Event]], None]
 load = cache(Exercise.load)
 
 
@@ -45,6 +47,7 @@ class Told:
         self.failed: list[dict[str, str]] = []
         self.unknown: list[dict[str, str]] = []
         self.kernel: dict[str, str] = {}
+        self.seen: dict[str, dict[str, object]] = {}
 
 
 TOLD = pytest.StashKey[Told]()
@@ -143,3 +146,18 @@ def kernel_said(request: pytest.FixtureRequest) -> KernelSaid:
         kernel[question] = str(answer)
 
     return say
+
+
+@pytest.fixture
+def keep_records(request: pytest.FixtureRequest) -> KeepRecords:
+    """Keep the events that a verdict rests upon: keep_records(what was done, the watched file, events).
+
+    What was done is a label of `evidence` in exercise.toml; the events are handed in, and judged again.
+    """
+    seen = request.config.stash[TOLD].seen
+
+    def keep(label: str, path: str, events: Sequence[Event]) -> None:
+        lines = [record.to_line() for event in events for record in event.records]
+        seen[label] = {"path": path, "lines": lines[:MOST_LINES]}
+
+    return keep

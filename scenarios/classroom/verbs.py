@@ -1,4 +1,4 @@
-"""`lab exercise list|start|check|hint|reset|solution`: what the student asks for, one at a time."""
+"""`lab exercise list|start|check|hint|reset|solution|submit`: what the student asks for, one at a time."""
 
 from __future__ import annotations
 
@@ -8,8 +8,10 @@ import time
 
 from lab.errors import InvalidArgument
 from scenarios.classroom.checking import Result, check
-from scenarios.classroom.desk import Desk, Prediction, Progress
+from scenarios.classroom.desk import Desk, Prediction, Progress, evidence_of
+from scenarios.classroom.evidence import Evidence, machine
 from scenarios.classroom.exercise import Exercise, Question, every, find
+from scenarios.classroom.handing import submit
 from scenarios.classroom.showing import Shown
 from scenarios.classroom.student import Student
 from scenarios.playing import HELD_ALL, SOME_FAILED, SOME_UNKNOWN
@@ -19,6 +21,7 @@ def exercise(arguments: argparse.Namespace) -> int:
     """Do what the verb says; the exit status of `check` is 0 passed, 1 not yet, 3 it cannot be told here."""
     acts = {
         "list": show_list, "start": start, "check": check_one, "hint": hint, "reset": reset, "solution": solution,
+        "submit": submit,
     }  # fmt: skip
     shown = Shown(color=not arguments.no_color, translate=arguments.language.translate)
     return acts[arguments.verb](arguments, Desk(Student.here()), shown)
@@ -96,12 +99,14 @@ def check_one(arguments: argparse.Namespace, desk: Desk, shown: Shown) -> int:
 
 
 def keep(desk: Desk, one: Exercise, result: Result) -> None:
-    """Note that the check ran, and when it passed first."""
+    """Note that the check ran, when it passed first, and what it saw then."""
     progress = desk.progress()
     done = progress.of(one)
     done.checks += 1
-    if result.good:
-        done.passed = done.passed or time.time()
+    if result.good and not done.passed:
+        done.passed = time.time()
+        kept = Evidence(machine=machine(), began=result.began, ended=done.passed, said=result.kernel, seen=result.seen)
+        desk.put(evidence_of(one), kept.model_dump_json(indent=1).encode() + b"\n")
     desk.keep(progress)
 
 

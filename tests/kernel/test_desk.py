@@ -169,8 +169,10 @@ def made(tmp_path: Path) -> Iterator[Exercise]:
     folder = EXERCISES / f"98-made-{os.getpid()}"
     (folder / "start").mkdir(parents=True)
     (folder / "start/answers.toml").touch()
-    (folder / "exercise.toml").write_text((RECORD.folder / "exercise.toml").read_text().replace(', "record.log"', "")
-                                          .replace('records = "record.log"', ""))  # fmt: skip
+    text = (RECORD.folder / "exercise.toml").read_text()
+    for part in (', "record.log"', 'records = "record.log"', 'answers = "record"'):
+        text = text.replace(part, "")
+    (folder / "exercise.toml").write_text(text)
     yield Exercise.load(folder)
     shutil.rmtree(folder)
 

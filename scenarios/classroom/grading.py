@@ -1,0 +1,148 @@
+"""Open hand-ins and judge again what can be judged without running a student's code.
+
+What cannot be known: a student is root, and can forge progress, evidence and clock. A signature says which key signed,
+and that nobody has changed the file since; it does not say that the student has done the work.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+from lab.errors import NotFound
+from scenarios.classroom import answers, submission
+from scenarios.classroom.classes import Class, TeacherKey
+from scenarios.classroom.evidence import contradictions
+from scenarios.classroom.exercise import ANSWERS, Exercise
+from scenarios.classroom.reading import read_regular
+from scenarios.classroom.sealing import MOST, Damaged
+from scenarios.classroom.submission import HandIn, Work
+from scenarios.classroom.suspicion import alone, together
+
+State = Literal["shown", "claimed", "contradicted", "tried", "begun", "none"]
+STATES: dict[State, str] = {
+    "shown": "passed, judged again here from what was handed in",
+    "claimed": "passed by the student's own check; the code was not run here",
+    "contradicted": "said to be passed, and what was handed in says otherwise",
+    "tried": "checked, and not passed",
+    "begun": "started, never checked",
+    "none": "not started",
+}
+GIVES: frozenset[State] = frozenset({"shown", "claimed"})  # a point
+
+
+@dataclass(frozen=True)
+class Mark:
+    """What one exercise of one hand-in is worth, and why."""
+
+    state: State
+    why: str = ""
+
+    @property
+    def points(self) -> int:
+        return int(self.state in GIVES)
+
+
+@dataclass
+class Graded:
+    """One file of the teacher's.
+
+    trouble     why it could not be opened; then there is nothing else
+    key         fingerprint of the key that signed it
+    flags       what a teacher should look at
+    later       the file with a later hand-in by the same key, which counts instead; "" if this one counts
+    """
+
+    file: str
+    trouble: str = ""
+    key: str = ""
+    hand_in: HandIn | None = None
+    marks: dict[str, Mark] = field(default_factory=dict)
+    flags: list[str] = field(default_factory=list)
+    later: str = ""
+
+    @property
+    def student(self) -> str:
+        return self.hand_in.student if self.hand_in else ""
+
+    @property
+    def points(self) -> int:
+        return sum(mark.points for mark in self.marks.values())
+
+    @property
+    def counts(self) -> bool:
+        return self.hand_in is not None and not self.later
+
+
+def graded(paths: Sequence[Path], key: TeacherKey, exercises: Sequence[Exercise], now: float = 0) -> list[Graded]:
+    """A row for each file, in their order; what is wrong with one file is that file's trouble alone."""
+    now = now or time.time()
+    klass, secret = key.klass, bytes.fromhex(key.secret)
+    rows = [_one(path, secret, klass, key.made, exercises, now) for path in paths]
+    for row, later in _superseded(rows):
+        row.later = later.file
+    for number, flag in together([(row.file, row.key, row.hand_in) for row in rows], exercises):
+        rows[number].flags.append(flag)
+    return rows
+
+
+def _one(path: Path, secret: bytes, klass: Class, made: float, exercises: Sequence[Exercise], now: float) -> Graded:
+    row = Graded(str(path))
+    try:
+        row.key, hand_in = submission.opened(read_regular(path, MOST), secret, klass)
+        row.marks = {one.name: mark(one, hand_in.exercises.get(one.name)) for one in exercises}
+        row.flags = alone(hand_in, klass, made, now, exercises)
+        row.hand_in = hand_in
+    except OSError as error:
+        row.trouble = f"cannot read it: {error.strerror}"
+    except Damaged as error:
+        row.trouble = error.message
+    except Exception as error:  # what nobody has thought of costs this file, and not the other 299
+        row.trouble = f"it cannot be graded: {type(error).__name__}"
+        row.marks, row.flags = {}, []
+    return row
+
+
+def mark(one: Exercise, work: Work | None) -> Mark:
+    """What one exercise is worth. Raises NotFound if the grader's checkout has no solution to compare with."""
+    if work is None or not work.started:
+        return Mark("none")
+    if not work.passed:
+        return Mark("tried", f"{work.checks} checks") if work.checks else Mark("begun")
+    faults = answers.wrong(one, work.files) if one.about.answers else []
+    if one.about.evidence:
+        faults += contradictions(one.about.evidence, work.evidence) if work.evidence else ["no evidence was kept"]
+    if faults:
+        return Mark("contradicted", "; ".join(faults))
+    judged = set(_judged(one))
+    left = [name for name in one.about.files if name not in judged]
+    return Mark("claimed", f"not run here: {', '.join(left)}") if left else Mark("shown")
+
+
+def _judged(one: Exercise) -> Iterable[str]:
+    """The files of the exercise that are judged again: all, where the records that its check kept tell everything."""
+    if one.about.evidence:
+        return one.about.files
+    return [ANSWERS, one.about.records] if one.about.answers else []
+
+
+def _superseded(rows: Sequence[Graded]) -> list[tuple[Graded, Graded]]:
+    """Rows whose student has handed in a later one, with that one; of two of the same moment the last file counts."""
+    latest: dict[tuple[str, str], tuple[float, Graded]] = {}
+    for row in rows:
+        if row.hand_in:
+            student = (row.key, row.hand_in.seed)
+            if student not in latest or row.hand_in.made >= latest[student][0]:
+                latest[student] = (row.hand_in.made, row)
+    counting = [(row, latest[row.key, row.hand_in.seed][1]) for row in rows if row.hand_in]
+    return [(row, last) for row, last in counting if last is not row]
+
+
+def require_solutions(exercises: Sequence[Exercise]) -> None:
+    """Raise NotFound where this is a student's archive, which has no solutions to grade with."""
+    for one in exercises:
+        if one.about.answers == "solution" and not (one.folder / "solution").is_dir():
+            raise NotFound(f"this checkout has no solution of {one.name}", "grade in the teacher's checkout")
