@@ -29,7 +29,7 @@ SCRIPT = r"&& |\$\(|exec |; | \| "  # what only a string with a shell script hol
 IN_A_SCRIPT = r"(?:^|&& |\$\(|exec |; |then |\| )([a-z][\w-]*)(?= [-/\"$]| \w)"
 # Lists and tuples of the code that begin with the name of a program, and are none.
 # A word of ip(8), a builtin of the shell, a word of a help, a verb of `lab exercise`, a module of Python, a column.
-NO_COMMANDS = {"link", "echo", "which", "reset", "pytest", "file"}
+NO_COMMANDS = {"link", "echo", "which", "reset", "pytest", "file", "write"}
 
 
 def text(node: ast.AST) -> str:
