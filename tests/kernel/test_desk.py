@@ -73,9 +73,9 @@ def test_start_and_reset_lose_no_answer(tmp_path: Path) -> None:
     place, answers = tmp_path / "place", tmp_path / "place/03-record/answers.toml"
     lab(place, "start", "3")
     answers.write_text("mine")
-    assert "is there already" in lab(place, "start", "3").stdout
+    assert "is there already" in " ".join(lab(place, "start", "3").stdout.split())  # a long path breaks the line
     assert answers.read_text() == "mine"
-    assert str(place / "03-record.old") in lab(place, "reset", "3").stdout
+    assert str(place / "03-record.old") in lab(place, "reset", "3").stdout.replace("\n", "")
     assert (place / "03-record.old/answers.toml").read_text() == "mine" and "login" in answers.read_text()
     assert progress(place)["03-record"]["checks"] == 0
     assert lab(place, "reset").returncode == 125
