@@ -3,20 +3,49 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import AbstractAsyncContextManager
+from typing import Protocol
 
-from daemon.containers import Container
 from daemon.models import ExecCreate
 from daemon.options import exec_options
 from daemon.run import Run
+from daemon.spawning import SpawnerLink
 from lab.assemble import assemble_exec
 from lab.errors import Conflict, LabError
+from lab.spec import Spec
 from lab.store import new_id
 
 
-class Exec:
-    """Made by POST /containers/ID/exec, started once by POST /exec/ID/start."""
+class Entered(Protocol):
+    """What an Exec needs of its container."""
 
-    def __init__(self, container: Container, body: ExecCreate) -> None:
+    spec: Spec
+
+    @property
+    def id(self) -> str: ...
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def link(self) -> SpawnerLink: ...
+
+    def event(self, action: str, **attributes: str) -> None: ...
+
+    def require_awake(self) -> None: ...
+
+    def kept_awake(self) -> AbstractAsyncContextManager[None]: ...
+
+
+class Exec:
+    """Made by POST /containers/ID/exec, started once by POST /exec/ID/start; or by a health check.
+
+    ended: a task that is done when the process has ended and its output is read; set by start().
+    """
+
+    ended: asyncio.Task[None]
+
+    def __init__(self, container: Entered, body: ExecCreate) -> None:
         container.require_awake()
         self.id, self.container, self.body = new_id(), container, body
         self.spec = assemble_exec(exec_options(body, container.id), container.spec)
@@ -49,7 +78,7 @@ class Exec:
         try:
             async with self.container.kept_awake():
                 await self.run.start(
-                    self.container.engine.link, self.id, self.spec,
+                    self.container.link, self.id, self.spec,
                     stdin=self.body.AttachStdin, into=self.container.id, loginuid=loginuid,
                 )  # fmt: skip
         except LabError as error:
@@ -58,7 +87,7 @@ class Exec:
             raise
         self.run.set_first_size(self.body.ConsoleSize)
         self.container.event(f"exec_start: {' '.join(self.body.Cmd)}", execID=self.id)
-        self._supervisor = asyncio.create_task(self._supervise())
+        self.ended = asyncio.create_task(self._supervise())
 
     async def _supervise(self) -> None:
         code = await self.run.finish()

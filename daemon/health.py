@@ -13,16 +13,11 @@ import time
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+from daemon.execs import Entered, Exec
 from daemon.models import ExecCreate, HealthConfig
-from daemon.options import exec_options
-from daemon.run import Run
-from daemon.spawning import SpawnerLink
-from lab.assemble import assemble_exec
 from lab.errors import InvalidArgument, LabError
 from lab.record import Record
 from lab.shown import rfc3339
-from lab.spec import Spec
-from lab.store import new_id
 
 STARTING, HEALTHY, UNHEALTHY = "starting", "healthy", "unhealthy"
 INTERVAL = TIMEOUT = 30.0  # seconds, docker's defaults
@@ -82,23 +77,12 @@ class Capture:
         self.data += data[: OUTPUT_BYTES - len(self.data)]
 
 
-class Watched(Protocol):
+class Watched(Entered, Protocol):
     """What a Monitor needs of a container."""
 
     record: Record
-    spec: Spec
     body: dict[str, Any]
     paused: bool
-
-    @property
-    def id(self) -> str: ...
-
-    @property
-    def link(self) -> SpawnerLink: ...
-
-    def event(self, action: str, **attributes: str) -> None: ...
-
-    def kept_awake(self) -> contextlib.AbstractAsyncContextManager[None]: ...
 
 
 class Monitor:
@@ -147,25 +131,18 @@ class Monitor:
 
     async def _probe(self) -> Result:
         """Run the command once. Raises LabError if it cannot be started."""
-        container, began, capture, run = self.container, time.time_ns(), Capture(), Run()
-        asked = ExecCreate(Cmd=self.command, AttachStdout=True, AttachStderr=True)
-        spec = assemble_exec(exec_options(asked, container.id), container.spec)
-        key, words = new_id(), " ".join(self.command)
-        container.event(f"exec_create: {words}", execID=key)
-        run.output.receivers.add(capture)
-        async with container.kept_awake():
-            process = await run.start(container.link, key, spec, stdin=False, into=container.id)
-        container.event(f"exec_start: {words}", execID=key)
+        began, capture = time.time_ns(), Capture()
+        probe = Exec(self.container, ExecCreate(Cmd=self.command, AttachStdout=True, AttachStderr=True))
+        probe.run.output.receivers.add(capture)
+        await probe.start(None)
         patience = self.body.Timeout / 10**9 or TIMEOUT
-        ending = asyncio.create_task(run.finish())
-        done, _ = await asyncio.wait({ending}, timeout=patience)
-        if not done:
-            process.kill(signal.SIGKILL)
-        code = await ending
-        container.event("exec_die", execID=key, exitCode=str(code))
-        if not done:
+        in_time, _ = await asyncio.wait({probe.ended}, timeout=patience)
+        if not in_time:
+            if probe.run.process:
+                probe.run.process.kill(signal.SIGKILL)
+            await probe.ended
             return Result(began, time.time_ns(), -1, f"Health check exceeded timeout ({patience:g}s)")
-        return Result(began, time.time_ns(), code, capture.data.decode(errors="replace"))
+        return Result(began, time.time_ns(), probe.exit_code or 0, capture.data.decode(errors="replace"))
 
     def _take(self, result: Result) -> None:
         before = self.status
