@@ -2,7 +2,8 @@
 
 start/       what is copied to the student
 solution/    files that stand in the place of start/'s, with which the check passes
-wrong/WAY/   files that stand in the place of solution/'s, with which the check fails; expected.txt: part of its words
+wrong/WAY/   files that stand in the place of solution/'s, or edit.toml (Edit), with which the check fails;
+             expected.txt: part of its words
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from __future__ import annotations
 import os
 import re
 import tomllib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Literal
@@ -50,6 +51,22 @@ class Question(Strict):
         if unknown := set(self.accept) - set(self.choices):
             raise ValueError(f"accept has {', '.join(sorted(unknown))}, which is not among the choices")
         return self
+
+
+class Edit(BaseModel):
+    """edit.toml of a wrong way: in that file of the solution, other lines stand in the place of these."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+    file: str
+    lines: Annotated[str, Field(min_length=1)]
+    instead: str
+
+    def apply(self, files: Mapping[str, bytes]) -> dict[str, bytes]:
+        """The files with the edit made. Raises ValueError unless the lines stand there once."""
+        before = files[self.file].decode()
+        if before.count(self.lines) != 1:
+            raise ValueError(f"{self.file} has these lines {before.count(self.lines)} times: {self.lines!r}")
+        return {**files, self.file: before.replace(self.lines, self.instead).encode()}
 
 
 class Description(Strict):
@@ -146,11 +163,14 @@ class Exercise:
         return {**self.start(), **contents(self.folder / "solution")}
 
     def wrong(self) -> dict[str, dict[str, bytes]]:
-        """The files of the student's folder by the name of the wrong way; without expected.txt."""
+        """The files of the student's folder by the name of the wrong way."""
         found = {}
         for folder in sorted(path for path in (self.folder / "wrong").glob("*") if path.is_dir()):
-            found[folder.name] = {**self.solution(), **contents(folder)}
-            found[folder.name].pop("expected.txt")
+            own = contents(folder)
+            own.pop("expected.txt")
+            edit = own.pop("edit.toml", None)
+            files = {**self.solution(), **own}
+            found[folder.name] = Edit.model_validate(tomllib.loads(edit.decode())).apply(files) if edit else files
         return found
 
     def expected(self, way: str) -> str:
