@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from private_labd import labd, new_labd  # noqa: F401 - the daemon's fixtures
+from private_labd import Labd, labd, new_labd  # noqa: F401 - the daemon's fixtures
 from support import Podmanish, add, own_mounts, processes_with, soon
 
 from lab.images import Images
@@ -41,6 +41,16 @@ def podmanish(scripts: Path, state: Path) -> Iterator[Podmanish]:
         engine.output("rm", "-f", *running)
     assert own_mounts(state) == mounts
     assert soon(lambda: processes_with(str(state)) == [])  # a monitor may still be writing how its container ended
+
+
+@pytest.fixture(params=["podmanish", "dockerish"])
+def engine(request: pytest.FixtureRequest) -> Callable[..., subprocess.CompletedProcess[bytes]]:
+    """Both engines: they share the runtime, so the same command must do the same through both."""
+    if request.param == "podmanish":
+        forker: Podmanish = request.getfixturevalue("podmanish")
+        return forker
+    daemon: Labd = request.getfixturevalue("labd")
+    return daemon.dockerish
 
 
 @pytest.fixture(scope="session")

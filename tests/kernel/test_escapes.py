@@ -17,7 +17,6 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from private_labd import Labd
 from support import CHECKOUT, Podmanish, add
 
 from lab import interpreter
@@ -28,16 +27,6 @@ pytestmark = pytest.mark.needs("root")
 
 PYTHON = ("/usr/bin/python3", "-ISc")
 Run = Callable[..., subprocess.CompletedProcess[bytes]]
-
-
-@pytest.fixture(params=["podmanish", "dockerish"])
-def engine(request: pytest.FixtureRequest) -> Run:
-    """Both engines: they share the runtime, so the same attacks must fail in both."""
-    if request.param == "podmanish":
-        forker: Podmanish = request.getfixturevalue("podmanish")
-        return forker
-    daemon: Labd = request.getfixturevalue("labd")
-    return daemon.dockerish
 
 
 # --- The image's own code in the engine -------------------------------------------------------------------------------

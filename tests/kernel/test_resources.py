@@ -10,7 +10,6 @@ from pathlib import Path
 
 import pytest
 from private_labd import Labd
-from support import Podmanish
 
 from lab.resources import members
 from lab.runtime import cgroup, cgroup_limits
@@ -18,16 +17,6 @@ from lab.spec import RLIMITS
 
 pytestmark = pytest.mark.needs("root")
 Run = Callable[..., subprocess.CompletedProcess[bytes]]
-
-
-@pytest.fixture(params=["podmanish", "dockerish"])
-def engine(request: pytest.FixtureRequest) -> Run:
-    """Both engines."""
-    if request.param == "podmanish":
-        forker: Podmanish = request.getfixturevalue("podmanish")
-        return forker
-    daemon: Labd = request.getfixturevalue("labd")
-    return daemon.dockerish
 
 
 def printed(engine: Run, *words: str) -> str:
