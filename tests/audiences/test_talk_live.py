@@ -241,6 +241,7 @@ def test_a_shell_in_the_session_of_the_login(terminal: Callable[..., Terminal]) 
     assert "✔" in talk.until("and the session of this login")
 
 
+@pytest.mark.needs("open-checkout")  # an ordinary user asks for the notes, too
 def test_notes_follow_the_talk_in_a_second_terminal(terminal: Callable[..., Terminal], tmp_path: Path) -> None:
     """They wait for the talk, show the place, the note and the next step, and need root."""
     shown = tmp_path / "shown"
