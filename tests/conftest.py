@@ -75,6 +75,7 @@ FEATURES: dict[str, Callable[[], str]] = {
     "dbus": _program("dbus-daemon"),
     "docker": _program("dockerd"),
     "docker-cli": _program("docker"),
+    "docker-compose": _program("docker-compose"),
     "docker-py": _module("docker"),
     "git": _program("git"),
     "ip": _program("ip"),

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import ast
 import re
+import tomllib
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from itertools import product
@@ -117,6 +118,8 @@ class Extractor(ast.NodeVisitor):
                 self._take(node.args[place])
         if places:
             self._take(*(keyword.value for keyword in node.keywords if keyword.arg in KEYWORDS))
+        if name == "teach":
+            self._take(*(one.value for one in node.keywords if one.arg in ("expected", "seen", "look")))
         if name in ("add_parser", "add_argument", "add", "ArgumentParser"):
             self._take(*(one.value for one in node.keywords if one.arg in ("help", "description")))
         self.generic_visit(node)
@@ -277,6 +280,14 @@ def of_python(path: Path) -> list[str]:
         extractor.read(tree)
         if not extractor.grown:
             return list(extractor.found)
+
+
+def of_exercise(path: Path) -> list[str]:
+    """The messages of an exercise.toml, in their order."""
+    about = tomllib.loads(path.read_text(encoding="utf-8"))
+    asked = [text for question in about.get("predict", ()) for text in (question["ask"], *question["choices"])]
+    told = [about["title"], about["goal"], *asked, *about["hints"], about["explanation"], *about["reading"]]
+    return [text.strip() for text in dict.fromkeys(told) if WORD.search(text)]
 
 
 def of_template(path: Path) -> list[str]:

@@ -25,7 +25,7 @@ from scenarios.audiences.talk_reel import RECORDINGS
 from scenarios.languages.choice import FOLDER, LANGUAGES
 from scenarios.needs import PROGRAMS
 from scenarios.props.real_engines import LABS, REAL
-from tools.extract import CHECKOUT, WORD, of_python, of_template
+from tools.extract import CHECKOUT, WORD, of_exercise, of_python, of_template
 
 ROOMS = ("scenarios", "lab/audit")
 MODULES = (
@@ -34,12 +34,13 @@ MODULES = (
     "lab/interpreter.py",
     "lab/tars.py",
 )  # what else `lab` itself raises from
-# The same in every language; so is what is a command, a path or a field to its last word, and no sentence.
+# The same in every language; so is what is a command, a page, a path or a field to its last word, and no sentence.
 WORDS = ("auid", "ses", "uid", "tty", "comm", "exe", "key", "pid", "labd", "systemd", "cgroups", "python3-venv")
 NAMES = {*LABS, *REAL, *WORDS}
 COMMAND = re.compile(
     r"sudo (apt-get|auditctl|chmod|chown|lab|loginctl|make|service|ssh-copy-id|sysctl|\.venv/\S+)\b[^:,]*|lab[-.]\S+"
-    r"|[A-Za-z]\w*=\S*( \w+=\S*)*|/\S*|(--[\w-]+(, )?)+|which \S+|[\w,-]+\(\d\)|([a-z]+, )+[a-z]+|\{\w+\} python3-venv"
+    r"|[A-Za-z]\w*=\S*( \w+=\S*)*|/\S*|(--[\w-]+(, )?)+|which \S+|([\w.,-]+\(\d\)(, )?)+"
+    r"|([a-z]+, )+[a-z]+|\{\w+\} python3-venv|[\w./-]+\.(md|py|sh|toml|txt)(#\S+|, `\w+`)?|lab exercise reset \d"
     r"|lab (restore|talk)|moment|finished|waiting|page"  # the last are words between the talk's processes
 )
 PLACEHOLDER = re.compile(r"\{\w+\}")
@@ -66,6 +67,10 @@ def _sources() -> Iterator[tuple[str, Sequence[str]]]:
         yield str(path.relative_to(CHECKOUT)), of_python(path)
     for path in sorted((CHECKOUT / "scenarios").rglob("*.html")):
         yield str(path.relative_to(CHECKOUT)), of_template(path)
+    for path in sorted((CHECKOUT / "exercises").glob("*/exercise.toml")):
+        yield str(path.relative_to(CHECKOUT)), of_exercise(path)
+    for path in sorted((CHECKOUT / "exercises").glob("*/test_*.py")):
+        yield str(path.relative_to(CHECKOUT)), of_python(path)
     for path in sorted(RECORDINGS.glob("*.jsonl")):
         yield str(path.relative_to(CHECKOUT)), of_recording(path)
 

@@ -15,7 +15,6 @@ NO_BUILD = ("building images is not part of this lab", "make a root filesystem e
 NO_SWARM = ("swarms are not part of this lab", "run the container on this machine: docker run")
 ABSENT = {
     "volumes": ("named volumes are not part of this lab", "bind a directory of the host instead: -v /SRC:/DST"),
-    "networks": ("user-defined networks are not part of this lab", "use --network host or --network none"),
     "plugins": ("plugins are not part of this lab", "start the container without them"),
     "commit": ("committing a container is not part of this lab", "copy what you need out with `docker cp`"),
     **dict.fromkeys(("auth", "distribution"), NO_REGISTRY),
@@ -37,20 +36,6 @@ ABSENT_OF_IMAGES = {
 async def volumes() -> Response:
     """docker volume ls"""
     return Json({"Volumes": [], "Warnings": None})
-
-
-@router.get("/networks")
-async def networks() -> Response:
-    """docker network ls: the two that every container can choose from"""
-    return Json([_network("host"), _network("none")])
-
-
-@router.get("/networks/{name}")
-async def network(name: str) -> Response:
-    """docker network inspect"""
-    if name not in ("host", "none"):
-        raise NotFound(f"network {name[:80]} not found", "the lab has host and none")
-    return Json(_network(name))
 
 
 @router.get("/volumes/{name}")
@@ -122,12 +107,3 @@ async def absent(thing: str, rest: str = "") -> Response:
     if thing not in ABSENT:
         raise NotFound("page not found")
     raise NotImplementedHere(*ABSENT[thing])
-
-
-def _network(name: str) -> dict[str, object]:
-    return {
-        "Name": name, "Id": name.encode().hex().ljust(64, "0"), "Created": "0001-01-01T00:00:00Z", "Scope": "local",
-        "Driver": "host" if name == "host" else "null", "EnableIPv6": False, "Internal": False, "Attachable": False,
-        "Ingress": False, "IPAM": {"Driver": "default", "Options": None, "Config": []}, "Containers": {},
-        "Options": {}, "Labels": {},
-    }  # fmt: skip

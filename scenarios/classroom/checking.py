@@ -23,10 +23,11 @@ GRACE = 30  # between SIGTERM and SIGKILL: the check takes back what it has set 
 
 @dataclass(frozen=True)
 class Failure:
-    """A test that failed, or that could tell nothing, and what it said."""
+    """A test that failed, or that could tell nothing, and what it said; parts: what it teaches, by name, if it does."""
 
     test: str
     message: str
+    parts: Sequence[Sequence[str]] = ()
 
 
 @dataclass(frozen=True)

@@ -4,24 +4,34 @@ from __future__ import annotations
 
 import textwrap
 import tomllib
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import pytest
+from _pytest.outcomes import Failed
 
 from scenarios.classroom.answers import same
 from scenarios.classroom.exercise import ANSWERS, LARGEST
 from scenarios.classroom.reading import read_regular
 from scenarios.classroom.student import rights_of
+from scenarios.performance.text import message
 
 WIDTH = 78
+PARTS = (message("expected"), message("seen"), message("look at"))  # of what a failure teaches
+
+
+class Taught(Failed):
+    """A check that failed; parts has what it teaches, each with its name, so that it can be told in any language."""
+
+    def __init__(self, parts: Sequence[tuple[str, str]]) -> None:
+        super().__init__("\n".join(_part(*one) for one in parts), pytrace=False)
+        self.parts = parts
 
 
 def teach(good: bool, *, expected: object, seen: object, look: str) -> None:
-    """Fail the check unless good, with what was expected, what was seen, and where to look."""
+    """Fail the check unless good, with what was expected, what was seen, and where to look. Raises Taught."""
     if not good:
-        parts = (("expected", expected), ("seen", seen), ("look at", look))
-        pytest.fail("\n".join(_part(name, str(what)) for name, what in parts), pytrace=False)
+        raise Taught(tuple(zip(PARTS, (str(expected), str(seen), look), strict=True)))
 
 
 def _part(name: str, what: str) -> str:

@@ -22,7 +22,7 @@ from scenarios.classroom import room
 from scenarios.classroom.desk import Desk
 from scenarios.classroom.evidence import MOST_LINES
 from scenarios.classroom.exercise import Exercise
-from scenarios.classroom.lessons import Work
+from scenarios.classroom.lessons import Taught, Work
 from scenarios.classroom.student import Student
 from scenarios.stage.stage import Stage
 
@@ -44,8 +44,8 @@ class Told:
 
     def __init__(self) -> None:
         self.passed: list[str] = []
-        self.failed: list[dict[str, str]] = []
-        self.unknown: list[dict[str, str]] = []
+        self.failed: list[dict[str, object]] = []
+        self.unknown: list[dict[str, object]] = []
         self.kernel: dict[str, str] = {}
         self.seen: dict[str, dict[str, object]] = {}
 
@@ -75,7 +75,8 @@ class Listener:
         """One for each of set-up, call and tear-down."""
         name = report.nodeid.rpartition("::")[2]
         if report.failed:
-            self.told.failed.append({"test": name, "message": report.longreprtext})
+            parts = report.taught if hasattr(report, "taught") else ()
+            self.told.failed.append({"test": name, "message": report.longreprtext, "parts": parts})
         elif report.skipped:
             reason = report.longrepr[2] if isinstance(report.longrepr, tuple) else report.longreprtext
             self.told.unknown.append({"test": name, "message": str(reason).removeprefix("Skipped: ")})
@@ -114,6 +115,15 @@ def pytest_runtest_call(item: pytest.Item) -> Generator[None, None, None]:
         yield
     except LabError as error:
         pytest.skip(error.told_by("lab"))
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) -> Generator[None, object, object]:
+    """Hand on what a failure teaches."""
+    report = yield
+    if call.excinfo and isinstance(call.excinfo.value, Taught):
+        vars(report)["taught"] = call.excinfo.value.parts
+    return report
 
 
 @pytest.fixture

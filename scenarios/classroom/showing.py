@@ -42,6 +42,10 @@ class Shown:
         for line in text.splitlines():
             self.console.print(Group(Line(f"{indent}{line}", style=style)))
 
+    def told(self, text: str) -> None:
+        """A text of an exercise, in the language of this audience; its line ends stay."""
+        self.lines(self.look.words(Text(text)))
+
     def gap(self) -> None:
         self.console.print()
 
@@ -62,19 +66,22 @@ class Shown:
             about, done = exercise.about, progress.exercises.get(exercise.name, Done())
             mark = self.look.marks[HELD] if done.passed else self.look.marks["dot"] if done.started else ""
             needed = ", ".join(about.needs) or "-"
-            grid.add_row(mark, str(exercise.number), Line(about.title), f"{about.minutes} min", needed)
+            grid.add_row(
+                mark, str(exercise.number), Line(self.look.words(Text(about.title))), f"{about.minutes} min", needed
+            )
         self.console.print(grid)
 
     def question(self, question: Question) -> None:
         """A question with its numbered choices."""
         self.say(question.ask)
-        self.say("  ".join(f"{number}) {choice}" for number, choice in enumerate(question.choices, 1)), style="dim")
+        choices = (f"{number}) {self.look.words(Text(choice))}" for number, choice in enumerate(question.choices, 1))
+        self.lines("  ".join(choices), style="dim")
 
     def hints(self, exercise: Exercise, done: Done) -> None:
         """The hints that have been asked for."""
         hints = exercise.about.hints
         for number, text in enumerate(hints[: done.hints], 1):
-            self.say("Hint {number} of {hints}: {text}", number=number, hints=len(hints), text=text)
+            self.say("Hint {number} of {hints}: {text}", number=number, hints=len(hints), text=Text(text))
         if done.hints == len(hints):
             self.say("There is no more: lab exercise solution {number}", number=exercise.number, style="dim")
 
@@ -93,16 +100,22 @@ class Shown:
 
     def _told(self, word: Word, failure: Failure) -> None:
         self.marked(word, failure.test.removeprefix("test_").replace("_", " "))
-        self.lines(failure.message, indent="  ")
+        if failure.parts:
+            grid = Table.grid(padding=(0, 1, 0, 0))
+            for name, what in failure.parts:
+                grid.add_row(Line(f"  {self.look.words(Text(name))}:"), Line(self.look.words(Text(what))))
+            self.console.print(grid)
+        else:
+            self.lines(failure.message, indent="  ")
 
     def passed(self, exercise: Exercise) -> None:
         """What a student reads after having passed."""
         self.gap()
-        self.lines(exercise.about.explanation)
+        self.told(exercise.about.explanation)
         self.gap()
         self.say("To read:")
         for place in exercise.about.reading:
-            self.say("  {place}", place=place)
+            self.say("  {place}", place=Text(place))
 
 
 def compared(exercise: Exercise, result: Result, done: Done) -> Iterator[Text]:
@@ -116,4 +129,4 @@ def compared(exercise: Exercise, result: Result, done: Done) -> Iterator[Text]:
                 if right
                 else "{ask} You predicted {guess}. It is {kernel}."
             )
-            yield Text(said, {"ask": question.ask, "guess": guess.answer, "kernel": kernel})
+            yield Text(said, {"ask": Text(question.ask), "guess": Text(guess.answer), "kernel": Text(kernel)})

@@ -14,6 +14,7 @@ from scenarios.classroom.exercise import Exercise, Question, every, find
 from scenarios.classroom.handing import submit
 from scenarios.classroom.showing import Shown
 from scenarios.classroom.student import Student
+from scenarios.performance.text import Text, Translate, in_english
 from scenarios.playing import HELD_ALL, SOME_FAILED, SOME_UNKNOWN
 
 
@@ -47,8 +48,8 @@ def start(arguments: argparse.Namespace, desk: Desk, shown: Shown) -> int:
 def show_task(desk: Desk, one: Exercise, shown: Shown) -> None:
     """The goal, and where to work."""
     about = one.about
-    shown.say("{number}  {title}", number=one.number, title=about.title, style="bold")
-    shown.lines(about.goal)
+    shown.say("{number}  {title}", number=one.number, title=Text(about.title), style="bold")
+    shown.told(about.goal)
     shown.gap()
     shown.say("Edit {files} in", files=", ".join(about.files))
     shown.say("  {folder}", folder=str(desk.folder(one)))
@@ -69,21 +70,22 @@ def predict(desk: Desk, one: Exercise, shown: Shown) -> None:
         if question.id in done.predictions or done.passed:
             continue
         shown.question(question)
-        answer = chosen(question, ask())
+        answer = chosen(question, ask(), shown.look.translate)
         while answer is None:
             shown.say("Give the number of an answer, or Enter alone for none.")
-            answer = chosen(question, ask())
+            answer = chosen(question, ask(), shown.look.translate)
         if answer:
             done.predictions[question.id] = Prediction(answer=answer, time=time.time())
             desk.keep(progress)
 
 
-def chosen(question: Question, typed: str) -> str | None:
-    """The choice that was typed, as its number or as a word; "" for none, None for something else."""
+def chosen(question: Question, typed: str, translate: Translate = in_english) -> str | None:
+    """The choice that was typed, as its number or its words; "" for none, None for something else."""
     word = typed.strip().lower()
     if word.isdecimal() and 1 <= int(word) <= len(question.choices):
         return question.choices[int(word) - 1]
-    return next((choice for choice in question.choices if choice.lower() == word), None if word else "")
+    meant = (choice for choice in question.choices if word in (choice.lower(), translate(choice).lower()))
+    return next(meant, None if word else "")
 
 
 def check_one(arguments: argparse.Namespace, desk: Desk, shown: Shown) -> int:

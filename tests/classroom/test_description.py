@@ -7,15 +7,17 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from rich.cells import cell_len
 from rich.console import Console
 
 from lab.errors import InvalidArgument, NotFound
 from scenarios.classroom import verbs
-from scenarios.classroom.checking import Result
+from scenarios.classroom.checking import Result, check
 from scenarios.classroom.desk import Desk, Done, Prediction
 from scenarios.classroom.exercise import EXERCISES, Exercise, Question, every, find
 from scenarios.classroom.showing import Shown, compared
 from scenarios.classroom.student import Student
+from scenarios.languages.choice import LANGUAGES
 
 CHECKOUT = Path(__file__).parent.parent.parent
 GOOD = """
@@ -111,10 +113,11 @@ def test_the_page_lists_them_all() -> None:
 
 
 @pytest.mark.parametrize("one", every(), ids=lambda one: one.name)
-@pytest.mark.parametrize("plain", [False, True])
-def test_each_screen_fits(one: Exercise, plain: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(("plain", "code"), [(False, "en"), (True, "en"), (False, "zh-TW")])
+def test_each_screen_fits(one: Exercise, plain: bool, code: str) -> None:
     """The task, the hints and the explanation each fit 22 lines of 80 columns; no line of the text is broken."""
-    shown = Shown(plain=plain)
+    translate = LANGUAGES[code].translate
+    shown = Shown(plain=plain, translate=translate)
     shown.console = Console(width=80, record=True, no_color=True)
     desk = Desk(Student(1000, 1000, "alice", Path("/home/alice/loginuid-exercises")))
     everything = Done(hints=3, started=1)
@@ -126,9 +129,30 @@ def test_each_screen_fits(one: Exercise, plain: bool, monkeypatch: pytest.Monkey
     for part in parts:
         part()
         lines = shown.console.export_text().splitlines()
-        assert len(lines) <= 22 and max(map(len, lines)) <= 80, "\n".join(lines)
-    for line in f"{one.about.goal}\n{one.about.explanation}".splitlines():
-        assert len(line) <= 79, line
+        assert len(lines) <= 22 and max(map(cell_len, lines)) <= 80, "\n".join(lines)
+    for line in "\n".join(map(translate, (one.about.goal, one.about.explanation))).splitlines():
+        assert cell_len(line) <= 79, line
+
+
+def test_what_a_failure_teaches_is_told_in_the_language(tmp_path: Path) -> None:
+    """What was expected and where to look, but not what the student wrote."""
+    one = find("3")
+    work = tmp_path / one.name
+    work.mkdir()
+    for name, data in one.start().items():
+        (work / name).write_bytes(data.replace(b'login = "?"', b'login = "4711"'))
+    shown = Shown(translate=LANGUAGES["zh-TW"].translate)
+    shown.console = Console(width=80, record=True, no_color=True)
+    shown.result(one, check(one, work), Done())
+    said = shown.console.export_text()
+    assert "預期" in said and "login = '4711'" in said
+    assert "expected" not in said and "look at" not in said
+
+
+def test_a_prediction_may_be_typed_in_the_language() -> None:
+    """The words of the choice as they were shown; what is kept is the English choice."""
+    translated = {"yes": "是", "no": "否"}
+    assert verbs.chosen(question(), "否", translated.__getitem__) == "no"
 
 
 def question(*accept: str) -> Question:

@@ -28,7 +28,19 @@ PAGES = sorted([*(CHECKOUT / name for name in ("README.md", "SECURITY.md", "CONT
 BLOCK = re.compile(r"(?:^ *<!-- ([^>]+) -->\n)?^( *)```(\w*)\n(.*?)^ *```$", re.MULTILINE | re.DOTALL)
 OUTPUT = re.compile(r"\A |^type=|✔|✘", re.MULTILINE)
 # Programs that pages name and this machine may lack.
-ELSEWHERE = {"auditctl", "ausearch", "ctr", "docker", "git", "less", "make", "podman", "ps", "vagrant"}
+ELSEWHERE = {
+    "auditctl",
+    "ausearch",
+    "ctr",
+    "docker",
+    "docker-compose",
+    "git",
+    "less",
+    "make",
+    "podman",
+    "ps",
+    "vagrant",
+}
 
 
 @dataclass(frozen=True)

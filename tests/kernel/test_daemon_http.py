@@ -242,6 +242,10 @@ def test_pipelined_requests_are_answered_in_order(labd: Labd) -> None:
     [
         ("POST", "/volumes/create", 501),
         ("POST", "/networks/create", 501),
+        ("POST", "/networks/host/connect", 501),
+        ("DELETE", "/networks/host", 403),
+        ("DELETE", "/networks/x", 404),
+        ("GET", '/networks?filters={"nosuch":["x"]}'.replace('"', "%22"), 400),
         ("POST", "/build", 501),
         ("POST", "/auth", 501),
         ("GET", "/swarm", 501),
