@@ -45,9 +45,10 @@ def enter(spec: Spec) -> None:
 
     Raises CannotStart for a mount that cannot be made, OSError for a kernel that refuses.
     """
-    syscalls.mount("", "/", "", syscalls.MS_REC | syscalls.MS_PRIVATE)
     nodev = 0 if spec.privileged else MOUNT_ATTR_NODEV
-    binds = [(mount.target, _bind(mount, nodev)) for mount in spec.mounts]
+    following = {mount.target: _bind(mount, nodev) for mount in spec.mounts if mount.propagation}
+    syscalls.mount("", "/", "", syscalls.MS_REC | syscalls.MS_PRIVATE)
+    binds = [(m.target, following[m.target] if m.propagation else _bind(m, nodev)) for m in spec.mounts]
     binds += [(target, _tmpfs(options)) for target, options in spec.tmpfs.items()]
     nodes = [(device.target, clone_tree(device.source, 0)) for device in spec.devices]
     system, devices = _system_mounts(spec, nodev), _devices(spec)
@@ -69,7 +70,30 @@ def enter(spec: Spec) -> None:
 
 
 def _bind(mount: Mount, nodev: int) -> int:
-    return clone_tree(mount.source, nodev | (MOUNT_ATTR_RDONLY if mount.readonly else 0))
+    attributes = nodev | (MOUNT_ATTR_RDONLY if mount.readonly else 0)
+    if mount.propagation:
+        _require_propagation(mount.source)
+    tree = clone_tree(mount.source, attributes, recursive=mount.recursive)
+    if mount.propagation:  # the clone is of the host's peer group until it becomes a slave of it
+        syscalls.mount_setattr(tree, 0, AT_RECURSIVE, syscalls.MS_SLAVE)
+    return tree
+
+
+def _require_propagation(source: str) -> None:
+    """Raises CannotStart if the mount that source is on tells nobody of later mounts; runc checks the same."""
+    fd = os.open(source, os.O_PATH | os.O_CLOEXEC)
+    try:
+        with open(f"/proc/self/fdinfo/{fd}", encoding="ascii") as file:
+            number = next(line.split()[1] for line in file if line.startswith("mnt_id:"))
+    finally:
+        os.close(fd)
+    with open("/proc/self/mountinfo", encoding="utf-8", errors="surrogateescape") as file:
+        row = next((line for line in file if line.split()[0] == number), "")
+    if "shared:" not in row.partition(" - ")[0] and "master:" not in row.partition(" - ")[0]:
+        raise CannotStart(
+            f"path {source} is not on a shared or slave mount",
+            "see `findmnt -o TARGET,PROPAGATION`, or leave rslave out",
+        )
 
 
 def _tmpfs(options: str) -> int:
