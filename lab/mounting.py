@@ -57,7 +57,7 @@ def settle(options: RunOptions, mounts_of: Callable[[str], Sequence[Mount]]) -> 
 def _copied(mount: Mount, readonly: bool | None) -> Mount:
     from lab.spec import Mount
 
-    fields = {**mount.to_dict(), "copy": False}
+    fields = {**mount.to_dict(), "copy": mount.kind == "bind"}  # the other container has filled the volume
     return Mount(**fields) if readonly is None else Mount(**{**fields, "readonly": readonly or mount.readonly})
 
 

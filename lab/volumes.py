@@ -87,7 +87,8 @@ class Volumes:
         """Raises NotFound."""
         found = self._load(name) if _is_name(name) else None
         if found is None:
-            raise NotFound(f"get {name[:LONGEST_NAME]}: no such volume")
+            text = name[:80] if name.isprintable() else f"{name[:80]!a}"
+            raise NotFound(f"get {text}: no such volume")
         return found
 
     def list(self) -> list[Volume]:
@@ -195,8 +196,9 @@ def check_name(name: str) -> None:
             "volume name is too short, names should be at least two alphanumeric characters", "choose a longer name"
         )
     if not _is_name(name):
+        text = name[:80] if name.isprintable() else f"{name[:80]!a}"
         raise InvalidArgument(
-            f'create {name[:80]}: "{name[:80]}" includes invalid characters for a local volume name, only '
+            f'create {text}: "{text}" includes invalid characters for a local volume name, only '
             '"[a-zA-Z0-9][a-zA-Z0-9_.-]" are allowed. If you intended to pass a host directory, use absolute path'
         )
 

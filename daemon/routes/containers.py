@@ -43,7 +43,7 @@ async def list_containers(
 @router.post("/create")
 async def create(engine: TheEngine, body: ContainerCreate, platform: Platform, name: Name = "") -> Response:
     """docker create, the first part of docker run"""
-    container = engine.create(body, name)
+    container = await engine.create(body, name)
     return Json({"Id": container.id, "Warnings": []}, 201)
 
 
@@ -151,8 +151,8 @@ async def wait(container: TheContainer, condition: str = "not-running") -> Respo
 
 @router.delete("/{reference}")
 async def remove(container: TheContainer, force: Switch = False, v: Switch = False) -> Response:
-    """docker rm; `v` changes nothing: the lab has no anonymous volumes"""
-    await container.remove(force)
+    """docker rm; v: with its anonymous volumes"""
+    await container.remove(force, with_volumes=v)
     return Response(status_code=204)
 
 

@@ -72,20 +72,25 @@ class Keeper:
         self.volumes.sweep()
 
     def create(self, name: str, labels: Mapping[str, str]) -> str:
+        """Make a volume; returns its name."""
         return self.volumes.create(name, labels)[0].name
 
     def list(self, filters: Mapping[str, Sequence[str]]) -> list[dict[str, Any]]:
+        """Those that pass the filters."""
         from lab.volumefilters import matching
 
         return [volume.to_dict() for volume in matching(self.volumes, filters)]
 
     def find(self, name: str) -> dict[str, Any]:
+        """One volume."""
         return self.volumes.find(name).to_dict()
 
     def remove(self, name: str) -> None:
+        """Remove one volume."""
         self.volumes.remove(name)
 
     def prune(self, filters: Mapping[str, Sequence[str]]) -> tuple[Sequence[str], int]:
+        """Remove those that no container has; their names and bytes."""
         from lab.volumefilters import prune
 
         return prune(self.volumes, filters)
