@@ -7,6 +7,7 @@ architecture (Documentation/process/adding-syscalls.rst); clone(2), keyctl(2) an
 from __future__ import annotations
 
 import ctypes
+import errno
 import os
 
 TYPE_CHECKING = False
@@ -73,6 +74,7 @@ PR_SET_PDEATHSIG, PR_SET_DUMPABLE, PR_SET_NAME, PR_SET_SECCOMP, SECCOMP_MODE_FIL
 PR_CAPBSET_READ, PR_CAPBSET_DROP, PR_SET_NO_NEW_PRIVS = 23, 24, 38
 LINUX_CAPABILITY_VERSION_3 = 0x20080522
 SIGSET_BYTES = 128  # sizeof(sigset_t) of the C library
+OPENAT2_TRIES = 1000  # of a fraction of a microsecond each
 LAST_FD = 2**32 - 1  # ~0U, for close_range(): every descriptor from the first on
 
 
@@ -219,9 +221,17 @@ def new_filesystem(fstype: str, options: dict[str, str | None], attributes: int 
 
 
 def openat2(dir_fd: int, path: str, flags: int, resolve: int) -> int:
-    """openat2(2), Linux 5.6; with RESOLVE_IN_ROOT no symlink and no ".." leads out of dir_fd."""
+    """openat2(2), Linux 5.6; with RESOLVE_IN_ROOT no symlink and no ".." leads out of dir_fd.
+
+    For a path with ".." the kernel may ask to try again (EAGAIN): somebody has moved a file or a mount meanwhile.
+    """
     how = OpenHow(flags=flags | os.O_CLOEXEC, resolve=resolve)
-    return _check(_openat2(SYS_openat2, dir_fd, os.fsencode(path), ctypes.addressof(how), ctypes.sizeof(how)), path)
+    arguments = (SYS_openat2, dir_fd, os.fsencode(path), ctypes.addressof(how), ctypes.sizeof(how))
+    for _ in range(OPENAT2_TRIES):
+        fd = _openat2(*arguments)
+        if fd >= 0 or ctypes.get_errno() != errno.EAGAIN:
+            break
+    return _check(fd, path)
 
 
 def close_range(first: int, last: int) -> None:

@@ -36,6 +36,7 @@ STAGING = "/tmp"  # any directory does: this process alone sees what is mounted 
 PRIVATE = ("dev", "proc", "run", "sys", "tmp")  # the host image gets new ones of these
 DEVICES = ("full", "null", "random", "tty", "urandom", "zero")
 OWN_DEVICES = ("console", "fd", "mqueue", "ptmx", "pts", "shm", "stderr", "stdin", "stdout")
+MOST_LINKS = 40  # as many as the kernel follows; path_resolution(7)
 TMPFS = {"suid": MOUNT_ATTR_NOSUID, "dev": MOUNT_ATTR_NODEV, "exec": MOUNT_ATTR_NOEXEC}
 SAFE = MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC
 
@@ -138,13 +139,17 @@ def attach_at(point: int, tree: int) -> None:
     os.close(tree)
 
 
-def _mount_point(root: int, target: str, directory: bool) -> int:
+def _mount_point(root: int, target: str, directory: bool, links: int = 0) -> int:
+    """A descriptor of target inside root; what is missing is made, at the end of a symlink too, as in runc."""
     try:
         return syscalls.openat2(root, target, os.O_PATH, RESOLVE_IN_ROOT)
     except FileNotFoundError:
         parent_path, name = os.path.split(target.rstrip("/"))
-    parent = _mount_point(root, parent_path, True)
+    parent = _mount_point(root, parent_path, True, links)
     try:
+        if links < MOST_LINKS and (link := _link(name, parent)):
+            where = link if link.startswith("/") else f"{parent_path}/{link}"
+            return _mount_point(root, where, directory, links + 1)
         if directory:
             os.mkdir(name, 0o755, dir_fd=parent)
         else:
@@ -155,11 +160,19 @@ def _mount_point(root: int, target: str, directory: bool) -> int:
                 f"mount target {target} does not exist in the image, and the image is read-only",
                 f"choose a target that the image has, or a new name at the top such as /{name}",
             ) from None
-        reason = "is a symlink that leads nowhere" if error.errno == errno.EEXIST else error.strerror
+        reason = "is a symlink to a symlink without end" if error.errno == errno.EEXIST else error.strerror
         raise CannotStart(f"cannot make the mount target: {target} {reason}") from None
     finally:
         os.close(parent)
     return syscalls.openat2(root, target, os.O_PATH, RESOLVE_IN_ROOT)
+
+
+def _link(name: str, directory: int) -> str:
+    """Where a symlink points; "" for what is none, or is missing."""
+    try:
+        return os.readlink(name, dir_fd=directory)
+    except OSError:
+        return ""
 
 
 def attach_new(directory: int, name: str, tree: int) -> None:
