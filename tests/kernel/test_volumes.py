@@ -7,6 +7,7 @@ import json
 import subprocess
 import sys
 import tarfile
+import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -336,8 +337,9 @@ def test_events_df_and_prune(labd: Labd) -> None:
     labd.docker("volume", "create", "data")
     older = labd.request("POST", "/v1.41/volumes/prune")[1]  # before API 1.42, prune takes those with a name, too
     assert older == {"VolumesDeleted": ["data"], "SpaceReclaimed": 0}
-    words = ("events", "--since", "10m", "--until", "0s", "--filter", "volume=data", "--format", "{{.Action}}")
-    actions = labd.docker(*words).stdout.decode().split()[-6:]
+    path = f"/events?since=1&until={time.time():.9f}&filters=%7B%22volume%22%3A%5B%22data%22%5D%7D"
+    told = labd.request("GET", path)[1]
+    actions = [json.loads(line)["Action"] for line in str(told).splitlines()][-6:]
     assert actions == ["create", "mount", "unmount", "destroy", "create", "destroy"]
 
 
