@@ -11,7 +11,7 @@ import contextlib
 import logging
 import signal
 from collections.abc import AsyncGenerator
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import Any, Protocol
 
 from daemon import recording, volumes
 from daemon.attribution import NOBODY, Asker, Attribution
@@ -26,15 +26,11 @@ from daemon.stdio import Pulse
 from lab.damage import DAMAGED
 from lab.errors import Conflict, LabError, NotRunning, StillRunning
 from lab.record import Record
-from lab.resources import updated
 from lab.runtime import cgroup
 from lab.signals import signal_number
 from lab.spec import Spec
 from lab.store import Store
 from lab.volumes import Volumes
-
-if TYPE_CHECKING:
-    from lab.resources import Resources
 
 log = logging.getLogger("labd")
 STOP_SECONDS = 10
@@ -324,21 +320,6 @@ class Container:
         cgroup.freeze(self.spec.cgroup, False)
         self.paused = False
         self.event("unpause")
-
-    async def update(self, changes: Resources, policy: dict[str, Any] | None) -> None:
-        """Other limits, at once if it runs, and another restart policy. Raises InvalidArgument, Conflict, LabError."""
-        async with self.changing:
-            self.removal.require_present()
-            self.require_sound()
-            wanted = updated(self.spec.resources, changes)
-            if changes and self.running:
-                free = {"pids_limit": "max"} if "pids_limit" in self.spec.resources else {}
-                await asyncio.to_thread(cgroup.update, self.spec.cgroup, {**free, **wanted})
-            self.spec.resources = wanted
-            if policy:
-                self.body["HostConfig"]["RestartPolicy"] = policy
-            self.record.save_config(spec={**self.record.config["spec"], "resources": wanted}, body=self.body)
-        self.event("update")
 
     def rename(self, name: str) -> None:
         """Raises NameInUse, InvalidArgument, Conflict."""

@@ -159,5 +159,4 @@ def _plain(text: str, where: str) -> str:
 
 def config(options: RunOptions) -> dict[str, Any]:
     """wishes(), as the entry of a container's config; {} if the request changes nothing."""
-    found = wishes(options) if options.extra_hosts or options.dns or options.dns_search or options.dns_options else {}
-    return {"names": found} if found else {}
+    return {"names": wishes(options)} if options.names_others() else {}

@@ -196,6 +196,10 @@ class RunOptions:
         self.groups, self.domainname, self.shm_size, self.restart = list(groups), domainname, shm_size, restart
         self.tmpfs, self.sysctl, self.healthcheck = dict(tmpfs or {}), dict(sysctl or {}), dict(healthcheck or {})
 
+    def names_others(self) -> bool:
+        """Whether it changes /etc/hosts or /etc/resolv.conf."""
+        return bool(self.extra_hosts or self.dns or self.dns_search or self.dns_options)
+
 
 def parse_run(argv: Sequence[str], command: Command = RUN) -> RunOptions:
     """The arguments of `run` or `create`. Raises InvalidArgument, NotImplementedHere, HelpWanted."""

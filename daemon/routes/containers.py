@@ -10,7 +10,7 @@ from typing import Annotated
 
 from fastapi import APIRouter, Query, Request, Response
 
-from daemon import restarting
+from daemon import restarting, updating
 from daemon.containers import STOP_SECONDS, Container
 from daemon.models import ContainerCreate, ContainerUpdate
 from daemon.routes import container_filters, container_views, layers, stats, top
@@ -132,7 +132,7 @@ async def update(container: TheContainer, body: ContainerUpdate) -> Response:
     policy = body.RestartPolicy
     if policy.Name:
         restarting.check(policy, auto_remove=container.body["HostConfig"]["AutoRemove"])
-    await container.update(body.resources(), policy.model_dump() if policy.Name else None)
+    await updating.update(container, body.resources(), policy.model_dump() if policy.Name else None)
     return Json({"Warnings": []})
 
 

@@ -74,7 +74,8 @@ class Forker:
             placing.settle(options, self.store)
         spec = self._spec(options, image, container_id)
         handed = _handed(options.sdnotify, spec)
-        record = self._add(spec, options, image, container_id)
+        config = {"image": image.name, "rm": options.rm, "label": options.label}
+        record = self._create(container_id, spec, options, image, config)
         spec.cgroup = cgroup.path(container_id, spec)  # a cgroup belongs to one start: the config is without it
         if options.detach:
             return self._detached(record, spec, handed)
@@ -82,23 +83,16 @@ class Forker:
         monitor = self._start(record, spec, handed, stdin=stdin, output=1, error=2)
         return self._stand_by(record, monitor, raw=spec.tty and options.interactive)
 
-    def _add(self, spec: Spec, options: RunOptions, image: Image, container_id: str) -> Record:
-        """Write the container to disk, with its volumes and files. Raises InvalidArgument, NameInUse, CannotStart."""
-        config: dict[str, Any] = {"image": image.name, "rm": options.rm, "label": options.label}
-
-        def create() -> Record:
-            name = options.name or container_id[:12]
+    def _create(
+        self, container_id: str, spec: Spec, options: RunOptions, image: Image, config: dict[str, Any]
+    ) -> Record:
+        """Write the container to disk, and its volumes and files if it gets some. Raises InvalidArgument, NameInUse."""
+        name = options.name or container_id[:12]
+        if image.is_host and not (spec.mounts or options.names_others()):
             return self.store.create(container_id, name, {**config, "spec": spec.to_dict()}, os.getpid())
-
-        if image.is_host and not (spec.mounts or options.extra_hosts or options.dns or options.dns_search):
-            return create()
-        from lab import netfiles
         from lab.forker import placing
 
-        config |= netfiles.config(options)
-        names = config.get("names", {})
-        spec.mounts += netfiles.mounts(spec, image, f"{self.store.root}/containers/{container_id}", names)
-        return placing.add(spec, image, self.store, names, create)
+        return placing.create(self.store, container_id, name, spec, options, image, config)
 
     def _spec(self, options: RunOptions, image: Image, container_id: str) -> Spec:
         layer = "" if image.is_host else self.store.layer_path(container_id)

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from lab import mounting, netfiles
+import os
+
+from lab import netfiles
 from lab.errors import CannotStart, Conflict
-from lab.store import Store
-from lab.volumes import Volumes
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -16,10 +16,14 @@ if TYPE_CHECKING:
     from lab.record import Record
     from lab.runargs import RunOptions
     from lab.spec import Mount, Spec
+    from lab.store import Store
+    from lab.volumes import Volumes
 
 
 def volumes(store: Store) -> Volumes:
     """The engine's volumes."""
+    from lab.volumes import Volumes
+
     return Volumes(
         f"{store.root}/volumes",
         lambda name: [c.id for c in store.list() if any(mount.name == name for mount in c.spec.mounts)],
@@ -28,6 +32,7 @@ def volumes(store: Store) -> Volumes:
 
 def settle(options: RunOptions, store: Store) -> None:
     """Put all mounts of the request into options.volumes. Raises InvalidArgument."""
+    from lab import mounting
 
     def mounts_of(reference: str) -> Sequence[Mount]:
         container = store.find(reference)
@@ -38,29 +43,51 @@ def settle(options: RunOptions, store: Store) -> None:
     mounting.settle(options, mounts_of)
 
 
-def add(
-    spec: Spec, image: Image, store: Store, names: Mapping[str, Sequence[str]], create: Callable[[], Record]
+def create(
+    store: Store, container_id: str, name: str, spec: Spec, options: RunOptions, image: Image, config: dict[str, Any]
 ) -> Record:
-    """Make the volumes, create() the container on disk, fill the volumes, write the container's files.
+    """Make the volumes, write the container to disk, fill the volumes, write the container's files.
 
-    Raises what create() raises; CannotStart if the disk is full, and nothing is left then but named volumes.
+    config is the record's but for its spec. Raises InvalidArgument, NameInUse; CannotStart if the disk is full, and
+    nothing is left then but named volumes.
     """
-    found = volumes(store)
-    record: Record = mounting.make(spec, image, found, create)[0] if mounting.volumes_of(spec.mounts) else create()
-    try:
+    config = {**config, **netfiles.config(options)}
+    names = config.get("names", {})
+    spec.mounts += netfiles.mounts(spec, image, f"{store.root}/containers/{container_id}", names)
+    if not any(mount.kind == "volume" for mount in spec.mounts):
+        record = store.create(container_id, name, {**config, "spec": spec.to_dict()}, os.getpid())
+        _furnish(record, store, lambda: netfiles.write(record.path, spec, names))
+        return record
+    from lab import mounting
+
+    def add() -> Record:  # by then the mounts have the volumes' paths
+        return store.create(container_id, name, {**config, "spec": spec.to_dict()}, os.getpid())
+
+    def fill() -> None:
         mounting.fill(spec, image, found)
         netfiles.write(record.path, spec, names)
+
+    found = volumes(store)
+    made: Record = mounting.make(spec, image, found, add)[0]
+    _furnish(made, store, fill)
+    return made
+
+
+def _furnish(record: Record, store: Store, work: Callable[[], None]) -> None:
+    try:
+        work()
     except (CannotStart, OSError) as error:
         store.remove(record)
-        mounting.release(spec, found)
+        release(record, store)
         if isinstance(error, OSError):
             raise CannotStart(f"cannot write {record.path}: {error.strerror}", "make room on that disk") from None
         raise
-    return record
 
 
 def release(record: Record, store: Store) -> None:
     """Remove the anonymous volumes of a container that has been removed."""
+    from lab import mounting
+
     mounting.release(record.spec, volumes(store))
 
 
