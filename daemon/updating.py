@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from daemon.containers import Container
-from lab.resources import Resources, updated
+from lab.resources import updated
 from lab.runtime import cgroup
+
+if TYPE_CHECKING:
+    from lab.resources import Resources
 
 
 async def update(container: Container, changes: Resources, policy: dict[str, Any] | None) -> None:

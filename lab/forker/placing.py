@@ -24,10 +24,11 @@ def volumes(store: Store) -> Volumes:
     """The engine's volumes."""
     from lab.volumes import Volumes
 
-    return Volumes(
-        f"{store.root}/volumes",
-        lambda name: [c.id for c in store.list() if any(mount.name == name for mount in c.spec.mounts)],
-    )
+    def users(name: str) -> list[str]:
+        found = [container for container in store.list() if not container.is_left_over]
+        return [c.id for c in found if any(mount.name == name for mount in c.spec.mounts)]
+
+    return Volumes(f"{store.root}/volumes", users)
 
 
 def settle(options: RunOptions, store: Store) -> None:
@@ -65,7 +66,7 @@ def create(
 
     def fill() -> None:
         mounting.fill(spec, image, found)
-        netfiles.write(record.path, spec, names)
+        netfiles.write(made.path, spec, names)
 
     found = volumes(store)
     made: Record = mounting.make(spec, image, found, add)[0]
