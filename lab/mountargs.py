@@ -183,7 +183,7 @@ def _check_pairs(values: dict[str, str]) -> None:
             raise InvalidArgument(
                 f"cannot mix '{other}-*' options with mount type '{kind}'", f"leave the {other}-* out"
             )
-    if values.get("bind-recursive", "enabled") not in ("enabled", "disabled"):
+    if values.get("bind-recursive", "enabled") not in ("enabled", "disabled", "readonly"):
         raise NotImplementedHere(
             f"bind-recursive={values['bind-recursive'][:40]} is not part of this lab",
             "a read-only mount is so with all below it: write enabled, or disabled for nothing below it",
