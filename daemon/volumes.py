@@ -64,7 +64,8 @@ async def furnish(container: Container, image: Image) -> None:
     """
     try:
         async with container.changing:
-            await asyncio.to_thread(mounting.fill, container.spec, image, container.engine.volumes)
+            if mounting.volumes_of(container.spec.mounts):
+                await asyncio.to_thread(mounting.fill, container.spec, image, container.engine.volumes)
             recording.write_files(container.record, container.spec)
     except (LabError, OSError) as error:
         await container.remove(force=True, with_volumes=True)

@@ -73,6 +73,8 @@ def make(spec: Spec, image: Image, volumes: Volumes, add: Callable[[], Any]) -> 
     Raises InvalidArgument, and what add() raises.
     """
     wanted, new = volumes_of(spec.mounts), []
+    if not wanted:
+        return add(), []
     for mount in wanted:
         _check_target(mount, image, volumes)
     try:
