@@ -13,7 +13,7 @@ from lab.errors import LabError
 from lab.resources import FIELDS
 from lab.runargs import ExecOptions, RunOptions, parse_number
 from lab.signals import SIGWINCH
-from lab.spec import Device
+from lab.spec import Device, Mount
 from lab.terminal import RawTerminal
 
 
@@ -80,6 +80,7 @@ def ignoring(act: Callable[[], object]) -> None:
 def create_body(options: RunOptions) -> dict[str, Any]:
     """The body of Docker's POST /containers/create for these options."""
     attached = not options.detach
+    plain = [mount for mount in options.volumes if _is_plain(mount)]
     body: dict[str, Any] = {
         "Image": options.image, "Cmd": options.command, "Env": options.env, "WorkingDir": options.workdir,
         "User": options.user, "Hostname": options.hostname, "Domainname": options.domainname, "Tty": options.tty,
@@ -87,8 +88,12 @@ def create_body(options: RunOptions) -> dict[str, Any]:
         "AttachStdin": options.interactive and attached, "AttachStdout": attached, "AttachStderr": attached,
         **({"Healthcheck": options.healthcheck} if options.healthcheck else {}),
         "Labels": dict(item.partition("=")[::2] for item in options.label),
+        "Volumes": {mount.target: {} for mount in plain if not mount.name + mount.source},
         "HostConfig": {
-            "Binds": [str(mount) for mount in options.volumes], "NetworkMode": options.network,
+            "Binds": [str(mount) for mount in plain if mount.name + mount.source],
+            "Mounts": [mount_object(mount) for mount in options.volumes if mount not in plain],
+            "VolumesFrom": options.volumes_from, "ExtraHosts": options.extra_hosts, "Dns": options.dns,
+            "DnsSearch": options.dns_search, "DnsOptions": options.dns_options, "NetworkMode": options.network,
             "AutoRemove": options.rm, "Privileged": options.privileged, "CapAdd": options.cap_add,
             "CapDrop": options.cap_drop, "SecurityOpt": options.security_opt, "Init": options.init,
             "ReadonlyRootfs": options.read_only, "Devices": [device_mapping(device) for device in options.devices],
@@ -108,6 +113,22 @@ def restart_policy(text: str) -> dict[str, Any]:
     """Docker's RestartPolicy for NAME[:COUNT]. Raises InvalidArgument."""
     name, given, count = text.partition(":")
     return {"Name": name, "MaximumRetryCount": parse_number(count, "--restart NAME:COUNT") if given else 0}
+
+
+def _is_plain(mount: Mount) -> bool:
+    """Whether docker's Binds can say it, or its Volumes for an anonymous volume without further wishes."""
+    if mount.kind == "volume" and not mount.name:
+        return mount.copy and not mount.readonly
+    return mount.recursive and ":" not in mount.source + mount.target
+
+
+def mount_object(mount: Mount) -> dict[str, Any]:
+    """Docker's Mount."""
+    common = {"Type": mount.kind, "Target": mount.target, "ReadOnly": mount.readonly}
+    if mount.kind == "volume":
+        return {**common, "Source": mount.name, "VolumeOptions": {"NoCopy": not mount.copy}}
+    bind = {"Propagation": mount.propagation, "NonRecursive": not mount.recursive}
+    return {**common, "Source": mount.source, "BindOptions": bind}
 
 
 def device_mapping(device: Device) -> dict[str, str]:

@@ -116,7 +116,9 @@ def kill(api: Api, argv: Sequence[str]) -> int:
 
 def remove(api: Api, argv: Sequence[str]) -> int:
     values, references = runargs.parse_containers(runargs.RM, argv)
-    return _each(references, lambda reference: api.delete("containers", reference, force=values["force"]))
+    return _each(
+        references, lambda reference: api.delete("containers", reference, force=values["force"], v=values["volumes"])
+    )
 
 
 def wait(api: Api, argv: Sequence[str]) -> int:
@@ -153,6 +155,13 @@ def import_(api: Api, argv: Sequence[str]) -> int:
     return 0
 
 
+def volume(api: Api, argv: Sequence[str]) -> int:
+    from client.volumes import Keeper
+    from lab import volumeverbs
+
+    return volumeverbs.dispatch(Keeper(api), argv, "dockerish")
+
+
 def version(api: Api, argv: Sequence[str]) -> int:
     VERSION.parse(argv)
     found = api.get("version")
@@ -177,7 +186,7 @@ def _each(references: Sequence[str], act: Callable[[str], object], *, show: bool
 COMMANDS: tuple[tuple[Command, Callable[[Api, Sequence[str]], int]], ...] = (
     (runargs.PS, ps), (runargs.LOGS, logs), (runargs.STOP, stop), (runargs.KILL, kill), (runargs.RM, remove),
     (runargs.WAIT, wait), (runargs.INSPECT, inspect), (runargs.CREATE, create), (START, start), (ATTACH, attach),
-    (runargs.IMAGES, images), (IMPORT, import_), (VERSION, version),
+    (runargs.IMAGES, images), (runargs.VOLUME, volume), (IMPORT, import_), (VERSION, version),
 )  # fmt: skip
 
 

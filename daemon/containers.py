@@ -11,9 +11,9 @@ import contextlib
 import logging
 import signal
 from collections.abc import AsyncGenerator
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import Any, Protocol
 
-from daemon import recording
+from daemon import recording, volumes
 from daemon.attribution import NOBODY, Asker, Attribution
 from daemon.events import Events
 from daemon.health import Monitor
@@ -26,14 +26,11 @@ from daemon.stdio import Pulse
 from lab.damage import DAMAGED
 from lab.errors import Conflict, LabError, NotRunning, StillRunning
 from lab.record import Record
-from lab.resources import updated
 from lab.runtime import cgroup
 from lab.signals import signal_number
 from lab.spec import Spec
 from lab.store import Store
-
-if TYPE_CHECKING:
-    from lab.resources import Resources
+from lab.volumes import Volumes
 
 log = logging.getLogger("labd")
 STOP_SECONDS = 10
@@ -47,6 +44,7 @@ class Keeper(Protocol):
     events: Events
     link: SpawnerLink
     store: Store
+    volumes: Volumes
 
     async def forget(self, container: Container) -> None:
         """Delete the container and its files. Raises OSError if that is impossible."""
@@ -62,11 +60,12 @@ class Container:
         self.run = Run()
         self.paused = False
         self.removal = Removal(self.id, self._delete)
+        self.takes_volumes: bool = self.body["HostConfig"]["AutoRemove"]  # whether its end is that of its volumes
         self.log_grew = Pulse()
         self.comeback = Comeback(self)
         self.health = Monitor(self)
         self._next_exit: asyncio.Future[int] = asyncio.get_running_loop().create_future()
-        self._changing = asyncio.Lock()
+        self.changing = asyncio.Lock()
         self._supervisor: asyncio.Task[None] | None = None
         self._restarting = 0  # how many restart requests are being served
 
@@ -141,7 +140,7 @@ class Container:
 
         A process that is born frozen does not exec, and its start would time out.
         """
-        async with self._changing:
+        async with self.changing:
             self.require_awake()
             yield
 
@@ -150,7 +149,7 @@ class Container:
 
         Raises CommandNotFound, CommandNotExecutable, CannotStart.
         """
-        async with self._changing:
+        async with self.changing:
             self.removal.require_present()
             self.require_sound()
             if self.running or self.restarting:
@@ -174,7 +173,7 @@ class Container:
 
     async def _spawn(self, asker: Asker) -> None:
         run = self.run
-        recording.save_before_start(self.record)
+        recording.save_before_start(self.record, self.spec)
         run.output.on_record = self.log_grew.beat
         self.spec.cgroup = cgroup.path(self.id, self.spec)
         process = await run.start(
@@ -189,6 +188,7 @@ class Container:
             await self._supervise(run)
             raise recording.not_recorded(error) from None
         told = self.engine.attribution.audit("start", self.id, self.name, process.pid, asker.peer)
+        volumes.tell_mounts(self, "mount")
         self.event("start")
         self.health.start()
         self._supervisor = asyncio.create_task(self._supervise(run, asyncio.create_task(told)))
@@ -206,6 +206,7 @@ class Container:
         finally:  # waiting clients must get the exit code even if the disk fails
             self.run = Run()
             self.event("die", exitCode=str(code))
+            volumes.tell_mounts(self, "unmount")
             self._tell_waiters(code)
             if self.body["HostConfig"]["AutoRemove"] and not self._restarting:
                 await self.removal.carry_out_or_tell(code)
@@ -214,7 +215,7 @@ class Container:
 
     async def start_again(self) -> None:
         """By the policy and not by a user: the loginuid is the daemon's, whatever it stamps for others."""
-        async with self._changing:
+        async with self.changing:
             if self.running or self.removal.begun or self.record.state.get("stopped"):
                 return
             self.record.state["restart_count"] = self.record.state.get("restart_count", 0) + 1
@@ -304,7 +305,7 @@ class Container:
 
     async def pause(self) -> None:
         """Freeze all processes. Raises NotRunning, Conflict, MissingFeature."""
-        async with self._changing:
+        async with self.changing:
             self.require_running()
             if self.paused:
                 raise Conflict(f"Container {self.id} is already paused")
@@ -320,21 +321,6 @@ class Container:
         self.paused = False
         self.event("unpause")
 
-    async def update(self, changes: Resources, policy: dict[str, Any] | None) -> None:
-        """Other limits, at once if it runs, and another restart policy. Raises InvalidArgument, Conflict, LabError."""
-        async with self._changing:
-            self.removal.require_present()
-            self.require_sound()
-            wanted = updated(self.spec.resources, changes)
-            if changes and self.running:
-                free = {"pids_limit": "max"} if "pids_limit" in self.spec.resources else {}
-                await asyncio.to_thread(cgroup.update, self.spec.cgroup, {**free, **wanted})
-            self.spec.resources = wanted
-            if policy:
-                self.body["HostConfig"]["RestartPolicy"] = policy
-            self.record.save_config(spec={**self.record.config["spec"], "resources": wanted}, body=self.body)
-        self.event("update")
-
     def rename(self, name: str) -> None:
         """Raises NameInUse, InvalidArgument, Conflict."""
         self.removal.require_present()
@@ -343,10 +329,14 @@ class Container:
         self.engine.store.rename(self.record, name)
         self.event("rename", oldName=f"/{old}")
 
-    async def remove(self, force: bool) -> None:
-        """Delete the container and its files. Raises StillRunning if it runs, unless force is set."""
-        async with self._changing:
+    async def remove(self, force: bool, with_volumes: bool = False) -> None:
+        """Delete the container and its files; with_volumes: and its anonymous volumes.
+
+        Raises StillRunning if it runs, unless force is set.
+        """
+        async with self.changing:
             self.removal.require_present(or_going=True)
+            self.takes_volumes |= with_volumes
             if self.running or self.restarting:
                 if not force:
                     raise StillRunning(
@@ -362,6 +352,8 @@ class Container:
         self.run.output.abandon()
         await self.engine.forget(self)
         self.event("destroy")
+        if self.takes_volumes:
+            await volumes.release(self.spec, self.engine.volumes, self.engine.events)
 
     def require_sound(self) -> None:
         """Raises Conflict if the record is damaged: such a container can only be inspected and removed."""

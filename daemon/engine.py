@@ -10,7 +10,7 @@ import os
 import signal
 from pathlib import Path
 
-from daemon import health
+from daemon import health, volumes
 from daemon.attribution import Attribution
 from daemon.containers import Container
 from daemon.events import Events
@@ -20,14 +20,16 @@ from daemon.names import random_name
 from daemon.options import run_options
 from daemon.record_check import checked
 from daemon.spawning import SpawnerLink
-from lab import files
+from lab import files, mounting, netfiles
 from lab.assemble import assemble
 from lab.errors import Conflict, InvalidArgument, NoSuchContainer, NoSuchExec, NotRunning
 from lab.images import Images
 from lab.pidfd import ended, send_signal
 from lab.record import Record
 from lab.runtime import cgroup
+from lab.spec import Mount
 from lab.store import Store, new_id
+from lab.volumes import Volumes
 
 log = logging.getLogger("labd")
 SHUTDOWN_SECONDS = 5
@@ -43,6 +45,7 @@ class Engine:
         files.close_state(str(root))
         self.images = Images(str(root / "images"))
         self.store = Store(str(root / "labd"))
+        self.volumes = Volumes(f"{self.store.root}/volumes", self.users_of_volume)
         self.events = Events()
         self.containers: dict[str, Container] = {}
         self.execs: dict[str, Exec] = {}
@@ -56,6 +59,7 @@ class Engine:
         self.link.start()
         self.images.sweep()
         self.store.sweep()
+        self.volumes.sweep()
         cgroup.sweep()
         for record in self.store.list():
             if record.status == "running":
@@ -65,6 +69,7 @@ class Engine:
             if container.body["HostConfig"]["AutoRemove"]:
                 try:
                     await self.forget(container)
+                    await volumes.release(container.spec, self.volumes, self.events)
                 except OSError as error:
                     log.error("container %s cannot be removed: %s", container.id, error)
             else:
@@ -83,22 +88,41 @@ class Engine:
         os.close(self._spawner_lock)
         os.close(self._lock)
 
-    def create(self, body: ContainerCreate, name: str = "") -> Container:
-        """Make a container. Raises NoSuchImage, InvalidArgument, NameInUse, NotImplementedHere."""
+    async def create(self, body: ContainerCreate, name: str = "") -> Container:
+        """Make a container. Raises NoSuchImage, InvalidArgument, NameInUse, NotImplementedHere, CannotStart."""
         options = run_options(body)
         health.check(body.Healthcheck)
         image = self.images.find(options.image)
         container_id = new_id()
+        mounting.settle(options, self._mounts_of)
         layer = "" if image.is_host else f"{self.store.root}/containers/{container_id}/layer"
         spec = assemble(options, image, container_id, layer, state=str(self.root))
-        config = {
-            "image": body.Image, "image_id": image.id, "spec": spec.to_dict(), "rm": options.rm,
-            "body": body.model_dump(),
-        }  # fmt: skip
-        record = self.store.create(container_id, name.removeprefix("/") or random_name(container_id), config)
+        names = netfiles.config(options)
+        folder = f"{self.store.root}/containers/{container_id}"
+        spec.mounts += netfiles.mounts(spec, image, folder, names.get("names", {}))
+
+        def add() -> Record:
+            config = {
+                "image": body.Image, "image_id": image.id, "spec": spec.to_dict(), "rm": options.rm,
+                "body": body.model_dump(), **names,
+            }  # fmt: skip
+            return self.store.create(container_id, name.removeprefix("/") or random_name(container_id), config)
+
+        record, new = mounting.make(spec, image, self.volumes, add)
         container = self.containers[container_id] = Container(self, record)
+        volumes.tell(self.events, "create", new)
         container.event("create")
+        await volumes.furnish(container, image)
         return container
+
+    def _mounts_of(self, reference: str) -> list[Mount]:
+        container = self.find(reference)
+        container.require_sound()
+        return container.spec.mounts
+
+    def users_of_volume(self, name: str) -> list[str]:
+        """The ids of the containers that have this volume, running or not."""
+        return [c.id for c in tuple(self.containers.values()) if any(m.name == name for m in c.spec.mounts)]
 
     def find(self, reference: str) -> Container:
         """By name, id or unique beginning of an id. Raises NoSuchContainer, InvalidArgument."""

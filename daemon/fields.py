@@ -16,7 +16,7 @@ from lab import resources
 from lab.errors import InvalidArgument, NotImplementedHere
 
 HONOURED = None
-WORDS, OBJECTS = "a list of strings", "a list of objects"
+WORDS, OBJECTS, LISTS = "a list of strings", "a list of objects", "a list of lists"
 TEXT, NUMBER, FLAG, OBJECT = "a string", "a whole number", "true or false", "an object"
 
 
@@ -54,8 +54,8 @@ INT64 = range(-(2**63), 2**63)
 
 def is_kind(kind: str, value: Any) -> bool:
     """Whether a value from JSON has this type."""
-    if kind in (WORDS, OBJECTS):
-        inner = str if kind == WORDS else dict
+    if kind in (WORDS, OBJECTS, LISTS):
+        inner = {WORDS: str, OBJECTS: dict, LISTS: list}[kind]
         return isinstance(value, list) and all(isinstance(item, inner) for item in value)
     if kind == NUMBER:
         return type(value) is int and value in INT64
@@ -63,7 +63,7 @@ def is_kind(kind: str, value: Any) -> bool:
 
 
 NO_PORTS = "the container shares the host's ports with --network host"
-NO_NAMES = "give the container its own file: -v /PATH/hosts:/etc/hosts"
+NO_NAMES = "give it a line of /etc/hosts: --add-host NAME:ADDRESS"
 NO_CPUS = "limit its processor time with --cpus"
 
 CONTAINER: Table = {
@@ -82,7 +82,7 @@ CONTAINER: Table = {
     "Healthcheck": HONOURED,
     "ArgsEscaped": Refused(FLAG),
     "Image": HONOURED,
-    "Volumes": Refused(OBJECT, hint="bind a directory of the host: -v /SRC:/DST"),
+    "Volumes": HONOURED,
     "WorkingDir": HONOURED,
     "Entrypoint": HONOURED,
     "NetworkDisabled": HONOURED,
@@ -131,17 +131,17 @@ HOST: Table = {
     "RestartPolicy": HONOURED,
     "AutoRemove": HONOURED,
     "VolumeDriver": Refused(TEXT, "local"),
-    "VolumesFrom": Refused(WORDS, hint="name its directories again with -v"),
+    "VolumesFrom": HONOURED,
     "Mounts": HONOURED,
     "ConsoleSize": HONOURED,
     "Annotations": Refused(OBJECT, hint="use --label"),
     "CapAdd": HONOURED,
     "CapDrop": HONOURED,
     "CgroupnsMode": Refused(TEXT, "host", known=("private",), hint="the container sees the host's cgroups"),
-    "Dns": Refused(WORDS, hint="give it a file: -v /PATH/resolv.conf:/etc/resolv.conf"),
-    "DnsOptions": Refused(WORDS, hint="give it a file: -v /PATH/resolv.conf:/etc/resolv.conf"),
-    "DnsSearch": Refused(WORDS, hint="give it a file: -v /PATH/resolv.conf:/etc/resolv.conf"),
-    "ExtraHosts": Refused(WORDS, hint=NO_NAMES),
+    "Dns": HONOURED,
+    "DnsOptions": HONOURED,
+    "DnsSearch": HONOURED,
+    "ExtraHosts": HONOURED,
     "GroupAdd": HONOURED,
     "IpcMode": Refused(TEXT, "private", known=("host", "none", "shareable", "container:")),
     "Cgroup": Refused(TEXT),
@@ -177,16 +177,34 @@ MOUNT: Table = {
     "ReadOnly": HONOURED,
     "Consistency": Refused(TEXT, "default", "consistent"),
     "BindOptions": HONOURED,
-    "VolumeOptions": Refused(OBJECT),
-    "TmpfsOptions": Refused(OBJECT),
+    "VolumeOptions": HONOURED,
+    "TmpfsOptions": HONOURED,
     "ImageOptions": Refused(OBJECT),  # of API 1.48
 }
 BIND_OPTIONS: Table = {
-    "Propagation": Refused(TEXT, "private", "rprivate", hint="later mounts on one side are not seen on the other"),
-    "NonRecursive": Refused(FLAG, hint="mounts below the source are bound too"),
+    "Propagation": HONOURED,
+    "NonRecursive": HONOURED,
     "CreateMountpoint": Refused(FLAG, hint="make the source first"),
     "ReadOnlyNonRecursive": Refused(FLAG, hint="mounts below the source become read-only too"),
     "ReadOnlyForceRecursive": Refused(FLAG, True),  # what happens anyway
+}
+VOLUME_OPTIONS: Table = {
+    "NoCopy": HONOURED,
+    "Labels": Refused(OBJECT, hint="make the volume first: volume create --label"),
+    "DriverConfig": Refused(OBJECT, hint="the only driver is local, and it has no options here"),
+    "Subpath": Refused(TEXT, hint="bind a directory instead"),  # of API 1.45
+}
+TMPFS_OPTIONS: Table = {
+    "SizeBytes": HONOURED,
+    "Mode": HONOURED,
+    "Options": Refused(LISTS, hint="use --tmpfs TARGET:OPTIONS"),  # of API 1.46
+}
+VOLUME_CREATE: Table = {
+    "Name": HONOURED,
+    "Labels": HONOURED,
+    "Driver": Refused(TEXT, "local", hint="the only driver is local"),
+    "DriverOpts": Refused(OBJECT, hint="the local driver has no options here"),
+    "ClusterVolumeSpec": Refused(OBJECT, hint="the lab has no swarm"),
 }
 DEVICE: Table = dict.fromkeys(("PathOnHost", "PathInContainer", "CgroupPermissions"), HONOURED)
 NETWORKING: Table = {"EndpointsConfig": HONOURED}

@@ -76,6 +76,19 @@ class HealthConfig(Body):
 
 class BindExtras(Body):
     table, where = fields.BIND_OPTIONS, "HostConfig.Mounts.BindOptions."
+    Propagation: Text = ""
+    NonRecursive: Flag = False
+
+
+class VolumeExtras(Body):
+    table, where = fields.VOLUME_OPTIONS, "HostConfig.Mounts.VolumeOptions."
+    NoCopy: Flag = False
+
+
+class TmpfsExtras(Body):
+    table, where = fields.TMPFS_OPTIONS, "HostConfig.Mounts.TmpfsOptions."
+    SizeBytes: Number = 0
+    Mode: Number = 0
 
 
 class BindMount(Body):
@@ -85,6 +98,8 @@ class BindMount(Body):
     Target: Text = ""
     ReadOnly: Flag = False
     BindOptions: Annotated[BindExtras, _null_as(dict)] = Field(default_factory=BindExtras)
+    VolumeOptions: Annotated[VolumeExtras, _null_as(dict)] = Field(default_factory=VolumeExtras)
+    TmpfsOptions: Annotated[TmpfsExtras, _null_as(dict)] = Field(default_factory=TmpfsExtras)
 
 
 class DeviceMapping(Body):
@@ -138,6 +153,11 @@ class Host(Limits):
     ContainerIDFile: Text = ""
     LogConfig: Annotated[Logging, _null_as(dict)] = Field(default_factory=Logging)
     Mounts: Annotated[list[BindMount], _null_as(list)] = Field(default_factory=list)
+    VolumesFrom: Words = Field(default_factory=list)
+    ExtraHosts: Words = Field(default_factory=list)
+    Dns: Words = Field(default_factory=list)
+    DnsSearch: Words = Field(default_factory=list)
+    DnsOptions: Words = Field(default_factory=list)
     NetworkMode: Text = ""
     AutoRemove: Flag = False
     Privileged: Flag = False
@@ -180,6 +200,9 @@ class ContainerCreate(Body):
     AttachStdout: Flag = False
     AttachStderr: Flag = False
     Labels: LabelMap = Field(default_factory=dict)
+    Volumes: Annotated[dict[Text, Annotated[dict[str, Any], _null_as(dict)]], _null_as(dict)] = Field(
+        default_factory=dict
+    )
     StopSignal: Text = ""
     StopTimeout: Int64 | None = None
     NetworkDisabled: Flag = False
@@ -225,3 +248,11 @@ class ExecStart(Body):
     Detach: Flag = False
     Tty: Flag = False
     ConsoleSize: WindowSize = Field(default_factory=list, max_length=2)
+
+
+class VolumeCreate(Body):
+    """POST /volumes/create."""
+
+    table = fields.VOLUME_CREATE
+    Name: Text = ""
+    Labels: LabelMap = Field(default_factory=dict)

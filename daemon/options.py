@@ -5,10 +5,11 @@ from __future__ import annotations
 import re
 
 from daemon import restarting
-from daemon.models import BindMount, ContainerCreate, DeviceMapping, ExecCreate
+from daemon.models import BindMount, ContainerCreate, DeviceMapping, ExecCreate, Host
 from lab.errors import InvalidArgument, NotImplementedHere
 from lab.limits import device, rlimit
-from lab.runargs import ExecOptions, RunOptions, parse_volume
+from lab.mountargs import bind, invalid, parse_volume, tmpfs, volume
+from lab.runargs import ExecOptions, RunOptions
 from lab.signals import signal_number
 from lab.spec import Device, Mount
 
@@ -27,19 +28,23 @@ def run_options(body: ContainerCreate) -> RunOptions:
     if entrypoint:
         command = [*entrypoint[1:], *command]
     _check_text(body.Image, body.User, body.WorkingDir, *(entrypoint or ())[:1])
+    mounts, in_memory = _mounts(host)
     return RunOptions(
         body.Image, command,
         interactive=body.OpenStdin, tty=body.Tty,
         env=body.Env, workdir=body.WorkingDir, user=body.User, hostname=body.Hostname,
         entrypoint=None if entrypoint is None or entrypoint == [] else entrypoint[0],
         label=[f"{key}={value}" for key, value in body.Labels.items()],
-        volumes=[_bind(text) for text in host.Binds] + [_mount(mount) for mount in host.Mounts],
+        volumes=[*map(_bind, host.Binds), *mounts, *(volume("", target) for target in body.Volumes)],
+        volumes_from=host.VolumesFrom, extra_hosts=host.ExtraHosts,
+        dns=host.Dns, dns_search=host.DnsSearch, dns_options=host.DnsOptions,
         network=_network(body),
         rm=host.AutoRemove, privileged=host.Privileged, init=host.Init, read_only=host.ReadonlyRootfs,
         cap_add=host.CapAdd, cap_drop=host.CapDrop, security_opt=host.SecurityOpt,
         devices=[_device(mapping) for mapping in host.Devices],
         resources=host.resources(), rlimits=[rlimit(one.Name, one.Soft, one.Hard) for one in host.Ulimits],
-        oom_score_adj=host.OomScoreAdj or None, groups=host.GroupAdd, sysctl=host.Sysctls, tmpfs=host.Tmpfs,
+        oom_score_adj=host.OomScoreAdj or None, groups=host.GroupAdd, sysctl=host.Sysctls,
+        tmpfs=in_memory,
         shm_size=_shm_size(host.ShmSize), domainname=body.Domainname,
         masked_paths=host.MaskedPaths, readonly_paths=host.ReadonlyPaths,
     )  # fmt: skip
@@ -81,14 +86,51 @@ def exec_options(body: ExecCreate, container: str) -> ExecOptions:
     )  # fmt: skip
 
 
+def _mounts(host: Host) -> tuple[list[Mount], dict[str, str]]:
+    """HostConfig.Mounts: directories and volumes; and the tmpfs, with those of HostConfig.Tmpfs."""
+    found: list[Mount] = []
+    in_memory = dict(host.Tmpfs)
+    for mount in host.Mounts:
+        if mount.Type == "tmpfs":
+            target, options = _tmpfs(mount)
+            if target in in_memory:
+                raise InvalidArgument(f"Duplicate mount point: {target}", "name each target once")
+            in_memory[target] = options
+        else:
+            found.append(_mount(mount))
+    return found, in_memory
+
+
 def _mount(mount: BindMount) -> Mount:
-    if mount.Type in ("volume", "tmpfs", "image", "npipe", "cluster"):
-        raise NotImplementedHere(f'mounts of type "{mount.Type}" are not part of this lab', "use type=bind")
-    if mount.Type != "bind":
-        raise InvalidArgument(f"invalid HostConfig.Mounts.Type: {mount.Type[:40]!a}", "use type=bind")
-    if ":" in mount.Source + mount.Target:
-        raise NotImplementedHere("a colon in a mount's path is not part of this lab", "use another name")
-    return _bind(f"{mount.Source}:{mount.Target}" + (":ro" if mount.ReadOnly else ""))
+    """Raises InvalidArgument, NotImplementedHere."""
+    if mount.Type in ("image", "npipe", "cluster"):
+        raise NotImplementedHere(f'mounts of type "{mount.Type}" are not part of this lab', "use bind, volume or tmpfs")
+    if mount.Type not in ("bind", "volume"):
+        raise InvalidArgument(f"invalid HostConfig.Mounts.Type: {mount.Type[:40]!a}", "use bind, volume or tmpfs")
+    _check_extras(mount)
+    if mount.Type == "volume":
+        return volume(mount.Source, mount.Target, readonly=mount.ReadOnly, copy=not mount.VolumeOptions.NoCopy)
+    extras = mount.BindOptions
+    return bind(
+        mount.Source, mount.Target, readonly=mount.ReadOnly,
+        propagation=extras.Propagation, recursive=not extras.NonRecursive,
+    )  # fmt: skip
+
+
+def _tmpfs(mount: BindMount) -> tuple[str, str]:
+    _check_extras(mount)
+    if mount.Source:
+        raise invalid("tmpfs", "field Source must not be specified")
+    extras = mount.TmpfsOptions
+    return tmpfs(mount.Target, readonly=mount.ReadOnly, size=extras.SizeBytes, mode=extras.Mode)
+
+
+def _check_extras(mount: BindMount) -> None:
+    """Raises InvalidArgument for options of another kind of mount."""
+    given = {"bind": mount.BindOptions, "volume": mount.VolumeOptions, "tmpfs": mount.TmpfsOptions}
+    for kind, extras in given.items():
+        if kind != mount.Type and any(extras.model_dump().values()):
+            raise invalid(mount.Type, f"field {kind.capitalize()}Options must not be specified")
 
 
 def _bind(text: str) -> Mount:

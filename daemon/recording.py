@@ -6,9 +6,11 @@ import errno
 import logging
 from typing import Any
 
+from lab import netfiles
 from lab.errors import LabError, NoSpace
 from lab.pidfd import is_alive
 from lab.record import UNKNOWN, Record
+from lab.spec import Spec
 
 log = logging.getLogger("labd")
 
@@ -21,10 +23,16 @@ def save(record: Record, **changes: Any) -> None:
         log.error("the state of container %s cannot be written: %s", record.id, error.strerror)
 
 
-def save_before_start(record: Record) -> None:
-    """Clear the last error. Raises NoSpace, LabError: a container starts only if its state can be written."""
+def write_files(record: Record, spec: Spec) -> None:
+    """/etc/hosts and its companions, as they are now; lab.netfiles. Raises OSError."""
+    netfiles.write(record.path, spec, record.config.get("names", {}))
+
+
+def save_before_start(record: Record, spec: Spec) -> None:
+    """Clear the last error, write the container's files. Raises NoSpace, LabError if the disk does not take them."""
     try:
         record.save_state(error="")
+        write_files(record, spec)
     except OSError as error:
         raise not_recorded(error) from None
 

@@ -76,7 +76,7 @@ def assemble(options: RunOptions, image: Image, container_id: str, layer: str = 
 
 def _check(options: RunOptions, hostname: str) -> None:
     for mount in options.volumes:
-        if not os.path.lexists(mount.source):
+        if mount.kind == "bind" and not os.path.lexists(mount.source):
             raise InvalidArgument(
                 f"bind source path does not exist: {mount.source}",
                 "create it first: like podman, and unlike docker -v, the lab makes no directories on the host",

@@ -53,7 +53,7 @@ def _is_spec(value: object) -> bool:
     spec = Spec.from_dict(value)
     if not all(_is_like(name, getattr(spec, name), getattr(REFERENCE, name)) for name in Spec.__slots__):
         return False
-    binds = [text for mount in spec.mounts for text in (mount.source, mount.target)]
+    binds = [text for m in spec.mounts for text in (m.source, m.target, m.kind, m.name, m.propagation)]
     binds += [text for device in spec.devices for text in (device.source, device.target)]
     ids = [number for row in (*spec.uid_mappings, *spec.gid_mappings) for number in row]
     pairs = [text for words in (spec.env, spec.sysctl, spec.tmpfs) for pair in words.items() for text in pair]

@@ -155,8 +155,11 @@ def remove_tree(path: str) -> None:
 def _remove_tree(path: str) -> None:
     """Move each directory up to the top before emptying it.
 
-    So neither Python's stack nor PATH_MAX limits the depth, which a container may choose.
+    So neither Python's stack nor PATH_MAX limits the depth, which a container may choose. Nothing that is mounted below
+    path is deleted: such a directory can neither be moved (EBUSY) nor, at the top, be opened (EXDEV).
     """
+    from lab.syscalls import RESOLVE_NO_SYMLINKS, RESOLVE_NO_XDEV, openat2
+
     try:
         top = os.open(path, OPEN_DIRECTORY | os.O_NOFOLLOW)
     except FileNotFoundError:
@@ -166,7 +169,7 @@ def _remove_tree(path: str) -> None:
         unused = os.urandom(8).hex() if waiting else ""
         while waiting:
             name = waiting.pop()
-            fd = os.open(name, OPEN_DIRECTORY | os.O_NOFOLLOW, dir_fd=top)
+            fd = openat2(top, name, OPEN_DIRECTORY, RESOLVE_NO_SYMLINKS | RESOLVE_NO_XDEV)
             try:
                 for inner in _unlink_files(fd):
                     moved += 1

@@ -25,15 +25,15 @@ ABSENT = {
     "no process outlives the command to run it: write a systemd timer that calls `podmanish exec`": (
         "--health-cmd --health-interval --health-timeout --health-retries --health-start-period"
     ),
-    "bind a directory of the host: -v /SRC:/DST": "--mount --volumes-from --volume-driver",
+    "the only driver is local; leave the option out": "--volume-driver",
     "limit memory, processors and processes with --memory, --cpus and --pids-limit": (
         "--blkio-weight --memory-swappiness --oom-kill-disable --cgroup-parent --cpu-rt-period --cpu-rt-runtime"
     ),
     "every container gets new namespaces; only the network can be chosen: --network host or none": (
         "--pid --ipc --uts --userns --cgroupns --pod --uidmap --gidmap --subuidname --subgidname"
     ),
-    "bind a file over /etc/hosts or /etc/resolv.conf": (
-        "--add-host --dns --dns-option --dns-search --ip --ip6 --link --mac-address --network-alias"
+    "containers have no addresses; for a name, write --add-host NAME:ADDRESS": (
+        "--ip --ip6 --link --mac-address --network-alias"
     ),
     "name each device with --device": "--gpus --device-cgroup-rule --device-read-bps --device-write-bps",
     "give each variable with -e and each label with -l": "--env-file --label-file --annotation",
@@ -215,6 +215,10 @@ OTHERS: dict[str, tuple[str, Callable[[Any], Any]]] = {
     "tmpfs": ("tmpfs", parse_tmpfs),
     "shm_size": ("shm_size", lambda text: parse_size(text, "--shm-size")),
     "sysctl": ("sysctl", parse_sysctl),
+    "add_host": ("extra_hosts", list),
+    "dns": ("dns", list),
+    "dns_search": ("dns_search", list),
+    "dns_option": ("dns_options", list),
     "device": ("devices", lambda items: [parse_device(item) for item in items]),
     "security_opt": ("security_opt", lambda items: [read_profile(item) for item in items]),
 }

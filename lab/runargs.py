@@ -8,15 +8,14 @@ from __future__ import annotations
 import os
 
 from lab.commandline import FLAG, LIST, OPTIONAL, VALUE, Command, Option
-from lab.errors import PROGRAM, InvalidArgument, NotImplementedHere
-from lab.spec import Mount
+from lab.errors import PROGRAM, InvalidArgument
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from typing import Any
 
-    from lab.spec import Device
+    from lab.spec import Device, Mount
 
 PROCESS_OPTIONS = (
     Option("--interactive -i", FLAG, "keep standard input open"),
@@ -31,7 +30,13 @@ RUN_OPTIONS = (
     *PROCESS_OPTIONS,
     Option("--rm", FLAG, "remove the container when it exits"),
     Option("--name", VALUE, "name of the container"),
-    Option("--volume -v", LIST, "bind SOURCE:TARGET[:ro]"),
+    Option("--volume -v", LIST, "bind SOURCE:TARGET[:ro], or a volume: [NAME:]TARGET[:ro,nocopy]"),
+    Option("--mount", LIST, "the same in words: type=bind|volume|tmpfs,source=SOURCE,target=TARGET[,readonly]"),
+    Option("--volumes-from", LIST, "the volumes and binds of another container: CONTAINER[:ro]"),
+    Option("--add-host", LIST, "a line of /etc/hosts: NAME:ADDRESS"),
+    Option("--dns", LIST, "a name server in /etc/resolv.conf"),
+    Option("--dns-search", LIST, "a domain to search there; . for none"),
+    Option("--dns-option", LIST, "an option there, such as ndots:2"),
     Option("--cap-add", LIST, "add a capability, or ALL"),
     Option("--cap-drop", LIST, "drop a capability, or ALL"),
     Option("--network --net", VALUE, "host (default) or none"),
@@ -129,17 +134,20 @@ RM = Command(
     "rm [OPTIONS] CONTAINER...",
     "Remove containers.",
     Option("--force -f", FLAG, "kill running containers first"),
+    Option("--volumes -v", FLAG, "remove their anonymous volumes, too"),
 )
 WAIT = Command("wait", "wait CONTAINER...", "Wait until containers exit; print their exit codes.")
 INSPECT = Command("inspect", "inspect CONTAINER...", "Show everything about containers, as JSON.")
 
 IMAGES = Command("images", "images", "List images.")
+VOLUME = Command("volume", "volume create|ls|inspect|rm|prune", "Make, list and remove volumes.")
 
 
 RARE = (
     "memory", "memory_swap", "memory_reservation", "cpus", "cpu_shares", "cpu_period", "cpu_quota", "cpuset_cpus",
     "cpuset_mems", "pids_limit", "ulimit", "oom_score_adj", "group_add", "tmpfs", "shm_size", "sysctl", "device",
-    "security_opt", "health_cmd", "health_interval", "health_timeout", "health_retries", "health_start_period",
+    "security_opt", "add_host", "dns", "dns_search", "dns_option", "health_cmd", "health_interval", "health_timeout",
+    "health_retries", "health_start_period",
 )  # fmt: skip
 
 
@@ -151,10 +159,11 @@ class RunOptions:
     """
 
     __slots__ = (
-        "cap_add", "cap_drop", "command", "detach", "devices", "domainname", "entrypoint", "env", "groups",
-        "healthcheck", "hostname", "image", "init", "interactive", "label", "masked_paths", "name", "network",
-        "oom_score_adj", "privileged", "read_only", "readonly_paths", "resources", "restart", "rlimits", "rm",
-        "sdnotify", "security_opt", "shm_size", "sysctl", "tmpfs", "tty", "user", "volumes", "workdir",
+        "cap_add", "cap_drop", "command", "detach", "devices", "dns", "dns_options", "dns_search", "domainname",
+        "entrypoint", "env", "extra_hosts", "groups", "healthcheck", "hostname", "image", "init", "interactive",
+        "label", "masked_paths", "name", "network", "oom_score_adj", "privileged", "read_only", "readonly_paths",
+        "resources", "restart", "rlimits", "rm", "sdnotify", "security_opt", "shm_size", "sysctl", "tmpfs", "tty",
+        "user", "volumes", "volumes_from", "workdir",
     )  # fmt: skip
 
     def __init__(
@@ -162,7 +171,9 @@ class RunOptions:
         interactive: bool = False, tty: bool = False, detach: bool = False, rm: bool = False, init: bool = False,
         name: str = "", hostname: str = "", network: str = "", user: str = "", workdir: str = "", sdnotify: str = "",
         entrypoint: str | None = None, env: Sequence[str] = (), label: Sequence[str] = (),
-        volumes: Sequence[Mount] = (), devices: Sequence[Device] = (),
+        volumes: Sequence[Mount] = (), volumes_from: Sequence[str] = (), devices: Sequence[Device] = (),
+        extra_hosts: Sequence[str] = (), dns: Sequence[str] = (), dns_search: Sequence[str] = (),
+        dns_options: Sequence[str] = (),
         privileged: bool = False, read_only: bool = False, cap_add: Sequence[str] = (), cap_drop: Sequence[str] = (),
         security_opt: Sequence[str] = (), masked_paths: Sequence[str] | None = None,
         readonly_paths: Sequence[str] | None = None, resources: Mapping[str, int | str] | None = None,
@@ -177,11 +188,17 @@ class RunOptions:
         self.user, self.workdir, self.sdnotify = user, workdir, sdnotify
         self.env, self.label, self.security_opt = list(env), list(label), list(security_opt)
         self.cap_add, self.cap_drop = list(cap_add), list(cap_drop)
-        self.volumes, self.devices = list(volumes), list(devices)
+        self.volumes, self.volumes_from, self.devices = list(volumes), list(volumes_from), list(devices)
+        self.extra_hosts, self.dns = list(extra_hosts), list(dns)
+        self.dns_search, self.dns_options = list(dns_search), list(dns_options)
         self.masked_paths, self.readonly_paths = masked_paths, readonly_paths
         self.resources, self.rlimits, self.oom_score_adj = dict(resources or {}), list(rlimits), oom_score_adj
         self.groups, self.domainname, self.shm_size, self.restart = list(groups), domainname, shm_size, restart
         self.tmpfs, self.sysctl, self.healthcheck = dict(tmpfs or {}), dict(sysctl or {}), dict(healthcheck or {})
+
+    def names_others(self) -> bool:
+        """Whether it changes /etc/hosts or /etc/resolv.conf."""
+        return bool(self.extra_hosts or self.dns or self.dns_search or self.dns_options)
 
 
 def parse_run(argv: Sequence[str], command: Command = RUN) -> RunOptions:
@@ -190,8 +207,8 @@ def parse_run(argv: Sequence[str], command: Command = RUN) -> RunOptions:
     if not plain:
         raise InvalidArgument(f'"{command.name}" requires at least 1 argument', f"usage: {PROGRAM} {command.usage}")
     values["env"] = resolve_env(values["env"])
-    values["volumes"] = [parse_volume(text) for text in values.pop("volume")]
     _parse_rare(values)
+    _parse_mounts(values)
     return RunOptions(plain[0], plain[1:], **values)
 
 
@@ -202,6 +219,16 @@ def _parse_rare(values: dict[str, Any]) -> None:
         from lab import limits
 
         values.update(limits.parse(given))
+
+
+def _parse_mounts(values: dict[str, Any]) -> None:
+    binds, mounts = values.pop("volume"), values.pop("mount")
+    if binds or mounts:
+        from lab import mountargs
+
+        found, in_memory = mountargs.parse_mounts(mounts) if mounts else ([], {})
+        values["volumes"] = [*map(mountargs.parse_volume, binds), *found]
+        values["tmpfs"] = {**values.get("tmpfs", {}), **in_memory}
 
 
 class ExecOptions:
@@ -271,24 +298,3 @@ def resolve_env(items: Sequence[str]) -> list[str]:
         elif name in os.environ:
             resolved.append(f"{name}={os.environ[name]}")
     return resolved
-
-
-def parse_volume(text: str) -> Mount:
-    """The bind mount of SOURCE:TARGET[:OPTIONS]; a SOURCE that begins with a dot is relative to the working directory.
-
-    Raises InvalidArgument, and NotImplementedHere for a named volume.
-    """
-    source, _, rest = text.partition(":")
-    target, _, options = rest.partition(":")
-    if not target.startswith("/") or ".." in target.split("/") or not source or "\0" in text:
-        raise InvalidArgument(f'invalid volume "{text}"', "write SOURCE:TARGET[:ro] with an absolute target")
-    if source.startswith("."):
-        source = os.path.abspath(source)
-    if not source.startswith("/"):
-        raise NotImplementedHere(
-            f'named volumes such as "{source}" are not part of this lab', "bind a directory instead: -v /SRC:/DST"
-        )
-    unknown = set(options.split(",")) - {"", "ro", "rw", "z", "Z", "rprivate", "private"}
-    if unknown:
-        raise InvalidArgument(f'invalid option "{unknown.pop()}" in volume "{text}"', "write ro or rw")
-    return Mount(source, os.path.normpath(target), "ro" in options.split(","))

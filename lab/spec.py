@@ -34,15 +34,36 @@ SHM_SIZE = 64 << 20  # bytes of /dev/shm
 
 
 class Mount:
-    """One bind mount, as `-v SOURCE:TARGET[:ro]` asks for it. Both paths are absolute."""
+    """One mount, as `-v` and `--mount` ask for it. source and target are absolute paths.
 
-    __slots__ = ("readonly", "source", "target")
+    kind         "bind", "volume", or "file": one of the engine's own, which inspect does not list (lab.netfiles)
+    name         of the volume; "": an anonymous volume that has not been made yet
+    anonymous    whether the volume goes with its container: `rm -v`, `run --rm`
+    copy         whether a new volume gets what the image has at target
+    recursive    whether the mounts below source come, too
+    propagation  "", or "rslave": later mounts below source come, too; mount_namespaces(7)
+    """
 
-    def __init__(self, source: str, target: str, readonly: bool = False) -> None:
-        self.source, self.target, self.readonly = source, target, readonly
+    __slots__ = ("anonymous", "copy", "kind", "name", "propagation", "readonly", "recursive", "source", "target")
+
+    def __init__(
+        self, source: str, target: str, readonly: bool = False, *, kind: str = "bind", name: str = "",
+        anonymous: bool = False, copy: bool = True, recursive: bool = True, propagation: str = "",
+    ) -> None:  # fmt: skip
+        self.source, self.target, self.readonly, self.kind = source, target, readonly, kind
+        self.name, self.anonymous, self.copy = name, anonymous, copy
+        self.recursive, self.propagation = recursive, propagation
 
     def __str__(self) -> str:
-        return f"{self.source}:{self.target}" + (":ro" if self.readonly else "")
+        """As `-v` writes it."""
+        source = self.name if self.kind == "volume" else self.source
+        words = [word for word, given in (("ro", self.readonly), ("nocopy", not self.copy)) if given]
+        options = ",".join([*words, self.propagation] if self.propagation else words)
+        return ":".join(part for part in (source, self.target, options) if part)
+
+    def to_dict(self) -> dict[str, Any]:
+        """As plain values."""
+        return {name: getattr(self, name) for name in self.__slots__}
 
 
 class Device:
@@ -136,7 +157,7 @@ class Spec:
     def to_dict(self) -> dict[str, Any]:
         """As plain values, for JSON or a state file."""
         fields: dict[str, Any] = {name: getattr(self, name) for name in sorted(self.__slots__)}
-        fields["mounts"] = [{"source": m.source, "target": m.target, "readonly": m.readonly} for m in self.mounts]
+        fields["mounts"] = [mount.to_dict() for mount in self.mounts]
         fields["devices"] = [{"source": device.source, "target": device.target} for device in self.devices]
         return fields
 

@@ -7,6 +7,7 @@ architecture (Documentation/process/adding-syscalls.rst); clone(2), keyctl(2) an
 from __future__ import annotations
 
 import ctypes
+import errno
 import os
 
 TYPE_CHECKING = False
@@ -61,18 +62,19 @@ KEYCTL_JOIN_SESSION_KEYRING = 1
 SIGCHLD = 17
 SIG_BLOCK, SFD_CLOEXEC = 0, os.O_CLOEXEC
 
-MS_REC, MS_PRIVATE, MNT_DETACH = 0x4000, 0x40000, 2
+MS_REC, MS_PRIVATE, MS_SLAVE, MNT_DETACH = 0x4000, 0x40000, 0x80000, 2
 AT_FDCWD, AT_EMPTY_PATH, AT_RECURSIVE = -100, 0x1000, 0x8000
 OPEN_TREE_CLONE, OPEN_TREE_CLOEXEC = 1, os.O_CLOEXEC
 MOVE_MOUNT_F_EMPTY_PATH, MOVE_MOUNT_T_EMPTY_PATH = 0x4, 0x40
 MOUNT_ATTR_RDONLY, MOUNT_ATTR_NOSUID, MOUNT_ATTR_NODEV, MOUNT_ATTR_NOEXEC = 1, 2, 4, 8
 FSOPEN_CLOEXEC, FSMOUNT_CLOEXEC, FSCONFIG_SET_FLAG, FSCONFIG_SET_STRING, FSCONFIG_CMD_CREATE = 1, 1, 0, 1, 6
-RESOLVE_IN_ROOT = 0x10
+RESOLVE_NO_XDEV, RESOLVE_NO_SYMLINKS, RESOLVE_IN_ROOT = 0x01, 0x04, 0x10
 
 PR_SET_PDEATHSIG, PR_SET_DUMPABLE, PR_SET_NAME, PR_SET_SECCOMP, SECCOMP_MODE_FILTER = 1, 4, 15, 22, 2
 PR_CAPBSET_READ, PR_CAPBSET_DROP, PR_SET_NO_NEW_PRIVS = 23, 24, 38
 LINUX_CAPABILITY_VERSION_3 = 0x20080522
 SIGSET_BYTES = 128  # sizeof(sigset_t) of the C library
+OPENAT2_TRIES = 1000  # of a fraction of a microsecond each
 LAST_FD = 2**32 - 1  # ~0U, for close_range(): every descriptor from the first on
 
 
@@ -197,9 +199,9 @@ def move_mount(mount_fd: int, to_fd: int, to_path: str = "") -> None:
     _check(_move_mount(SYS_move_mount, mount_fd, b"", to_fd, os.fsencode(to_path), flags), to_path)
 
 
-def mount_setattr(mount_fd: int, attributes: int, flags: int = 0) -> None:
-    """Set MOUNT_ATTR_* on a mount (with AT_RECURSIVE: and all below it); mount_setattr(2), Linux 5.12."""
-    wanted = MountAttr(attr_set=attributes)
+def mount_setattr(mount_fd: int, attributes: int, flags: int = 0, propagation: int = 0) -> None:
+    """Set MOUNT_ATTR_* and MS_SLAVE or the like on a mount (with AT_RECURSIVE: and all below it); mount_setattr(2)."""
+    wanted = MountAttr(attr_set=attributes, propagation=propagation)
     flags |= AT_EMPTY_PATH
     _check(_mount_setattr(SYS_mount_setattr, mount_fd, b"", flags, ctypes.addressof(wanted), ctypes.sizeof(wanted)))
 
@@ -219,9 +221,17 @@ def new_filesystem(fstype: str, options: dict[str, str | None], attributes: int 
 
 
 def openat2(dir_fd: int, path: str, flags: int, resolve: int) -> int:
-    """openat2(2), Linux 5.6; with RESOLVE_IN_ROOT no symlink and no ".." leads out of dir_fd."""
+    """openat2(2), Linux 5.6; with RESOLVE_IN_ROOT no symlink and no ".." leads out of dir_fd.
+
+    For a path with ".." the kernel may ask to try again (EAGAIN): somebody has moved a file or a mount meanwhile.
+    """
     how = OpenHow(flags=flags | os.O_CLOEXEC, resolve=resolve)
-    return _check(_openat2(SYS_openat2, dir_fd, os.fsencode(path), ctypes.addressof(how), ctypes.sizeof(how)), path)
+    arguments = (SYS_openat2, dir_fd, os.fsencode(path), ctypes.addressof(how), ctypes.sizeof(how))
+    for _ in range(OPENAT2_TRIES):
+        fd = _openat2(*arguments)
+        if fd >= 0 or ctypes.get_errno() != errno.EAGAIN:
+            break
+    return _check(fd, path)
 
 
 def close_range(first: int, last: int) -> None:

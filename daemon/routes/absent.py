@@ -14,7 +14,7 @@ NO_REGISTRY = ("registries are not part of this lab", "images come from `docker 
 NO_BUILD = ("building images is not part of this lab", "make a root filesystem elsewhere and `docker import` its tar")
 NO_SWARM = ("swarms are not part of this lab", "run the container on this machine: docker run")
 ABSENT = {
-    "volumes": ("named volumes are not part of this lab", "bind a directory of the host instead: -v /SRC:/DST"),
+    "volumes": ("changing a volume is not part of this lab", "remove it, and make another: docker volume create"),
     "plugins": ("plugins are not part of this lab", "start the container without them"),
     "commit": ("committing a container is not part of this lab", "copy what you need out with `docker cp`"),
     **dict.fromkeys(("auth", "distribution"), NO_REGISTRY),
@@ -32,18 +32,6 @@ ABSENT_OF_IMAGES = {
 }
 
 
-@router.get("/volumes")
-async def volumes() -> Response:
-    """docker volume ls"""
-    return Json({"Volumes": [], "Warnings": None})
-
-
-@router.get("/volumes/{name}")
-async def volume(name: str) -> Response:
-    """docker volume inspect"""
-    raise NotFound(f"get {name[:80]}: no such volume", "named volumes are not part of this lab")
-
-
 @router.get("/plugins")
 async def plugins() -> Response:
     """docker plugin ls"""
@@ -56,17 +44,16 @@ async def plugin(name: str) -> Response:
     raise NotFound(f"plugin {name[:80]!a} not found", "plugins are not part of this lab")
 
 
-@router.post("/volumes/prune")
 @router.post("/networks/prune")
 @router.post("/images/prune")
 async def prune(filters: Filters) -> Response:
-    """docker system prune, for everything but containers: the lab keeps nothing without a name"""
+    """docker system prune, for networks and images: the lab keeps none without a name"""
     check_names(filters, "dangling", "until", "label", "label!", "all")
     if not all(flag("dangling", value) for value in filters.get("dangling", ())):
         raise NotImplementedHere(
             "filters: dangling=false (image prune --all) is not part of this lab", "remove images by name: docker rmi"
         )
-    return Json({"VolumesDeleted": None, "NetworksDeleted": None, "ImagesDeleted": None, "SpaceReclaimed": 0})
+    return Json({"NetworksDeleted": None, "ImagesDeleted": None, "SpaceReclaimed": 0})
 
 
 @router.post("/build/prune")

@@ -65,7 +65,7 @@ TESTS: dict[str, Test] = {
     "before": lambda engine, container, wanted: _created(container) < _created(engine.find(wanted)),
     "since": lambda engine, container, wanted: _created(container) > _created(engine.find(wanted)),
     "network": lambda _, container, wanted: container.spec.network == wanted,
-    "volume": lambda _, container, wanted: any(wanted in (m.source, m.target) for m in container.spec.mounts),
+    "volume": lambda _, container, wanted: any(wanted in (m.source, m.target, m.name) for m in container.spec.mounts),
     "until": _created_before,
     "health": lambda _, container, wanted: wanted == (container.health.status or "none"),
     "is-task": lambda engine, container, wanted: not flag("is-task", wanted),

@@ -9,6 +9,7 @@ from daemon.containers import Container
 from daemon.engine import Engine
 from daemon.execs import Exec
 from daemon.routes import layers
+from lab import mounting
 from lab.errors import LabError
 from lab.resources import FIELDS, number
 from lab.shown import rfc3339
@@ -31,7 +32,7 @@ def inspect(engine: Engine, container: Container) -> dict[str, Any]:
         "Driver": "overlay" if spec.layer else "host",
         "Platform": "linux",
         "MountLabel": "", "ProcessLabel": "", "AppArmorProfile": "",
-        "ResolvConfPath": "", "HostnamePath": "", "HostsPath": "",
+        **files(container),
         "LogPath": record.log_path,
         "ExecIDs": engine.running_execs(container) or None,
         "HostConfig": host_config(container),
@@ -64,7 +65,7 @@ def config(container: Container) -> dict[str, Any]:
         "Hostname": spec.hostname, "Domainname": spec.domainname, "User": spec.user,
         **{name: body[name] for name in COPIED},
         "Env": [f"{name}={value}" for name, value in spec.env.items()],
-        "Cmd": command or None, "Image": container.record.config["image"], "Volumes": None,
+        "Cmd": command or None, "Image": container.record.config["image"], "Volumes": body["Volumes"] or None,
         "WorkingDir": body["WorkingDir"], "Entrypoint": body["Entrypoint"], "OnBuild": None,
         "Labels": body["Labels"],
         "NetworkDisabled": body["NetworkDisabled"],
@@ -88,7 +89,9 @@ def host_config(container: Container) -> dict[str, Any]:
         "CapDrop": given["CapDrop"] or None, "SecurityOpt": given["SecurityOpt"] or None, "Init": given["Init"],
         "RestartPolicy": {**given["RestartPolicy"], "Name": given["RestartPolicy"]["Name"] or "no"},
         "LogConfig": {"Type": "json-file", "Config": {}},
-        "PortBindings": {}, "VolumesFrom": None, "IpcMode": "private", "PidMode": "", "UTSMode": "", "UsernsMode": "",
+        "VolumesFrom": given["VolumesFrom"] or None, "ExtraHosts": given["ExtraHosts"] or None,
+        "Dns": given["Dns"], "DnsSearch": given["DnsSearch"], "DnsOptions": given["DnsOptions"],
+        "PortBindings": {}, "IpcMode": "private", "PidMode": "", "UTSMode": "", "UsernsMode": "",
         "CgroupnsMode": "host", "Runtime": "lab", "ReadonlyRootfs": spec.readonly or not spec.layer,
         "ShmSize": spec.shm_size, "ConsoleSize": given["ConsoleSize"] or [0, 0],
         "ContainerIDFile": given["ContainerIDFile"],
@@ -110,14 +113,22 @@ def limits(container: Container) -> dict[str, Any]:
 
 
 def mounts(container: Container) -> list[dict[str, Any]]:
-    """Its Mounts part: the bind mounts."""
-    return [
-        {
-            "Type": "bind", "Source": mount.source, "Destination": mount.target, "RW": not mount.readonly,
-            "Mode": "ro" if mount.readonly else "", "Propagation": "rprivate",
-        }
-        for mount in container.spec.mounts
+    """Its Mounts part: directories of the host, volumes, and the tmpfs of --mount."""
+    in_memory = [
+        {"Type": "tmpfs", "Source": "", "Destination": mount["Target"], "Mode": "", "RW": not mount["ReadOnly"],
+         "Propagation": ""}
+        for mount in container.body["HostConfig"]["Mounts"]
+        if mount["Type"] == "tmpfs"
     ]  # fmt: skip
+    return [*mounting.shown(container.spec.mounts), *in_memory]
+
+
+def files(container: Container) -> dict[str, str]:
+    """The paths of the files that the engine has written for it; "" for those of the image."""
+    own = {mount.source for mount in container.spec.mounts if mount.kind == "file"}
+    paths = {"ResolvConfPath": "resolv.conf", "HostnamePath": "hostname", "HostsPath": "hosts"}
+    found = {name: f"{container.record.path}/{file}" for name, file in paths.items()}
+    return {name: path if path in own else "" for name, path in found.items()}
 
 
 def network_settings(container: Container) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from typing import Annotated
 
 from fastapi import APIRouter, Query, Request, Response
 
-from daemon import restarting
+from daemon import restarting, updating
 from daemon.containers import STOP_SECONDS, Container
 from daemon.models import ContainerCreate, ContainerUpdate
 from daemon.routes import container_filters, container_views, layers, stats, top
@@ -43,7 +43,7 @@ async def list_containers(
 @router.post("/create")
 async def create(engine: TheEngine, body: ContainerCreate, platform: Platform, name: Name = "") -> Response:
     """docker create, the first part of docker run"""
-    container = engine.create(body, name)
+    container = await engine.create(body, name)
     return Json({"Id": container.id, "Warnings": []}, 201)
 
 
@@ -132,7 +132,7 @@ async def update(container: TheContainer, body: ContainerUpdate) -> Response:
     policy = body.RestartPolicy
     if policy.Name:
         restarting.check(policy, auto_remove=container.body["HostConfig"]["AutoRemove"])
-    await container.update(body.resources(), policy.model_dump() if policy.Name else None)
+    await updating.update(container, body.resources(), policy.model_dump() if policy.Name else None)
     return Json({"Warnings": []})
 
 
@@ -151,8 +151,8 @@ async def wait(container: TheContainer, condition: str = "not-running") -> Respo
 
 @router.delete("/{reference}")
 async def remove(container: TheContainer, force: Switch = False, v: Switch = False) -> Response:
-    """docker rm; `v` changes nothing: the lab has no anonymous volumes"""
-    await container.remove(force)
+    """docker rm; v: with its anonymous volumes"""
+    await container.remove(force, with_volumes=v)
     return Response(status_code=204)
 
 

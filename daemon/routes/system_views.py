@@ -59,7 +59,7 @@ def info(engine: Engine) -> dict[str, Any]:
         "LoggingDriver": "json-file", "Runtimes": {"lab": {"path": "lab.runtime"}}, "DefaultRuntime": "lab",
         "InitBinary": "lab.runtime.init", "SecurityOptions": ["name=seccomp,profile=builtin"],
         "LiveRestoreEnabled": False,
-        "Plugins": {"Volume": [], "Network": ["host", "none"], "Authorization": None, "Log": ["json-file"]},
+        "Plugins": {"Volume": ["local"], "Network": ["host", "none"], "Authorization": None, "Log": ["json-file"]},
         "Swarm": {"LocalNodeState": "inactive", "NodeID": "", "NodeAddr": "", "Error": "", "RemoteManagers": None},
         "RegistryConfig": {"InsecureRegistryCIDRs": [], "IndexConfigs": {}, "Mirrors": []}, "IndexServerAddress": "",
         "MemoryLimit": "memory" in limits, "SwapLimit": "memory" in limits, "CpuCfsPeriod": "cpu" in limits,

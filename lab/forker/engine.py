@@ -31,7 +31,7 @@ from lab.store import Store, new_id
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from typing import NoReturn
+    from typing import Any, NoReturn
 
     from lab.forker.handed import Handed
     from lab.images import Image
@@ -68,16 +68,31 @@ class Forker:
         options = runargs.parse_run(argv, runargs.RUN_FORKED)
         image = self.images.find(options.image)
         container_id = new_id()
+        if options.volumes or options.volumes_from:
+            from lab.forker import placing
+
+            placing.settle(options, self.store)
         spec = self._spec(options, image, container_id)
         handed = _handed(options.sdnotify, spec)
-        config = {"image": image.name, "spec": spec.to_dict(), "rm": options.rm, "label": options.label}
+        config = {"image": image.name, "rm": options.rm, "label": options.label}
+        record = self._create(container_id, spec, options, image, config)
         spec.cgroup = cgroup.path(container_id, spec)  # a cgroup belongs to one start: the config is without it
-        record = self.store.create(container_id, options.name or container_id[:12], config, os.getpid())
         if options.detach:
             return self._detached(record, spec, handed)
         stdin = os.dup(0) if options.interactive else -1
         monitor = self._start(record, spec, handed, stdin=stdin, output=1, error=2)
         return self._stand_by(record, monitor, raw=spec.tty and options.interactive)
+
+    def _create(
+        self, container_id: str, spec: Spec, options: RunOptions, image: Image, config: dict[str, Any]
+    ) -> Record:
+        """Write the container to disk, and its volumes and files if it gets some. Raises InvalidArgument, NameInUse."""
+        name = options.name or container_id[:12]
+        if image.is_host and not (spec.mounts or options.names_others()):
+            return self.store.create(container_id, name, {**config, "spec": spec.to_dict()}, os.getpid())
+        from lab.forker import placing
+
+        return placing.create(self.store, container_id, name, spec, options, image, config)
 
     def _spec(self, options: RunOptions, image: Image, container_id: str) -> Spec:
         layer = "" if image.is_host else self.store.layer_path(container_id)
@@ -119,7 +134,7 @@ class Forker:
     def _record_failure(self, record: Record, failure: BaseException) -> None:
         """A container that could not be started keeps its record, as under Docker; that of `--rm` is removed."""
         if record.config["rm"]:
-            self.store.remove(record)
+            self._drop(record)
         elif isinstance(failure, LabError):
             record.save_state(status="created", monitor=0, exit_code=failure.exit_code, error=failure.message)
 
@@ -131,7 +146,15 @@ class Forker:
             return code
         finally:
             if record.config["rm"]:
-                self.store.remove(record)
+                self._drop(record)
+
+    def _drop(self, record: Record, *, volumes: bool = True) -> None:
+        """Remove the container from disk; volumes: and its anonymous volumes, unless another container has them."""
+        self.store.remove(record)
+        if volumes and any(mount.get("anonymous") for mount in record.config["spec"]["mounts"]):
+            from lab.forker import placing
+
+            placing.release(record, self.store)
 
     def _record_end(self, record: Record, code: int) -> None:
         oom_killed = cgroup.remove(record.state["cgroup"])
@@ -203,7 +226,7 @@ class Forker:
         found = self.store.list()
         for container in found:
             if container.config["rm"] and container.status == "exited":
-                self.store.remove(container)
+                self._drop(container)
         return [container for container in found if os.path.exists(container.path)]
 
     def stop(self, container: Record, seconds: float) -> None:
@@ -225,8 +248,11 @@ class Forker:
             code: int = container.state.get("exit_code") or 0
             return code
 
-    def remove(self, container: Record, force: bool) -> None:
-        """Remove a container; force kills a running one first. Raises StillRunning for a running one without force."""
+    def remove(self, container: Record, force: bool, volumes: bool = False) -> None:
+        """Remove a container; force kills a running one first, volumes: with its anonymous volumes.
+
+        Raises StillRunning for a running one without force.
+        """
         if container.status == "running":
             if not force:
                 raise StillRunning(f"container {container.name} is running", "stop it first, or use --force")
@@ -234,7 +260,7 @@ class Forker:
             self.wait(container)
         elif container.status == "damaged":
             end_damaged(container, force)
-        self.store.remove(container)
+        self._drop(container, volumes=volumes)
 
 
 def _handed(mode: str, spec: Spec) -> Handed | None:

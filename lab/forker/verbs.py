@@ -137,7 +137,7 @@ def kill(engine: Forker, argv: Sequence[str]) -> int:
 
 def remove(engine: Forker, argv: Sequence[str]) -> int:
     values, references = runargs.parse_containers(runargs.RM, argv)
-    return _each(engine, references, lambda container: engine.remove(container, values["force"]))
+    return _each(engine, references, lambda container: engine.remove(container, values["force"], values["volumes"]))
 
 
 def wait(engine: Forker, argv: Sequence[str]) -> int:
@@ -154,6 +154,8 @@ def inspect(engine: Forker, argv: Sequence[str]) -> int:
 
 def _inspected(container: Record) -> dict[str, object]:
     """The fields that `podman inspect` and `docker inspect` have; Spec is this lab's."""
+    from lab import mounting
+
     config, state = container.config, container.state
     return {
         "Id": container.id,
@@ -171,8 +173,16 @@ def _inspected(container: Record) -> dict[str, object]:
             "StartedAt": rfc3339(state.get("started", 0)),
             "FinishedAt": rfc3339(state.get("finished", 0)),
         },
+        "Mounts": mounting.shown(container.spec.mounts),
         "Spec": config["spec"],
     }
+
+
+def volume(engine: Forker, argv: Sequence[str]) -> int:
+    from lab import volumeverbs
+    from lab.forker.placing import Keeper
+
+    return volumeverbs.dispatch(Keeper(engine.store), argv, "podmanish")
 
 
 def _label(text: str) -> tuple[str, str]:
@@ -210,9 +220,10 @@ COMMANDS = {
     command.name: command
     for command in (
         runargs.PS, runargs.LOGS, runargs.STOP, runargs.KILL, runargs.RM, runargs.WAIT, runargs.INSPECT, runargs.IMAGES,
+        runargs.VOLUME,
     )
 }  # fmt: skip
 VERBS: dict[str, Callable[[Forker, Sequence[str]], int]] = {
     "ps": ps, "logs": show_logs, "stop": stop, "kill": kill, "rm": remove, "wait": wait, "inspect": inspect,
-    "images": images,
+    "images": images, "volume": volume,
 }  # fmt: skip

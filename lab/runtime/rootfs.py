@@ -36,6 +36,7 @@ STAGING = "/tmp"  # any directory does: this process alone sees what is mounted 
 PRIVATE = ("dev", "proc", "run", "sys", "tmp")  # the host image gets new ones of these
 DEVICES = ("full", "null", "random", "tty", "urandom", "zero")
 OWN_DEVICES = ("console", "fd", "mqueue", "ptmx", "pts", "shm", "stderr", "stdin", "stdout")
+MOST_LINKS = 40  # as many as the kernel follows; path_resolution(7)
 TMPFS = {"suid": MOUNT_ATTR_NOSUID, "dev": MOUNT_ATTR_NODEV, "exec": MOUNT_ATTR_NOEXEC}
 SAFE = MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC
 
@@ -45,9 +46,10 @@ def enter(spec: Spec) -> None:
 
     Raises CannotStart for a mount that cannot be made, OSError for a kernel that refuses.
     """
-    syscalls.mount("", "/", "", syscalls.MS_REC | syscalls.MS_PRIVATE)
     nodev = 0 if spec.privileged else MOUNT_ATTR_NODEV
-    binds = [(mount.target, _bind(mount, nodev)) for mount in spec.mounts]
+    following = {mount.target: _bind(mount, nodev) for mount in spec.mounts if mount.propagation}
+    syscalls.mount("", "/", "", syscalls.MS_REC | syscalls.MS_PRIVATE)
+    binds = [(m.target, following[m.target] if m.propagation else _bind(m, nodev)) for m in spec.mounts]
     binds += [(target, _tmpfs(options)) for target, options in spec.tmpfs.items()]
     nodes = [(device.target, clone_tree(device.source, 0)) for device in spec.devices]
     system, devices = _system_mounts(spec, nodev), _devices(spec)
@@ -69,7 +71,30 @@ def enter(spec: Spec) -> None:
 
 
 def _bind(mount: Mount, nodev: int) -> int:
-    return clone_tree(mount.source, nodev | (MOUNT_ATTR_RDONLY if mount.readonly else 0))
+    attributes = nodev | (MOUNT_ATTR_RDONLY if mount.readonly else 0)
+    if mount.propagation:
+        _require_propagation(mount.source)
+    tree = clone_tree(mount.source, attributes, recursive=mount.recursive)
+    if mount.propagation:  # the clone is of the host's peer group until it becomes a slave of it
+        syscalls.mount_setattr(tree, 0, AT_RECURSIVE, syscalls.MS_SLAVE)
+    return tree
+
+
+def _require_propagation(source: str) -> None:
+    """Raises CannotStart if the mount that source is on tells nobody of later mounts; runc checks the same."""
+    fd = os.open(source, os.O_PATH | os.O_CLOEXEC)
+    try:
+        with open(f"/proc/self/fdinfo/{fd}", encoding="ascii") as file:
+            number = next(line.split()[1] for line in file if line.startswith("mnt_id:"))
+    finally:
+        os.close(fd)
+    with open("/proc/self/mountinfo", encoding="utf-8", errors="surrogateescape") as file:
+        row = next((line for line in file if line.split()[0] == number), "")
+    if "shared:" not in row.partition(" - ")[0] and "master:" not in row.partition(" - ")[0]:
+        raise CannotStart(
+            f"path {source} is not on a shared or slave mount",
+            "see `findmnt -o TARGET,PROPAGATION`, or leave rslave out",
+        )
 
 
 def _tmpfs(options: str) -> int:
@@ -114,13 +139,17 @@ def attach_at(point: int, tree: int) -> None:
     os.close(tree)
 
 
-def _mount_point(root: int, target: str, directory: bool) -> int:
+def _mount_point(root: int, target: str, directory: bool, links: int = 0) -> int:
+    """A descriptor of target inside root; what is missing is made, at the end of a symlink too, as in runc."""
     try:
         return syscalls.openat2(root, target, os.O_PATH, RESOLVE_IN_ROOT)
     except FileNotFoundError:
         parent_path, name = os.path.split(target.rstrip("/"))
-    parent = _mount_point(root, parent_path, True)
+    parent = _mount_point(root, parent_path, True, links)
     try:
+        if links < MOST_LINKS and (link := _link(name, parent)):
+            where = link if link.startswith("/") else f"{parent_path}/{link}"
+            return _mount_point(root, where, directory, links + 1)
         if directory:
             os.mkdir(name, 0o755, dir_fd=parent)
         else:
@@ -131,11 +160,19 @@ def _mount_point(root: int, target: str, directory: bool) -> int:
                 f"mount target {target} does not exist in the image, and the image is read-only",
                 f"choose a target that the image has, or a new name at the top such as /{name}",
             ) from None
-        reason = "is a symlink that leads nowhere" if error.errno == errno.EEXIST else error.strerror
+        reason = "is a symlink to a symlink without end" if error.errno == errno.EEXIST else error.strerror
         raise CannotStart(f"cannot make the mount target: {target} {reason}") from None
     finally:
         os.close(parent)
     return syscalls.openat2(root, target, os.O_PATH, RESOLVE_IN_ROOT)
+
+
+def _link(name: str, directory: int) -> str:
+    """Where a symlink points; "" for what is none, or is missing."""
+    try:
+        return os.readlink(name, dir_fd=directory)
+    except OSError:
+        return ""
 
 
 def attach_new(directory: int, name: str, tree: int) -> None:

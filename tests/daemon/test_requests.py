@@ -11,7 +11,7 @@ from daemon.models import ContainerCreate, ExecStart
 from daemon.options import run_options
 from daemon.routes.strict import strict_json
 from daemon.wire.front import _strip_version
-from lab.errors import NotImplementedHere
+from lab.errors import InvalidArgument, NotImplementedHere
 
 
 @pytest.mark.parametrize(
@@ -64,9 +64,11 @@ def test_json_that_is(value: object) -> None:
 
 
 def test_dockers_defaults_become_the_labs() -> None:
-    """NetworkMode "default" is the host's network; a named volume is refused with a sentence."""
+    """NetworkMode "default" is the host's network; what is no mount of Docker's is refused with a sentence."""
     options = run_options(ContainerCreate.model_validate({"Image": "host", "HostConfig": {"NetworkMode": "default"}}))
     assert options.network == "host"
-    for host in ({"Binds": ["volume:/x"]}, {"Mounts": [{"Type": "tmpfs"}]}):
-        with pytest.raises(NotImplementedHere):
-            run_options(ContainerCreate.model_validate({"Image": "host", "HostConfig": host}))
+    here = {"Source": "/a", "Target": "/b"}
+    wrong = ({"Type": "tmpfs"}, {"Type": "tmpfs", **here}, {**here, "TmpfsOptions": {"Mode": 1}}, {"Type": "volume"})
+    for mount in ({"Type": "image", **here}, *wrong):
+        with pytest.raises(NotImplementedHere if mount.get("Type") == "image" else InvalidArgument):
+            run_options(ContainerCreate.model_validate({"Image": "host", "HostConfig": {"Mounts": [mount]}}))

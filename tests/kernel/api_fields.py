@@ -63,6 +63,9 @@ BIND_OPTIONS = _fields(
     "Propagation: string, NonRecursive: boolean, CreateMountpoint: boolean, ReadOnlyNonRecursive: boolean, "
     "ReadOnlyForceRecursive: boolean"
 )
+VOLUME_OPTIONS = _fields("NoCopy: boolean, Labels: object, DriverConfig: object, Subpath: string")
+TMPFS_OPTIONS = _fields("SizeBytes: integer, Mode: integer")
+VOLUME_CREATE = _fields("Name: string, Driver: string, DriverOpts: object, Labels: object, ClusterVolumeSpec: object")
 DEVICE = _fields("PathOnHost: string, PathInContainer: string, CgroupPermissions: string")
 ULIMIT = _fields("Name: string, Soft: integer, Hard: integer")
 ENDPOINT = _fields(
@@ -104,7 +107,6 @@ WISHES: dict[str, tuple[Any, ...]] = {
     "HostConfig.UTSMode": ("host",),
     "HostConfig.Isolation": ("process", "hyperv"),
     "HostConfig.MemorySwappiness": (0, 60),
-    "HostConfig.Mounts.BindOptions.Propagation": ("shared", "rslave"),
     "HostConfig.LogConfig.Type": ("none", "syslog"),
     "MemorySwappiness": (0,),
     "Init": (True, False),
@@ -152,6 +154,9 @@ QUERIES: dict[str, dict[str, str]] = {
     "GET /images/search": _fields("term: string, limit: integer, filters: string"),
     "POST /images/prune": _fields("filters: string"),
     "POST /commit": _fields("container: string, repo: string, tag: string, comment: string, pause: boolean"),
+    "GET /volumes": _fields("filters: string"),
+    "DELETE /volumes/{name}": _fields("force: boolean"),
+    "POST /volumes/prune": _fields("filters: string"),
     "GET /events": _fields("since: string, until: string, filters: string"),
     "GET /system/df": _fields("type: string"),
     "GET /images/get": _fields("names: string"),

@@ -20,7 +20,7 @@ from lab.runtime.cgroup_limits import CONTROLLERS
 pytestmark = pytest.mark.needs("root")
 CLI, RUN, STREAMS, LIFE = "test_docker_cli.py", "test_daemon_run.py", "test_daemon_streams.py", "test_daemon_life.py"
 OPTIONS, PY, HTTP = "test_daemon_options.py", "test_docker_py.py", "test_daemon_http.py"
-LIMITED = "test_resources.py"
+LIMITED, VOLUMES, NAMES = "test_resources.py", "test_volumes.py", "test_names.py"
 PROFILE = 'seccomp={"defaultAction": "SCMP_ACT_ALLOW"}'
 
 # field: (a value that asks for something, the test that shows the effect)
@@ -37,6 +37,7 @@ HONOURED: dict[str, tuple[Any, str]] = {
     "Cmd": (["true"], f"{RUN}::test_2048_arguments"),
     "Healthcheck": ({"Test": ["CMD", "true"]}, "test_health.py::test_well_and_ill"),
     "Image": ("host", f"{CLI}::test_run"),
+    "Volumes": ({"/anonymous": {}}, f"{VOLUMES}::test_anonymous_volumes"),
     "WorkingDir": ("/tmp", f"{CLI}::test_run"),
     "Entrypoint": (["true"], f"{CLI}::test_run"),
     "NetworkDisabled": (True, f"{OPTIONS}::test_network_disabled"),
@@ -72,6 +73,11 @@ HONOURED: dict[str, tuple[Any, str]] = {
     "HostConfig.RestartPolicy": ({"Name": "always"}, "test_restart_policies.py::test_restarting_is_a_state"),
     "HostConfig.AutoRemove": (True, f"{CLI}::test_run"),
     "HostConfig.Mounts": ([{"Type": "bind", "Source": "/etc", "Target": "/x"}], f"{OPTIONS}::test_mounts"),
+    "HostConfig.VolumesFrom": (["walked"], f"{VOLUMES}::test_volumes_from"),
+    "HostConfig.ExtraHosts": (["a:1.2.3.4"], f"{NAMES}::test_what_the_request_adds"),
+    "HostConfig.Dns": (["1.2.3.4"], f"{NAMES}::test_what_the_request_adds"),
+    "HostConfig.DnsSearch": (["a.test"], f"{NAMES}::test_what_the_request_adds"),
+    "HostConfig.DnsOptions": (["ndots:2"], f"{NAMES}::test_what_the_request_adds"),
     "HostConfig.ConsoleSize": ([33, 77], f"{STREAMS}::test_a_terminal_has_the_callers_size_and_follows_it"),
     "HostConfig.CapAdd": (["NET_ADMIN"], f"{RUN}::test_both_engines_build_the_same_spec"),
     "HostConfig.CapDrop": (["ALL"], f"{CLI}::test_run"),
@@ -94,6 +100,13 @@ HONOURED: dict[str, tuple[Any, str]] = {
     "HostConfig.Mounts.ReadOnly": (True, f"{OPTIONS}::test_mounts"),
     "HostConfig.Mounts.BindOptions": ({"Propagation": "rprivate"}, f"{OPTIONS}::test_mounts"),
     "HostConfig.Mounts.BindOptions.ReadOnlyForceRecursive": (True, f"{OPTIONS}::test_mounts"),
+    "HostConfig.Mounts.BindOptions.Propagation": ("rprivate", f"{VOLUMES}::test_later_mounts_of_the_host_follow"),
+    "HostConfig.Mounts.BindOptions.NonRecursive": (True, f"{VOLUMES}::test_nothing_below"),
+    "HostConfig.Mounts.VolumeOptions": ({"NoCopy": True}, f"{VOLUMES}::test_copy_nothing"),
+    "HostConfig.Mounts.VolumeOptions.NoCopy": (True, f"{VOLUMES}::test_copy_nothing"),
+    "HostConfig.Mounts.TmpfsOptions": ({"Mode": 0o700}, f"{VOLUMES}::test_tmpfs_by_mount"),
+    "HostConfig.Mounts.TmpfsOptions.SizeBytes": (4096, f"{VOLUMES}::test_tmpfs_by_mount"),
+    "HostConfig.Mounts.TmpfsOptions.Mode": (0o1777, f"{VOLUMES}::test_tmpfs_by_mount"),
     "HostConfig.Devices.PathOnHost": ("/dev/zero", f"{OPTIONS}::test_a_device"),
     "HostConfig.Devices.PathInContainer": ("/dev/x", f"{OPTIONS}::test_a_device"),
     "HostConfig.Devices.CgroupPermissions": ("rwm", f"{OPTIONS}::test_a_device"),
@@ -117,7 +130,11 @@ BASES: dict[str, dict[str, Any]] = {
     "HostConfig.Devices": {"PathOnHost": "/dev/null"},
     "HostConfig.Ulimits": {"Name": "nofile", "Soft": 5, "Hard": 5},
 }
-BESIDE: dict[str, dict[str, Any]] = {"HostConfig.RestartPolicy.MaximumRetryCount": {"Name": "on-failure"}}
+BESIDE: dict[str, dict[str, Any]] = {
+    "HostConfig.RestartPolicy.MaximumRetryCount": {"Name": "on-failure"},
+    "HostConfig.Mounts.VolumeOptions": {"Type": "volume", "Source": "data"},
+    "HostConfig.Mounts.TmpfsOptions": {"Type": "tmpfs", "Source": ""},
+}
 TOGETHER: dict[str, dict[str, Any]] = {"HostConfig.MemorySwap": {"Memory": 64 << 20}}  # what a field needs beside it
 CREATE: dict[str, dict[str, str]] = {
     "": api.CONTAINER,
@@ -127,6 +144,8 @@ CREATE: dict[str, dict[str, str]] = {
     "HostConfig.LogConfig": api.LOG_CONFIG,
     "HostConfig.Mounts": api.MOUNT,
     "HostConfig.Mounts.BindOptions": api.BIND_OPTIONS,
+    "HostConfig.Mounts.VolumeOptions": api.VOLUME_OPTIONS,
+    "HostConfig.Mounts.TmpfsOptions": api.TMPFS_OPTIONS,
     "HostConfig.Devices": api.DEVICE,
     "HostConfig.Ulimits": api.ULIMIT,
     "NetworkingConfig.EndpointsConfig": api.ENDPOINT,
@@ -139,9 +158,9 @@ def request_of(name: str, value: Any) -> dict[str, Any]:
     where, _, last = name.rpartition(".")
     if where == "NetworkingConfig.EndpointsConfig":
         return {"Image": "host", "Cmd": ["true"], "NetworkingConfig": {"EndpointsConfig": {"default": {last: value}}}}
-    found: Any = {**BESIDE.get(name, {}), last: value}
+    found: Any = {last: value, **BESIDE.get(name, {})}
     while where:
-        found = {**BASES.get(where, {}), **found}
+        found = {**BASES.get(where, {}), **BESIDE.get(f"{where}.{next(iter(found))}", {}), **found}
         where, _, last = where.rpartition(".")
         found = {last: [found] if f"{where}.{last}".lstrip(".") in BASES else found}
     return {"Image": "host", "Cmd": ["true"], **found}
@@ -152,12 +171,12 @@ def create(labd: Labd, body: dict[str, Any]) -> tuple[int, str]:
     status, answer = labd.request("POST", "/containers/create", body)
     if status == 201:
         assert answer["Warnings"] == []
-        assert labd.request("DELETE", f"/containers/{answer['Id']}")[0] == 204
+        assert labd.request("DELETE", f"/containers/{answer['Id']}?v=1")[0] == 204
     return status, answer.get("message", "")
 
 
 @pytest.mark.parametrize(("name", "kind"), FIELDS, ids=[name for name, _ in FIELDS])
-def test_create(labd: Labd, name: str, kind: str) -> None:
+def test_create(labd: Labd, walked: str, name: str, kind: str) -> None:
     """A field of POST /containers/create: its defaults pass, a wish is honoured or refused by name, nonsense is 400."""
     zero, wish, malformed = api.TYPES.get(kind, ([], [1, 2], ["x", "y"]))
     if name not in NO_EMPTY:
@@ -190,6 +209,23 @@ def test_values_that_docker_does_not_know(labd: Labd, name: str, value: Any) -> 
     """A word or a number that Docker does not take is a 400."""
     status, message = create(labd, request_of(name, value))
     assert status == 400 and message, message
+
+
+@pytest.mark.parametrize(("name", "kind"), api.VOLUME_CREATE.items(), ids=api.VOLUME_CREATE)
+def test_create_volume(labd: Labd, name: str, kind: str) -> None:
+    """docker volume create: defaults pass, a wish is honoured or refused by name, nonsense is a 400."""
+    zero, wish, malformed = api.TYPES[kind]
+    wish = {"some": "x"} if name == "Labels" else wish
+    for value in (None, zero, *(["local"] if name == "Driver" else [])):
+        status, made = labd.request("POST", "/volumes/create", {name: value})
+        assert status == 201 and labd.request("DELETE", f"/volumes/{made['Name']}")[0] == 204
+    assert labd.request("POST", "/volumes/create", {name: malformed})[0] == 400
+    status, answer = labd.request("POST", "/volumes/create", {name: wish})
+    if name in ("Name", "Labels"):
+        assert status == 201 and (answer["Name"] == wish or wish.items() <= answer["Labels"].items())
+        assert labd.request("DELETE", f"/volumes/{answer['Name']}")[0] == 204
+    else:
+        assert status == 501 and name in answer["message"]
 
 
 @pytest.mark.parametrize(("name", "kind"), api.UPDATE.items(), ids=api.UPDATE)
@@ -274,8 +310,10 @@ QUERY_HONOURED: dict[str, dict[str, str]] = {
         "logs": f"{STREAMS}::test_attach_with_logs_then_live", "detachKeys": f"{OPTIONS}::test_detach_keys_of_attach",
     },
     "POST /containers/{id}/wait": {"condition": f"{CLI}::test_wait_stop_kill_restart"},
-    # `v`: there are no anonymous volumes
-    "DELETE /containers/{id}": {"force": f"{CLI}::test_pause_and_unpause", "v": f"{OPTIONS}::test_nothing_to_spare"},
+    "DELETE /containers/{id}": {"force": f"{CLI}::test_pause_and_unpause", "v": f"{VOLUMES}::test_anonymous_volumes"},
+    "GET /volumes": {"filters": f"{VOLUMES}::test_create_ls_inspect_rm"},
+    "DELETE /volumes/{name}": {"force": f"{VOLUMES}::test_create_ls_inspect_rm"},
+    "POST /volumes/prune": {"filters": f"{VOLUMES}::test_prune_asks"},
     "HEAD /containers/{id}/archive": {"path": f"{CLI}::test_cp_both_ways"},
     "GET /containers/{id}/archive": {"path": f"{CLI}::test_cp_both_ways"},
     "PUT /containers/{id}/archive": dict.fromkeys(("path", "noOverwriteDirNonDir"), f"{CLI}::test_cp_both_ways"),
@@ -366,6 +404,9 @@ def test_nothing_is_only_said_to_be_honoured() -> None:
         (fields.LOG_CONFIG, {*api.LOG_CONFIG}),
         (fields.MOUNT, {*api.MOUNT, "ImageOptions"}),
         (fields.BIND_OPTIONS, {*api.BIND_OPTIONS}),
+        (fields.VOLUME_OPTIONS, {*api.VOLUME_OPTIONS}),
+        (fields.TMPFS_OPTIONS, {*api.TMPFS_OPTIONS, "Options"}),
+        (fields.VOLUME_CREATE, {*api.VOLUME_CREATE}),
         (fields.DEVICE, {*api.DEVICE}),
         (fields.ENDPOINT, {*api.ENDPOINT, "GwPriority"}),
         (fields.EXEC_CREATE, {*api.EXEC_CREATE}),

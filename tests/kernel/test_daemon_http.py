@@ -240,7 +240,7 @@ def test_pipelined_requests_are_answered_in_order(labd: Labd) -> None:
 @pytest.mark.parametrize(
     ("method", "path", "status"),
     [
-        ("POST", "/volumes/create", 501),
+        ("PUT", "/volumes/x", 501),
         ("POST", "/networks/create", 501),
         ("POST", "/networks/host/connect", 501),
         ("DELETE", "/networks/host", 403),

@@ -417,15 +417,13 @@ def test_rmi_force(labd: Labd, small: str) -> None:
 
 
 def test_nothing_to_spare(labd: Labd, small: str) -> None:
-    """v, noprune, all, digests and those of build/prune change nothing: there is nothing that they could change."""
+    """noprune, all, digests and those of build/prune change nothing: there is nothing that they could change."""
     rows = labd.request("GET", "/images/json")[1]
     assert labd.request("GET", "/images/json?all=1&digests=1")[1] == rows
     assert [row["RepoDigests"] for row in rows] == [[]] * len(rows) and {row["SharedSize"] for row in rows} == {-1}
     assert {row["SharedSize"] for row in labd.request("GET", "/images/json?shared-size=1")[1]} == {0}
     nothing = {"CachesDeleted": None, "SpaceReclaimed": 0}
     assert labd.request("POST", "/build/prune?all=1&keep-storage=5&filters=") == (200, nothing)
-    assert labd.request("DELETE", f"/containers/{made(labd)}?v=1")[0] == 204
-    assert labd.request("GET", "/volumes")[1]["Volumes"] == []
     deleted = labd.request("DELETE", f"/images/{small}?noprune=1")[1]
     assert [key for row in deleted for key in row] == ["Untagged", "Deleted"]
 

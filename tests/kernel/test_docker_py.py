@@ -136,7 +136,7 @@ def test_images_events_and_info(client: docker.DockerClient) -> None:
     with pytest.raises(docker.errors.NotFound):
         client.containers.get("no-such-container")
     with pytest.raises(docker.errors.APIError, match="not part of this lab"):
-        client.volumes.create("v")
+        client.volumes.create("data", driver="nosuch")
     events = client.events(decode=True)
     container = client.containers.create("host", ["true"])
     assert next(event for event in events if event["id"] == container.id)["Action"] == "create"

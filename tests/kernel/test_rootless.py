@@ -85,6 +85,10 @@ def test_an_image_of_ones_own(
             f"chown -R 1000:1000 /home/alice && {write} && chown -R 1000:1000 /home/alice && chmod 700 /home/alice/d"
         )
         assert engine.output("run", "--rm", "small", "sh", "-c", script) == "x"
+    words = ("run", "--rm", "--add-host", "db:192.0.2.7", "-v", "data:/home", "small", "sh", "-c")
+    assert engine.output(*words, "cat /etc/hosts; ls /home; mkdir -m 0 /home/x").endswith("192.0.2.7\tdb\nalice")
+    assert engine.output(*words, "ls /home").split() == ["alice", "x"]
+    assert engine.output("volume", "rm", "data") == "data"
     assert engine.output("ps", "-aq") == ""
     assert list((engine.root / "podmanish/containers").iterdir()) == []
 

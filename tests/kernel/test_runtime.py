@@ -295,7 +295,7 @@ def test_symlinked_targets_swapped_in_a_loop(podmanish: Podmanish, tmp_path: Pat
 
 
 def test_links_in_an_image_stay_in_it(podmanish: Podmanish, image: str, tmp_path: Path) -> None:
-    """A symlink in the image as mount target leads into the image, never to the host's directory of that name."""
+    """A symlink in the image as mount target leads into the image, never to the host; what is missing there is made."""
     rootfs = podmanish.root / "images/small/rootfs"
     (rootfs / "way-out").symlink_to(tmp_path)
     rootfs.joinpath(*tmp_path.parts[1:]).mkdir(parents=True)
@@ -304,8 +304,9 @@ def test_links_in_an_image_stay_in_it(podmanish: Podmanish, image: str, tmp_path
     (tmp_path / "payload/file").write_text("p\n")
     bind = f"{tmp_path}/payload:/way-out/in"
     assert podmanish.output("run", "--rm", "-v", bind, image, "cat", "/way-out/in/file") == "p"
-    done = podmanish("run", "--rm", "-v", f"{tmp_path}/payload:/nowhere/in", image, "true")
-    assert (done.returncode, b"/nowhere is a symlink that leads nowhere" in done.stderr) == (125, True)
+    bind = f"{tmp_path}/payload:/nowhere/in"
+    assert podmanish.output("run", "--rm", "-v", bind, image, "cat", "/no/such/place/in/file") == "p"
+    assert not Path("/no/such").exists()
     assert sorted(path.name for path in tmp_path.iterdir()) == ["payload", "state"]
 
 

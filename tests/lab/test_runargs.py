@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from lab.commandline import HelpWanted
 from lab.errors import InvalidArgument, LabError, NotImplementedHere
 from lab.limits import ABSENT
-from lab.runargs import EXEC, LOGS, PS, RUN, RUN_FORKED, RunOptions, parse_exec, parse_run, parse_volume, resolve_env
+from lab.runargs import EXEC, LOGS, PS, RUN, RUN_FORKED, RunOptions, parse_exec, parse_run, resolve_env
 
 
 def test_options_end_at_the_image() -> None:
@@ -156,34 +156,6 @@ def test_help_names_every_option() -> None:
     for command in (RUN, EXEC, LOGS):
         text = command.help("podmanish")
         assert all(name in text for option in command.options for name in option.names)
-
-
-@pytest.mark.parametrize(
-    ("text", "expected"),
-    [
-        ("/a:/b", "/a:/b"),
-        ("/a:/b:ro", "/a:/b:ro"),
-        ("/a:/b:rw", "/a:/b"),
-        ("/a:/b:ro,z", "/a:/b:ro"),
-        ("/:/x/", "/:/x"),
-    ],
-)
-def test_volumes(text: str, expected: str) -> None:
-    """-v takes SOURCE:TARGET[:ro|rw]."""
-    assert str(parse_volume(text)) == expected
-
-
-@pytest.mark.parametrize("text", ["", "/a", "/a:", "/a:b", ":/b", "/a:/b:ro:rw", "/a:/b:wx", "/a:/b/../../c"])
-def test_volumes_that_are_none(text: str) -> None:
-    """A target is absolute and has no `..`; an unknown option is named."""
-    with pytest.raises(InvalidArgument, match='invalid option "wx"' if "wx" in text else "invalid"):
-        parse_volume(text)
-
-
-def test_named_volumes_are_another_thing() -> None:
-    """`-v name:/x` is Docker's named volume, which is not part of the lab."""
-    with pytest.raises(NotImplementedHere, match="named volumes"):
-        parse_volume("data:/x")
 
 
 def test_environment_by_name(monkeypatch: pytest.MonkeyPatch) -> None:
