@@ -23,15 +23,12 @@ def run_options(body: ContainerCreate) -> RunOptions:
     restarting.check(host.RestartPolicy, auto_remove=host.AutoRemove)
     if body.StopSignal:
         signal_number(body.StopSignal)
-    entrypoint, command = body.Entrypoint, body.Cmd
-    if entrypoint:
-        command = [*entrypoint[1:], *command]
-    _check_text(body.Image, body.User, body.WorkingDir, *(entrypoint or ())[:1])
-    return RunOptions(
-        body.Image, command,
+    _check_text(body.Image, body.User, body.WorkingDir, *(body.Entrypoint or ())[:1])
+    options = RunOptions(
+        body.Image, body.Cmd,
         interactive=body.OpenStdin, tty=body.Tty,
         env=body.Env, workdir=body.WorkingDir, user=body.User, hostname=body.Hostname,
-        entrypoint=None if entrypoint is None or entrypoint == [] else entrypoint[0],
+        entrypoint=None if not body.Entrypoint else [] if body.Entrypoint == [""] else body.Entrypoint,
         label=[f"{key}={value}" for key, value in body.Labels.items()],
         volumes=[_bind(text) for text in host.Binds] + [_mount(mount) for mount in host.Mounts],
         network=_network(body),
@@ -42,7 +39,10 @@ def run_options(body: ContainerCreate) -> RunOptions:
         oom_score_adj=host.OomScoreAdj or None, groups=host.GroupAdd, sysctl=host.Sysctls, tmpfs=host.Tmpfs,
         shm_size=_shm_size(host.ShmSize), domainname=body.Domainname,
         masked_paths=host.MaskedPaths, readonly_paths=host.ReadonlyPaths,
+        healthcheck=body.Healthcheck.model_dump() if body.Healthcheck.Test else None,
     )  # fmt: skip
+    options.stop_signal = body.StopSignal
+    return options
 
 
 def _shm_size(size: int) -> int:

@@ -147,21 +147,22 @@ class RunOptions:
     """What `run` asks for. Both commands make it from their arguments, labd makes it from Docker's JSON.
 
     resources are as in lab.resources, healthcheck as in docker's API; rlimits, oom_score_adj, sysctl, tmpfs and
-    shm_size as in lab.spec. masked_paths and readonly_paths are None for Docker's defaults.
+    shm_size as in lab.spec. masked_paths and readonly_paths are None for Docker's defaults. entrypoint is None for that
+    of the image, and empty for none.
     """
 
     __slots__ = (
         "cap_add", "cap_drop", "command", "detach", "devices", "domainname", "entrypoint", "env", "groups",
         "healthcheck", "hostname", "image", "init", "interactive", "label", "masked_paths", "name", "network",
         "oom_score_adj", "privileged", "read_only", "readonly_paths", "resources", "restart", "rlimits", "rm",
-        "sdnotify", "security_opt", "shm_size", "sysctl", "tmpfs", "tty", "user", "volumes", "workdir",
+        "sdnotify", "security_opt", "shm_size", "stop_signal", "sysctl", "tmpfs", "tty", "user", "volumes", "workdir",
     )  # fmt: skip
 
     def __init__(
         self, image: str, command: Sequence[str], *,
         interactive: bool = False, tty: bool = False, detach: bool = False, rm: bool = False, init: bool = False,
         name: str = "", hostname: str = "", network: str = "", user: str = "", workdir: str = "", sdnotify: str = "",
-        entrypoint: str | None = None, env: Sequence[str] = (), label: Sequence[str] = (),
+        entrypoint: Sequence[str] | None = None, env: Sequence[str] = (), label: Sequence[str] = (),
         volumes: Sequence[Mount] = (), devices: Sequence[Device] = (),
         privileged: bool = False, read_only: bool = False, cap_add: Sequence[str] = (), cap_drop: Sequence[str] = (),
         security_opt: Sequence[str] = (), masked_paths: Sequence[str] | None = None,
@@ -171,6 +172,7 @@ class RunOptions:
         domainname: str = "", restart: str = "", healthcheck: Mapping[str, Any] | None = None,
     ) -> None:  # fmt: skip
         self.image, self.command, self.entrypoint = image, list(command), entrypoint
+        self.stop_signal = ""
         self.interactive, self.tty, self.detach = interactive, tty, detach
         self.rm, self.init, self.privileged, self.read_only = rm, init, privileged, read_only
         self.name, self.hostname, self.network = name, hostname, network or "host"
@@ -190,6 +192,8 @@ def parse_run(argv: Sequence[str], command: Command = RUN) -> RunOptions:
     if not plain:
         raise InvalidArgument(f'"{command.name}" requires at least 1 argument', f"usage: {PROGRAM} {command.usage}")
     values["env"] = resolve_env(values["env"])
+    if values["entrypoint"] is not None:
+        values["entrypoint"] = [values["entrypoint"]] if values["entrypoint"] else []
     values["volumes"] = [parse_volume(text) for text in values.pop("volume")]
     _parse_rare(values)
     return RunOptions(plain[0], plain[1:], **values)
