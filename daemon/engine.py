@@ -10,7 +10,6 @@ import os
 import signal
 from pathlib import Path
 
-from daemon import health
 from daemon.attribution import Attribution
 from daemon.containers import Container
 from daemon.events import Events
@@ -19,6 +18,7 @@ from daemon.models import ContainerCreate, ExecCreate
 from daemon.names import random_name
 from daemon.options import run_options
 from daemon.record_check import checked
+from daemon.settling import settled
 from daemon.spawning import SpawnerLink
 from lab import files
 from lab.assemble import assemble
@@ -86,14 +86,13 @@ class Engine:
     def create(self, body: ContainerCreate, name: str = "") -> Container:
         """Make a container. Raises NoSuchImage, InvalidArgument, NameInUse, NotImplementedHere."""
         options = run_options(body)
-        health.check(body.Healthcheck)
         image = self.images.find(options.image)
         container_id = new_id()
         layer = "" if image.is_host else f"{self.store.root}/containers/{container_id}/layer"
         spec = assemble(options, image, container_id, layer, state=str(self.root))
         config = {
             "image": body.Image, "image_id": image.id, "spec": spec.to_dict(), "rm": options.rm,
-            "body": body.model_dump(),
+            "body": settled(body, options),
         }  # fmt: skip
         record = self.store.create(container_id, name.removeprefix("/") or random_name(container_id), config)
         container = self.containers[container_id] = Container(self, record)

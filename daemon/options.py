@@ -9,7 +9,6 @@ from daemon.models import BindMount, ContainerCreate, DeviceMapping, ExecCreate
 from lab.errors import InvalidArgument, NotImplementedHere
 from lab.limits import device, rlimit
 from lab.runargs import ExecOptions, RunOptions, parse_volume
-from lab.signals import signal_number
 from lab.spec import Device, Mount
 
 HOST_NETWORK = ("", "default", "host")  # the host's network is the lab's default, a bridge is Docker's
@@ -21,8 +20,6 @@ def run_options(body: ContainerCreate) -> RunOptions:
     if not body.Image:
         raise InvalidArgument("no image given", "write its name in Image; `host` is built in")
     restarting.check(host.RestartPolicy, auto_remove=host.AutoRemove)
-    if body.StopSignal:
-        signal_number(body.StopSignal)
     _check_text(body.Image, body.User, body.WorkingDir, *(body.Entrypoint or ())[:1])
     options = RunOptions(
         body.Image, body.Cmd,

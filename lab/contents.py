@@ -175,8 +175,12 @@ def write(spec: "Spec", target: "str | int", verb: str) -> int:
 def as_root(words: "list[str]") -> int:
     """Run this program's other verbs as root of a user namespace, where the container's ids are mapped."""
     from lab import userns
+    from lab.errors import NotAllowed
 
-    userns.as_root(lambda: os.execv(words[0], words))
+    try:
+        userns.as_root(lambda: os.execv(words[0], words))
+    except NotAllowed:  # the other verb has told why
+        return 1
     return 0
 
 

@@ -133,8 +133,6 @@ RM = Command(
 WAIT = Command("wait", "wait CONTAINER...", "Wait until containers exit; print their exit codes.")
 INSPECT = Command("inspect", "inspect CONTAINER...", "Show everything about containers, as JSON.")
 
-IMAGES = Command("images", "images", "List images.")
-
 
 RARE = (
     "memory", "memory_swap", "memory_reservation", "cpus", "cpu_shares", "cpu_period", "cpu_quota", "cpuset_cpus",
@@ -255,8 +253,8 @@ def parse_tail(text: str) -> int | None:
 def unknown_verb(verb: str) -> InvalidArgument:
     """The error for a verb that the command does not have."""
     hint = f"see '{PROGRAM} --help'"
-    if verb in ("pull", "push", "build", "login", "search", "load"):
-        hint = "this lab has no registry and builds no images: `lab image import NAME TAR` adds an image"
+    if verb in ("pull", "push", "build", "login", "search"):
+        hint = "this lab has no registry and builds no images: `load` and `import` add one from a tar"
     return InvalidArgument(f'there is no verb "{verb[:40]}"', hint)
 
 

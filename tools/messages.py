@@ -30,7 +30,7 @@ from tools.extract import CHECKOUT, WORD, of_exercise, of_python, of_template
 ROOMS = ("scenarios", "lab/audit")
 MODULES = (
     "lab/identity.py",
-    "lab/images.py",
+    "lab/images/store.py",
     "lab/interpreter.py",
     "lab/tars.py",
 )  # what else `lab` itself raises from

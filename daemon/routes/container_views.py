@@ -59,12 +59,11 @@ def state(container: Container) -> dict[str, Any]:
 def config(container: Container) -> dict[str, Any]:
     """Its Config part: the command and its surroundings, with the image's defaults filled in."""
     spec, body = container.spec, container.body
-    command = body["Cmd"] or (spec.args[1:] if body["Entrypoint"] else spec.args)
     return {
         "Hostname": spec.hostname, "Domainname": spec.domainname, "User": spec.user,
         **{name: body[name] for name in COPIED},
         "Env": [f"{name}={value}" for name, value in spec.env.items()],
-        "Cmd": command or None, "Image": container.record.config["image"], "Volumes": None,
+        "Cmd": body["Cmd"] or None, "Image": container.record.config["image"], "Volumes": None,
         "WorkingDir": body["WorkingDir"], "Entrypoint": body["Entrypoint"], "OnBuild": None,
         "Labels": body["Labels"],
         "NetworkDisabled": body["NetworkDisabled"],

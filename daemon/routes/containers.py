@@ -15,10 +15,11 @@ from daemon.containers import STOP_SECONDS, Container
 from daemon.models import ContainerCreate, ContainerUpdate
 from daemon.routes import container_filters, container_views, layers, stats, top
 from daemon.routes.deps import Platform, Switch, TheContainer, TheEngine
-from daemon.routes.filters import Filters, check_names
+from daemon.routes.filters import Filters
 from daemon.routes.strict import StrictRoute
 from daemon.wire.answers import Json, Streamed
 from lab.errors import InvalidArgument
+from lab.filters import check_names
 from lab.signals import signal_number
 
 router = APIRouter(prefix="/containers", route_class=StrictRoute)

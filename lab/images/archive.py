@@ -32,7 +32,7 @@ NAMES = ("io.containerd.image.name", "org.opencontainers.image.ref.name")  # ann
 
 
 class Packed:
-    """One image of an archive: its names, the bytes of its config, and its layers: (path, SHA-256 of the file or "")."""
+    """One image of an archive: its names, the bytes of its config, its layers: (path, SHA-256 of the file or "")."""
 
     def __init__(self, names: Sequence[str], data: bytes, layers: Sequence[tuple[str, str]]) -> None:
         self.names, self.data, self.layers = names, data, layers

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from typing import Any
 
+    from lab.spec import Spec
+
 LARGEST = 1 << 20  # bytes
 MOST_LAYERS = 125  # as many as dockerd allows
 ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64"}
@@ -146,6 +148,23 @@ def continued(
         "rootfs": {"type": "layers", "diff_ids": list(base["rootfs"]["diff_ids"])},
         "history": [*(base.get("history") or []), {key: value for key, value in row.items() if value}],
     }  # fmt: skip
+
+
+def of_container(base: dict[str, Any], spec: Spec, entrypoint: int, labels: dict[str, str]) -> dict[str, Any]:
+    """What holds for a container, as the `config` of an image: that of its image, and what the container has instead.
+
+    entrypoint: how many words of its command are the entrypoint. What the engine adds to the environment is left out.
+    """
+    added = {"HOSTNAME": spec.hostname, **({"TERM": "xterm"} if spec.tty else {})}
+    return {
+        **(base.get("config") or {}),
+        "User": spec.user,
+        "Env": [f"{name}={value}" for name, value in spec.env.items() if added.get(name) != value],
+        "Entrypoint": spec.args[:entrypoint] or None,
+        "Cmd": spec.args[entrypoint:] or None,
+        "WorkingDir": "" if spec.cwd == "/" else spec.cwd,
+        "Labels": labels or None,
+    }
 
 
 def history(config: dict[str, Any], sizes: Sequence[int]) -> list[dict[str, Any]]:

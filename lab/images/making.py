@@ -240,12 +240,14 @@ def _take(partial: Partial, archive: Archive, packed: Packed) -> str:
 
 
 def commit(
-    images: Images, spec: Spec, settings: dict[str, Any], name: str = "", *,
+    images: Images, spec: Spec, name: str = "", *,
+    entrypoint: int, labels: dict[str, str], override: dict[str, Any] | None = None,
     changes: Sequence[str] = (), author: str = "", comment: str = "",
 ) -> Image:  # fmt: skip
     """An image of a container: that of its own image, and one more layer with what the container has changed.
 
-    settings are those of the container, as in the config of an image. Raises InvalidArgument, Conflict, LabError.
+    entrypoint and labels are as for lab.images.config.of_container(); override are fields of its result. Raises
+    InvalidArgument, NotImplementedHere, Conflict, LabError.
     """
     from lab.images.changes import changed
 
@@ -253,6 +255,7 @@ def commit(
     names = [check_name(name)] if name else []
     for one in names:
         refuse_old_name(images, one)
+    settings = oci.of_container(base.config, spec, entrypoint, labels) | (override or {})
     config = oci.continued(
         base.config, changed(settings, changes), created_by=spec.args, author=author, comment=comment
     )
@@ -270,13 +273,18 @@ def commit(
 
 def base_of(images: Images, spec: Spec) -> Image:
     """The image of a container, whose layers are there. Raises NotImplementedHere for `host`, Conflict, NoSuchImage."""
-    if not spec.layer:
-        raise NotImplementedHere(
-            "a container of the image host has no layer: commit and export are not part of this lab there",
-            "copy what you need out with `docker cp`",
-        )
+    require_layer(spec)
     folder = os.path.basename(os.path.dirname(spec.rootfs))
     image = next((one for one in images.list() if one.rootfs == spec.rootfs), None) or images.find(folder)
     image.name = (image.tags or [image.name])[0]
     old.require_layers(image)
     return image
+
+
+def require_layer(spec: Spec) -> None:
+    """Raises NotImplementedHere for a container of `host`."""
+    if not spec.layer:
+        raise NotImplementedHere(
+            "commit and export are not part of this lab for a container of the image host: its root is this machine's",
+            "copy what you need out with `docker cp`",
+        )

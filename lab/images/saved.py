@@ -148,4 +148,5 @@ def _copied(name: str, file: IO[bytes]) -> Iterator[bytes]:
     yield _header(name, size)
     while chunk := file.read(CHUNK):
         yield chunk
-    yield _padding(size)
+    if padding := _padding(size):
+        yield padding

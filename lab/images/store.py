@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from typing import IO
 
+    from lab.images import removal
+
 ID_LENGTH = 64
 
 
@@ -165,7 +167,7 @@ class Images:
             if digest not in used:
                 os.unlink(self.layer_path(digest))
 
-    def remove(self, reference: str, *, force: bool = False) -> Sequence[tuple[str, str]]:
+    def remove(self, reference: str, *, force: bool = False) -> removal.Rows:
         """`rmi`: lab.images.removal.remove()."""
         from lab.images import removal
 
@@ -209,7 +211,7 @@ def _loaded(path: str, digits: str) -> Image:
 
 
 def _damaged(path: str, folder: str, name: str, reason: str) -> Image:
-    """The image that is shown for a damaged one. Without an id, one is made from the name, so that it stays the same."""
+    """The image that is shown for a damaged one. Without an id, one is made from the name: it stays the same."""
     import hashlib
 
     digest = folder if is_id(folder) else hashlib.sha256(os.fsencode(name)).hexdigest()
