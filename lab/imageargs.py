@@ -6,7 +6,7 @@ import contextlib
 import os
 import sys
 
-from lab.commandline import FLAG, LIST, VALUE, Command, Option
+from lab.commandline import FLAG, LIST, VALUE, Command, HelpWanted, Option
 from lab.errors import PROGRAM, InvalidArgument
 
 TYPE_CHECKING = False
@@ -91,6 +91,8 @@ OF_BOTH = (IMAGES, IMPORT, LOAD, SAVE, TAG, RMI, HISTORY, COMMIT, EXPORT, IMAGE)
 def of_image(argv: Sequence[str]) -> tuple[str, Sequence[str]]:
     """`image VERB ...`: the verb under its short name, and its arguments. Raises InvalidArgument."""
     verb = argv[0] if argv else "--help"
+    if verb == "--help":
+        raise HelpWanted(IMAGE)
     known = {"inspect", "prune", *(command.name for command in OF_BOTH if command not in (COMMIT, EXPORT, IMAGE))}
     verb = ALIASES.get(verb, verb)
     if verb not in known:

@@ -17,9 +17,7 @@ from daemon.routes.strict import StrictRoute
 from daemon.wire.answers import Json, Streamed
 from daemon.wire.uploads import upload
 from lab.errors import NoSuchImage, NotImplementedHere
-from lab.images import making
 from lab.images.names import with_tag
-from lab.images.saved import Saved
 
 router = APIRouter(route_class=StrictRoute)
 Text = Annotated[str, Query(max_length=1000)]
@@ -55,7 +53,7 @@ async def create(
 @router.post("/images/load")
 async def load(request: Request, engine: TheEngine, quiet: Switch = False) -> Response:
     """docker load; `quiet` changes nothing: there is no progress to be shown"""
-    loaded = await upload(request, lambda tar: list(making.load(engine.images, tar)))
+    loaded = await upload(request, lambda tar: list(engine.images.load(tar)))
     for name, image in loaded:
         engine.events.add("image", "load", image.id, {"name": with_tag(name) if name else image.id}, image.labels)
     words = [f"Loaded image: {with_tag(name)}" if name else f"Loaded image ID: {image.id}" for name, image in loaded]
@@ -95,7 +93,7 @@ async def commit(
     name = f"{repo}:{tag}" if tag and repo else repo
     async with found.frozen(pause):
         image = await asyncio.to_thread(
-            making.commit, engine.images, found.spec, name,
+            engine.images.commit, found.spec, name,
             entrypoint=len(entrypoint(found.body)), labels=found.body["Labels"],
             override=body.given() if body else None, changes=changes or (), author=author, comment=comment,
         )  # fmt: skip
@@ -117,7 +115,7 @@ def _lines(*documents: dict[str, str]) -> Response:
 
 
 async def _saved(engine: TheEngine, names: list[str]) -> Response:
-    saved = await asyncio.to_thread(Saved, engine.images, names)
+    saved = await asyncio.to_thread(engine.images.save, names)
     for image in saved.images:
         engine.events.add("image", "save", image.id, {"name": image.id}, image.labels)
 

@@ -12,7 +12,7 @@ from daemon.routes import image_views
 from daemon.routes.deps import Switch, TheEngine
 from daemon.routes.filters import Filters
 from daemon.wire.answers import Json
-from lab.images import filters, making, removal, views
+from lab.images import filters, removal, views
 from lab.images.names import with_tag
 
 router = APIRouter(prefix="/images")
@@ -37,7 +37,7 @@ async def list_images(
 async def prune(engine: TheEngine, filters_: Filters) -> Response:
     """docker image prune: those without a name, or with dangling=false (--all) those without a container"""
     wanted, all = filters.prunable(engine.images, filters_)
-    rows, freed = await asyncio.to_thread(removal.prune, engine.images, wanted, all=all)
+    rows, freed = await asyncio.to_thread(engine.images.prune, wanted, all=all)
     _tell(engine, rows)
     engine.events.add("image", "prune", "", {"reclaimed": str(freed)}, {})
     return Json({"ImagesDeleted": [dict([row]) for row in rows] or None, "SpaceReclaimed": freed})
@@ -58,7 +58,7 @@ async def history(engine: TheEngine, name: str) -> Response:
 @router.post("/{name:path}/tag")
 async def tag(engine: TheEngine, name: str, repo: Text = "", tag: Text = "") -> Response:
     """docker tag"""
-    image = await asyncio.to_thread(making.tag, engine.images, name, f"{repo}:{tag}" if tag else repo)
+    image = await asyncio.to_thread(engine.images.tag, name, f"{repo}:{tag}" if tag else repo)
     engine.events.add("image", "tag", image.id, {"name": with_tag(image.name)}, image.labels)
     return Response(status_code=201)
 

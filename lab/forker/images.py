@@ -8,9 +8,8 @@ import sys
 from lab import contents, filters, imageargs
 from lab.errors import LabError
 from lab.images import filters as image_filters
-from lab.images import making, removal, views
+from lab.images import making, views
 from lab.images.names import with_tag
-from lab.images.saved import Saved
 from lab.shown import SHORT_ID, show_table
 
 TYPE_CHECKING = False
@@ -39,14 +38,14 @@ def import_(engine: Forker, argv: Sequence[str]) -> int:
 def load(engine: Forker, argv: Sequence[str]) -> int:
     values, _ = imageargs.plain(imageargs.LOAD, argv, 0, 0)
     with imageargs.source(values["input"]) as tar:
-        for name, image in making.load(engine.images, tar):
+        for name, image in engine.images.load(tar):
             print(f"Loaded image: {with_tag(name)}" if name else f"Loaded image ID: {image.id}")
     return 0
 
 
 def save(engine: Forker, argv: Sequence[str]) -> int:
     path, references = imageargs.save_words(argv)
-    saved = Saved(engine.images, references)
+    saved = engine.images.save(references)
     with imageargs.target(path) as file:
         file.writelines(saved.chunks())
     return 0
@@ -54,7 +53,7 @@ def save(engine: Forker, argv: Sequence[str]) -> int:
 
 def tag(engine: Forker, argv: Sequence[str]) -> int:
     _, (reference, name) = imageargs.plain(imageargs.TAG, argv, 2, 2)
-    making.tag(engine.images, reference, name)
+    engine.images.tag(reference, name)
     return 0
 
 
@@ -82,8 +81,8 @@ def commit(engine: Forker, argv: Sequence[str]) -> int:
     values, (reference, *names) = imageargs.plain(imageargs.COMMIT, argv, 1, 2)
     container = engine.store.find(reference)
     labels = dict(item.partition("=")[::2] for item in container.config.get("label", ()))
-    image = making.commit(
-        engine.images, container.spec, "".join(names),
+    image = engine.images.commit(
+        container.spec, "".join(names),
         entrypoint=container.config.get("entrypoint", 0), labels=labels,
         changes=values["change"], author=values["author"], comment=values["message"],
     )  # fmt: skip
@@ -111,7 +110,7 @@ def prune(engine: Forker, argv: Sequence[str]) -> int:
     values, _ = imageargs.plain(imageargs.PRUNE, argv, 0, 0)
     wanted, _ = image_filters.prunable(engine.images, filters.parse(values["filter"]))
     if imageargs.agreed(values):
-        print(imageargs.pruned(*removal.prune(engine.images, wanted, all=values["all"])))
+        print(imageargs.pruned(*engine.images.prune(wanted, all=values["all"])))
     return 0
 
 

@@ -190,6 +190,6 @@ def _names(descriptor: dict[str, Any]) -> list[str]:
     annotations = descriptor.get("annotations")
     for name in NAMES:
         text = annotations.get(name) if isinstance(annotations, dict) else None
-        if isinstance(text, str) and split_tag(text)[1]:
+        if isinstance(text, str) and split_tag(text)[1] and not oci.is_digest(text):
             return [check_name(text)]
     return []

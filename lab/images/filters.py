@@ -7,14 +7,14 @@ from fnmatch import fnmatchcase
 from lab.filters import check_names, flag, has_label
 from lab.images.image import Image
 from lab.images.names import normalize, split_tag
-from lab.images.store import Images
+from lab.images.store import Store
 from lab.shown import parse_time
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-    Test = Callable[[Images, Image, str], bool]
+    Test = Callable[[Store, Image, str], bool]
 
 
 def named(name: str, pattern: str) -> bool:
@@ -39,7 +39,7 @@ TESTS: dict[str, Test] = {
 ALL_OF = ("label", "label!")  # all values must hold; of the other filters one is enough
 
 
-def matching(images: Images, filters: Mapping[str, Sequence[str]]) -> list[Image]:
+def matching(images: Store, filters: Mapping[str, Sequence[str]]) -> list[Image]:
     """Raises InvalidArgument for an unknown filter, NoSuchImage for an unknown image in `before` and `since`.
 
     Of an image that `reference` means, only the names that it means are left.
@@ -52,7 +52,7 @@ def matching(images: Images, filters: Mapping[str, Sequence[str]]) -> list[Image
     return found
 
 
-def passes(images: Images, image: Image, filters: Mapping[str, Sequence[str]]) -> bool:
+def passes(images: Store, image: Image, filters: Mapping[str, Sequence[str]]) -> bool:
     """Whether an image is meant by all filters."""
     for name, values in filters.items():
         results = [TESTS[name](images, image, value) for value in values]
@@ -61,7 +61,7 @@ def passes(images: Images, image: Image, filters: Mapping[str, Sequence[str]]) -
     return True
 
 
-def prunable(images: Images, filters: Mapping[str, Sequence[str]]) -> tuple[Callable[[Image], bool], bool]:
+def prunable(images: Store, filters: Mapping[str, Sequence[str]]) -> tuple[Callable[[Image], bool], bool]:
     """For lab.images.removal.prune(): which images, and whether those with names, too. Raises InvalidArgument."""
     check_names(filters, "dangling", "until", "label", "label!")
     rest = {name: values for name, values in filters.items() if name != "dangling"}

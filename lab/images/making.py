@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from typing import IO, Any
 
     from lab.images.image import Image
-    from lab.images.store import Images
+    from lab.images.store import Store
     from lab.spec import Spec
 
 UNPACKER = os.path.join(os.path.dirname(os.path.dirname(__file__)), "unpack.py")
@@ -38,7 +38,7 @@ EMPTY = "give the tar of a root filesystem"
 class Partial:
     """A directory below the store's root in which an image is made; no sweep touches it while its lock is held."""
 
-    def __init__(self, images: Images) -> None:
+    def __init__(self, images: Store) -> None:
         self.images, self.path = images, f"{images.root}/.{os.urandom(8).hex()}"
         self.rootfs = f"{self.path}/rootfs"
 
@@ -151,7 +151,7 @@ class Partial:
         files.sync_directory(root)
 
 
-def set_tag(images: Images, name: str, digits: str) -> None:
+def set_tag(images: Store, name: str, digits: str) -> None:
     """Let a name lead to an image, from whatever it led to before. The caller holds the lock on root."""
     tags = f"{images.root}/_tags"
     files.make_private(tags)
@@ -161,7 +161,7 @@ def set_tag(images: Images, name: str, digits: str) -> None:
     files.sync_directory(tags)
 
 
-def tag(images: Images, reference: str, name: str) -> Image:
+def tag(images: Store, reference: str, name: str) -> Image:
     """`tag`: one more name for an image. Raises NoSuchImage, InvalidArgument, Conflict for an image without layers."""
     image = images.find(reference)
     old.require_layers(image)
@@ -172,7 +172,7 @@ def tag(images: Images, reference: str, name: str) -> Image:
     return images.find(name)
 
 
-def refuse_old_name(images: Images, name: str) -> None:
+def refuse_old_name(images: Store, name: str) -> None:
     """A directory of version 0.2 holds its name: it has no id that the name could leave. Raises Conflict."""
     if os.path.isdir(f"{images.root}/{to_file(name)}"):
         raise Conflict(
@@ -181,7 +181,7 @@ def refuse_old_name(images: Images, name: str) -> None:
         )
 
 
-def import_tar(images: Images, name: str, tar: IO[bytes], changes: Sequence[str] = (), comment: str = "") -> Image:
+def import_tar(images: Store, name: str, tar: IO[bytes], changes: Sequence[str] = (), comment: str = "") -> Image:
     """Unpack a root filesystem's tar (plain, gzip, bzip2 or xz) as an image of one layer; a name moves to it.
 
     name: "" for an image without one. changes: as for lab.images.changes. Raises InvalidArgument, Conflict.
@@ -201,7 +201,7 @@ def import_tar(images: Images, name: str, tar: IO[bytes], changes: Sequence[str]
     return images.find(names[0] if names else found)
 
 
-def load(images: Images, tar: IO[bytes]) -> Iterator[tuple[str, Image]]:
+def load(images: Store, tar: IO[bytes]) -> Iterator[tuple[str, Image]]:
     """Read an archive of `docker save`, `podman save` or skopeo: (name, or "" for an image without, image) of each.
 
     Nothing of the archive is believed: layers and configs must have the SHA-256 that is told of them. All names are
@@ -240,7 +240,7 @@ def _take(partial: Partial, archive: Archive, packed: Packed) -> str:
 
 
 def commit(
-    images: Images, spec: Spec, name: str = "", *,
+    images: Store, spec: Spec, name: str = "", *,
     entrypoint: int, labels: dict[str, str], override: dict[str, Any] | None = None,
     changes: Sequence[str] = (), author: str = "", comment: str = "",
 ) -> Image:  # fmt: skip
@@ -271,7 +271,7 @@ def commit(
     return images.find(names[0] if names else image_id)
 
 
-def base_of(images: Images, spec: Spec) -> Image:
+def base_of(images: Store, spec: Spec) -> Image:
     """The image of a container, whose layers are there. Raises NotImplementedHere for `host`, Conflict, NoSuchImage."""
     require_layer(spec)
     folder = os.path.basename(os.path.dirname(spec.rootfs))

@@ -29,7 +29,7 @@ def check_name(reference: str) -> str:
             f"invalid image name {reference[:80]!r}",
             "use lower-case letters, digits, ._-/ and one :tag; `host` is built in",
         )
-    if len(name) == 64 and HEX.issuperset(name):
+    if repository == "sha256" or (len(name) == 64 and HEX.issuperset(name)):
         raise InvalidArgument(f"invalid image name {name!r}: it would be taken for an id", "choose another name")
     return name
 

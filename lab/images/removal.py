@@ -10,27 +10,27 @@ import os
 from lab import files
 from lab.errors import Conflict, NoSuchImage
 from lab.images.names import to_file, with_tag
-from lab.store import Store
+from lab.store import Store as Containers
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from lab.images.image import Image
-    from lab.images.store import Images
+    from lab.images.store import Store
     from lab.record import Record
 
 Rows = list[tuple[str, str]]  # ("Untagged", name) and ("Deleted", id), in this order
 
 
-def containers(images: Images, image: Image) -> list[Record]:
+def containers(images: Store, image: Image) -> list[Record]:
     """The containers of both engines that have this image as their root; a container's record names its directory."""
     state = os.path.dirname(images.root)
-    found = [record for engine in ("labd", "podmanish") for record in Store(f"{state}/{engine}").list()]
+    found = [record for engine in ("labd", "podmanish") for record in Containers(f"{state}/{engine}").list()]
     return [record for record in found if record.config["spec"]["rootfs"] == image.rootfs]
 
 
-def remove(images: Images, reference: str, *, force: bool = False) -> Rows:
+def remove(images: Store, reference: str, *, force: bool = False) -> Rows:
     """Take away a name; with the last one, or by id, the image. Raises NoSuchImage, Conflict."""
     image = images.find(reference, damaged=True)
     if image.is_host:
@@ -83,7 +83,7 @@ def _in_use(image: Image, reference: str, users: Sequence[Record], *, by_name: b
     )
 
 
-def _untag(images: Images, names: Sequence[str]) -> Rows:
+def _untag(images: Store, names: Sequence[str]) -> Rows:
     with files.Lock(images.root):
         for name in names:
             try:
@@ -93,7 +93,7 @@ def _untag(images: Images, names: Sequence[str]) -> Rows:
     return [("Untagged", with_tag(name)) for name in names]
 
 
-def _delete(images: Images, image: Image) -> Rows:
+def _delete(images: Store, image: Image) -> Rows:
     """Rename first: a kill in the middle must not leave half an image."""
     going = f"{images.root}/.{os.urandom(8).hex()}"
     with files.Lock(images.root):
@@ -109,7 +109,7 @@ def _delete(images: Images, image: Image) -> Rows:
     return [("Deleted", image.id)]
 
 
-def prune(images: Images, wanted: Callable[[Image], bool], *, all: bool) -> tuple[Rows, int]:
+def prune(images: Store, wanted: Callable[[Image], bool], *, all: bool) -> tuple[Rows, int]:
     """Remove images without a name and without a container; all: those with names, too. The rows, and bytes freed."""
     rows: Rows = []
     freed = 0

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from typing import IO, Any
 
     from lab.images.image import Image
-    from lab.images.store import Images
+    from lab.images.store import Store
 
 CHUNK = 1 << 16
 CONFIG = "application/vnd.oci.image.config.v1+json"
@@ -36,7 +36,7 @@ class Saved:
     references: names, or ids for an image without its names. Raises NoSuchImage, Conflict, CannotStart.
     """
 
-    def __init__(self, images: Images, references: Sequence[str]) -> None:
+    def __init__(self, images: Store, references: Sequence[str]) -> None:
         self.images: list[Image] = []
         self._names: dict[str, list[str]] = {}
         self._files: dict[str, IO[bytes]] = {}
@@ -47,7 +47,7 @@ class Saved:
             self.close()
             raise
 
-    def _take(self, images: Images, reference: str) -> None:
+    def _take(self, images: Store, reference: str) -> None:
         image = images.find(reference)
         old.require_layers(image)
         digits = image.id.removeprefix("sha256:")

@@ -24,14 +24,11 @@ from lab.images.names import HEX, HOST, NAME_CHARACTERS, from_file, normalize, t
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from typing import IO
-
-    from lab.images import removal
 
 ID_LENGTH = 64
 
 
-class Images:
+class Store:
     """The images below one directory."""
 
     def __init__(self, root: str) -> None:
@@ -120,12 +117,6 @@ class Images:
             image.name, image.tags = name, names
         return image
 
-    def import_tar(self, name: str, tar: IO[bytes], changes: Sequence[str] = (), comment: str = "") -> Image:
-        """An image of a root filesystem's tar: lab.images.making.import_tar()."""
-        from lab.images import making
-
-        return making.import_tar(self, name, tar, changes, comment)
-
     def layer_path(self, digest: str) -> str:
         """The tar of a layer, by its SHA-256."""
         return f"{self.root}/_layers/{digest}"
@@ -166,12 +157,6 @@ class Images:
         for digest in _entries(f"{self.root}/_layers"):
             if digest not in used:
                 os.unlink(self.layer_path(digest))
-
-    def remove(self, reference: str, *, force: bool = False) -> removal.Rows:
-        """`rmi`: lab.images.removal.remove()."""
-        from lab.images import removal
-
-        return removal.remove(self, reference, force=force)
 
 
 def is_id(folder: str) -> bool:

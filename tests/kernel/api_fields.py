@@ -151,7 +151,10 @@ QUERIES: dict[str, dict[str, str]] = {
     "DELETE /images/{name}": _fields("force: boolean, noprune: boolean"),
     "GET /images/search": _fields("term: string, limit: integer, filters: string"),
     "POST /images/prune": _fields("filters: string"),
-    "POST /commit": _fields("container: string, repo: string, tag: string, comment: string, pause: boolean"),
+    "POST /commit": _fields(
+        "container: string, repo: string, tag: string, comment: string, author: string, pause: boolean, changes: string"
+    ),
+    "GET /containers/{id}/export": {},
     "GET /events": _fields("since: string, until: string, filters: string"),
     "GET /system/df": _fields("type: string"),
     "GET /images/get": _fields("names: string"),

@@ -17,9 +17,9 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from support import CHECKOUT, add, lab_python
+from support import CHECKOUT, add, lab_python, stored
 
-from lab.errors import InvalidArgument, LabError
+from lab.errors import InvalidArgument
 from lab.files import remove_tree
 from lab.images import Images
 
@@ -46,7 +46,7 @@ def bombed(place: Path, tar: bytes) -> tuple[str, int]:
         file.seek(0)
         said, peak = lab_python(IMPORT, str(place), stdin=file).split("\n")
     if not said.startswith("sha256"):
-        assert list(place.iterdir()) == []
+        assert stored(place) == []
         assert said.startswith("InvalidArgument cannot import: ")
     return said, int(peak)
 
@@ -207,7 +207,7 @@ def test_a_stream_cut_anywhere(tmp_path: Path, compress: Callable[[bytes], bytes
     for cut in cuts:
         with pytest.raises(InvalidArgument, match="cannot import"):
             images.import_tar("cut", io.BytesIO(data[:cut]))
-        assert list(Path(images.root).iterdir()) == [], cut
+        assert stored(Path(images.root)) == [], cut
     assert images.import_tar("whole", io.BytesIO(data)).size == 2400
 
 
@@ -240,7 +240,7 @@ def test_a_tree_deeper_than_a_path(tmp_path: Path) -> None:
     images = Images(str(tmp_path / "images"))
     images.import_tar("deep", io.BytesIO(deep_tar(10)))
     images.remove("deep")
-    assert list(Path(images.root).iterdir()) == []
+    assert stored(Path(images.root)) == []
 
 
 def test_removal_follows_no_symlink(tmp_path: Path) -> None:
@@ -303,11 +303,12 @@ def test_a_killed_import_is_swept_and_a_running_one_is_not(tmp_path: Path) -> No
         slow.stdin.write(data[3 * MIB :])
         slow.stdin.close()
         assert slow.stdout.read() == b"slow\n"
-    assert sorted(path.name for path in place.iterdir()) == ["slow"]
+    (image,) = (found for found in Images(str(place)).list() if not found.is_host)
+    assert stored(place) == sorted([image.id[7:], *image.layers, "slow"])
 
 
 def test_two_imports_of_one_name(tmp_path: Path) -> None:
-    """Of two imports of one name, the slower one is refused: the name exists."""
+    """Of two imports of one name, the slower one gets it; the other image has no name any more."""
     buffer = io.BytesIO()
     with tarfile.open(fileobj=buffer, mode="w") as tar:
         add(tar, "file0", b"x")
@@ -319,6 +320,6 @@ def test_two_imports_of_one_name(tmp_path: Path) -> None:
                 Images(str(tmp_path)).import_tar("name", io.BytesIO(buffer.getvalue()))
             return super().read(size)
 
-    with pytest.raises(LabError, match="exists"):
-        Images(str(tmp_path)).import_tar("name", Slow(buffer.getvalue()))
-    assert [path.name for path in tmp_path.iterdir()] == ["name"]
+    slower = Images(str(tmp_path)).import_tar("name", Slow(buffer.getvalue()))
+    found = Images(str(tmp_path)).list()
+    assert [image.tags for image in found] == [["host"], ["name"], []] and found[1].id == slower.id
