@@ -27,6 +27,7 @@ from lab.images import Images
 from lab.pidfd import ended, send_signal
 from lab.record import Record
 from lab.runtime import cgroup
+from lab.shown import printable
 from lab.store import Store, new_id
 
 log = logging.getLogger("labd")
@@ -98,6 +99,17 @@ class Engine:
         container = self.containers[container_id] = Container(self, record)
         container.event("create")
         return container
+
+    def warnings(self, container: Container) -> list[str]:
+        """What of the image's config has no effect on this container, a sentence each."""
+        volumes = self.images.find(container.record.config["image_id"]).volumes
+        targets = {mount.target for mount in container.spec.mounts}
+        missing = [path for path in volumes if path not in targets]
+        return [
+            f"the image declares the volume {printable(path[:200])}: the lab makes no anonymous volumes, so it is an "
+            "ordinary directory of the container"
+            for path in missing
+        ]
 
     def find(self, reference: str) -> Container:
         """By name, id or unique beginning of an id. Raises NoSuchContainer, InvalidArgument."""

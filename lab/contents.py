@@ -68,12 +68,20 @@ def enter(verb: str, rootfs: str, layer: str) -> None:
     else:  # two lower layers: the container's own overlay stays the only one that writes
         fds = [os.open(path, os.O_PATH | os.O_CLOEXEC) for path in (f"{layer}/upper", rootfs)]
         lower = ":".join(f"/proc/self/fd/{fd}" for fd in fds)
-        tree = syscalls.new_filesystem("overlay", {"lowerdir": lower}, SAFE | MOUNT_ATTR_RDONLY)
+        options: dict[str, str | None] = {"lowerdir": lower}
+        if _in_user_namespace():  # the container's overlay marks directories with user.*, too
+            options["userxattr"] = None
+        tree = syscalls.new_filesystem("overlay", options, SAFE | MOUNT_ATTR_RDONLY)
     point = os.open(STAGING, os.O_PATH | os.O_CLOEXEC)
     attach_at(point, os.dup(tree))
     tars.seal()
     os.fchdir(tree)
     os.chroot(".")
+
+
+def _in_user_namespace() -> bool:
+    with open("/proc/self/uid_map") as file:
+        return file.read().split() != ["0", "0", "4294967295"]
 
 
 def walk() -> "Iterator[str]":

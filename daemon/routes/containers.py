@@ -45,7 +45,7 @@ async def list_containers(
 async def create(engine: TheEngine, body: ContainerCreate, platform: Platform, name: Name = "") -> Response:
     """docker create, the first part of docker run"""
     container = engine.create(body, name)
-    return Json({"Id": container.id, "Warnings": []}, 201)
+    return Json({"Id": container.id, "Warnings": engine.warnings(container)}, 201)
 
 
 @router.post("/prune")

@@ -14,6 +14,7 @@ import tarfile
 from lab.errors import NoSuchImage
 from lab.images import old
 from lab.images.names import with_tag
+from lab.images.store import require_sound
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -48,7 +49,8 @@ class Saved:
             raise
 
     def _take(self, images: Store, reference: str) -> None:
-        image = images.find(reference)
+        image = images.find(reference, damaged=True)
+        require_sound(image)
         old.require_layers(image)
         digits = image.id.removeprefix("sha256:")
         if digits not in self._names:

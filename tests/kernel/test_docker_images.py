@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 from private_labd import Labd
-from support import Podmanish
+from support import Podmanish, add
 
 from lab.images import Images
 
@@ -356,3 +356,28 @@ def test_an_image_of_version_0_2(podmanish: Podmanish, labd: Labd, rootfs_tar: b
     podmanish.output("rm", "c1")
     assert podmanish.output("rmi", "team/old:1").splitlines()[-1] == f"Deleted: sha256:{'a' * 64}"
     assert not old.exists()
+
+
+def test_a_volume_of_the_image(labd: Labd, image: str, tmp_path: Path) -> None:
+    """An image's VOLUME is an ordinary directory here, and `create` warns of that, unless something is bound there."""
+    data = labd.docker("save", "base:1").stdout
+    with tarfile.open(fileobj=io.BytesIO(data)) as saved:
+        (row,) = json.load(saved.extractfile("manifest.json") or io.BytesIO())
+        layer = saved.extractfile(row["Layers"][0])
+        config = json.load(saved.extractfile(row["Config"]) or io.BytesIO())
+        assert layer
+        layer_data = layer.read()
+    config["config"] |= {"Volumes": {"/data": {}}, "Healthcheck": {"Test": ["CMD", "true"]}, "StopSignal": "INT"}
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w") as archive:
+        add(archive, "layer.tar", layer_data)
+        add(archive, "config.json", json.dumps(config).encode())
+        row = {"Config": "config.json", "RepoTags": ["vol:1"], "Layers": ["layer.tar"]}
+        add(archive, "manifest.json", json.dumps([row]).encode())
+    assert out(labd, "load", input=buffer.getvalue()) == "Loaded image: vol:1"
+    status, answer = labd.request("POST", "/containers/create?name=v1", {"Image": "vol:1"})
+    assert status == 201 and "volume /data" in answer["Warnings"][0]
+    host = {"Binds": [f"{tmp_path}:/data"]}
+    assert labd.request("POST", "/containers/create", {"Image": "vol:1", "HostConfig": host})[1]["Warnings"] == []
+    (found,) = json.loads(out(labd, "inspect", "v1"))
+    assert found["Config"]["Healthcheck"]["Test"] == ["CMD", "true"] and found["Config"]["StopSignal"] == "INT"
