@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from typing import Any
 
 from daemon.containers import Container
@@ -10,6 +11,7 @@ from daemon.engine import Engine
 from daemon.execs import Exec
 from daemon.routes import layers
 from lab.errors import LabError
+from lab.images import normalize
 from lab.resources import FIELDS, number
 from lab.shown import rfc3339
 
@@ -135,11 +137,14 @@ def sizes(engine: Engine, container: Container) -> dict[str, int]:
     return {"SizeRw": layer} if image.is_host else {"SizeRw": layer, "SizeRootFs": image.size + layer}
 
 
-def summary(container: Container) -> dict[str, Any]:
-    """One row of GET /containers/json."""
+def summary(container: Container, names: Mapping[str, str]) -> dict[str, Any]:
+    """One row of GET /containers/json. names: the image that each name means now."""
+    image, image_id = container.record.config["image"], container.record.config["image_id"]
+    if names.get(normalize(image), image_id[7:]) != image_id[7:]:
+        image = image_id
     return {
-        "Id": container.id, "Names": [f"/{container.name}"], "Image": container.record.config["image"],
-        "ImageID": container.record.config["image_id"], "Command": " ".join(container.spec.args),
+        "Id": container.id, "Names": [f"/{container.name}"], "Image": image,
+        "ImageID": image_id, "Command": " ".join(container.spec.args),
         "Created": container.record.config["created"] // 10**9, "Ports": [], "Labels": container.body["Labels"],
         "State": container.status, "Status": status_text(container),
         "HostConfig": {"NetworkMode": container.spec.network},

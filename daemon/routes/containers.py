@@ -34,7 +34,8 @@ async def list_containers(
 ) -> Response:
     """docker ps"""
     found = container_filters.matching(engine, filters, all=all or limit > 0)[: limit if limit > 0 else None]
-    rows = [container_views.summary(container) for container in found]
+    names = engine.images.tags()
+    rows = [container_views.summary(container, names) for container in found]
     if size:
         measured = await asyncio.to_thread(lambda: [container_views.sizes(engine, container) for container in found])
         rows = [{**row, **more} for row, more in zip(rows, measured, strict=True)]

@@ -98,7 +98,10 @@ async def disk_usage(engine: TheEngine, type: Annotated[list[str] | None, Query(
         if name not in parts:
             raise InvalidArgument(f"unknown object type: {name[:40]}", f"write one of {', '.join(parts)}")
     if not type or "container" in type:
+        names = engine.images.tags()
         sizes = await asyncio.to_thread(lambda: [container_views.sizes(engine, container) for container in containers])
         rows = zip(containers, sizes, strict=True)
-        parts["container"]["Containers"] = [{**container_views.summary(container), **more} for container, more in rows]
+        parts["container"]["Containers"] = [
+            {**container_views.summary(container, names), **more} for container, more in rows
+        ]
     return Json({key: value for name in type or parts for key, value in parts[name].items()})

@@ -79,7 +79,8 @@ def test_an_aborted_upload_is_no_image(labd: Labd, rootfs_tar: bytes, blocks: in
     leave_after(labd, head + cut)
     chunked = ask("POST", "/images/create?fromSrc=-&repo=aborted", headers="Transfer-Encoding: chunked\r\n")
     leave_after(labd, chunked + b"%x\r\n%b\r\n" % (len(cut), cut))
-    labd.request("GET", "/_ping")  # answered after both uploads have been accepted
+    leave_after(labd, ask("POST", "/images/load", headers=f"Content-Length: {len(rootfs_tar)}\r\n") + cut)
+    labd.request("GET", "/_ping")  # answered after the uploads have been accepted
     for _ in range(200):
         if held(labd) <= before and images.exists() and stored(images) == kept:
             break

@@ -144,8 +144,13 @@ def test_in_use_is_by_content(labd: Labd, image: str, podmanish: Podmanish) -> N
 
 def test_a_name_moves(labd: Labd, image: str, tar: Path) -> None:
     """import onto a name that is in use moves the name; the old image is dangling, and prune removes it."""
+    out(labd, "create", "--name", "c1", "base:1")
     new = out(labd, "import", str(tar), "base:1")
     assert new != image
+    shown = ("ps", "-a", "--format", "{{.Image}}", "--filter")
+    assert out(labd, *shown, "name=c1") == image[7:19] == out(labd, *shown, f"ancestor={image}")
+    assert out(labd, *shown, "ancestor=base:1") == ""
+    out(labd, "rm", "c1")
     assert out(labd, "images", "-qf", "dangling=true", "--no-trunc") == image
     assert out(labd, "images", "--format", "{{.Repository}}:{{.Tag}}", "-f", "dangling=true") == "<none>:<none>"
     assert {*out(labd, "images", "-qf", "dangling=false", "--no-trunc").split()} == {new, f"sha256:{'0' * 64}"}

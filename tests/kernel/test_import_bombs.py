@@ -5,6 +5,7 @@ from __future__ import annotations
 import bz2
 import gzip
 import io
+import json
 import lzma
 import os
 import subprocess
@@ -116,6 +117,23 @@ def test_two_gibibytes_of_zeros(small_disk: Path) -> None:
     said, peak = bombed(place, bomb)
     assert "the filesystem would have less than 3 MiB left" in said
     assert peak < 100
+
+
+def test_a_bomb_in_a_layer(small_disk: Path) -> None:
+    """A layer of 2 GiB of zeros in an archive of `docker save`: refused before it is written, nothing is left."""
+    place = small_disk / "images"
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w") as tar:
+        add(tar, "layer", gzipped((header("zeros", 2048 * MIB), 1), (bytes(MIB), 2048)))
+        config = {"rootfs": {"diff_ids": ["sha256:" + "0" * 64]}}
+        add(tar, "config", json.dumps(config).encode())
+        add(tar, "manifest.json", json.dumps([{"Config": "config", "Layers": ["layer"]}]).encode())
+    buffer.seek(0)
+    with pytest.raises(InvalidArgument, match="the filesystem would have less than 3 MiB left"):
+        list(Images(str(place)).load(buffer))
+    assert stored(place) == []
+    found = os.statvfs(small_disk)
+    assert found.f_bavail * found.f_frsize > 63 * MIB
 
 
 def test_many_files_that_fill_the_disk(small_disk: Path) -> None:
