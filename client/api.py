@@ -46,18 +46,19 @@ class Api:
         response = self._request("POST", path, query, body)
         return response.json() if response.content else None
 
-    def delete(self, *path: str, **query: Any) -> None:
-        """DELETE what is at the path."""
-        self._request("DELETE", path, query)
+    def delete(self, *path: str, **query: Any) -> Any:
+        """DELETE what is at the path; return the answer's JSON, None for an empty answer."""
+        response = self._request("DELETE", path, query)
+        return response.json() if response.content else None
 
-    def upload(self, file: Any, *path: str, **query: Any) -> Any:
-        """POST a file's bytes; return the answer's JSON."""
+    def upload(self, file: Any, *path: str, **query: Any) -> list[Any]:
+        """POST a file's bytes; return the answer's lines of JSON."""
         with self._translated():
             chunks = iter(lambda: file.read(1 << 20), b"")
             response = self._client.post(
                 _url(path, query), content=chunks, headers={"Content-Type": "application/x-tar"}
             )
-            return _checked(response).json()
+            return [json.loads(line) for line in _checked(response).text.splitlines()]
 
     @contextlib.contextmanager
     def stream(self, method: str, *path: str, **query: Any) -> Iterator[Stream]:
@@ -133,7 +134,7 @@ def socket_path(host: str) -> str:
 def _url(path: tuple[str, ...], query: dict[str, Any]) -> str:
     given = {key: int(value) if isinstance(value, bool) else value for key, value in query.items() if value is not None}
     text = "".join(f"/{quote(part, safe='', errors='surrogateescape')}" for part in path)
-    return f"{text}?{urlencode(given, errors='surrogateescape')}" if given else text
+    return f"{text}?{urlencode(given, doseq=True, errors='surrogateescape')}" if given else text
 
 
 def _checked(response: httpx.Response) -> httpx.Response:

@@ -105,7 +105,7 @@ def create_body(options: RunOptions) -> dict[str, Any]:
         },
     }  # fmt: skip
     if options.entrypoint is not None:
-        body["Entrypoint"] = [options.entrypoint]
+        body["Entrypoint"] = options.entrypoint or [""]
     return body
 
 

@@ -8,14 +8,15 @@ import sys
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from client import images
 from client.api import Api, socket_path
 from client.run import carry, create_body
-from lab import runargs
+from lab import imageargs, runargs
 from lab.commandline import FLAG, Command, Option
-from lab.errors import PROGRAM, InvalidArgument, LabError
+from lab.errors import InvalidArgument, LabError
 from lab.frames import FrameReader
 from lab.runargs import RunOptions
-from lab.shown import PS_COLUMNS, SECOND, SHORT_ID, image_row, parse_time, ps_row, show_table
+from lab.shown import PS_COLUMNS, SECOND, SHORT_ID, parse_time, ps_row, show_table
 
 START = Command(
     "start",
@@ -25,7 +26,6 @@ START = Command(
     Option("--interactive -i", FLAG, "attach to its input too"),
 )
 ATTACH = Command("attach", "attach CONTAINER", "Connect to a running container's streams.")
-IMPORT = Command("import", "import TAR|- NAME", "Make an image from the tar of a root filesystem.")
 VERSION = Command("version", "version", "Show the versions of client and daemon.")
 
 
@@ -132,29 +132,6 @@ def inspect(api: Api, argv: Sequence[str]) -> int:
     return 0
 
 
-def images(api: Api, argv: Sequence[str]) -> int:
-    runargs.IMAGES.parse(argv)
-    for image in api.get("images", "json"):
-        name = image["RepoTags"][0].removesuffix(":latest")
-        print(image_row(name, image["Id"], image["Size"]))
-    return 0
-
-
-def import_(api: Api, argv: Sequence[str]) -> int:
-    _, plain = IMPORT.parse(argv)
-    if len(plain) != 2:
-        raise InvalidArgument('"import" requires a tar and a name', f"usage: {PROGRAM} {IMPORT.usage}")
-    source, name = plain
-    try:
-        with os.fdopen(os.dup(0), "rb") if source == "-" else open(source, "rb") as file:  # noqa: PTH123
-            print(api.upload(file, "images", "create", fromSrc="-", repo=name)["status"])
-    except OSError as error:
-        raise InvalidArgument(
-            f"cannot read {source}: {error.strerror}", "give a tar, or - for standard input"
-        ) from None
-    return 0
-
-
 def volume(api: Api, argv: Sequence[str]) -> int:
     from client.volumes import Keeper
     from lab import volumeverbs
@@ -186,7 +163,8 @@ def _each(references: Sequence[str], act: Callable[[str], object], *, show: bool
 COMMANDS: tuple[tuple[Command, Callable[[Api, Sequence[str]], int]], ...] = (
     (runargs.PS, ps), (runargs.LOGS, logs), (runargs.STOP, stop), (runargs.KILL, kill), (runargs.RM, remove),
     (runargs.WAIT, wait), (runargs.INSPECT, inspect), (runargs.CREATE, create), (START, start), (ATTACH, attach),
-    (runargs.IMAGES, images), (runargs.VOLUME, volume), (IMPORT, import_), (VERSION, version),
+    (runargs.VOLUME, volume), (VERSION, version),
+    *((command, images.VERBS[command.name]) for command in imageargs.OF_BOTH),
 )  # fmt: skip
 
 

@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager
 from fastapi import Depends, FastAPI
 
 from daemon.engine import Engine
-from daemon.routes import absent, archive, containers, images, networks, streams, system, volumes
+from daemon.routes import absent, archive, containers, image_archives, images, networks, streams, system, volumes
 from daemon.routes.deps import State, refuse_query
 from daemon.wire import answers
 from daemon.wire.front import Front
@@ -27,7 +27,7 @@ def create_app(engine: Engine) -> FastAPI:
         title="labd", summary="A subset of Docker's Engine API", docs_url=None, redoc_url=None, lifespan=lifespan,
         dependencies=[Depends(refuse_query)],
     )  # fmt: skip
-    for module in (system, containers, streams, archive, images, networks, volumes, absent):
+    for module in (system, containers, streams, archive, image_archives, images, networks, volumes, absent):
         app.include_router(module.router)
     answers.install(app)
     app.add_middleware(Front)

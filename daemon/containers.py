@@ -135,6 +135,19 @@ class Container:
             raise Conflict(f"Container {self.id} is paused", "unpause the container first")
 
     @contextlib.asynccontextmanager
+    async def frozen(self, wanted: bool) -> AsyncGenerator[None, None]:
+        """For the length of a `with` its processes stand still, if that is wanted. Raises MissingFeature."""
+        async with self.changing:
+            freeze = wanted and self.running and not self.paused
+            if freeze:
+                await asyncio.to_thread(cgroup.freeze, self.spec.cgroup, True)
+            try:
+                yield
+            finally:
+                if freeze and self.running:
+                    cgroup.thaw(self.spec.cgroup)
+
+    @contextlib.asynccontextmanager
     async def kept_awake(self) -> AsyncGenerator[None, None]:
         """For the length of a `with` the container cannot be paused. Raises NotRunning, Conflict.
 

@@ -10,7 +10,7 @@ import os
 import signal
 from pathlib import Path
 
-from daemon import health, volumes
+from daemon import volumes
 from daemon.attribution import Attribution
 from daemon.containers import Container
 from daemon.events import Events
@@ -19,6 +19,7 @@ from daemon.models import ContainerCreate, ExecCreate
 from daemon.names import random_name
 from daemon.options import run_options
 from daemon.record_check import checked
+from daemon.settling import settled
 from daemon.spawning import SpawnerLink
 from lab import files, mounting, netfiles
 from lab.assemble import assemble
@@ -91,20 +92,20 @@ class Engine:
     async def create(self, body: ContainerCreate, name: str = "") -> Container:
         """Make a container. Raises NoSuchImage, InvalidArgument, NameInUse, NotImplementedHere, CannotStart."""
         options = run_options(body)
-        health.check(body.Healthcheck)
         image = self.images.find(options.image)
         container_id = new_id()
-        mounting.settle(options, self._mounts_of)
+        mounting.settle(options, image, self._mounts_of)
         layer = "" if image.is_host else f"{self.store.root}/containers/{container_id}/layer"
         spec = assemble(options, image, container_id, layer, state=str(self.root))
         names = netfiles.config(options)
         folder = f"{self.store.root}/containers/{container_id}"
         spec.mounts += netfiles.mounts(spec, image, folder, names.get("names", {}))
+        kept = settled(body, options)
 
         def add() -> Record:
             config = {
                 "image": body.Image, "image_id": image.id, "spec": spec.to_dict(), "rm": options.rm,
-                "body": body.model_dump(), **names,
+                "body": kept, **names,
             }  # fmt: skip
             return self.store.create(container_id, name.removeprefix("/") or random_name(container_id), config)
 

@@ -95,6 +95,24 @@ CONTAINER: Table = {
     "HostConfig": HONOURED,
     "NetworkingConfig": HONOURED,
 }
+NOT_COMMITTED = "a commit takes Cmd, Entrypoint, Env, ExposedPorts, Labels, StopSignal, User and WorkingDir"
+COMMIT: Table = {
+    **dict.fromkeys(("User", "Env", "Cmd", "WorkingDir", "Entrypoint", "Labels", "StopSignal"), HONOURED),
+    "ExposedPorts": HONOURED,
+    "Hostname": Refused(TEXT, hint=NOT_COMMITTED),
+    "Domainname": Refused(TEXT, hint=NOT_COMMITTED),
+    **dict.fromkeys(
+        ("AttachStdin", "AttachStdout", "AttachStderr", "Tty", "OpenStdin", "StdinOnce", "ArgsEscaped",
+         "NetworkDisabled"), Refused(FLAG, hint=NOT_COMMITTED),
+    ),
+    "Healthcheck": Refused(OBJECT, hint=NOT_COMMITTED),
+    "Image": Refused(TEXT, hint=NOT_COMMITTED),
+    "Volumes": Refused(OBJECT, hint=NOT_COMMITTED),
+    "MacAddress": Refused(TEXT, hint=NOT_COMMITTED),
+    "OnBuild": Refused(WORDS, hint=NOT_COMMITTED),
+    "StopTimeout": Refused(NUMBER, exact=True, hint=NOT_COMMITTED),
+    "Shell": Refused(WORDS, hint=NOT_COMMITTED),
+}  # fmt: skip
 LIMITS: Table = dict.fromkeys(resources.FIELDS, HONOURED)
 RESOURCES: Table = {
     **LIMITS,
@@ -249,10 +267,6 @@ QUERIES: Mapping[str, Table] = {
     "DELETE /containers/{reference}": {"link": Refused(FLAG, hint="there are no links between containers")},
     "PUT /containers/{reference}/archive": {
         "copyUIDGID": Refused(FLAG, hint="files keep the owner that the tar names"),
-    },
-    "POST /images/create": {
-        "message": Refused(TEXT, hint="leave it out: an image has only a name"),
-        "changes": Refused(TEXT, hint="give it to each run: --entrypoint, -e, -w, -u"),
     },
 }
 

@@ -211,6 +211,24 @@ class ContainerCreate(Body):
     NetworkingConfig: Annotated[Networking, _null_as(dict)] = Field(default_factory=Networking)
 
 
+class Commit(Body):
+    """POST /commit: what of the container's config is another in the image. Only what is given counts."""
+
+    table = fields.COMMIT
+    Cmd: Command = Field(default_factory=list)
+    Entrypoint: Command = Field(default_factory=list)
+    Env: Words = Field(default_factory=list)
+    WorkingDir: Text = ""
+    User: Text = ""
+    Labels: LabelMap = Field(default_factory=dict)
+    StopSignal: Text = ""
+    ExposedPorts: Annotated[dict[StrictStr, dict[str, Any]], _null_as(dict)] = Field(default_factory=dict)
+
+    def given(self) -> dict[str, Any]:
+        """The fields that are not empty."""
+        return {name: value for name, value in self.model_dump().items() if value}
+
+
 class ContainerUpdate(Limits):
     """POST /containers/ID/update."""
 

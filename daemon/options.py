@@ -10,7 +10,6 @@ from lab.errors import InvalidArgument, NotImplementedHere
 from lab.limits import device, rlimit
 from lab.mountargs import bind, invalid, parse_volume, tmpfs, volume
 from lab.runargs import ExecOptions, RunOptions
-from lab.signals import signal_number
 from lab.spec import Device, Mount
 
 HOST_NETWORK = ("", "default", "host")  # the host's network is the lab's default, a bridge is Docker's
@@ -22,18 +21,13 @@ def run_options(body: ContainerCreate) -> RunOptions:
     if not body.Image:
         raise InvalidArgument("no image given", "write its name in Image; `host` is built in")
     restarting.check(host.RestartPolicy, auto_remove=host.AutoRemove)
-    if body.StopSignal:
-        signal_number(body.StopSignal)
-    entrypoint, command = body.Entrypoint, body.Cmd
-    if entrypoint:
-        command = [*entrypoint[1:], *command]
-    _check_text(body.Image, body.User, body.WorkingDir, *(entrypoint or ())[:1])
+    _check_text(body.Image, body.User, body.WorkingDir, *(body.Entrypoint or ())[:1])
     mounts, in_memory = _mounts(host)
-    return RunOptions(
-        body.Image, command,
+    options = RunOptions(
+        body.Image, body.Cmd,
         interactive=body.OpenStdin, tty=body.Tty,
         env=body.Env, workdir=body.WorkingDir, user=body.User, hostname=body.Hostname,
-        entrypoint=None if entrypoint is None or entrypoint == [] else entrypoint[0],
+        entrypoint=None if not body.Entrypoint else [] if body.Entrypoint == [""] else body.Entrypoint,
         label=[f"{key}={value}" for key, value in body.Labels.items()],
         volumes=[*map(_bind, host.Binds), *mounts, *(volume("", target) for target in body.Volumes)],
         volumes_from=host.VolumesFrom, extra_hosts=host.ExtraHosts,
@@ -47,7 +41,10 @@ def run_options(body: ContainerCreate) -> RunOptions:
         tmpfs=in_memory,
         shm_size=_shm_size(host.ShmSize), domainname=body.Domainname,
         masked_paths=host.MaskedPaths, readonly_paths=host.ReadonlyPaths,
+        healthcheck=body.Healthcheck.model_dump() if body.Healthcheck.Test else None,
     )  # fmt: skip
+    options.stop_signal = body.StopSignal
+    return options
 
 
 def _shm_size(size: int) -> int:

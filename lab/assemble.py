@@ -32,9 +32,11 @@ TMPFS_VALUES = ("size", "mode", "uid", "gid", "nr_inodes")
 def assemble(options: RunOptions, image: Image, container_id: str, layer: str = "", *, state: str) -> Spec:
     """The Spec for a new container; layer is its directory for an overlay, "" for a read-only root.
 
-    state is the engine's directory; it is hidden from all containers of the `host` image, privileged ones included.
+    The options are completed with what the image's config says (complete()). state is the engine's directory; it is
+    hidden from all containers of the `host` image, privileged ones included.
     Raises InvalidArgument, NotAllowed, MissingFeature or NotImplementedHere; nothing has been changed then.
     """
+    complete(options, image)
     hostname = options.hostname or container_id[:12]
     _check(options, hostname)
     security = _Security(options.security_opt, options.privileged)
@@ -44,10 +46,10 @@ def assemble(options: RunOptions, image: Image, container_id: str, layer: str = 
     spec = Spec(
         rootfs=image.rootfs,
         layer=layer,
-        args=_arguments(options, image),
-        env=_environment(hostname, options.tty, [*image.env, *options.env]),
-        cwd=options.workdir or image.workdir or "/",
-        user=options.user or image.user,
+        args=_arguments(options),
+        env=_environment(hostname, options.tty, options.env),
+        cwd=options.workdir or "/",
+        user=options.user,
         hostname=hostname,
         mounts=options.volumes,
         capabilities=capability_set(_base(options.privileged), options.cap_add, options.cap_drop),
@@ -72,6 +74,22 @@ def assemble(options: RunOptions, image: Image, container_id: str, layer: str = 
     )
     cgroup.check(spec)
     return spec
+
+
+def complete(options: RunOptions, image: Image) -> None:
+    """Give the options what the image's config says and the request leaves open; moby, daemon/commit.go, merge().
+
+    A request that names an entrypoint drops the image's command, too. Of a health check only labd makes use.
+    """
+    if options.entrypoint is None:
+        options.command = options.command or list(image.command)
+        options.entrypoint = list(image.entrypoint)
+    options.env = [*image.env, *options.env]
+    options.workdir = options.workdir or image.workdir
+    options.user = options.user or image.user
+    options.label = [*(f"{name}={value}" for name, value in image.labels.items()), *options.label]
+    options.stop_signal = options.stop_signal or image.stop_signal
+    options.healthcheck = options.healthcheck or image.healthcheck
 
 
 def _check(options: RunOptions, hostname: str) -> None:
@@ -139,16 +157,13 @@ def assemble_exec(options: ExecOptions, container: Spec) -> Spec:
     return spec
 
 
-def _arguments(options: RunOptions, image: Image) -> list[str]:
-    if options.entrypoint is not None:
-        entrypoint, command = ([options.entrypoint] if options.entrypoint else []), options.command
-    else:
-        entrypoint, command = image.entrypoint, options.command or image.command
-    if not entrypoint + command:
-        raise InvalidArgument("no command specified", f"write the command after the image: run {image.name} COMMAND")
-    if any("\0" in word for word in command):
+def _arguments(options: RunOptions) -> list[str]:
+    arguments = [*(options.entrypoint or ()), *options.command]
+    if not arguments:
+        raise InvalidArgument("no command specified", f"write the command after the image: run {options.image} COMMAND")
+    if any("\0" in word for word in arguments):
         raise InvalidArgument("an argument holds a NUL byte", "take the NUL byte out: execve(2) ends an argument there")
-    return entrypoint + command
+    return arguments
 
 
 def _environment(hostname: str, tty: bool, items: Sequence[str]) -> dict[str, str]:

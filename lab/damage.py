@@ -77,7 +77,12 @@ CONFIG: Mapping[str, Callable[[object], bool]] = {
     "rm": lambda value: isinstance(value, bool),
     "spec": _is_spec,
 }
-CONFIG_OPTIONAL: Mapping[str, Callable[[object], bool]] = {"image_id": _is_text, "label": _is_words}
+CONFIG_OPTIONAL: Mapping[str, Callable[[object], bool]] = {
+    "image_id": _is_text,
+    "label": _is_words,
+    "entrypoint": _is_number,
+    "stop_signal": _is_text,
+}
 STATE: Mapping[str, Callable[[object], bool]] = {"status": lambda value: value in ("created", "running", "exited")}
 STATE_OPTIONAL: Mapping[str, Callable[[object], bool]] = {
     "pid": _is_pid,

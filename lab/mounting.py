@@ -10,7 +10,7 @@ import os
 
 from lab import syscalls
 from lab.errors import CannotStart, Conflict, InvalidArgument, LabError, NotFound
-from lab.mountargs import parse_from
+from lab.mountargs import parse_from, volume
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -25,11 +25,11 @@ if TYPE_CHECKING:
 NEW_IN_HOST = ("/dev", "/proc", "/run", "/sys", "/tmp", "/var/tmp")  # lab.runtime.rootfs makes these for `host`
 
 
-def settle(options: RunOptions, mounts_of: Callable[[str], Sequence[Mount]]) -> None:
+def settle(options: RunOptions, image: Image, mounts_of: Callable[[str], Sequence[Mount]]) -> None:
     """Put all mounts of the request into options.volumes. mounts_of gives those of another container.
 
     As in Docker: two for one target are an error; a named one wins over one of --volumes-from, and each over an
-    anonymous volume. Raises InvalidArgument.
+    anonymous volume; so do those that the image declares (VOLUME in a Dockerfile). Raises InvalidArgument.
     """
     found: dict[str, Mount] = {}
     for text in options.volumes_from:
@@ -48,7 +48,7 @@ def settle(options: RunOptions, mounts_of: Callable[[str], Sequence[Mount]]) -> 
                 raise InvalidArgument(f"Duplicate mount point: {mount.target}", "name each target once")
             chosen.add(mount.target)
             found[mount.target] = mount
-    for mount in options.volumes:
+    for mount in (*options.volumes, *(volume("", target) for target in image.volumes)):
         if mount.anonymous and mount.target not in chosen:
             found.setdefault(mount.target, mount)
     options.volumes = [mount for target, mount in found.items() if target not in options.tmpfs]

@@ -139,7 +139,6 @@ RM = Command(
 WAIT = Command("wait", "wait CONTAINER...", "Wait until containers exit; print their exit codes.")
 INSPECT = Command("inspect", "inspect CONTAINER...", "Show everything about containers, as JSON.")
 
-IMAGES = Command("images", "images", "List images.")
 VOLUME = Command("volume", "volume create|ls|inspect|rm|prune", "Make, list and remove volumes.")
 
 
@@ -155,22 +154,23 @@ class RunOptions:
     """What `run` asks for. Both commands make it from their arguments, labd makes it from Docker's JSON.
 
     resources are as in lab.resources, healthcheck as in docker's API; rlimits, oom_score_adj, sysctl, tmpfs and
-    shm_size as in lab.spec. masked_paths and readonly_paths are None for Docker's defaults.
+    shm_size as in lab.spec. masked_paths and readonly_paths are None for Docker's defaults. entrypoint is None for that
+    of the image, and empty for none.
     """
 
     __slots__ = (
         "cap_add", "cap_drop", "command", "detach", "devices", "dns", "dns_options", "dns_search", "domainname",
         "entrypoint", "env", "extra_hosts", "groups", "healthcheck", "hostname", "image", "init", "interactive",
         "label", "masked_paths", "name", "network", "oom_score_adj", "privileged", "read_only", "readonly_paths",
-        "resources", "restart", "rlimits", "rm", "sdnotify", "security_opt", "shm_size", "sysctl", "tmpfs", "tty",
-        "user", "volumes", "volumes_from", "workdir",
+        "resources", "restart", "rlimits", "rm", "sdnotify", "security_opt", "shm_size", "stop_signal", "sysctl",
+        "tmpfs", "tty", "user", "volumes", "volumes_from", "workdir",
     )  # fmt: skip
 
     def __init__(
         self, image: str, command: Sequence[str], *,
         interactive: bool = False, tty: bool = False, detach: bool = False, rm: bool = False, init: bool = False,
         name: str = "", hostname: str = "", network: str = "", user: str = "", workdir: str = "", sdnotify: str = "",
-        entrypoint: str | None = None, env: Sequence[str] = (), label: Sequence[str] = (),
+        entrypoint: Sequence[str] | None = None, env: Sequence[str] = (), label: Sequence[str] = (),
         volumes: Sequence[Mount] = (), volumes_from: Sequence[str] = (), devices: Sequence[Device] = (),
         extra_hosts: Sequence[str] = (), dns: Sequence[str] = (), dns_search: Sequence[str] = (),
         dns_options: Sequence[str] = (),
@@ -182,6 +182,7 @@ class RunOptions:
         domainname: str = "", restart: str = "", healthcheck: Mapping[str, Any] | None = None,
     ) -> None:  # fmt: skip
         self.image, self.command, self.entrypoint = image, list(command), entrypoint
+        self.stop_signal = ""
         self.interactive, self.tty, self.detach = interactive, tty, detach
         self.rm, self.init, self.privileged, self.read_only = rm, init, privileged, read_only
         self.name, self.hostname, self.network = name, hostname, network or "host"
@@ -207,6 +208,8 @@ def parse_run(argv: Sequence[str], command: Command = RUN) -> RunOptions:
     if not plain:
         raise InvalidArgument(f'"{command.name}" requires at least 1 argument', f"usage: {PROGRAM} {command.usage}")
     values["env"] = resolve_env(values["env"])
+    if values["entrypoint"] is not None:
+        values["entrypoint"] = [values["entrypoint"]] if values["entrypoint"] else []
     _parse_rare(values)
     _parse_mounts(values)
     return RunOptions(plain[0], plain[1:], **values)
@@ -278,8 +281,8 @@ def parse_tail(text: str) -> int | None:
 def unknown_verb(verb: str) -> InvalidArgument:
     """The error for a verb that the command does not have."""
     hint = f"see '{PROGRAM} --help'"
-    if verb in ("pull", "push", "build", "login", "search", "load"):
-        hint = "this lab has no registry and builds no images: `lab image import NAME TAR` adds an image"
+    if verb in ("pull", "push", "build", "login", "search"):
+        hint = "this lab has no registry and builds no images: `load` and `import` add one from a tar"
     return InvalidArgument(f'there is no verb "{verb[:40]}"', hint)
 
 

@@ -46,10 +46,14 @@ def ps_row(
     return container_id[:length], image, json.dumps(command, ensure_ascii=False), f"{ago(created)} ago", status, name
 
 
-def image_row(name: str, image_id: str, size: int, damage: str = "") -> str:
-    """A row of `images`. size is in bytes; damage says why the image cannot be used, "" if nothing is wrong."""
+def image_row(name: str, image_id: str, size: int, damage: str = "", *, whole: bool = False) -> str:
+    """A row of `images`. size is in bytes; damage says why the image cannot be used, "" if nothing is wrong.
+
+    whole: the id is not cut (--no-trunc).
+    """
     about = f"damaged: {damage}" if damage else f"{size / 1e6:8.1f} MB"
-    return f"{printable(name):30} {image_id.removeprefix('sha256:')[:SHORT_ID]}  {printable(about)}"
+    shown = image_id if whole else image_id.removeprefix("sha256:")[:SHORT_ID]
+    return f"{printable(name):30} {shown}  {printable(about)}"
 
 
 def ago(moment: int) -> str:

@@ -17,7 +17,7 @@ from lab.shown import printable
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
     from typing import Any, Protocol
 
     class Readable(Protocol):
@@ -34,6 +34,7 @@ ROOM = 1 << 30  # bytes that stay free, or a twentieth of a small filesystem; an
 LONG_HEADERS = (
     tarfile.GNUTYPE_LONGNAME, tarfile.GNUTYPE_LONGLINK, tarfile.XHDTYPE, tarfile.XGLTYPE, tarfile.SOLARIS_XHDTYPE,
 )  # fmt: skip
+ZSTD = b"\x28\xb5\x2f\xfd"
 MAGIC: "tuple[tuple[bytes, Callable[[Any], Readable]], ...]" = (
     (b"\x1f\x8b", lambda file: gzip.GzipFile(fileobj=file, mode="rb")),
     (b"BZh", bz2.BZ2File),
@@ -117,24 +118,32 @@ def unpack(stream: "Readable", wanted: "Callable[[tarfile.TarInfo], bool]") -> i
 
     Raises what tarfile and the decompressors raise, and ReadError for a tar that is too large.
     """
-    size, data = 0, _decompressed(stream)
+    size, data = 0, decompressed(stream)
+    for tar, member in members(data):
+        if wanted(member):
+            require_room(member.size)
+            tar.extract(member, numeric_owner=True)
+            size += member.size
+    data.read(1 << 20)  # the checksum is at the end of the compressed data
+    return size
+
+
+def members(data: "Readable") -> "Iterator[tuple[tarfile.TarFile, tarfile.TarInfo]]":
+    """Each member of a plain tar, in turn, with the archive from which it can be extracted."""
     with Tar.open(fileobj=data, mode="r|") as tar:  # type: ignore[call-overload]
         tar.extraction_filter = lambda member, path: member  # the changed root is the filter
         for number, member in enumerate(iter(tar.next, None)):
             tar.members.clear()  # tarfile would keep a kilobyte for each member
             if number >= MOST_MEMBERS:
                 raise tarfile.ReadError(f"the tar has more than {MOST_MEMBERS} members")
-            if wanted(member):
-                _require_room(member.size)
-                tar.extract(member, numeric_owner=True)
-                size += member.size
-    data.read(1 << 20)  # the checksum is at the end of the compressed data
-    return size
+            yield tar, member
 
 
-def _decompressed(stream: "Readable") -> "Readable":
+def decompressed(stream: "Readable") -> "Readable":
     """Decompress with Python's file classes: tarfile's reader would unpack 10 KiB of bzip2 into gigabytes at once."""
     head = stream.read(6)
+    if head.startswith(ZSTD):
+        raise tarfile.ReadError("it is compressed with zstd, which Python cannot read: use gzip, bzip2, xz or none")
     rest = Rest(head, stream)
     for magic, opened in MAGIC:
         if head.startswith(magic):
@@ -142,7 +151,7 @@ def _decompressed(stream: "Readable") -> "Readable":
     return rest
 
 
-def _require_room(size: int) -> None:
+def require_room(size: int) -> None:
     found = os.statvfs(".")
     spare = min(ROOM, found.f_blocks * found.f_frsize // 20)
     if found.f_bavail * found.f_frsize - size < spare:

@@ -14,9 +14,9 @@ from typing import BinaryIO
 from lab import interpreter
 from lab.errors import InvalidArgument, LabError, NotAllowed
 from lab.images import Images
+from lab.images.views import image_rows
 from lab.paths import state_directory
 from lab.runtime import compiled
-from lab.shown import image_row
 from scenarios import doctor
 from scenarios.audiences.page.page import PORT
 from scenarios.classroom.handing import class_new, grade
@@ -119,10 +119,11 @@ def image(arguments: argparse.Namespace) -> int:
             print(images.import_tar(arguments.name, tar).id)
     elif arguments.verb == "rm":
         for name in arguments.names:
-            print(images.remove(name).name)
+            for action, what in images.remove(name):
+                print(f"{action}: {what}")
     else:
         for found in images.list():
-            print(image_row(found.name, found.id, found.size, found.damage))
+            print(*image_rows(found.tags, found.id, found.size, found.damage, whole=False), sep="\n")
     return 0
 
 

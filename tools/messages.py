@@ -30,7 +30,11 @@ from tools.extract import CHECKOUT, WORD, of_exercise, of_python, of_template
 ROOMS = ("scenarios", "lab/audit")
 MODULES = (
     "lab/identity.py",
-    "lab/images.py",
+    "lab/images/names.py",
+    "lab/images/store.py",
+    "lab/images/making.py",
+    "lab/images/old.py",
+    "lab/images/removal.py",
     "lab/interpreter.py",
     "lab/tars.py",
 )  # what else `lab` itself raises from

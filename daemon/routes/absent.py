@@ -5,30 +5,21 @@ from __future__ import annotations
 from fastapi import APIRouter, Response
 
 from daemon.routes.deps import TheContainer
-from daemon.routes.filters import Filters, check_names, flag
+from daemon.routes.filters import Filters
 from daemon.wire.answers import Json
 from lab.errors import NotFound, NotImplementedHere
+from lab.filters import check_names, flag
 
 router = APIRouter()
-NO_REGISTRY = ("registries are not part of this lab", "images come from `docker import`")
+NO_REGISTRY = ("registries are not part of this lab", "images come from `docker load` and `docker import`")
 NO_BUILD = ("building images is not part of this lab", "make a root filesystem elsewhere and `docker import` its tar")
 NO_SWARM = ("swarms are not part of this lab", "run the container on this machine: docker run")
 ABSENT = {
     "volumes": ("changing a volume is not part of this lab", "remove it, and make another: docker volume create"),
     "plugins": ("plugins are not part of this lab", "start the container without them"),
-    "commit": ("committing a container is not part of this lab", "copy what you need out with `docker cp`"),
     **dict.fromkeys(("auth", "distribution"), NO_REGISTRY),
     **dict.fromkeys(("build", "session", "grpc"), NO_BUILD),
     **dict.fromkeys(("swarm", "services", "nodes", "tasks", "secrets", "configs"), NO_SWARM),
-}
-
-ABSENT_OF_IMAGES = {
-    "get": ("saving images is not part of this lab", "keep the tar that was imported"),
-    "load": (
-        "loading what `docker save` wrote is not part of this lab",
-        "use `docker export` there and `docker import` here",
-    ),
-    "tag": ("tagging images is not part of this lab", "import the tar once more, under the other name"),
 }
 
 
@@ -45,15 +36,12 @@ async def plugin(name: str) -> Response:
 
 
 @router.post("/networks/prune")
-@router.post("/images/prune")
 async def prune(filters: Filters) -> Response:
-    """docker system prune, for networks and images: the lab keeps none without a name"""
-    check_names(filters, "dangling", "until", "label", "label!", "all")
-    if not all(flag("dangling", value) for value in filters.get("dangling", ())):
-        raise NotImplementedHere(
-            "filters: dangling=false (image prune --all) is not part of this lab", "remove images by name: docker rmi"
-        )
-    return Json({"NetworksDeleted": None, "ImagesDeleted": None, "SpaceReclaimed": 0})
+    """docker system prune, of networks: the lab makes none"""
+    check_names(filters, "until", "label", "label!", "all")
+    for value in filters.get("all", ()):
+        flag("all", value)
+    return Json({"NetworksDeleted": None, "SpaceReclaimed": 0})
 
 
 @router.post("/build/prune")
@@ -70,20 +58,18 @@ async def attach_by_websocket(container: TheContainer) -> Response:
 
 @router.api_route("/containers/{reference}/{action}", methods=["GET", "POST"], include_in_schema=False)
 async def absent_action(container: TheContainer, action: str) -> Response:
-    """docker export, docker checkpoint, or an unknown page"""
-    if action in ("export", "checkpoints"):
-        raise NotImplementedHere(f"{action} is not part of this lab", "copy what you need out with `docker cp`")
+    """docker checkpoint, or an unknown page"""
+    if action == "checkpoints":
+        raise NotImplementedHere("checkpoints are not part of this lab", "copy what you need out with `docker cp`")
     raise NotFound("page not found")
 
 
 @router.api_route("/images/{action}", methods=["GET", "POST"], include_in_schema=False)
 @router.api_route("/images/{name:path}/{action}", methods=["GET", "POST"], include_in_schema=False)
 async def absent_image_action(action: str, name: str = "") -> Response:
-    """docker search, push, save, load, tag, or an unknown page"""
+    """docker search, push, or an unknown page"""
     if action in ("search", "push"):
         raise NotImplementedHere(*NO_REGISTRY)
-    if action in ABSENT_OF_IMAGES:
-        raise NotImplementedHere(*ABSENT_OF_IMAGES[action])
     raise NotFound("page not found")
 
 

@@ -7,8 +7,8 @@ from collections.abc import Callable
 
 from daemon.containers import Container
 from daemon.engine import Engine
-from daemon.routes.filters import TRUTH, check_names, flag, one_of
-from lab.errors import InvalidArgument
+from lab.errors import InvalidArgument, NoSuchImage
+from lab.filters import TRUTH, check_names, flag, has_label, one_of
 from lab.shown import parse_time
 
 STATES = ("created", "running", "paused", "exited", "restarting", "removing", "dead")
@@ -17,9 +17,7 @@ Test = Callable[[Engine, Container, str], bool]
 
 
 def _labelled(engine: Engine, container: Container, wanted: str) -> bool:
-    key, given, value = wanted.partition("=")
-    labels = container.body["Labels"]
-    return key in labels and (not given or labels[key] == value)
+    return has_label(container.body["Labels"], wanted)
 
 
 def _named(engine: Engine, container: Container, wanted: str) -> bool:
@@ -46,6 +44,15 @@ def _exit_code(engine: Engine, container: Container, wanted: str) -> bool:
     return container.status == "exited" and container.exit_code == int(wanted)
 
 
+def _descends(engine: Engine, container: Container, wanted: str) -> bool:
+    """Whether the container has the image that this name or id means now."""
+    try:
+        image_id = engine.images.find(wanted, damaged=True).id
+    except (NoSuchImage, InvalidArgument):
+        return False
+    return bool(container.record.config["image_id"] == image_id)
+
+
 def _created_before(engine: Engine, container: Container, wanted: str) -> bool:
     """until=TIME, as parse_time() reads it: seconds since 1970, RFC 3339, or how long ago (10m)."""
     return _created(container) < parse_time(wanted)
@@ -58,10 +65,7 @@ TESTS: dict[str, Test] = {
     "label!": lambda engine, container, wanted: not _labelled(engine, container, wanted),
     "status": lambda _, container, wanted: container.status == wanted,
     "exited": _exit_code,
-    "ancestor": lambda _, container, wanted: (
-        wanted.removesuffix(":latest") == container.record.config["image"].removesuffix(":latest")
-        or container.record.config["image_id"].removeprefix("sha256:").startswith(wanted.removeprefix("sha256:"))
-    ),
+    "ancestor": lambda engine, container, wanted: _descends(engine, container, wanted),
     "before": lambda engine, container, wanted: _created(container) < _created(engine.find(wanted)),
     "since": lambda engine, container, wanted: _created(container) > _created(engine.find(wanted)),
     "network": lambda _, container, wanted: container.spec.network == wanted,

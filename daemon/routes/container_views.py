@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from typing import Any
 
 from daemon.containers import Container
@@ -11,6 +12,7 @@ from daemon.execs import Exec
 from daemon.routes import layers
 from lab import mounting
 from lab.errors import LabError
+from lab.images import normalize
 from lab.resources import FIELDS, number
 from lab.shown import rfc3339
 
@@ -60,12 +62,11 @@ def state(container: Container) -> dict[str, Any]:
 def config(container: Container) -> dict[str, Any]:
     """Its Config part: the command and its surroundings, with the image's defaults filled in."""
     spec, body = container.spec, container.body
-    command = body["Cmd"] or (spec.args[1:] if body["Entrypoint"] else spec.args)
     return {
         "Hostname": spec.hostname, "Domainname": spec.domainname, "User": spec.user,
         **{name: body[name] for name in COPIED},
         "Env": [f"{name}={value}" for name, value in spec.env.items()],
-        "Cmd": command or None, "Image": container.record.config["image"], "Volumes": body["Volumes"] or None,
+        "Cmd": body["Cmd"] or None, "Image": container.record.config["image"], "Volumes": body["Volumes"] or None,
         "WorkingDir": body["WorkingDir"], "Entrypoint": body["Entrypoint"], "OnBuild": None,
         "Labels": body["Labels"],
         "NetworkDisabled": body["NetworkDisabled"],
@@ -147,11 +148,14 @@ def sizes(engine: Engine, container: Container) -> dict[str, int]:
     return {"SizeRw": layer} if image.is_host else {"SizeRw": layer, "SizeRootFs": image.size + layer}
 
 
-def summary(container: Container) -> dict[str, Any]:
-    """One row of GET /containers/json."""
+def summary(container: Container, names: Mapping[str, str]) -> dict[str, Any]:
+    """One row of GET /containers/json. names: the image that each name means now."""
+    image, image_id = container.record.config["image"], container.record.config["image_id"]
+    if names.get(normalize(image), image_id[7:]) != image_id[7:]:
+        image = image_id
     return {
-        "Id": container.id, "Names": [f"/{container.name}"], "Image": container.record.config["image"],
-        "ImageID": container.record.config["image_id"], "Command": " ".join(container.spec.args),
+        "Id": container.id, "Names": [f"/{container.name}"], "Image": image,
+        "ImageID": image_id, "Command": " ".join(container.spec.args),
         "Created": container.record.config["created"] // 10**9, "Ports": [], "Labels": container.body["Labels"],
         "State": container.status, "Status": status_text(container),
         "HostConfig": {"NetworkMode": container.spec.network},

@@ -15,10 +15,11 @@ from daemon.containers import STOP_SECONDS, Container
 from daemon.models import ContainerCreate, ContainerUpdate
 from daemon.routes import container_filters, container_views, layers, stats, top
 from daemon.routes.deps import Platform, Switch, TheContainer, TheEngine
-from daemon.routes.filters import Filters, check_names
+from daemon.routes.filters import Filters
 from daemon.routes.strict import StrictRoute
 from daemon.wire.answers import Json, Streamed
 from lab.errors import InvalidArgument
+from lab.filters import check_names
 from lab.signals import signal_number
 
 router = APIRouter(prefix="/containers", route_class=StrictRoute)
@@ -33,7 +34,8 @@ async def list_containers(
 ) -> Response:
     """docker ps"""
     found = container_filters.matching(engine, filters, all=all or limit > 0)[: limit if limit > 0 else None]
-    rows = [container_views.summary(container) for container in found]
+    names = engine.images.tags()
+    rows = [container_views.summary(container, names) for container in found]
     if size:
         measured = await asyncio.to_thread(lambda: [container_views.sizes(engine, container) for container in found])
         rows = [{**row, **more} for row, more in zip(rows, measured, strict=True)]

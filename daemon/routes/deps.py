@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 from typing import Annotated, TypedDict
 
@@ -14,8 +13,8 @@ from daemon.containers import Container
 from daemon.engine import Engine
 from daemon.execs import Exec
 from daemon.fields import go_bool
-from daemon.routes.system_views import ARCHITECTURES
 from lab.errors import InvalidArgument, NoSuchImage
+from lab.images.config import ARCHITECTURES, architecture
 
 
 class State(TypedDict):
@@ -66,12 +65,12 @@ async def _platform(platform: Annotated[str, Query(max_length=100)] = "") -> str
     """os[/arch[/variant]], as in `--platform`. Raises InvalidArgument; NoSuchImage for another kind of machine."""
     if not platform:
         return ""
-    here = ("linux", ARCHITECTURES.get(os.uname().machine, os.uname().machine))
-    system, _, architecture = platform.lower().partition("/")
-    architecture = ARCHITECTURES.get(architecture, architecture).removesuffix("/v8")
+    here = ("linux", architecture())
+    system, _, machine = platform.lower().partition("/")
+    machine = ARCHITECTURES.get(machine, machine).removesuffix("/v8")
     if not re.fullmatch(r"[a-z0-9_]+(/[a-z0-9_]+){0,2}", platform.lower(), re.ASCII):
         raise InvalidArgument(f"invalid platform: {platform[:40]!a}", f"write {'/'.join(here)}")
-    if (system, architecture or here[1]) != here and platform.lower() != here[1]:
+    if (system, machine or here[1]) != here and platform.lower() != here[1]:
         raise NoSuchImage(
             f"no image is for the platform {platform[:40]}", f"this machine and all images are {'/'.join(here)}"
         )

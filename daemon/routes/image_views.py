@@ -2,40 +2,35 @@
 
 from __future__ import annotations
 
-import os
+from collections import Counter
+from collections.abc import Sequence
 from typing import Any
 
 from daemon.engine import Engine
-from daemon.routes.system_views import ARCHITECTURES
-from lab.images import Image, split_tag
-from lab.shown import rfc3339
-
-
-def _tag(image: Image) -> str:
-    return image.name if split_tag(image.name)[1] else f"{image.name}:latest"
+from lab.images import Image
+from lab.images.names import with_tag
 
 
 def summary(engine: Engine, image: Image) -> dict[str, Any]:
     """One row of GET /images/json."""
     users = sum(container.record.config["image_id"] == image.id for container in engine.containers.values())
     return {
-        "Id": image.id, "ParentId": "", "RepoTags": [_tag(image)], "RepoDigests": [], "Created": image.created // 10**9,
-        "Size": image.size, "VirtualSize": image.size, "SharedSize": -1, "Labels": None, "Containers": users,
+        "Id": image.id, "ParentId": "", "RepoTags": [with_tag(name) for name in image.tags], "RepoDigests": [],
+        "Created": image.created // 10**9, "Size": image.size, "VirtualSize": image.size, "SharedSize": -1,
+        "Labels": image.labels or None, "Containers": users,
     }  # fmt: skip
 
 
-def inspect(image: Image) -> dict[str, Any]:
-    """GET /images/NAME/json."""
-    machine = os.uname().machine
+def shared_sizes(images: Sequence[Image]) -> dict[str, int]:
+    """By id: the bytes of an image's layers that other images have, too."""
+    counts = Counter(digest for image in images for digest in set(image.layers))
     return {
-        "Id": image.id, "RepoTags": [_tag(image)], "RepoDigests": [], "Parent": "", "Author": "",
-        "Comment": f"damaged: {image.damage}" if image.damage else "",
-        "Created": rfc3339(image.created), "Architecture": ARCHITECTURES.get(machine, machine), "Os": "linux",
-        "Size": image.size, "VirtualSize": image.size, "DockerVersion": "", "Container": "",
-        "GraphDriver": {"Name": "host" if image.is_host else "overlay", "Data": None},
-        "RootFS": {"Type": "layers", "Layers": [image.id]}, "Metadata": {"LastTagTime": rfc3339(image.created)},
-        "Config": {
-            "Env": image.env, "Cmd": image.command or None, "Entrypoint": image.entrypoint or None, "User": image.user,
-            "WorkingDir": image.workdir, "Labels": None, "Volumes": None, "ExposedPorts": None, "OnBuild": None,
-        },
-    }  # fmt: skip
+        image.id: sum(size for digest, size in zip(image.layers, image.sizes, strict=False) if counts[digest] > 1)
+        for image in images
+    }
+
+
+def layers_size(images: Sequence[Image]) -> int:
+    """The bytes of all layers, those that images share counted once."""
+    sizes = {digest: size for image in images for digest, size in zip(image.layers, image.sizes, strict=False)}
+    return sum(sizes.values()) + sum(image.size for image in images if not image.config)

@@ -6,9 +6,10 @@ from collections.abc import Callable
 
 from fastapi import APIRouter, Response
 
-from daemon.routes.filters import Filters, check_names, flag, one_of
+from daemon.routes.filters import Filters
 from daemon.wire.answers import Json
 from lab.errors import NotAllowed, NotFound, NotImplementedHere
+from lab.filters import check_names, flag, one_of
 
 router = APIRouter()
 DRIVERS = {"host": "host", "none": "null"}

@@ -13,10 +13,11 @@ from fastapi import APIRouter, Query, Response
 from daemon.events import Event
 from daemon.routes import container_views, image_views, system_views, volumes
 from daemon.routes.deps import TheEngine
-from daemon.routes.filters import Filters, check_names
+from daemon.routes.filters import Filters
 from daemon.wire.answers import Json, Streamed
 from daemon.wire.front import API_VERSION
 from lab.errors import InvalidArgument
+from lab.filters import check_names
 from lab.shown import SECOND, parse_time
 
 router = APIRouter()
@@ -84,11 +85,12 @@ def _wanted(event: Event, filters: dict[str, list[str]]) -> bool:
 async def disk_usage(engine: TheEngine, type: Annotated[list[str] | None, Query()] = None) -> Response:
     """docker system df; `type` selects parts"""
     images, containers = engine.images.list(), list(engine.containers.values())
+    shared = image_views.shared_sizes(images)
     parts: dict[str, dict[str, Any]] = {
         "container": {"Containers": []},
         "image": {
-            "LayersSize": sum(image.size for image in images),
-            "Images": [image_views.summary(engine, image) for image in images],
+            "LayersSize": image_views.layers_size(images),
+            "Images": [{**image_views.summary(engine, image), "SharedSize": shared[image.id]} for image in images],
         },
         "volume": {"Volumes": []},
         "build-cache": {"BuildCache": [], "BuilderSize": 0},
@@ -97,9 +99,12 @@ async def disk_usage(engine: TheEngine, type: Annotated[list[str] | None, Query(
         if name not in parts:
             raise InvalidArgument(f"unknown object type: {name[:40]}", f"write one of {', '.join(parts)}")
     if not type or "container" in type:
+        names = engine.images.tags()
         sizes = await asyncio.to_thread(lambda: [container_views.sizes(engine, container) for container in containers])
         rows = zip(containers, sizes, strict=True)
-        parts["container"]["Containers"] = [{**container_views.summary(container), **more} for container, more in rows]
+        parts["container"]["Containers"] = [
+            {**container_views.summary(container, names), **more} for container, more in rows
+        ]
     if not type or "volume" in type:
         parts["volume"]["Volumes"] = await asyncio.to_thread(
             lambda: [volumes.with_usage(engine, volume) for volume in engine.volumes.list()]

@@ -10,12 +10,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from daemon.wire.front import API_VERSION, OLDEST_API
+from lab.images.config import architecture
 from lab.runtime import cgroup
 
 if TYPE_CHECKING:
     from daemon.engine import Engine
-
-ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64"}
 
 
 def lab_version() -> str:
@@ -32,7 +31,7 @@ def version() -> dict[str, Any]:
     common = {
         "Version": lab_version(), "ApiVersion": ".".join(map(str, API_VERSION)),
         "MinAPIVersion": ".".join(map(str, OLDEST_API)), "Os": "linux",
-        "Arch": ARCHITECTURES.get(kernel.machine, kernel.machine), "KernelVersion": kernel.release,
+        "Arch": architecture(), "KernelVersion": kernel.release,
         "GitCommit": "", "GoVersion": f"none; Python {platform.python_version()}", "BuildTime": "",
     }  # fmt: skip
     details = {key: value for key, value in common.items() if key != "Version"}

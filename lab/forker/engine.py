@@ -25,7 +25,7 @@ from lab.forker.monitor import Monitor, Stdio
 from lab.images import Images
 from lab.logs import LogWriter
 from lab.runtime import cgroup
-from lab.signals import SIGKILL, SIGTERM
+from lab.signals import SIGKILL, signal_number
 from lab.store import Store, new_id
 
 TYPE_CHECKING = False
@@ -68,13 +68,16 @@ class Forker:
         options = runargs.parse_run(argv, runargs.RUN_FORKED)
         image = self.images.find(options.image)
         container_id = new_id()
-        if options.volumes or options.volumes_from:
+        if options.volumes or options.volumes_from or image.volumes:
             from lab.forker import placing
 
-            placing.settle(options, self.store)
+            placing.settle(options, image, self.store)
         spec = self._spec(options, image, container_id)
         handed = _handed(options.sdnotify, spec)
-        config = {"image": image.name, "rm": options.rm, "label": options.label}
+        config = {
+            "image": image.name, "image_id": image.id, "rm": options.rm, "label": options.label,
+            "entrypoint": len(options.entrypoint or ()), "stop_signal": options.stop_signal,
+        }  # fmt: skip
         record = self._create(container_id, spec, options, image, config)
         spec.cgroup = cgroup.path(container_id, spec)  # a cgroup belongs to one start: the config is without it
         if options.detach:
@@ -230,9 +233,12 @@ class Forker:
         return [container for container in found if os.path.exists(container.path)]
 
     def stop(self, container: Record, seconds: float) -> None:
-        """Send SIGTERM, and SIGKILL after that many seconds. Returns when the container's end has been recorded."""
+        """Send SIGTERM or what the image asks for, and SIGKILL after that many seconds.
+
+        Returns when the container's end has been recorded.
+        """
         process = container.open()
-        pidfd.send_signal(process, SIGTERM)
+        pidfd.send_signal(process, signal_number(container.config.get("stop_signal") or "TERM"))
         if not pidfd.ended(process, seconds):
             pidfd.send_signal(process, SIGKILL)
         self.wait(container)

@@ -31,7 +31,7 @@ def volumes(store: Store) -> Volumes:
     return Volumes(f"{store.root}/volumes", users)
 
 
-def settle(options: RunOptions, store: Store) -> None:
+def settle(options: RunOptions, image: Image, store: Store) -> None:
     """Put all mounts of the request into options.volumes. Raises InvalidArgument."""
     from lab import mounting
 
@@ -41,7 +41,7 @@ def settle(options: RunOptions, store: Store) -> None:
             raise Conflict(f"container {container.name} is damaged", "remove it")
         return container.spec.mounts
 
-    mounting.settle(options, mounts_of)
+    mounting.settle(options, image, mounts_of)
 
 
 def create(

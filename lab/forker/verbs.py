@@ -7,9 +7,10 @@ import os
 import sys
 import time
 
-from lab import logs, pidfd, runargs
+from lab import imageargs, logs, pidfd, runargs
 from lab.errors import LabError
-from lab.shown import PS_COLUMNS, SHORT_ID, ago, image_row, parse_time, ps_row, rfc3339, show_table
+from lab.forker import images
+from lab.shown import PS_COLUMNS, SHORT_ID, ago, parse_time, ps_row, rfc3339, show_table
 from lab.signals import signal_number
 
 TYPE_CHECKING = False
@@ -191,13 +192,6 @@ def _label(text: str) -> tuple[str, str]:
     return name, value
 
 
-def images(engine: Forker, argv: Sequence[str]) -> int:
-    runargs.IMAGES.parse(argv)
-    for image in engine.images.list():
-        print(image_row(image.name, image.id, image.size, image.damage))
-    return 0
-
-
 def _each(
     engine: Forker,
     references: Sequence[str],
@@ -219,11 +213,11 @@ def _each(
 COMMANDS = {
     command.name: command
     for command in (
-        runargs.PS, runargs.LOGS, runargs.STOP, runargs.KILL, runargs.RM, runargs.WAIT, runargs.INSPECT, runargs.IMAGES,
-        runargs.VOLUME,
+        runargs.PS, runargs.LOGS, runargs.STOP, runargs.KILL, runargs.RM, runargs.WAIT, runargs.INSPECT, runargs.VOLUME,
+        *imageargs.OF_BOTH,
     )
 }  # fmt: skip
 VERBS: dict[str, Callable[[Forker, Sequence[str]], int]] = {
     "ps": ps, "logs": show_logs, "stop": stop, "kill": kill, "rm": remove, "wait": wait, "inspect": inspect,
-    "images": images, "volume": volume,
+    "volume": volume, **{command.name: images.VERBS[command.name] for command in imageargs.OF_BOTH},
 }  # fmt: skip

@@ -216,6 +216,8 @@ def _image_root(spec: Spec, nodev: int) -> int:
     descriptors = {key: os.open(path, os.O_PATH | os.O_CLOEXEC) for key, path in paths.items()}
     try:
         options: dict[str, str | None] = {key: f"/proc/self/fd/{fd}" for key, fd in descriptors.items()}
+        if spec.uid_mappings:  # without it no directory of the image can be removed in a user namespace; Linux 5.11
+            options["userxattr"] = None
         overlay = syscalls.new_filesystem("overlay", options, nodev)
     except OSError as error:
         raise CannotStart(

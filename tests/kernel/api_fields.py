@@ -153,7 +153,10 @@ QUERIES: dict[str, dict[str, str]] = {
     "DELETE /images/{name}": _fields("force: boolean, noprune: boolean"),
     "GET /images/search": _fields("term: string, limit: integer, filters: string"),
     "POST /images/prune": _fields("filters: string"),
-    "POST /commit": _fields("container: string, repo: string, tag: string, comment: string, pause: boolean"),
+    "POST /commit": _fields(
+        "container: string, repo: string, tag: string, comment: string, author: string, pause: boolean, changes: string"
+    ),
+    "GET /containers/{id}/export": {},
     "GET /volumes": _fields("filters: string"),
     "DELETE /volumes/{name}": _fields("force: boolean"),
     "POST /volumes/prune": _fields("filters: string"),

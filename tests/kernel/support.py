@@ -79,6 +79,13 @@ def in_child(work: Callable[[], object]) -> int:
     return pid
 
 
+def stored(images: Path) -> list[str]:
+    """What is in a directory of images, but for the directories of layers and names themselves."""
+    found = [path for path in images.iterdir() if path.name not in ("_layers", "_tags")]
+    found += [path for folder in ("_layers", "_tags") for path in images.glob(f"{folder}/*")]
+    return sorted(path.name for path in found)
+
+
 def own_mounts(path: Path) -> list[str]:
     """The lines of mountinfo, in this mount namespace, that name the path."""
     rows = Path("/proc/self/mountinfo").read_text().splitlines()

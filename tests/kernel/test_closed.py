@@ -138,7 +138,7 @@ def test_directories_that_the_tar_does_not_list(tmp_path: Path) -> None:
         import_hostile_image(tmp_path, b"")
     finally:
         os.umask(umask)
-    rootfs = tmp_path / "images/hostile/rootfs"
+    rootfs = Path(Images(str(tmp_path / "images")).find("hostile").rootfs)
     modes = {path.name: path.stat().st_mode & 0o7777 for path in (rootfs, *rootfs.rglob("*")) if path.is_dir()}
     assert modes == {"rootfs": 0o755, "bin": 0o755, "etc": 0o755, "deep": 0o755}
     assert (rootfs / "etc/deep/file").stat().st_mode & 0o7777 == 0o666

@@ -20,7 +20,7 @@ from lab.runtime.cgroup_limits import CONTROLLERS
 pytestmark = pytest.mark.needs("root")
 CLI, RUN, STREAMS, LIFE = "test_docker_cli.py", "test_daemon_run.py", "test_daemon_streams.py", "test_daemon_life.py"
 OPTIONS, PY, HTTP = "test_daemon_options.py", "test_docker_py.py", "test_daemon_http.py"
-LIMITED, VOLUMES, NAMES = "test_resources.py", "test_volumes.py", "test_names.py"
+LIMITED, VOLUMES, NAMES, IMAGES = "test_resources.py", "test_volumes.py", "test_names.py", "test_docker_images.py"
 PROFILE = 'seccomp={"defaultAction": "SCMP_ACT_ALLOW"}'
 
 # field: (a value that asks for something, the test that shows the effect)
@@ -248,6 +248,25 @@ def test_update(labd: Labd, walked: str, name: str, kind: str) -> None:
         assert status == 501 and name in answer["message"], (value, answer)
 
 
+COMMITTED = {
+    "Cmd": ["x"], "Entrypoint": ["x"], "Env": ["A=b"], "WorkingDir": "/w", "User": "7", "Labels": {"a": "b"},
+    "StopSignal": "INT", "ExposedPorts": {"80/tcp": {}},
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", api.CONTAINER)
+def test_commit(labd: Labd, walked: str, name: str) -> None:
+    """Every field of a commit's config is honoured, or a 501 that names it; malformed, a 400. See test_commit there."""
+    zero, wish, malformed = api.TYPES[api.CONTAINER[name]]
+    path = "/commit?container=nobody"
+    assert labd.request("POST", path, {name: malformed})[0] == 400
+    for value in (None, *(() if name == "StopTimeout" else (zero,)), *([COMMITTED[name]] if name in COMMITTED else ())):
+        assert labd.request("POST", path, {name: value})[0] == 404, value
+    if name not in COMMITTED:
+        status, answer = labd.request("POST", path, {name: wish})
+        assert status == 501 and name in answer["message"]
+
+
 EXEC_HONOURED: dict[str, tuple[Any, str]] = {
     "AttachStdin": (True, f"{CLI}::test_exec"),
     "AttachStdout": (True, f"{CLI}::test_exec"),
@@ -326,7 +345,15 @@ QUERY_HONOURED: dict[str, dict[str, str]] = {
     "POST /images/create": {
         **dict.fromkeys(("fromImage", "fromSrc", "repo", "tag"), f"{OPTIONS}::test_images_filters"),
         "platform": f"{OPTIONS}::test_platforms",
+        **dict.fromkeys(("changes", "message"), f"{IMAGES}::test_import_with_changes"),
     },
+    "POST /images/{name}/tag": dict.fromkeys(("repo", "tag"), f"{IMAGES}::test_names_are_counted"),
+    "POST /commit": {
+        **dict.fromkeys(("container", "repo", "tag", "comment", "author", "changes"), f"{IMAGES}::test_commit"),
+        "pause": f"{IMAGES}::test_a_commit_holds_the_container_still",
+    },
+    "GET /images/get": {"names": f"{IMAGES}::test_save_and_load"},
+    "POST /images/load": {"quiet": f"{IMAGES}::test_save_and_load"},
     "DELETE /images/{name}": {"force": f"{OPTIONS}::test_rmi_force", "noprune": f"{OPTIONS}::test_nothing_to_spare"},
     "POST /images/prune": {"filters": f"{OPTIONS}::test_image_prune"},
     "GET /events": dict.fromkeys(("since", "until", "filters"), f"{CLI}::test_events"),
@@ -409,6 +436,7 @@ def test_nothing_is_only_said_to_be_honoured() -> None:
         (fields.VOLUME_CREATE, {*api.VOLUME_CREATE}),
         (fields.DEVICE, {*api.DEVICE}),
         (fields.ENDPOINT, {*api.ENDPOINT, "GwPriority"}),
+        (fields.COMMIT, {*api.CONTAINER}),
         (fields.EXEC_CREATE, {*api.EXEC_CREATE}),
         (fields.EXEC_START, {*api.EXEC_START}),
     ):

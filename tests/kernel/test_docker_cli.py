@@ -151,11 +151,10 @@ def test_limits_and_a_profile(labd: Labd, tmp_path: Path) -> None:
 
 
 def test_prune_and_dangling(labd: Labd, small: str) -> None:
-    """docker images -qf dangling=true lists nothing that `docker rmi` could delete; system prune -f ends with 0."""
+    """docker images -qf dangling=true lists nothing that has a name; system prune -f ends with 0, and leaves those."""
     assert out(labd, "images", "-qf", "dangling=true") == ""
     assert out(labd, "images", "-q", small).strip()
     out(labd, "system", "prune", "-f")
-    assert b"dangling=false" in labd.docker("image", "prune", "-af").stderr
     assert out(labd, "images", "-q", small).strip()
     assert "Containers" in out(labd, "system", "df")
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import bz2
 import gzip
 import io
+import json
 import lzma
 import os
 import subprocess
@@ -17,9 +18,9 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from support import CHECKOUT, add, lab_python
+from support import CHECKOUT, add, lab_python, stored
 
-from lab.errors import InvalidArgument, LabError
+from lab.errors import InvalidArgument
 from lab.files import remove_tree
 from lab.images import Images
 
@@ -46,7 +47,7 @@ def bombed(place: Path, tar: bytes) -> tuple[str, int]:
         file.seek(0)
         said, peak = lab_python(IMPORT, str(place), stdin=file).split("\n")
     if not said.startswith("sha256"):
-        assert list(place.iterdir()) == []
+        assert stored(place) == []
         assert said.startswith("InvalidArgument cannot import: ")
     return said, int(peak)
 
@@ -116,6 +117,23 @@ def test_two_gibibytes_of_zeros(small_disk: Path) -> None:
     said, peak = bombed(place, bomb)
     assert "the filesystem would have less than 3 MiB left" in said
     assert peak < 100
+
+
+def test_a_bomb_in_a_layer(small_disk: Path) -> None:
+    """A layer of 2 GiB of zeros in an archive of `docker save`: refused before it is written, nothing is left."""
+    place = small_disk / "images"
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w") as tar:
+        add(tar, "layer", gzipped((header("zeros", 2048 * MIB), 1), (bytes(MIB), 2048)))
+        config = {"rootfs": {"diff_ids": ["sha256:" + "0" * 64]}}
+        add(tar, "config", json.dumps(config).encode())
+        add(tar, "manifest.json", json.dumps([{"Config": "config", "Layers": ["layer"]}]).encode())
+    buffer.seek(0)
+    with pytest.raises(InvalidArgument, match="the filesystem would have less than 3 MiB left"):
+        list(Images(str(place)).load(buffer))
+    assert stored(place) == []
+    found = os.statvfs(small_disk)
+    assert found.f_bavail * found.f_frsize > 63 * MIB
 
 
 def test_many_files_that_fill_the_disk(small_disk: Path) -> None:
@@ -207,7 +225,7 @@ def test_a_stream_cut_anywhere(tmp_path: Path, compress: Callable[[bytes], bytes
     for cut in cuts:
         with pytest.raises(InvalidArgument, match="cannot import"):
             images.import_tar("cut", io.BytesIO(data[:cut]))
-        assert list(Path(images.root).iterdir()) == [], cut
+        assert stored(Path(images.root)) == [], cut
     assert images.import_tar("whole", io.BytesIO(data)).size == 2400
 
 
@@ -240,7 +258,7 @@ def test_a_tree_deeper_than_a_path(tmp_path: Path) -> None:
     images = Images(str(tmp_path / "images"))
     images.import_tar("deep", io.BytesIO(deep_tar(10)))
     images.remove("deep")
-    assert list(Path(images.root).iterdir()) == []
+    assert stored(Path(images.root)) == []
 
 
 def test_removal_follows_no_symlink(tmp_path: Path) -> None:
@@ -303,11 +321,12 @@ def test_a_killed_import_is_swept_and_a_running_one_is_not(tmp_path: Path) -> No
         slow.stdin.write(data[3 * MIB :])
         slow.stdin.close()
         assert slow.stdout.read() == b"slow\n"
-    assert sorted(path.name for path in place.iterdir()) == ["slow"]
+    (image,) = (found for found in Images(str(place)).list() if not found.is_host)
+    assert stored(place) == sorted([image.id[7:], *image.layers, "slow"])
 
 
 def test_two_imports_of_one_name(tmp_path: Path) -> None:
-    """Of two imports of one name, the slower one is refused: the name exists."""
+    """Of two imports of one name, the slower one gets it; the other image has no name any more."""
     buffer = io.BytesIO()
     with tarfile.open(fileobj=buffer, mode="w") as tar:
         add(tar, "file0", b"x")
@@ -319,6 +338,6 @@ def test_two_imports_of_one_name(tmp_path: Path) -> None:
                 Images(str(tmp_path)).import_tar("name", io.BytesIO(buffer.getvalue()))
             return super().read(size)
 
-    with pytest.raises(LabError, match="exists"):
-        Images(str(tmp_path)).import_tar("name", Slow(buffer.getvalue()))
-    assert [path.name for path in tmp_path.iterdir()] == ["name"]
+    slower = Images(str(tmp_path)).import_tar("name", Slow(buffer.getvalue()))
+    found = Images(str(tmp_path)).list()
+    assert [image.tags for image in found] == [["host"], ["name"], []] and found[1].id == slower.id

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import pwd
 import subprocess
@@ -13,7 +14,8 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from support import CHECKOUT, own_mounts
+from private_labd import Labd
+from support import CHECKOUT, Podmanish, own_mounts
 
 from scenarios.performance.beats import FAILED, HELD
 from scenarios.performance.performance import Performance
@@ -219,6 +221,38 @@ def test_an_image_goes_though_podmans_settings_went_first(tmp_path: Path, monkey
         settings.unlink()
     monkeypatch.delenv("CONTAINERS_CONF")
     assert subprocess.run(["podman", "images", "-q", image], capture_output=True, check=True, timeout=60).stdout == b""
+
+
+def test_images_travel_both_ways(engines: dict[str, Engine], podmanish: Podmanish, labd: Labd, tmp_path: Path) -> None:
+    """What dockerd saves runs in both engines without a registry, with dockerd's id; what they save dockerd loads."""
+    docker, saved = engines["docker"], tmp_path / "saved.tar"
+
+    def real(*words: str) -> str:
+        done = subprocess.run(docker.command(*words), capture_output=True, text=True, check=True, timeout=60)
+        return done.stdout.strip()
+
+    container = real("create", docker.image, "true")
+    words = ("-c", 'CMD ["cat","/tmp/in"]', "-c", "ENV A=b", "-c", "LABEL l=x")
+    (tmp_path / "in").write_text("from dockerd")
+    real("cp", str(tmp_path / "in"), f"{container}:/tmp/in")
+    made = real("commit", *words, container, "loginuid-lab/travels:1")
+    try:
+        real("save", "-o", str(saved), "loginuid-lab/travels:1")
+        for engine in (podmanish, labd.dockerish, labd.docker):
+            done = engine("load", "-i", str(saved))
+            assert done.stdout.decode().strip() == "Loaded image: loginuid-lab/travels:1", done.stderr
+            assert engine("run", "--rm", "loginuid-lab/travels:1").stdout == b"from dockerd"
+            found = json.loads(engine("image", "inspect", "loginuid-lab/travels:1").stdout)[0]
+            assert (found["Id"], found["Config"]["Labels"]) == (made, {"l": "x"})
+            assert len(found["RootFS"]["Layers"]) == 2
+        real("rm", container)
+        assert f"Deleted: {made}" in real("rmi", "loginuid-lab/travels:1")
+        assert podmanish("save", "-o", str(saved), "loginuid-lab/travels:1").returncode == 0
+        assert real("load", "-i", str(saved)) == "Loaded image: loginuid-lab/travels:1"
+        assert real("inspect", "-f", "{{.Id}}", "loginuid-lab/travels:1") == made
+    finally:
+        real("rmi", "-f", "loginuid-lab/travels:1")
+        labd.docker("rmi", "-f", made)
 
 
 @pytest.fixture

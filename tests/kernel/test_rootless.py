@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import pwd
 import subprocess
+import tarfile
 from pathlib import Path
 
 import pytest
@@ -107,3 +108,20 @@ def test_roots_import_keeps_owners_and_modes(tmp_path: Path, rootfs_tar: bytes) 
     image = Images(str(tmp_path)).import_tar("small", io.BytesIO(rootfs_tar))
     secret = (Path(image.rootfs) / "etc/secret").stat()
     assert (secret.st_uid, secret.st_mode & 0o7777) == (1000, 0o600)
+
+
+@pytest.mark.parametrize("which", ["single", pytest.param("rootless", marks=pytest.mark.needs("newuidmap"))])
+def test_a_commit_of_ones_own(which: str, request: pytest.FixtureRequest, rootfs_tar: bytes) -> None:
+    """An ordinary user commits, exports, saves, removes and loads what the user's container has written."""
+    engine: Podmanish = request.getfixturevalue(which)
+    engine.output("import", "-", "small", input=rootfs_tar, cwd="/")
+    engine.output("run", "--name", "c1", "small", "sh", "-c", "rm -r /home; echo x >/new", cwd="/")
+    made = engine.output("commit", "-c", "CMD cat /new", "c1", "made", cwd="/")
+    with tarfile.open(fileobj=io.BytesIO(engine("export", "c1", cwd="/").stdout)) as root:
+        assert "new" in root.getnames() and "home" not in root.getnames()
+    saved = engine("save", "made", cwd="/").stdout
+    engine.output("rm", "c1", cwd="/")
+    assert engine.output("rmi", "made", cwd="/").endswith(f"Deleted: {made}")
+    assert engine.output("load", input=saved, cwd="/") == "Loaded image: made:latest"
+    assert engine.output("run", "--rm", "made", cwd="/") == "x"
+    assert engine("run", "--rm", "made", "ls", "/home", cwd="/").returncode == 1

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import pytest
 
 from lab import mounting, netfiles
 from lab.errors import InvalidArgument, LabError, NotImplementedHere
+from lab.images import Image
 from lab.mountargs import parse_from, parse_volume
 from lab.runargs import RunOptions, parse_run
 from lab.spec import Mount
@@ -118,10 +121,11 @@ def test_another_containers(text: str, expected: tuple[str, bool | None]) -> Non
             parse_from(wrong)
 
 
-def settled(*words: str, others: list[Mount] | None = None) -> list[str]:
-    """All mounts of a request, in which --volumes-from gives these others."""
+def settled(*words: str, others: list[Mount] | None = None, declared: Sequence[str] = ()) -> list[str]:
+    """All mounts of a request, in which --volumes-from gives these others, and the image declares these volumes."""
     options = parse_run([*words, "host"])
-    mounting.settle(options, lambda reference: others or [])
+    image = Image("i", "/image", "sha256:0", volumes={path: {} for path in declared})
+    mounting.settle(options, image, lambda reference: others or [])
     return [str(mount) for mount in options.volumes]
 
 
@@ -131,6 +135,9 @@ def test_which_mount_wins() -> None:
     words = ("--volumes-from", "box", "-v", "/x", "-v", "/z", "-v", "new:/x", "-v", "/t", "--tmpfs", "/t")
     assert settled(*words, others=others) == ["new:/x", "/etc:/y", "/z"]
     assert settled("--volumes-from", "box:ro", others=others) == ["old:/x:ro,nocopy", "/etc:/y:ro"]
+    assert settled("-v", "/a:/x", declared=["/x", "/w/"]) == ["/a:/x", "/w"]
+    with pytest.raises(InvalidArgument, match="invalid mount target"):
+        settled(declared=["/../etc"])
 
 
 @pytest.mark.parametrize(

@@ -45,8 +45,8 @@ def test_two_dashes_end_the_options() -> None:
 
 def test_entrypoint_may_be_empty() -> None:
     """--entrypoint "" clears the image's; not given is not the same."""
-    assert parse_run(["--entrypoint", "sh", "host"]).entrypoint == "sh"
-    assert parse_run(["--entrypoint", "", "host"]).entrypoint == ""
+    assert parse_run(["--entrypoint", "sh", "host"]).entrypoint == ["sh"]
+    assert parse_run(["--entrypoint", "", "host"]).entrypoint == []
     assert parse_run(["host"]).entrypoint is None
 
 

@@ -1,0 +1,48 @@
+"""labd's side of `docker export`: lab/contents.py, whose tar is passed on while the program writes it."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import signal
+from collections.abc import AsyncGenerator, AsyncIterator
+
+from lab import contents
+from lab.errors import LabError
+from lab.images.making import require_layer
+from lab.pidfd import send_signal
+from lab.spec import Spec
+
+CHUNK = 1 << 16
+
+
+@contextlib.asynccontextmanager
+async def exported(spec: Spec) -> AsyncIterator[AsyncGenerator[bytes, None]]:
+    """The tar of a container's root, in pieces, during a `with`. Raises NotImplementedHere for `host`, LabError."""
+    require_layer(spec)
+    process = await asyncio.create_subprocess_exec(
+        *contents.command(spec, "root"),
+        stdin=asyncio.subprocess.DEVNULL, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
+    )  # fmt: skip
+    pidfd = -1
+    with contextlib.suppress(ProcessLookupError):
+        pidfd = os.pidfd_open(process.pid)
+    assert process.stdout and process.stderr
+    try:
+        first = await process.stdout.read(CHUNK)
+        if not first:
+            said = (await process.stderr.read()).decode(errors="replace").strip()
+            raise LabError(f"cannot read the container's files: {said}", "look at labd's disk and journal")
+        yield _pieces(first, process.stdout)
+    finally:
+        if pidfd >= 0:
+            send_signal(pidfd, signal.SIGKILL)
+            os.close(pidfd)
+        await process.wait()
+
+
+async def _pieces(first: bytes, output: asyncio.StreamReader) -> AsyncGenerator[bytes, None]:
+    yield first
+    while chunk := await output.read(CHUNK):
+        yield chunk
