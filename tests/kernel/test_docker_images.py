@@ -388,3 +388,4 @@ def test_a_volume_of_the_image(labd: Labd, image: str, tmp_path: Path) -> None:
     (found,) = json.loads(out(labd, "inspect", "v1"))
     assert [(one["Type"], one["Destination"]) for one in found["Mounts"]] == [("volume", "/data")]
     assert found["Config"]["Healthcheck"]["Test"] == ["CMD", "true"] and found["Config"]["StopSignal"] == "INT"
+    out(labd, "rm", "-v", "v1")  # its volume, too
