@@ -9,7 +9,7 @@ from lab.spec import Mount
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
 PRIVATE, FOLLOWING = ("", "private", "rprivate"), "rslave"
 ELSEWHERE = ("shared", "rshared", "slave")
@@ -105,13 +105,13 @@ def _target(path: str) -> str:
     return f"/{os.path.normpath(path).strip('/')}"
 
 
-def parse_mounts(texts: Sequence[str]) -> tuple[list[Mount], dict[str, str]]:
-    """All `--mount`s: those of directories and volumes, and the tmpfs by mount point.
+def parse_mounts(texts: Sequence[str], of_tmpfs: Mapping[str, str]) -> tuple[list[Mount], dict[str, str]]:
+    """All `--mount`s: those of directories and volumes, and the tmpfs by mount point, with those of `--tmpfs`.
 
     Raises InvalidArgument, NotImplementedHere.
     """
     mounts: list[Mount] = []
-    in_memory: dict[str, str] = {}
+    in_memory = dict(of_tmpfs)
     for text in texts:
         values = _pairs(text)
         readonly, source, target = "readonly" in values, values.get("source", ""), values.get("target", "")
@@ -123,6 +123,8 @@ def parse_mounts(texts: Sequence[str]) -> tuple[list[Mount], dict[str, str]]:
             mounts.append(volume(source, target, readonly=readonly, copy="volume-nocopy" not in values))
         else:
             point, options = tmpfs(target, readonly=readonly, size=_size(values), mode=_mode(values))
+            if point in in_memory:
+                raise InvalidArgument(f"Duplicate mount point: {point}", "name each target once")
             in_memory[point] = options
     return mounts, in_memory
 

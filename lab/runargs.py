@@ -229,9 +229,8 @@ def _parse_mounts(values: dict[str, Any]) -> None:
     if binds or mounts:
         from lab import mountargs
 
-        found, in_memory = mountargs.parse_mounts(mounts) if mounts else ([], {})
+        found, values["tmpfs"] = mountargs.parse_mounts(mounts, values.get("tmpfs", {}))
         values["volumes"] = [*map(mountargs.parse_volume, binds), *found]
-        values["tmpfs"] = {**values.get("tmpfs", {}), **in_memory}
 
 
 class ExecOptions:

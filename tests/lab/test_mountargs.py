@@ -100,13 +100,14 @@ def test_mounts_that_are_more_than_a_volume() -> None:
         ("dst=/b,volume-driver=nfs", NotImplementedHere, "volume-driver"),
         ("dst=/b,readonly=perhaps", InvalidArgument, "readonly"),
         ("dst", InvalidArgument, "key=value"),
+        ("type=tmpfs,dst=/taken/", InvalidArgument, "Duplicate mount point: /taken"),
         ("dst=/b\nsrc=/x", InvalidArgument, "invalid --mount"),
     ],
 )
 def test_mounts_that_are_none(text: str, error: type[LabError], named: str) -> None:
     """What Docker refuses, too, is an invalid argument; what it accepts is refused by name."""
     with pytest.raises(error) as failure:
-        parse_run(["--mount", text, "host"])
+        parse_run(["--tmpfs", "/taken", "--mount", text, "host"])
     assert named in failure.value.message
 
 
