@@ -14,7 +14,6 @@ import tarfile
 from lab.errors import NoSuchImage
 from lab.images import old
 from lab.images.names import with_tag
-from lab.images.store import require_sound
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -49,8 +48,7 @@ class Saved:
             raise
 
     def _take(self, images: Store, reference: str) -> None:
-        image = images.find(reference, damaged=True)
-        require_sound(image)
+        image = images.find(reference)
         old.require_layers(image)
         digits = image.id.removeprefix("sha256:")
         if digits not in self._names:

@@ -37,22 +37,24 @@ class Store:
     def find(self, reference: str, *, damaged: bool = False) -> Image:
         """The image with this name (":latest" may be left out) or id, or beginning of an id.
 
-        damaged: return a damaged image, too, which can be looked at or removed; else it raises CannotStart. Only then
-        the config's SHA-256 is computed: a `run` saves the time. Raises NoSuchImage; InvalidArgument if several ids
-        begin so.
+        damaged: return a damaged image, too, which can be looked at or removed; else it raises CannotStart. Raises
+        NoSuchImage; InvalidArgument if several ids begin so.
         """
-        image = self._find(reference, verify=damaged)
-        if not damaged:
-            require_sound(image)
+        image = self._find(reference)
+        if image.damage and not damaged:
+            raise CannotStart(
+                f"image {image.name} is damaged: {image.damage}",
+                "remove it and import it again: `lab image rm`, `lab image import`",
+            )
         return image
 
-    def _find(self, reference: str, *, verify: bool) -> Image:
+    def _find(self, reference: str) -> Image:
         name = normalize(reference)
         if name == HOST:
             return host()
         folder = self._by_name(name)
         if folder:
-            image = self._load(folder, verify=verify)
+            image = self._load(folder)
             image.name = name
             return image
         wanted = reference.removeprefix("sha256:")
@@ -98,7 +100,7 @@ class Store:
                 pass  # it has just been removed
         return found
 
-    def _load(self, folder: str, *, verify: bool = True) -> Image:
+    def _load(self, folder: str) -> Image:
         """The image in that directory; its damage says what is wrong, if anything is."""
         path = f"{self.root}/{folder}"
         names = [name for name, target in self.tags().items() if target == folder] if is_id(folder) else []
@@ -108,7 +110,7 @@ class Store:
                 from lab.images import old
 
                 return old.load(path, name)
-            image = _loaded(path, folder, verify=verify)
+            image = _loaded(path, folder)
         except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError, LabError) as error:
             image = _damaged(path, folder, name, str(error) or type(error).__name__)
         if is_id(folder):
@@ -157,15 +159,6 @@ class Store:
                 os.unlink(self.layer_path(digest))
 
 
-def require_sound(image: Image) -> None:
-    """Raises CannotStart for a damaged image."""
-    if image.damage:
-        raise CannotStart(
-            f"image {image.name} is damaged: {image.damage}",
-            "remove it and import it again: `lab image rm`, `lab image import`",
-        )
-
-
 def is_id(folder: str) -> bool:
     """Whether a directory's name is an image's id; no name of version 0.2 is."""
     return len(folder) == ID_LENGTH and HEX.issuperset(folder)
@@ -178,18 +171,16 @@ def _entries(path: str) -> Sequence[str]:
         return ()
 
 
-def _loaded(path: str, digits: str, *, verify: bool) -> Image:
+def _loaded(path: str, digits: str) -> Image:
+    import hashlib
     import json
 
     from lab.images import config
 
     with open(f"{path}/config", "rb") as file:
         data = file.read(config.LARGEST + 1)
-    if verify:
-        import hashlib
-
-        if hashlib.sha256(data).hexdigest() != digits:
-            raise ValueError("the config is not the one that the id tells")
+    if hashlib.sha256(data).hexdigest() != digits:
+        raise ValueError("the config is not the one that the id tells")
     found = config.checked(data)
     with open(f"{path}/about", "rb") as file:
         about = json.loads(file.read(config.LARGEST))

@@ -319,9 +319,9 @@ def test_the_own_commands(podmanish: Podmanish, labd: Labd, tar: Path, tmp_path:
 
 
 @pytest.mark.needs("podman")
-def test_podman_reads_and_writes_them(podmanish: Podmanish, tar: Path, tmp_path: Path) -> None:
+def test_podman_reads_and_writes_them(podmanish: Podmanish, tar: Path, tmp_path: Path, short_place: Path) -> None:
     """podman loads what the lab saves, with the same id and layers; the lab loads both kinds that podman saves."""
-    storage = ["--root", str(tmp_path / "root"), "--runroot", str(tmp_path / "run"), "--storage-driver", "vfs"]
+    storage = ["--root", str(tmp_path / "root"), "--runroot", str(short_place), "--storage-driver", "vfs"]
 
     def podman(*words: str) -> str:
         return subprocess.run(

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import sysconfig
 import tarfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -106,14 +107,15 @@ def test_nothing_can_be_imported_after_the_seal(tmp_path: Path) -> None:
 
 
 @pytest.fixture(scope="module")
-def trapped(labd: Labd, rootfs_tar: bytes) -> str:
+def trapped(labd: Labd, rootfs_tar: bytes) -> Iterator[str]:
     """An image with a shell and traps."""
     buffer = io.BytesIO(rootfs_tar)
     with tarfile.open(fileobj=buffer, mode="a") as tar:
         add_traps(tar)
     status, answer = labd.request("POST", "/images/create?fromSrc=-&repo=trapped", buffer.getvalue())
     assert status == 200, answer
-    return "trapped"
+    yield "trapped"
+    labd.request("DELETE", "/images/trapped")  # other tests count the images of this daemon
 
 
 UPLOADS = {
