@@ -65,7 +65,7 @@ def faults(code: int | None, output: str, calls: Sequence[Call]) -> Iterator[str
     begun = [line.split()[-1] for line in output.splitlines() if line.startswith("in: ")]
     born = [call for call in calls if call.parent == left.pid]
     if not begun:
-        yield f"the command does not run: {(output.strip().splitlines() or ['it prints nothing'])[-1]}"
+        yield f"the command does not run: container.py prints {inside.first_line(output)}"
     elif begun[0] not in {call.pid for call in born}:
         yield "the command is no child of the process that called unshare: it would not be pid 1"
     yield from become(born)
@@ -95,7 +95,7 @@ def judge() -> None:
         notes.seek(0)
         lines = [line.rstrip("\n").split("\t") for line in notes.read(inside.MOST).splitlines()]
     calls = [Call(line[0], line[1], line[2], line[3:]) for line in lines]
-    inside.finish([*inside.ended(code), *faults(code, output, calls)])
+    inside.finish(inside.late(code) or faults(code, output, calls))
 
 
 if sys.argv[1:2] == ["noting"]:

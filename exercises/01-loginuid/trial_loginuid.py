@@ -7,5 +7,5 @@ from scenarios.classroom.trials import inside
 inside.hide()
 code, output = inside.run(["sh", "-c", (inside.WORK / "own.sh").read_text()])
 number = Path("/proc/self/loginuid").read_text().strip()
-wrong = [f"own.sh prints {output.strip()[:80]!r}, and the loginuid is {number}"] if output.strip() != number else []
-inside.finish([*inside.ended(code), *wrong])
+wrong = [f"own.sh prints {inside.first_line(output)}, and the loginuid is {number}"] if output.strip() != number else []
+inside.finish(inside.late(code) or wrong)

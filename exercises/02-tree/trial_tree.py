@@ -25,5 +25,9 @@ right = [(pid, Path(f"/proc/{pid}/loginuid").read_text()) for pid in (*pids[::-1
 code, output = inside.run(["sh", "-c", (inside.WORK / "walk.sh").read_text(), "walk.sh", pids[-1]])
 rows = [line.split() for line in output.splitlines() if line.strip()]
 walked = [(row[0], row[-1]) for row in rows]
-wrong = [f"walk.sh prints {' '.join(output.split())[:120]!r}; the pids are {' '.join(pid for pid, _ in right)}"]
-inside.finish([*inside.ended(code), *(wrong if walked != right else [])])
+where = next((number for number, pair in enumerate(right) if walked[number : number + 1] != [pair]), len(right))
+seen = " ".join(rows[where])[:60] if where < len(rows) else "not there"
+wrong = [f"line {where + 1} of walk.sh is {seen}"]
+if where < len(right):
+    wrong = [f"{wrong[0]}; it should have pid {right[where][0]} and loginuid {right[where][1]}"]
+inside.finish(inside.late(code) or (wrong if walked != right else []))

@@ -73,8 +73,26 @@ class Graded:
         return self.hand_in.student if self.hand_in else ""
 
     @property
+    def label(self) -> str:
+        """Whose it is, for another student's flag."""
+        return f"{self.student}, {self.file}"
+
+    @property
     def points(self) -> int:
         return sum(mark.points for mark in self.marks.values())
+
+    @property
+    def odd(self) -> list[str]:
+        """What a teacher should look at: the flags, and each pass that what was handed in contradicts."""
+        return [
+            *self.flags,
+            *(f"{name}: {mark.why}" for name, mark in self.marks.items() if mark.state == "contradicted"),
+        ]
+
+    def hints(self, name: str) -> int:
+        """How many hints were taken for this exercise."""
+        work = self.hand_in.exercises.get(name) if self.hand_in else None
+        return work.hints if work else 0
 
     @property
     def counts(self) -> bool:
@@ -96,7 +114,7 @@ def graded(
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         for _ in pool.map(lambda row: _judge(row, exercises, run if row.counts else None), rows):
             pass
-    for number, flag in together([(row.file, row.key, row.hand_in) for row in rows], exercises):
+    for number, flag in together([(row.label, row.key, row.hand_in) for row in rows], exercises):
         rows[number].flags.append(flag)
     return rows
 

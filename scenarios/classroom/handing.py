@@ -66,7 +66,7 @@ def grade(arguments: argparse.Namespace) -> int:
     shown, damaged = Shown(translate=arguments.language.translate), [row for row in rows if row.trouble]
     for row in damaged:
         shown.say("{file}: {trouble}", file=reports.plain(row.file), trouble=reports.plain(row.trouble))
-    flagged = sum(bool(row.flags) for row in rows)
+    flagged = sum(bool(row.odd) for row in rows)
     shown.say("Files: {files}. With something to look at: {flagged}.", files=len(rows), flagged=flagged)
     shown.say("  {summary}", summary=str(folder / "summary.html"))
     shown.say(reports.HONEST)

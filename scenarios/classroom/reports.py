@@ -148,7 +148,7 @@ def way(one: Exercise, rows: Sequence[Graded]) -> dict[str, object]:
     """
     works = [row.hand_in.exercises[one.name] for row in rows if row.hand_in and one.name in row.hand_in.exercises]
     spent = [(work.passed - work.started) / 60 for work in works if work.passed >= work.started > 0]
-    stuck = [row for row in rows if row.marks[one.name].state in ("tried", "contradicted")]
+    stuck = [row for row in rows if row.marks[one.name].state == "tried"]
     return {
         "exercise": one,
         "numbers": {state: sum(row.marks[one.name].state == state for row in rows) for state in STATES},

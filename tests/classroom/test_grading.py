@@ -143,7 +143,7 @@ def test_copied_evidence_is_flagged_on_both(tmp_path: Path) -> None:
     """The same serials of the same boot at the same time cannot be two students'; others' are not flagged."""
     rows = graded(tmp_path, sealed(honest()), sealed(honest("Bob")), sealed(honest("Eve", 500)))
     flags = [[flag for flag in row.flags if "records" in flag] for row in rows]
-    where = [str(tmp_path / f"{number}.handin") for number in range(2)]
+    where = [row.label for row in rows[:2]]
     assert flags == [[f"the same audit records as {where[1]}"], [f"the same audit records as {where[0]}"], []]
 
 
@@ -169,11 +169,11 @@ def test_a_seed_of_two_keys_and_a_key_of_two_names(tmp_path: Path) -> None:
     key = secrets.token_bytes(32)
     rows = graded(tmp_path, sealed(honest(), key), sealed(honest("ada lovelace", 500)), sealed(honest("Bob", 900), key))
     assert rows[0].flags == [
-        f"the same key, and another name, as {rows[2].file}",
-        f"the same seed, and another key, as {rows[1].file}",
+        f"the same key, and another name, as {rows[2].label}",
+        f"the same seed, and another key, as {rows[1].label}",
     ]
-    assert rows[1].flags == [f"the same seed, and another key, as {rows[0].file}"]
-    assert rows[2].flags == [f"the same key, and another name, as {rows[0].file}"]
+    assert rows[1].flags == [f"the same seed, and another key, as {rows[0].label}"]
+    assert rows[2].flags == [f"the same key, and another name, as {rows[0].label}"]
     assert all(row.counts for row in rows)
 
 

@@ -49,10 +49,14 @@ def kill_all() -> None:
             os.wait()
 
 
-def ended(code: int | None) -> Iterable[str]:
-    """The fault of a program that did not end by itself."""
-    if code is None:
-        yield f"it did not end within {SECONDS} s"
+def late(code: int | None) -> Sequence[str]:
+    """The fault of a program that did not end by itself; what it said meanwhile tells nothing more."""
+    return [f"it did not end within {SECONDS} s"] if code is None else []
+
+
+def first_line(output: str) -> str:
+    """What a program said, for a sentence."""
+    return repr((output.strip().splitlines() or ["nothing"])[0][:60])
 
 
 def finish(faults: Iterable[str]) -> None:
