@@ -23,6 +23,7 @@ from typing import Self
 
 from lab.images import Images
 from scenarios.classroom.trials.inside import FAULTY, GOOD
+from scenarios.performance.text import message
 
 SECONDS = 15  # of a whole trial, which gives the student's code less: inside.SECONDS
 MOST_OUTPUT = 16 << 10  # bytes that a trial may say
@@ -52,9 +53,9 @@ class Trial:
 def why_not() -> str:
     """Why no student's code can be run here; "" if it can."""
     if os.geteuid() != 0:
-        return "that needs root"
+        return message("that needs root")
     if not Path("/usr/bin/python3").exists():
-        return "that needs /usr/bin/python3"
+        return message("that needs /usr/bin/python3")
     return ""
 
 
@@ -64,7 +65,8 @@ class Cell:
     def __init__(self) -> None:
         self._place = tempfile.TemporaryDirectory(prefix="lab-grade-")
         self._root = Path(self._place.name)
-        Images(f"{self._root}/state/images").import_tar("cell", _empty_root())
+        self.state = f"{self._root}/state"
+        Images(f"{self.state}/images").import_tar("cell", _empty_root())
 
     def __enter__(self) -> Self:
         return self
@@ -76,7 +78,7 @@ class Cell:
         self._place.cleanup()
 
     def _engine(self) -> list[str]:
-        return [str(Path(sys.executable).with_name("podmanish")), "--root", f"{self._root}/state"]
+        return [str(Path(sys.executable).with_name("podmanish")), "--root", self.state]
 
     def run(self, program: Path, files: Mapping[str, str]) -> Trial:
         """Run this trial beside these files of the student's, which stand in /work. The names must be checked."""

@@ -15,6 +15,7 @@ from scenarios.classroom.exercise import every
 from scenarios.classroom.sealing import fingerprint, public_of
 from scenarios.classroom.showing import Shown
 from scenarios.classroom.student import rights_of
+from scenarios.performance.text import message
 from scenarios.playing import HELD_ALL, SOME_UNKNOWN
 
 
@@ -57,7 +58,7 @@ def grade(arguments: argparse.Namespace) -> int:
 
     exercises, key, folder = every(), classes.TeacherKey.load(Path(arguments.key)), Path(arguments.output)
     grading.require_solutions(exercises)
-    reason = "--no-code was given" if arguments.no_code else cell.why_not()
+    reason = message("--no-code was given") if arguments.no_code else cell.why_not()
     with nullcontext() if reason else cell.Cell() as place:
         run = place.run if place else None
         rows = grading.graded([Path(file) for file in arguments.files], key, exercises, run=run)
@@ -71,7 +72,7 @@ def grade(arguments: argparse.Namespace) -> int:
     shown.say("  {summary}", summary=str(folder / "summary.html"))
     shown.say(reports.HONEST)
     if reason:
-        shown.say(reports.NOT_RUN, why=reason)
+        shown.say(reports.NOT_RUN, why=arguments.language.translate(reason))
     else:
         shown.say(reports.RUN)
     return SOME_UNKNOWN if damaged else HELD_ALL

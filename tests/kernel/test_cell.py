@@ -181,6 +181,18 @@ def test_a_trial_tells_the_solution_from_wrong_code(place: Cell, one: Exercise) 
             assert trial.ran and trial.faults, texts
 
 
+@pytest.mark.parametrize("trial", ["import time; time.sleep(1000)", "while True: print('x' * 4096)"])
+def test_a_trial_that_goes_wrong_is_ended(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, trial: str) -> None:
+    """One that waits or talks for ever is killed with its container, and leaves no process and no cgroup."""
+    monkeypatch.setattr(cell, "SECONDS", 1)
+    (tmp_path / "trial_bad.py").write_text(trial)
+    with Cell() as place:
+        assert place.run(tmp_path / "trial_bad.py", {}).faults[0].startswith("its trial was ended")
+        ids = [path.name for path in Path(place.state, "podmanish/containers").iterdir()]
+    assert strangers() == [] and len(ids) == 1
+    assert not [path for path in Path("/sys/fs/cgroup").rglob(f"*{ids[0]}*")]
+
+
 def test_an_engine_that_does_not_start_is_no_verdict(place: Cell, tmp_path: Path) -> None:
     """Then the code was not run, and the trial says so."""
     trial = place.run(tmp_path / "none.py", {})
