@@ -86,6 +86,7 @@ class Description(Strict):
                   the event in `records` says; "" it does not
     evidence      what the check keeps by keep_records, and whether the file's records are expected there
     trial         the files that trial_*.py judges, which runs them for the grader in a container: cell.py
+    trial_misses  what of these files it cannot judge there, in a few words; "" if it judges everything
     """
 
     title: Line
@@ -101,6 +102,7 @@ class Description(Strict):
     answers: Literal["solution", "record", ""] = ""
     evidence: dict[str, bool] = {}
     trial: tuple[str, ...] = ()
+    trial_misses: Annotated[str, Field(max_length=80)] = ""
 
     @model_validator(mode="after")
     def _is_whole(self) -> Description:

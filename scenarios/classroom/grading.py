@@ -162,10 +162,17 @@ def mark(one: Exercise, work: Work | None, run: Run | None = None) -> Mark:
         faults += trial.faults
     if faults:
         return Mark("contradicted", "; ".join(faults))
-    judged = {*_judged(one), *(one.about.trial if trial.ran else ())}
+    judged = {*_judged(one), *(one.about.trial if trial.ran and not one.about.trial_misses else ())}
     left = [name for name in one.about.files if name not in judged]
-    why = "".join(f"; {fault}" for fault in trial.faults)
-    return Mark("claimed", f"not judged here: {', '.join(left)}{why}") if left else Mark("shown")
+    why = "; ".join([f"not judged here: {', '.join(left)}", *_partly(one, trial)])
+    return Mark("claimed", why) if left else Mark("shown")
+
+
+def _partly(one: Exercise, trial: Trial) -> Sequence[str]:
+    """What a trial has seen and not seen, or why it could not be run."""
+    if trial.ran and one.about.trial_misses:
+        return [f"it ran and did what it should; not tried: {one.about.trial_misses}"]
+    return trial.faults
 
 
 def _tried(one: Exercise, work: Work, run: Run | None) -> Trial:

@@ -5,12 +5,14 @@ from __future__ import annotations
 import json
 import secrets
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 from handed import ADA, BOOT, NOW, evidence, graded, honest, lines, sealed, work
 
+from scenarios.classroom.cell import Trial
 from scenarios.classroom.exercise import find
 from scenarios.classroom.grading import mark
 from scenarios.classroom.submission import Work
@@ -97,6 +99,27 @@ def test_what_was_not_passed() -> None:
     assert mark(one, Work(started=1)).state == "begun"
     found = mark(one, Work(started=1, checks=4))
     assert (found.state, found.why, found.points) == ("tried", "4 checks", 0)
+
+
+def test_a_trial_counts_for_what_it_judges() -> None:
+    """A whole one shows the code; one that misses something, or that did not run, leaves it claimed, and says so."""
+    one, done = find("2"), as_work(work("2"))
+    partly = replace(one, about=one.about.model_copy(update={"trial_misses": "the races"}))
+    assert mark(one, done, lambda *_: Trial(True)).state == "shown"
+    found = [mark(partly, done, lambda *_: Trial(True)), mark(one, done, lambda *_: Trial(False, ("it is late",)))]
+    assert [(one.state, one.why) for one in found] == [
+        ("claimed", "not judged here: walk.sh; it ran and did what it should; not tried: the races"),
+        ("claimed", "not judged here: walk.sh; it is late"),
+    ]
+    assert mark(one, done, lambda *_: Trial(True, ("line 2 is wrong",))).why == "line 2 is wrong"
+
+
+def test_code_that_was_not_handed_in_is_not_run() -> None:
+    """A pass without the file that the trial is for is contradicted, and no container is started."""
+    done = work("2")
+    del done["files"]["walk.sh"]
+    found = mark(find("2"), as_work(done), lambda *_: pytest.fail("it was run"))
+    assert (found.state, found.why) == ("contradicted", "there is no walk.sh")
 
 
 def of_rule(**values: Any) -> Change:
