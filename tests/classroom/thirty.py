@@ -28,7 +28,7 @@ GOOD = (
     "Ada Lovelace", "Alan Turing", "Barbara Liskov", "Dennis Ritchie", "Donald Knuth", "Edsger Dijkstra",
     "Frances Allen", "Grace Hopper", "Ken Thompson", "Margaret Hamilton", "Radia Perlman", "林淑芬",
 )  # fmt: skip
-SLOW = ("Fernando Corbató", "John Backus", "Kathleen Booth", "Maurice Wilkes", "Niklaus Wirth")  # exercises 0 to 2
+SLOW = ("Fernando Corbató", "John Backus", "Kathleen Booth", "Maurice Wilkes", "Tony Brooker")  # exercises 0 to 2
 STUCK = ("Charles Bachman", "Ivan Sutherland", "Peter Naur", "Robin Milner")  # in exercise 3
 WRONG = {
     "Richard Hamming": {"0": "name-of-the-host"},
