@@ -7,7 +7,7 @@ unexport PYTHONDONTWRITEBYTECODE
 # GNU make itself defines AS, as the assembler's name.
 AS :=
 .PHONY: help venv venv-dev demo talk shell doctor ssh undo box disk test test-vm stress coverage bench \
-  engines-up engines-down lint docs clean
+  engines-up engines-down lint docs clean class-kit
 
 help:  ## what there is (this)
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' Makefile | expand -t 20
@@ -41,6 +41,10 @@ box:  ## the guest as a file for others: vagrant boxes, from Debian's packages a
 
 disk:  ## the same for QEMU without Vagrant; then: make demo WHERE=qemu
 	@tools/box disk
+
+class-kit:  ## the lab as two archives in kit/: for students, without solutions, and for their teacher
+	@tools/setup venv
+	@$(BIN)/python -m tools.class_kit
 
 test-vm:  ## vagrant up, everything in the guest, vagrant destroy; KEEP=1 keeps it
 	@tools/test-vm

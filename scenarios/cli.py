@@ -282,6 +282,7 @@ def _add_teacher_verbs(verbs: argparse._SubParsersAction[argparse.ArgumentParser
     grading.add_argument("files", metavar="FILE", nargs="+")
     grading.add_argument("--key", metavar="NAME.key", required=True, help="of `lab class new`")
     grading.add_argument("-o", dest="output", metavar="DIR", default="grades", help="for the reports; default: grades")
+    grading.add_argument("--no-code", action="store_true", help="run no student's code, not even in a container")
     grading.set_defaults(act=grade)
 
 

@@ -1,5 +1,6 @@
 """An exercise: a folder exercises/NN-name/ with README.md, exercise.toml, start/, test_*.py, solution/ and wrong/WAY/.
 
+trial_*.py   where a grader can run the student's code without root's rights: see `trial` below
 start/       what is copied to the student
 solution/    files that stand in the place of start/'s, with which the check passes
 wrong/WAY/   files that stand in the place of solution/'s, or edit.toml (Edit), with which the check fails;
@@ -84,6 +85,8 @@ class Description(Strict):
     answers       how a grader knows what is right in answers.toml: "solution" the same for everybody, "record" what
                   the event in `records` says; "" it does not
     evidence      what the check keeps by keep_records, and whether the file's records are expected there
+    trial         the files that trial_*.py judges, which runs them for the grader in a container: cell.py
+    trial_misses  what of these files it cannot judge there, in a few words; "" if it judges everything
     """
 
     title: Line
@@ -98,6 +101,8 @@ class Description(Strict):
     records: str = ""
     answers: Literal["solution", "record", ""] = ""
     evidence: dict[str, bool] = {}
+    trial: tuple[str, ...] = ()
+    trial_misses: Annotated[str, Field(max_length=80)] = ""
 
     @model_validator(mode="after")
     def _is_whole(self) -> Description:
@@ -105,6 +110,8 @@ class Description(Strict):
             raise ValueError(f"needs has {', '.join(sorted(unknown))}; known are root, audit and programs of needs.py")
         if self.records and self.records not in self.files:
             raise ValueError(f"records is {self.records}, which is not among files")
+        if unknown := set(self.trial) - set(self.files):
+            raise ValueError(f"trial has {', '.join(sorted(unknown))}, which is not among files")
         if self.answers and ANSWERS not in self.files:
             raise ValueError(f"answers is {self.answers}, and {ANSWERS} is not among files")
         if self.answers == "record" and not self.records:
@@ -150,7 +157,14 @@ class Exercise:
         missing = [name for name in about.files if name not in exercise.start()]
         if missing:
             raise InvalidArgument(f"{path}: files: start/ has no {', '.join(missing)}", "write that file")
+        if about.trial and not exercise.trial.is_file():
+            raise InvalidArgument(f"{path}: trial: there is no trial_*.py", "write one, as exercises/02-tree has it")
         return exercise
+
+    @property
+    def trial(self) -> Path:
+        """The program that judges the files of `about.trial`, within a container: trial_*.py."""
+        return next(self.folder.glob("trial_*.py"), self.folder / "trial_.py")
 
     def start(self) -> dict[str, bytes]:
         """The files that the student begins with, by name."""

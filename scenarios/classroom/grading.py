@@ -1,4 +1,4 @@
-"""Open hand-ins and judge again what can be judged without running a student's code.
+"""Open hand-ins and judge them again: answers, records, and code, which runs in containers alone (cell.py).
 
 What cannot be known: a student is root, and can forge progress, evidence and clock. A signature says which key signed,
 and that nobody has changed the file since; it does not say that the student has done the work.
@@ -6,14 +6,17 @@ and that nobody has changed the file since; it does not say that the student has
 
 from __future__ import annotations
 
+import os
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
 from lab.errors import NotFound
 from scenarios.classroom import answers, submission
+from scenarios.classroom.cell import Trial
 from scenarios.classroom.classes import Class, TeacherKey
 from scenarios.classroom.evidence import contradictions
 from scenarios.classroom.exercise import ANSWERS, Exercise
@@ -25,13 +28,14 @@ from scenarios.classroom.suspicion import alone, together
 State = Literal["shown", "claimed", "contradicted", "tried", "begun", "none"]
 STATES: dict[State, str] = {
     "shown": "passed, judged again here from what was handed in",
-    "claimed": "passed by the student's own check; the code was not run here",
+    "claimed": "passed by the student's own check; not all of it was judged again here",
     "contradicted": "said to be passed, and what was handed in says otherwise",
     "tried": "checked, and not passed",
     "begun": "started, never checked",
     "none": "not started",
 }
 GIVES: frozenset[State] = frozenset({"shown", "claimed"})  # a point
+Run = Callable[[Path, dict[str, str]], Trial]  # Cell.run
 
 
 @dataclass(frozen=True)
@@ -69,44 +73,82 @@ class Graded:
         return self.hand_in.student if self.hand_in else ""
 
     @property
+    def label(self) -> str:
+        """Whose it is, for another student's flag."""
+        return f"{self.student}, {self.file}"
+
+    @property
     def points(self) -> int:
         return sum(mark.points for mark in self.marks.values())
+
+    @property
+    def odd(self) -> list[str]:
+        """What a teacher should look at: the flags, and each pass that what was handed in contradicts."""
+        return [
+            *self.flags,
+            *(f"{name}: {mark.why}" for name, mark in self.marks.items() if mark.state == "contradicted"),
+        ]
+
+    def hints(self, name: str) -> int:
+        """How many hints were taken for this exercise."""
+        work = self.hand_in.exercises.get(name) if self.hand_in else None
+        return work.hints if work else 0
 
     @property
     def counts(self) -> bool:
         return self.hand_in is not None and not self.later
 
 
-def graded(paths: Sequence[Path], key: TeacherKey, exercises: Sequence[Exercise], now: float = 0) -> list[Graded]:
-    """A row for each file, in their order; what is wrong with one file is that file's trouble alone."""
+def graded(
+    paths: Sequence[Path], key: TeacherKey, exercises: Sequence[Exercise], now: float = 0, run: Run | None = None
+) -> list[Graded]:
+    """A row for each file, in their order; what is wrong with one file is that file's trouble alone.
+
+    Without `run` no student's code is run. With it, as many trials run at a time as there are processors.
+    """
     now = now or time.time()
     klass, secret = key.klass, bytes.fromhex(key.secret)
-    rows = [_one(path, secret, klass, key.made, exercises, now) for path in paths]
+    rows = [_opened(path, secret, klass, key.made, exercises, now) for path in paths]
     for row, later in _superseded(rows):
         row.later = later.file
-    for number, flag in together([(row.file, row.key, row.hand_in) for row in rows], exercises):
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        for _ in pool.map(lambda row: _judge(row, exercises, run if row.counts else None), rows):
+            pass
+    for number, flag in together([(row.label, row.key, row.hand_in) for row in rows], exercises):
         rows[number].flags.append(flag)
     return rows
 
 
-def _one(path: Path, secret: bytes, klass: Class, made: float, exercises: Sequence[Exercise], now: float) -> Graded:
+def _opened(path: Path, secret: bytes, klass: Class, made: float, exercises: Sequence[Exercise], now: float) -> Graded:
     row = Graded(str(path))
     try:
         row.key, hand_in = submission.opened(read_regular(path, MOST), secret, klass)
-        row.marks = {one.name: mark(one, hand_in.exercises.get(one.name)) for one in exercises}
         row.flags = alone(hand_in, klass, made, now, exercises)
         row.hand_in = hand_in
     except OSError as error:
         row.trouble = f"cannot read it: {error.strerror}"
     except Damaged as error:
         row.trouble = error.message
-    except Exception as error:  # what nobody has thought of costs this file, and not the other 299
-        row.trouble = f"it cannot be graded: {type(error).__name__}"
-        row.marks, row.flags = {}, []
+    except Exception as error:
+        _cannot(row, error)
     return row
 
 
-def mark(one: Exercise, work: Work | None) -> Mark:
+def _judge(row: Graded, exercises: Sequence[Exercise], run: Run | None) -> None:
+    try:
+        if row.hand_in:
+            row.marks = {one.name: mark(one, row.hand_in.exercises.get(one.name), run) for one in exercises}
+    except Exception as error:
+        _cannot(row, error)
+
+
+def _cannot(row: Graded, error: Exception) -> None:
+    """What nobody has thought of costs this file, and not the other 299."""
+    row.trouble = f"it cannot be graded: {type(error).__name__}"
+    row.hand_in, row.marks, row.flags = None, {}, []
+
+
+def mark(one: Exercise, work: Work | None, run: Run | None = None) -> Mark:
     """What one exercise is worth. Raises NotFound if the grader's checkout has no solution to compare with."""
     if work is None or not work.started:
         return Mark("none")
@@ -115,11 +157,32 @@ def mark(one: Exercise, work: Work | None) -> Mark:
     faults = answers.wrong(one, work.files) if one.about.answers else []
     if one.about.evidence:
         faults += contradictions(one.about.evidence, work.evidence) if work.evidence else ["no evidence was kept"]
+    trial = _tried(one, work, run) if not faults else Trial(False)
+    if trial.ran:
+        faults += trial.faults
     if faults:
         return Mark("contradicted", "; ".join(faults))
-    judged = set(_judged(one))
+    judged = {*_judged(one), *(one.about.trial if trial.ran and not one.about.trial_misses else ())}
     left = [name for name in one.about.files if name not in judged]
-    return Mark("claimed", f"not run here: {', '.join(left)}") if left else Mark("shown")
+    why = "; ".join([f"not judged here: {', '.join(left)}", *_partly(one, trial)])
+    return Mark("claimed", why) if left else Mark("shown")
+
+
+def _partly(one: Exercise, trial: Trial) -> Sequence[str]:
+    """What a trial has seen and not seen, or why it could not be run."""
+    if trial.ran and one.about.trial_misses:
+        return [f"it ran and did what it should; not tried: {one.about.trial_misses}"]
+    return trial.faults
+
+
+def _tried(one: Exercise, work: Work, run: Run | None) -> Trial:
+    """What came of the student's code, where the exercise has a trial for it."""
+    if not one.about.trial or run is None:
+        return Trial(False)
+    missing = [name for name in one.about.trial if name not in work.files]
+    if missing:
+        return Trial(True, (f"there is no {', '.join(missing)}",))
+    return run(one.trial, {name: work.files[name] for name in one.about.files if name in work.files})
 
 
 def _judged(one: Exercise) -> Iterable[str]:

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import argparse
 import os
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from importlib.util import find_spec
 from pathlib import Path
 
 from lab.errors import Conflict, InvalidArgument, MissingFeature, NotAllowed
-from scenarios.classroom import classes, submission
+from scenarios.classroom import cell, classes, submission
 from scenarios.classroom.desk import Desk
 from scenarios.classroom.exercise import every
 from scenarios.classroom.sealing import fingerprint, public_of
 from scenarios.classroom.showing import Shown
+from scenarios.classroom.student import rights_of
+from scenarios.performance.text import message
 from scenarios.playing import HELD_ALL, SOME_UNKNOWN
 
 
@@ -56,37 +58,42 @@ def grade(arguments: argparse.Namespace) -> int:
 
     exercises, key, folder = every(), classes.TeacherKey.load(Path(arguments.key)), Path(arguments.output)
     grading.require_solutions(exercises)
-    rows = grading.graded([Path(file) for file in arguments.files], key, exercises)
-    texts = {
-        "grades.csv": reports.as_csv(rows, exercises),
-        "junit.xml": reports.as_junit(rows),
-        "summary.html": reports.as_html(rows, exercises, key.klass),
-    }
-    if len(rows) == 1:
-        texts["results.json"] = reports.as_gradescope(rows[0])
-    else:  # numbered as the lines of grades.csv: no name of a hand-in becomes a path
-        texts |= {f"results-{number}.json": reports.as_gradescope(row) for number, row in enumerate(rows, 1)}
-    _write_all(folder, texts)
+    reason = message("--no-code was given") if arguments.no_code else cell.why_not()
+    with nullcontext() if reason else cell.Cell() as place:
+        run = place.run if place else None
+        rows = grading.graded([Path(file) for file in arguments.files], key, exercises, run=run)
+    code = reports.NOT_RUN.format(why=reason) if reason else reports.RUN
+    _write_all(folder, reports.every_form(rows, exercises, key.klass, code))
     shown, damaged = Shown(translate=arguments.language.translate), [row for row in rows if row.trouble]
     for row in damaged:
         shown.say("{file}: {trouble}", file=reports.plain(row.file), trouble=reports.plain(row.trouble))
-    flagged = sum(bool(row.flags) for row in rows)
+    flagged = sum(bool(row.odd) for row in rows)
     shown.say("Files: {files}. With something to look at: {flagged}.", files=len(rows), flagged=flagged)
     shown.say("  {summary}", summary=str(folder / "summary.html"))
     shown.say(reports.HONEST)
+    if reason:
+        shown.say(reports.NOT_RUN, why=arguments.language.translate(reason))
+    else:
+        shown.say(reports.RUN)
     return SOME_UNKNOWN if damaged else HELD_ALL
 
 
 def _write_all(folder: Path, texts: dict[str, str]) -> None:
-    """Replace these files of a folder that only the teacher can read. Raises NotAllowed."""
+    """Replace these files of a folder that only the teacher can read. Raises NotAllowed.
+
+    Under sudo they are made with the rights of the folder's owner, so that the teacher can read them.
+    """
+    path = folder.absolute()
+    there = next(place for place in (path, *path.parents) if place.exists()).stat()
     try:
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        for name, text in texts.items():
-            new = folder / f"{name}.new"
-            with suppress(FileNotFoundError):
-                new.unlink()
-            _create(new, text, 0o600)
-            new.replace(folder / name)
+        with rights_of(there.st_uid, there.st_gid):
+            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            for name, text in texts.items():
+                new = folder / f"{name}.new"
+                with suppress(FileNotFoundError):
+                    new.unlink()
+                _create(new, text, 0o600)
+                new.replace(folder / name)
     except OSError as error:
         raise NotAllowed(f"cannot write {folder}: {error.strerror}", "give another folder with -o") from None
 

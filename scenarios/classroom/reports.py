@@ -25,8 +25,12 @@ LONGEST = 300  # characters of a text in a report
 ASSETS = Path(__file__).parent / "assets"
 HONEST = message(
     "A student is root on a machine, and can forge progress, evidence and clock. A signature says which key signed, "
-    "and that nobody has changed the file since. A flag is a reason to ask, and no proof. No student's code was run."
+    "and that nobody has changed the file since. A flag is a reason to ask, and no proof."
 )
+RUN = message(
+    "Students' code was run where an exercise has a trial for it, in containers without a network and without rights."
+)
+NOT_RUN = message("No student's code was run: {why}.")
 
 
 def plain(text: str) -> str:
@@ -41,6 +45,18 @@ def cell(value: str | int) -> str | int:
         return value
     text = plain(value)
     return f"'{text}" if text.lstrip(" '").startswith(FORMULA) else text
+
+
+def every_form(rows: Sequence[Graded], exercises: Sequence[Exercise], klass: Class, code: str) -> dict[str, str]:
+    """All reports by file name. Those of Gradescope are numbered as the lines of grades.csv: no name becomes a path."""
+    texts = {
+        "grades.csv": as_csv(rows, exercises),
+        "junit.xml": as_junit(rows),
+        "summary.html": as_html(rows, exercises, klass, code),
+    }
+    if len(rows) == 1:
+        return {**texts, "results.json": as_gradescope(rows[0])}
+    return texts | {f"results-{number}.json": as_gradescope(row) for number, row in enumerate(rows, 1)}
 
 
 def as_csv(rows: Sequence[Graded], exercises: Sequence[Exercise]) -> str:
@@ -108,8 +124,8 @@ def as_gradescope(row: Graded) -> str:
     return json.dumps(whole, indent=1) + "\n"
 
 
-def as_html(rows: Sequence[Graded], exercises: Sequence[Exercise], klass: Class) -> str:
-    """The summary: who is stuck where. One file, without scripts, that loads nothing."""
+def as_html(rows: Sequence[Graded], exercises: Sequence[Exercise], klass: Class, code: str = "") -> str:
+    """The summary: who is stuck where. One file, without scripts, that loads nothing. `code`: whether any was run."""
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
     environment = Environment(
@@ -120,7 +136,9 @@ def as_html(rows: Sequence[Graded], exercises: Sequence[Exercise], klass: Class)
     counting = sorted((row for row in rows if row.counts), key=lambda row: row.student.casefold())
     ways = [way(one, counting) for one in exercises]
     template = environment.get_template("summary.html")
-    return template.render(klass=klass, rows=rows, counting=counting, ways=ways, states=STATES, honest=HONEST)
+    return template.render(
+        klass=klass, rows=rows, counting=counting, ways=ways, states=STATES, honest=HONEST, code=code
+    )
 
 
 def way(one: Exercise, rows: Sequence[Graded]) -> dict[str, object]:
@@ -130,7 +148,7 @@ def way(one: Exercise, rows: Sequence[Graded]) -> dict[str, object]:
     """
     works = [row.hand_in.exercises[one.name] for row in rows if row.hand_in and one.name in row.hand_in.exercises]
     spent = [(work.passed - work.started) / 60 for work in works if work.passed >= work.started > 0]
-    stuck = [row for row in rows if row.marks[one.name].state in ("tried", "contradicted")]
+    stuck = [row for row in rows if row.marks[one.name].state == "tried"]
     return {
         "exercise": one,
         "numbers": {state: sum(row.marks[one.name].state == state for row in rows) for state in STATES},

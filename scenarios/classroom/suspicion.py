@@ -21,7 +21,7 @@ SHORTEST, SHORTEST_WITH_AUDIT = 0.1, 0.5
 CLOCKS = 24 * 3600  # how much a student's clock may be ahead of the teacher's, or behind it
 SLACK = 2.0  # seconds between the clock of the records and that of the check
 Stamp = tuple[str, tuple[int, int], int]  # boot id, time, serial
-Row = tuple[str, str, HandIn | None]  # file, fingerprint of the key, what was in it
+Row = tuple[str, str, HandIn | None]  # student and file, fingerprint of the key, what was in it
 
 
 def alone(hand_in: HandIn, klass: Class, class_made: float, now: float, exercises: Sequence[Exercise]) -> list[str]:
@@ -95,7 +95,7 @@ def _own_record(one: Exercise, work: Work, boot: str) -> Iterator[Stamp]:
 
 
 def together(rows: Sequence[Row], exercises: Sequence[Exercise]) -> Iterator[tuple[int, str]]:
-    """What hand-ins of two students share, as (number of the row, flag); each flag names one other file."""
+    """What hand-ins of two students share, as (number of the row, flag); each flag names one other student."""
     known = {one.name: one for one in exercises}
     holders = defaultdict[tuple[str, object], dict[str, int]](dict)  # of a claim: owner, and the owner's first row
     claims = [set(_claims(key, hand_in, known)) if hand_in else set() for _, key, hand_in in rows]

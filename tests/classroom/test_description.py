@@ -58,6 +58,8 @@ def made(place: Path, text: str, name: str = "05-made") -> Path:
         ('choices = ["yes", "no"]', 'choices = ["yes"]', "predict.0.choices: Tuple should have at least 2 items"),
         ('title = "T"', 'title = "T"\nneeds = ["a-dragon"]', "needs has a-dragon"),
         ('title = "T"', 'title = "T"\nrecords = "b.log"', "records is b.log, which is not among files"),
+        ('title = "T"', 'title = "T"\ntrial = ["b.py"]', "trial has b.py, which is not among files"),
+        ('title = "T"', 'title = "T"\ntrial = ["a.txt"]', "trial: there is no trial_*.py"),
         ('["a.txt"]', '["a.txt", "b.txt"]', "files: start/ has no b.txt"),
         ('["a.txt"]', '["../../etc/passwd"]', "files.0: String should match pattern"),
         ('title = "T"', "title = T", "Invalid value (at line 2"),

@@ -5,12 +5,14 @@ from __future__ import annotations
 import json
 import secrets
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 from handed import ADA, BOOT, NOW, evidence, graded, honest, lines, sealed, work
 
+from scenarios.classroom.cell import Trial
 from scenarios.classroom.exercise import find
 from scenarios.classroom.grading import mark
 from scenarios.classroom.submission import Work
@@ -99,6 +101,27 @@ def test_what_was_not_passed() -> None:
     assert (found.state, found.why, found.points) == ("tried", "4 checks", 0)
 
 
+def test_a_trial_counts_for_what_it_judges() -> None:
+    """A whole one shows the code; one that misses something, or that did not run, leaves it claimed, and says so."""
+    one, done = find("2"), as_work(work("2"))
+    partly = replace(one, about=one.about.model_copy(update={"trial_misses": "the races"}))
+    assert mark(one, done, lambda *_: Trial(True)).state == "shown"
+    found = [mark(partly, done, lambda *_: Trial(True)), mark(one, done, lambda *_: Trial(False, ("it is late",)))]
+    assert [(one.state, one.why) for one in found] == [
+        ("claimed", "not judged here: walk.sh; it ran and did what it should; not tried: the races"),
+        ("claimed", "not judged here: walk.sh; it is late"),
+    ]
+    assert mark(one, done, lambda *_: Trial(True, ("line 2 is wrong",))).why == "line 2 is wrong"
+
+
+def test_code_that_was_not_handed_in_is_not_run() -> None:
+    """A pass without the file that the trial is for is contradicted, and no container is started."""
+    done = work("2")
+    del done["files"]["walk.sh"]
+    found = mark(find("2"), as_work(done), lambda *_: pytest.fail("it was run"))
+    assert (found.state, found.why) == ("contradicted", "there is no walk.sh")
+
+
 def of_rule(**values: Any) -> Change:
     """Change these of exercise 4."""
     return lambda body: body["exercises"]["04-rule"].update(values)
@@ -143,7 +166,7 @@ def test_copied_evidence_is_flagged_on_both(tmp_path: Path) -> None:
     """The same serials of the same boot at the same time cannot be two students'; others' are not flagged."""
     rows = graded(tmp_path, sealed(honest()), sealed(honest("Bob")), sealed(honest("Eve", 500)))
     flags = [[flag for flag in row.flags if "records" in flag] for row in rows]
-    where = [str(tmp_path / f"{number}.handin") for number in range(2)]
+    where = [row.label for row in rows[:2]]
     assert flags == [[f"the same audit records as {where[1]}"], [f"the same audit records as {where[0]}"], []]
 
 
@@ -169,11 +192,11 @@ def test_a_seed_of_two_keys_and_a_key_of_two_names(tmp_path: Path) -> None:
     key = secrets.token_bytes(32)
     rows = graded(tmp_path, sealed(honest(), key), sealed(honest("ada lovelace", 500)), sealed(honest("Bob", 900), key))
     assert rows[0].flags == [
-        f"the same key, and another name, as {rows[2].file}",
-        f"the same seed, and another key, as {rows[1].file}",
+        f"the same key, and another name, as {rows[2].label}",
+        f"the same seed, and another key, as {rows[1].label}",
     ]
-    assert rows[1].flags == [f"the same seed, and another key, as {rows[0].file}"]
-    assert rows[2].flags == [f"the same key, and another name, as {rows[0].file}"]
+    assert rows[1].flags == [f"the same seed, and another key, as {rows[0].label}"]
+    assert rows[2].flags == [f"the same key, and another name, as {rows[0].label}"]
     assert all(row.counts for row in rows)
 
 

@@ -110,7 +110,7 @@ def test_the_summary_says_who_is_stuck_where(tmp_path: Path) -> None:
         graded(tmp_path, sealed(honest()), sealed(stuck, key), sealed(later, key)), EVERY, TEACHER.klass
     )
     lines = dict(re.findall(r'<th scope="row">(\d+)\. .*?</th>(.*?)</tr>', page, re.DOTALL))
-    assert "Bob (9 checks)" in lines["4"] and "Ada" not in lines["4"]
+    assert "Bob (9 checks, 1 of 3 hints)" in lines["4"] and "Ada" not in lines["4"]
     passed = {number: re.findall(r'class="number">(\d*)<', line) for number, line in lines.items()}
     assert passed["4"][0] == "1" and passed["3"][0] == "2" and passed["3"][1] == "5"
     assert "3 files, 2 of them count" in page and "can forge" in page

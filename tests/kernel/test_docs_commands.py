@@ -47,7 +47,10 @@ NOT_RUN = {
     r"sudo \.venv/bin/lab shell": "needs a terminal: tests/kernel/test_shell.py",
     r"sudo \.venv/bin/lab learn": "needs a terminal: tests/kernel/test_learn.py",
     r"\.venv/bin/lab exercise (start|check|hint|solution|reset) .*": "a student's files: test_desk.py",
-    r"\.venv/bin/lab (class new|exercise submit|grade)\b.*": "writes files: tests/classroom/test_handing.py",
+    r"(sudo )?\.venv/bin/lab (class new|exercise submit|grade)\b.*": "writes files: tests/classroom/test_handing.py",
+    r"\.venv/bin/python tests/classroom/thirty\.py rehearsal": "makes a class: tests/classroom/test_thirty.py",
+    r"make class-kit": "writes kit/: tests/project/test_class_kit.py",
+    r"for host in .*": "needs thirty machines",
     r"auditctl -e 2": "the mistake of somebody else that the row is about: it locks audit until the next boot",
 }
 EXIT = {"sudo .venv/bin/labd": 125}  # "It refuses."

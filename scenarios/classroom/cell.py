@@ -1,0 +1,153 @@
+"""Where a student's code runs for the grader: a container of podmanish's that can reach nothing and is limited in all.
+
+Of the host there is /usr, read-only, and nothing else: no checkout with solutions, no other hand-in, no socket. The
+process has a uid that no user has, no capability, no network; its memory, processes, time, files and output have
+limits. Within the container, the exercise's trial_*.py is pid 1: scenarios/classroom/trials/inside.py.
+"""
+
+from __future__ import annotations
+
+import io
+import os
+import signal
+import subprocess
+import sys
+import tarfile
+import tempfile
+import threading
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from lab.images import Images
+from scenarios.classroom.trials.inside import FAULTY, GOOD
+from scenarios.performance.text import message
+
+SECONDS = 15  # of a whole trial, which gives the student's code less: inside.SECONDS
+MOST_OUTPUT = 16 << 10  # bytes that a trial may say
+STRANGER = 2_000_000_000  # a uid and a gid that no user of this machine has
+CHECKOUT = Path(__file__).parent.parent.parent
+INSIDE = CHECKOUT / "scenarios/classroom/trials/inside.py"
+LIMITS = (
+    "--network=none", "--read-only", "--cap-drop=ALL", "--security-opt=no-new-privileges",
+    f"--user={STRANGER}:{STRANGER}", "--memory=128m", "--memory-swap=128m", "--pids-limit=32", "--cpus=1",
+    "--ulimit=cpu=5", "--ulimit=nofile=128", "--ulimit=core=0", "--oom-score-adj=1000", "--shm-size=1m",
+    "--tmpfs=/tmp:size=4m,mode=1777", "--workdir=/tmp", "--env=PATH=/usr/bin:/bin", "--env=PYTHONDONTWRITEBYTECODE=1",
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Trial:
+    """What came of one.
+
+    ran      whether the code was run at all
+    faults   what is wrong; why it was not run
+    """
+
+    ran: bool
+    faults: tuple[str, ...] = ()
+
+
+def why_not() -> str:
+    """Why no student's code can be run here; "" if it can."""
+    if os.geteuid() != 0:
+        return message("that needs root")
+    if not Path("/usr/bin/python3").exists():
+        return message("that needs /usr/bin/python3")
+    return ""
+
+
+class Cell:
+    """Containers for trials, with their state in a directory that is removed at the end."""
+
+    def __init__(self) -> None:
+        self._place = tempfile.TemporaryDirectory(prefix="lab-grade-")
+        self._root = Path(self._place.name)
+        self.state = f"{self._root}/state"
+        Images(f"{self.state}/images").import_tar("cell", _empty_root())
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        subprocess.run([*self._engine(), "ps", "-a"], stdout=subprocess.DEVNULL, check=False)  # sweeps what was killed
+        self._place.cleanup()
+
+    def _engine(self) -> list[str]:
+        return [str(Path(sys.executable).with_name("podmanish")), "--root", self.state]
+
+    def run(self, program: Path, files: Mapping[str, str]) -> Trial:
+        """Run this trial beside these files of the student's, which stand in /work. The names must be checked."""
+        with tempfile.TemporaryDirectory(dir=self._root) as folder:
+            Path(folder).chmod(0o755)
+            for name, text in files.items():
+                Path(folder, name).write_text(text, encoding="utf-8", errors="backslashreplace", newline="")
+                Path(folder, name).chmod(0o644)
+            own = {folder: "/work", program: "/trial/trial.py", INSIDE: f"/trial/{INSIDE.relative_to(CHECKOUT)}"}
+            mounts = [f"--volume={source}:{target}:ro" for source, target in own.items()]
+            words = [*self._engine(), "run", "--rm", *LIMITS, *mounts, *_system(), "cell"]
+            return _told(*_output([*words, "/usr/bin/python3", "-SB", "/trial/trial.py"]))
+
+
+def _system() -> list[str]:
+    """The mounts that make the host's programs run: /usr, and what is beside it where /bin and /lib are no links."""
+    own = [path for path in _beside_usr() if not path.is_symlink()]
+    words = [f"--volume={path}:{path}:ro" for path in (Path("/usr"), Path("/etc/alternatives"), *own) if path.is_dir()]
+    return [*words, *([f"--tmpfs={CHECKOUT}:size=4k"] if CHECKOUT.is_relative_to("/usr") else [])]
+
+
+def _beside_usr() -> list[Path]:
+    return [path for path in (Path("/bin"), Path("/sbin"), *sorted(Path("/").glob("lib*"))) if path.is_dir()]
+
+
+def _empty_root() -> io.BytesIO:
+    """A tar of the directories and links of a root filesystem that has nothing of its own."""
+    data = io.BytesIO()
+    with tarfile.open(fileobj=data, mode="w") as tar:
+        for name in ("usr", "etc/alternatives", "tmp", "work", "trial", "proc", "sys", "dev"):
+            entry = tarfile.TarInfo(name)
+            entry.type, entry.mode = tarfile.DIRTYPE, 0o755
+            tar.addfile(entry)
+        for path in _beside_usr():
+            entry = tarfile.TarInfo(path.name)
+            entry.type, entry.mode = tarfile.DIRTYPE, 0o755
+            if path.is_symlink():
+                entry.type, entry.linkname = tarfile.SYMTYPE, str(path.readlink())
+            tar.addfile(entry)
+    data.seek(0)
+    return data
+
+
+def _output(words: list[str]) -> tuple[int | None, bytes]:
+    """The exit status, None if it was ended for its time or its output, and what was said.
+
+    podmanish's lifeline ends the container when podmanish is killed.
+    """
+    with subprocess.Popen(words, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT) as process:
+        late = threading.Timer(SECONDS, process.kill)
+        late.start()
+        assert process.stdout
+        text = process.stdout.read(MOST_OUTPUT + 1)
+        if len(text) > MOST_OUTPUT:
+            process.kill()
+        code = process.wait()
+        late.cancel()
+    return (None if code == -signal.SIGKILL else code), text[:MOST_OUTPUT]
+
+
+def _told(code: int | None, output: bytes) -> Trial:
+    """What the exit status means. Whatever is not the trial's own `good` is a fault."""
+    lines = tuple(line for line in output.decode(errors="replace").splitlines() if line)
+    if code == GOOD:
+        return Trial(True)
+    if code == FAULTY:
+        return Trial(True, lines or ("its trial says no more",))
+    if code is None:
+        return Trial(True, (f"its trial was ended: it took more than {SECONDS} s, or said too much",))
+    if code in (125, 126, 127):
+        return Trial(False, (f"the container could not be started: {' '.join(lines)[:200]}",))
+    return Trial(True, (f"its trial ended with status {code}: {(lines or ('it said nothing',))[-1][:200]}",))

@@ -1,0 +1,1 @@
+"""What stands beside a student's code in the container of the grader."""
