@@ -2,8 +2,9 @@
 
 The machine is a new Debian of that suite (bookworm, trixie ...) in a directory, made by debootstrap(8), with git, make
 and sudo and nothing else. A student logs in there: a loginuid by pam_loginuid(8), a home that is closed to others, sudo
-without a password. The new root has a mount namespace of its own and no other: audit speaks to the first pid namespace
-and the first user namespace alone (kernel/audit.c, audit_netlink_ok).
+without a password. The login is runuser(1)'s, since the tests assert that su(1) starts no session. The new root has a
+mount namespace of its own and no other: audit speaks to the first pid namespace and the first user namespace alone
+(kernel/audit.c, audit_netlink_ok).
 
 First the commands of README's "The first verdict" are typed, word for word, and the seconds until a verdict is on the
 screen are measured. With `test` or `coverage`, all tests follow (sudo make of that word), with all packages that they
@@ -77,7 +78,7 @@ set -eu
 useradd --create-home --shell /bin/bash "$1"
 chmod 700 "/home/$1"
 echo "$1 ALL=(ALL:ALL) NOPASSWD: ALL" >/etc/sudoers.d/lab
-echo 'session required pam_loginuid.so' >>/etc/pam.d/su-l
+echo 'session required pam_loginuid.so' >>/etc/pam.d/runuser-l
 printf '#!/bin/sh\\nexit 101\\n' >/usr/sbin/policy-rc.d
 chmod 755 /usr/sbin/policy-rc.d
 chown -R "$1:" /srv/lab.git
@@ -199,7 +200,7 @@ class Machine:
     def login(self, script: str, seconds: int) -> list[str]:
         """Lines for the student's shell, after a login, at a terminal of its own; killed after these seconds."""
         limit = ("timeout", "--signal=KILL", str(seconds))
-        return self.command(*limit, "su", "--login", "--pty", STUDENT, "--command", f"set -e\n{script}")
+        return self.command(*limit, "runuser", "--login", "--pty", STUDENT, "--command", f"set -e\n{script}")
 
     def leave(self) -> None:
         """End all processes of the root, and take back what a run of the lab that was broken off has left."""

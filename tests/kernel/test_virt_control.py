@@ -17,7 +17,7 @@ from daemon.peer import Peer
 from lab.audit.netlink import AUDIT_VIRT_CONTROL, AuditControl
 from lab.audit.records import Record
 from lab.audit.watch import Watch
-from lab.identity import UNSET, set_loginuid
+from lab.identity import loginuid, name_of, sessionid, set_loginuid
 
 pytestmark = pytest.mark.needs("root", "audit")
 
@@ -48,7 +48,7 @@ def words(record: Record) -> dict[str, str]:
 
 
 def test_a_start_and_an_end_are_on_record_and_who_asked(watch: Watch, new_labd: Start) -> None:
-    """The record's auid is labd's, unset; sauid names whose login asked, and the end, which nobody asked for, none."""
+    """The record's auid is labd's; sauid names whose login asked for the start, and the end has none."""
     labd = new_labd("d", "--attribution", "log")
     started = labd.dockerish("run", "-d", "--name", "vc", "host", "sleep", "600", preexec_fn=lambda: set_loginuid(USER))
     assert started.returncode == 0, started.stderr
@@ -58,7 +58,7 @@ def test_a_start_and_an_end_are_on_record_and_who_asked(watch: Watch, new_labd: 
     start, stop = records(watch)
     for record in (start, stop):
         assert (record.fields["pid"], record.fields["auid"], record.fields["ses"]) == (
-            str(labd.pid), str(UNSET), str(UNSET)
+            str(labd.pid), str(loginuid(labd.pid)), str(sessionid(labd.pid))
         )  # fmt: skip
         told = words(record)
         assert (told["virt"], told["vm"], told["vm-pid"]) == ("labd", '"vc"', str(inspected["State"]["Pid"]))
@@ -117,7 +117,7 @@ def test_audits_own_tools_read_it(watch: Watch, tmp_path: Path) -> None:
         found = said("ausearch", "-if", str(log), "-i", *search)
         assert found.count("type=VIRT_CONTROL") == 2
         assert f"vm=vc uuid={UUID} vm-pid=4711 spid=99 sauid=root exe=" in found
-        assert "auid=unset" in found
+        assert f"auid={name_of(loginuid())}" in found
     assert said("aureport", "-if", str(log), "--virt").count("VIRT_CONTROL yes") == 2
     assert [line.split()[:2] for line in said("auvirt", "--file", str(log), "--all-events").splitlines()] == [
         ["start", "vc"], ["stop", "vc"]
