@@ -24,6 +24,8 @@ BESIDE = (
     "tests/lab/test_*.py",
     "tests/languages/test_*.py",
     "tests/performance/test_*.py",
+    "tests/project/test_lint.py",
+    "tests/test_transcripts.py",
     "tests/kernel/test_client_verbs.py",
     "tests/kernel/test_daemon_*.py",
     "tests/kernel/test_damaged.py",
