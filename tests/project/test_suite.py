@@ -18,6 +18,7 @@ CHECKOUT = Path(__file__).parent.parent.parent
 def test_each_pattern_has_files(pattern: str) -> None:
     """A file that was renamed or removed must be so in the list, too."""
     assert list(CHECKOUT.glob(pattern))
+    assert all((CHECKOUT / name).exists() for name in suite.ALONE)
 
 
 @pytest.mark.parametrize("name", suite.beside())
