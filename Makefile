@@ -49,10 +49,10 @@ class-kit:  ## the lab as two archives in kit/: for students, without solutions,
 test-vm:  ## vagrant up, everything in the guest, vagrant destroy; KEEP=1 keeps it
 	@tools/test-vm
 
-test:  ## all tests but the long ones; as root, those of the kernel too. ARGS are pytest's
+test:  ## all tests but the long ones; as root, those of the kernel too. ARGS are pytest's; JOBS=2: faster
 	@tools/setup wanted $(TEST_PACKAGES)
 	@tools/setup venv dev
-	@$(BIN)/pytest $(ARGS); status=$$?; tools/setup give-back; exit $$status
+	@$(BIN)/python -m tools.suite $(ARGS); status=$$?; tools/setup give-back; exit $$status
 
 stress:  ## the long tests: soak, storms of kills, full disks
 	@tools/setup root stress

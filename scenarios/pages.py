@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from contextlib import suppress
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -30,8 +31,9 @@ def page(arguments: argparse.Namespace) -> int:
         print(invitation(shown, Look(translate=arguments.language.translate)), flush=True)
         for moment in (first, *moments):
             shown.take(moment)
-        arguments.language.tell("The page has all steps now. Ctrl-C ends it.")
-        shown.stay()
+        with suppress(KeyboardInterrupt):  # it may come as soon as it is offered
+            arguments.language.tell("The page has all steps now. Ctrl-C ends it.")
+            shown.stay()
     return 0
 
 

@@ -60,6 +60,7 @@ FEATURES: dict[str, Callable[[], str]] = {
     "auditd": _program("auditd"),
     "auditctl": _program("auditctl"),
     "ausearch": _program("ausearch"),
+    "auvirt": _program("auvirt"),
     "busybox": lambda: "" if Path("/bin/busybox").exists() else "Debian's busybox-static is not installed",
     "bwrap": _program("bwrap"),
     "at": _program("atd"),

@@ -127,7 +127,8 @@ def run_tests(work: Path, arguments: list[str]) -> int:
     """pytest's exit status."""
     mounts = "".join(COVERED.format(work=work, room=room) for room in ROOMS)
     pytest = [sys.executable, "-m", "pytest"]
-    traced = ["sh", "-c", f'{mounts} exec "$@"', "sh", *pytest, *(f"--deselect={name}" for name in UNTRACED)]
+    suite = [sys.executable, "-m", "tools.suite", *(f"--deselect={name}" for name in UNTRACED)]
+    traced = ["sh", "-c", f'{mounts} exec "$@"', "sh", *suite]
     command = ["unshare", "--mount", "--propagation=private", *traced, *arguments]
     status = subprocess.run(command, check=False).returncode
     return subprocess.run([*pytest, "-q", *UNTRACED], check=False).returncode or status

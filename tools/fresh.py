@@ -2,8 +2,9 @@
 
 The machine is a new Debian of that suite (bookworm, trixie ...) in a directory, made by debootstrap(8), with git, make
 and sudo and nothing else. A student logs in there: a loginuid by pam_loginuid(8), a home that is closed to others, sudo
-without a password. The new root has a mount namespace of its own and no other: audit speaks to the first pid namespace
-and the first user namespace alone (kernel/audit.c, audit_netlink_ok).
+without a password. The login is runuser(1)'s, since the tests assert that su(1) starts no session. The new root has a
+mount namespace of its own and no other: audit speaks to the first pid namespace and the first user namespace alone
+(kernel/audit.c, audit_netlink_ok).
 
 First the commands of README's "The first verdict" are typed, word for word, and the seconds until a verdict is on the
 screen are measured. With `test` or `coverage`, all tests follow (sudo make of that word), with all packages that they
@@ -45,6 +46,7 @@ ABSENT = {
     "mkdocs": "the site needs npm for its diagrams, some 400 packages; .ci/run makes the site elsewhere",
     "chromium": "a browser and its fonts take half a gigabyte; .ci/run shows the page on its own machine",
     "open-checkout": "the student's home is closed to others, as Debian makes it; .ci/run's own checkout is open",
+    "auvirt": "Debian 13's auditd has none any more; Debian 12's has it",
 }
 # What makes the student an ordinary one; the shell ends if any of it is not so.
 IDENTITY = "test $(cat /proc/self/loginuid) = $(id -u); test $(stat -c %a ~) = 700; test ! -e /run/lab"
@@ -77,7 +79,7 @@ set -eu
 useradd --create-home --shell /bin/bash "$1"
 chmod 700 "/home/$1"
 echo "$1 ALL=(ALL:ALL) NOPASSWD: ALL" >/etc/sudoers.d/lab
-echo 'session required pam_loginuid.so' >>/etc/pam.d/su-l
+echo 'session required pam_loginuid.so' >>/etc/pam.d/runuser-l
 printf '#!/bin/sh\\nexit 101\\n' >/usr/sbin/policy-rc.d
 chmod 755 /usr/sbin/policy-rc.d
 chown -R "$1:" /srv/lab.git
@@ -105,7 +107,6 @@ def build(suite: str, root: Path, packages: Path) -> None:
         done = subprocess.run([*command, suite, str(root), *mirror()], stdout=output, stderr=output, check=False)
     if done.returncode:
         sys.exit(f"debootstrap {suite} failed:\n" + "\n".join(log.read_text().splitlines()[-15:]))
-    log.unlink()
 
 
 def connect(root: Path) -> None:
@@ -199,7 +200,7 @@ class Machine:
     def login(self, script: str, seconds: int) -> list[str]:
         """Lines for the student's shell, after a login, at a terminal of its own; killed after these seconds."""
         limit = ("timeout", "--signal=KILL", str(seconds))
-        return self.command(*limit, "su", "--login", "--pty", STUDENT, "--command", f"set -e\n{script}")
+        return self.command(*limit, "runuser", "--login", "--pty", STUDENT, "--command", f"set -e\n{script}")
 
     def leave(self) -> None:
         """End all processes of the root, and take back what a run of the lab that was broken off has left."""
@@ -232,6 +233,7 @@ def machine(suite: str) -> Iterator[Machine]:
         finally:
             here.leave()
     finally:
+        root.with_suffix(".log").unlink(missing_ok=True)
         remove(root)
 
 
@@ -286,7 +288,7 @@ def all_tests(here: Machine, target: str) -> bool:
     require = ",".join(["all", *(f"-{name}" for name in ABSENT)])
     script = f"""cd loginuid-lab
 sudo YES=1 tools/setup packages $(.ci/packages | sed 's/chromium\\|fonts-[a-z-]*//g')
-sudo make {target} LAB_REQUIRE={require} ARGS=--durations=15"""
+sudo make {target} JOBS=$(nproc) LAB_REQUIRE={require} ARGS=--durations=15"""
     begin = time.monotonic()
     done = subprocess.run(here.login(script, SUITE_SECONDS), stdin=subprocess.DEVNULL, check=False)
     say(f"The whole suite: {time.monotonic() - begin:.0f} s, exit status {done.returncode}")

@@ -62,10 +62,11 @@ def check(exercise: Exercise, folder: Path, *, arrived: Path | None = None, seco
         words = command(exercise, folder, told.fileno())
         if arrived:
             words += ["--arrived", str(arrived)]
-        environment = {**os.environ, "PYTHONDONTWRITEBYTECODE": "1"}  # root would leave files in a user's checkout
+        # No bytecode, which root would leave in a user's checkout, and none of the plugins that somebody has installed.
+        alone = {"PYTHONDONTWRITEBYTECODE": "1", "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"}
         process = subprocess.Popen(
-            words, stdin=subprocess.DEVNULL, stdout=output, stderr=output, cwd="/", env=environment,
-            pass_fds=[told.fileno()],
+            words, stdin=subprocess.DEVNULL, stdout=output, stderr=output, cwd="/",
+            env={**os.environ, **alone}, pass_fds=[told.fileno()],
         )  # fmt: skip
         in_time = _await(process, seconds)
         told.seek(0)

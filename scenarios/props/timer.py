@@ -19,15 +19,16 @@ SECONDS = 60
 def go_off(journal: Journal, argv: Sequence[str], loginuid: int = UNSET) -> Path:
     """Run the command to its end as a child of init with that loginuid; the directory with its files.
 
-    job   the command, as a script
-    out   what it printed, errors included
+    job      the command, as a script
+    out      what it printed
+    errors   its messages: podman 5 warns of cgroups v1 before it prints anything
 
     Raises CannotTell if it does not end within SECONDS.
     """
     place = journal.directory("timer")
-    job, out = place / "job", place / "out"
+    job, out, errors = place / "job", place / "out", place / "errors"
     job.write_text(f"{paste(argv)}\n", encoding="utf-8")
-    pid = start(journal, ["sh", str(job)], loginuid, str(out))
+    pid = start(journal, ["sh", "-c", 'exec sh "$0" 2>"$1"', str(job), str(errors)], loginuid, str(out))
     try:
         pidfd = os.pidfd_open(pid)
     except ProcessLookupError:  # it has ended already, and init has reaped it

@@ -153,10 +153,16 @@ def timer_unit(stage: Stage, systemd: Systemd, argv: list[str]) -> Outcome:
 
 
 def on_time(stage: Stage, engine: Engine, *words: str, uid: int | None = None) -> Outcome:
-    """What the engine's command printed when a timer ran it, or a process of another user's login."""
+    """What the engine's command printed when a timer ran it, or a process of another user's login.
+
+    Where it printed no number, its messages are shown, too.
+    """
     place = go_off(stage.journal, [*engine.argv, *words], TIMER if uid is None else uid)
     stage.shell("cat", str(place / "job"))
-    return stage.shell("cat", str(place / "out"))
+    outcome = stage.shell("cat", str(place / "out"))
+    if outcome.printed is None:
+        stage.shell("cat", str(place / "errors"))
+    return outcome
 
 
 @contextmanager

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import copy
 import json
+import os
 import secrets
 from pathlib import Path
 from typing import Any
 
+from lab.identity import UNSET
 from scenarios.classroom import classes, grading, sealing
 from scenarios.classroom.exercise import every, find
 from scenarios.classroom.grading import Graded
@@ -18,6 +20,9 @@ TEACHER = classes.new("os-2026").model_copy(update={"made": NOW - 30 * 86400})
 BOOT = "e7c2826f-31fa-4f2b-a696-9d531bff3e16"
 TARGET = "/run/lab/decoy-0d93f1aa/shadow"
 ADA = "Ada Lovelace"
+# Before a command with files below pytest's directories: in a login, root's `lab` works with the rights of the
+# user who logged in, and that user may not enter them.
+AS_ROOT = ("sh", "-c", f'echo {UNSET} >/proc/self/loginuid; exec "$@"', "sh") if os.geteuid() == 0 else ()
 
 
 def lines(serial: int, seconds: float, path: str = TARGET) -> list[str]:

@@ -11,7 +11,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from handed import TEACHER, lines
+from handed import AS_ROOT, TEACHER, lines
 
 from lab.errors import Conflict, InvalidArgument
 from scenarios.classroom import classes, submission
@@ -33,7 +33,7 @@ def lab(here: Path, *words: str) -> subprocess.CompletedProcess[str]:
     environment = {**os.environ, "LAB_EXERCISES": str(here / "place"), "NO_COLOR": "1"}
     environment.pop("SUDO_UID", None)
     return subprocess.run(
-        [LAB, *words], env=environment, cwd=here, capture_output=True, text=True, check=False, timeout=60,
+        [*AS_ROOT, LAB, *words], env=environment, cwd=here, capture_output=True, text=True, check=False, timeout=60,
         stdin=subprocess.DEVNULL,
     )  # fmt: skip
 

@@ -14,7 +14,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import pytest
-from support import soon
+from support import AS_ROOT, soon
 from test_restore import observe, settled
 
 from lab.errors import Conflict, LabError, NotAllowed
@@ -36,7 +36,7 @@ def lab(place: Path, *words: str, **more: str) -> subprocess.CompletedProcess[st
     """What `lab exercise` prints; the exercises are in that place."""
     environment = {**os.environ, "LAB_EXERCISES": str(place), **more}
     return subprocess.run(
-        [LAB, "exercise", *words], env=environment, capture_output=True, text=True, check=False, timeout=60,
+        [*AS_ROOT, LAB, "exercise", *words], env=environment, capture_output=True, text=True, check=False, timeout=60,
         stdin=subprocess.DEVNULL,
     )  # fmt: skip
 
@@ -196,7 +196,7 @@ def test_a_check_that_does_not_end_is_ended(made: Exercise, tmp_path: Path) -> N
     [
         ("raise LabError('lost', 'again')", "", "lab: lost"),
         ("raise ValueError('a bug')", "a bug", ""),
-        ("teach(False, expected=1, seen=2, look=3)", "seen:     2", ""),
+        ("teach(False, expected=1, seen=2, look='3')", "seen:     2", ""),
     ],
 )
 def test_what_the_student_can_mend_and_what_not(

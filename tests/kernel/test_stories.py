@@ -32,6 +32,7 @@ from scenarios.props.labd import Daemon, peer_pid, start
 from scenarios.props.searchlog import SearchLog
 from scenarios.props.second_host import Remote
 from scenarios.props.systemd import exec_start
+from scenarios.props.timer import go_off
 from scenarios.replay import judged_again
 from scenarios.safety.journal import Journal
 from scenarios.stage.engines import DAEMON, FORK, Engine, Model
@@ -379,6 +380,13 @@ def test_a_timer_that_a_login_started_is_found_out(
     assert failed == [
         "run by a timer, the same check is nobody's", "forked by podmanish for a timer, it is nobody's"
     ]  # fmt: skip
+
+
+def test_a_warning_of_a_timers_command_hides_no_number(journal: Journal) -> None:
+    """What a command prints and what it complains of are apart: podman 5 warns of cgroups v1 before it prints."""
+    place = go_off(journal, ["sh", "-c", "echo careful >&2; cat /proc/self/loginuid"])
+    assert (place / "out").read_text() == f"{UNSET}\n"
+    assert (place / "errors").read_text() == "careful\n"
 
 
 @pytest.mark.needs("systemd-nspawn")

@@ -109,6 +109,21 @@ def test_a_mounted_root_is_not_deleted(tmp_path: Path) -> None:
     assert not root.exists()
 
 
+def test_a_build_that_is_broken_off_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Neither the root nor debootstrap's output stays; the downloaded packages do."""
+
+    def broken_off(suite: str, root: Path, packages: Path) -> None:
+        root.with_suffix(".log").write_text("I: Retrieving InRelease")
+        (root / "bin").mkdir()
+        raise SystemExit(143)
+
+    monkeypatch.setenv("LAB_FRESH", str(tmp_path))
+    monkeypatch.setattr(fresh, "build", broken_off)
+    with pytest.raises(SystemExit), fresh.machine("sid"):
+        pass
+    assert [path.name for path in tmp_path.iterdir()] == ["sid"]
+
+
 @pytest.mark.parametrize(("wanted", "outcome"), [("", "1 skipped"), ("all", "1 error"), ("all,-git", "1 skipped")])
 def test_what_lab_require_makes_of_a_missing_program(tmp_path: Path, wanted: str, outcome: str) -> None:
     """A test whose need is missing is skipped; LAB_REQUIRE=all makes it fail, and all,-NAME all others but this."""

@@ -15,7 +15,6 @@ import subprocess
 import sys
 import termios
 import time
-from contextlib import suppress
 from errno import EADDRINUSE
 from types import TracebackType
 from typing import Self
@@ -100,9 +99,8 @@ class Page:
         return self._read(0)
 
     def stay(self) -> None:
-        """Go on serving until Ctrl-C."""
-        with suppress(KeyboardInterrupt):
-            self._server.wait()
+        """Go on serving until Ctrl-C, which raises KeyboardInterrupt."""
+        self._server.wait()
 
     def close(self) -> None:
         """Tell the viewers that the run has ended, and end the server."""
