@@ -133,5 +133,5 @@ class Journal:
 
 def _describe(entry: dict[str, Any]) -> str:
     facts = " ".join(f"{name}={value}" for name, value in entry.items() if name not in ("kind", "packed"))
-    text = f"{entry['kind']}: {facts}"
+    text = f"{entry['kind']}: {facts}" if facts else entry["kind"]
     return text if text.isprintable() else ascii(text)
