@@ -13,7 +13,8 @@ export DEBIAN_FRONTEND=noninteractive
 
 # nftables and passt are Podman's: Debian 13 only recommends them, and --no-install-recommends leaves them out.
 PACKAGES=(auditd audispd-plugins podman docker.io apparmor python3-venv uidmap slirp4netns nftables passt
-  dbus-user-session fuse-overlayfs make socat busybox-static sudo tmux at cron screen opendoas pkexec polkitd openssh-server)
+  dbus-user-session fuse-overlayfs make socat busybox-static sudo tmux at cron screen opendoas pkexec polkitd openssh-server
+  systemd-container)
 COMMANDS=(lab podmanish dockerish labd)
 
 main() {

@@ -55,7 +55,7 @@ def _rows() -> Iterator[Program]:
     yield from row("coreutils", "cat", "loginuid, run, article, inherit, unattended, witness, mirror, gallery")
     yield from row("coreutils", "env", "inherit, gallery, make shell, make talk")
     yield from row("coreutils", "id", "loginuid, rootless")
-    yield from row("coreutils", "rm", "trace")
+    yield from row("coreutils", "rm", "trace, launder")
     yield from row("coreutils", "wc", "blindspot")
     yield from row("grep", "grep", "trace")
     yield from row("coreutils", "sleep", "crash, notify, unattended")

@@ -20,6 +20,7 @@ from lab.audit.netlink import LOGINUID_IMMUTABLE, AuditControl
 LAB_MACHINE = Path("/etc/loginuid-lab")  # provision/guest.sh makes it in the lab's own virtual machine
 FEATURE, CORE, CRONTAB = "audit-feature", "core-pattern", "crontab"
 CORE_PATTERN, CRON = Path("/proc/sys/kernel/core_pattern"), Path("/etc/cron.d")
+HELPER = "|/bin/touch "  # how each pattern of the story's begins
 LONGEST = 127  # bytes; CORENAME_MAX_SIZE
 
 
@@ -31,6 +32,17 @@ def loginuid_changeable() -> bool:
             return False
         control.set_feature(LOGINUID_IMMUTABLE, False)
         return True
+
+
+def changes(control: AuditControl) -> frozenset[str]:
+    """What of this is in force now, whoever noted it; a feature that is locked is somebody else's."""
+    on, locked = control.features()
+    found = {str(path) for path in CRON.glob("lab-*")}
+    if on & LOGINUID_IMMUTABLE & ~locked:
+        found.add("audit's feature loginuid_immutable")
+    if (pattern := core_pattern()).startswith(HELPER):
+        found.add(f"{CORE_PATTERN} {pattern!r}")
+    return frozenset(found)
 
 
 def core_pattern() -> str:

@@ -4,8 +4,9 @@
     /run/lab/journal      one JSON object a line, synced to disk before the change that it describes
     /run/lab/check/       the same two for an exercise's check, which may run beside a `lab shell`
 
-A reboot empties /run and ends what is journalled: audit rules, processes, files in /run. Only the images of a story's
-dockerd would stay: scenarios/props/real_daemons.py keeps them below /var/lib/lab.
+A reboot empties /run and ends what is journalled: audit rules, processes, files in /run. Two things would stay:
+the images of a story's dockerd, which scenarios/props/real_daemons.py keeps below /var/lib/lab; and the crontab of
+`launder`, in the lab's own machine, which its job removes as soon as cron has run it.
 """
 
 from __future__ import annotations
@@ -132,5 +133,5 @@ class Journal:
 
 def _describe(entry: dict[str, Any]) -> str:
     facts = " ".join(f"{name}={value}" for name, value in entry.items() if name not in ("kind", "packed"))
-    text = f"{entry['kind']}: {facts}"
+    text = f"{entry['kind']}: {facts}" if facts else entry["kind"]
     return text if text.isprintable() else ascii(text)

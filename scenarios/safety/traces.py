@@ -12,7 +12,8 @@ from lab.audit.rules import Rule
 from lab.errors import LabError
 from lab.paths import STATE
 from lab.runtime.rootfs import STAGING
-from scenarios.safety.undo import DIRECTORY
+from scenarios.safety import guest
+from scenarios.safety.undo import DIRECTORY, UNITS
 
 OWN_KEY = "lab-"
 LOCKED = 2  # of the enabled flag, which the lab never sets; auditctl(8), -e
@@ -23,8 +24,9 @@ OWN_PLACES = (f"{DIRECTORY}/", f"{STATE}/")
 class Traces:
     """What a run could leave behind, as the machine has it at one moment.
 
-    auditd is the pid of the audit daemon, or 0. file is the watched file's device, inode, mode, owner, group and
-    SHA-256; "" where there is none.
+    auditd is the pid of the audit daemon, or 0. machine is what the lab changes in its own virtual machine alone, and
+    its units of systemd's. file is the watched file's device, inode, mode, owner, group and SHA-256; "" where there is
+    none.
     """
 
     rules: frozenset[bytes]
@@ -32,24 +34,28 @@ class Traces:
     auditd: int
     mounts: frozenset[str]
     sockets: frozenset[str]
+    machine: frozenset[str]
     file: str
 
     @classmethod
     def now(cls, target: str) -> Traces:
         with AuditControl() as control:
-            rules, status = frozenset(control.rules()), control.status()
-        return cls(rules, status.enabled, status.pid, _mounts(), _sockets(), _file(target))
+            rules, status, machine = frozenset(control.rules()), control.status(), guest.changes(control)
+        machine |= {str(path) for path in UNITS.glob("lab-*")}
+        return cls(rules, status.enabled, status.pid, _mounts(), _sockets(), machine, _file(target))
 
     def expect_nothing_left(self, after: Traces, keys: Collection[str]) -> None:
         """Raises LabError, which names each difference, if the run has left something; keys are those of its rules.
 
-        Compared are rules with these keys, mounts and sockets in the lab's places, and the enabled flag, which the lab
-        restores unless an audit daemon has come or gone meanwhile, or somebody has locked audit.
+        Compared are rules with these keys, mounts and sockets in the lab's places, what holds for a whole machine, and
+        the enabled flag, which the lab restores unless an audit daemon has come or gone meanwhile, or somebody has
+        locked audit.
         """
         added = [rule for rule in map(Rule.unpack, after.rules - self.rules) if rule.key in keys]
         left = [f"audit rule {rule.to_auditctl()}" for rule in added]
         left += [f"mount on {path}" for path in after.mounts - self.mounts]
         left += [f"socket {path}" for path in after.sockets - self.sockets]
+        left += after.machine - self.machine
         if not self._enabled_by_others(after):
             left += self._enabled(after)
         if left:

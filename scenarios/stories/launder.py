@@ -114,7 +114,7 @@ def through_systemd(stage: Stage) -> list[Row]:
 
 def through_the_kernel(stage: Stage) -> Row:
     """The kernel runs core_pattern's program as root for each crash, and no login has forked the kernel; core(5)."""
-    was, now = guest.core_pattern(), f"|/bin/touch {stage.target}"
+    was, now = guest.core_pattern(), f"{guest.HELPER}{stage.target}"
     stage.say("The workload names a program for crashes in the kernel's core_pattern, and crashes.")
     stage.ask("The kernel runs it. Whom does the record of the write name?", stage.user, "nobody")
     crash = f'echo "{now}" > /host{guest.CORE_PATTERN}; kill -SEGV $$'
@@ -135,16 +135,22 @@ def through_the_kernel(stage: Stage) -> Row:
 
 
 def through_cron(stage: Stage) -> list[Row]:
-    """cron's PAM stack has pam_loginuid, so that the record even names somebody else: the owner of the job."""
+    """cron's PAM stack has pam_loginuid, so that the record even names somebody else: the owner of the job.
+
+    The job removes its file, which would outlive a boot.
+    """
     who, path = Text("cron, by a file in /etc/cron.d"), guest.CRON / f"lab-{os.urandom(4).hex()}"
     if not Path("/run/crond.pid").exists():
         stage.unknown(
             "{who}: the record names root", "no cron runs here", needs.install(["cron"]), lacking=True, who=who
         )
         return []
-    stage.say("The workload writes a job for root into /etc/cron.d. cron looks there once a minute.")
+    stage.say(
+        "The workload writes a job for root into /etc/cron.d. "
+        "cron looks there once a minute, so that may take a minute."
+    )
     stage.ask("Whom does the record of the write name?", stage.user, "nobody", "root")
-    write = f"echo '* * * * * root touch {stage.target}' > /host{path}"
+    write = f"echo '* * * * * root touch {stage.target}; rm {path}' > /host{path}"
     way = Way(who, stage.target, str(guest.CRON), [watch(str(guest.CRON))], auid=0, seconds=CRON_SECONDS)
     stage.journal.note(guest.CRONTAB, path=str(path))
     try:

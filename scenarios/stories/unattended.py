@@ -22,7 +22,7 @@ from scenarios.stage.stage import Stage
 NAME = "unattended"
 TITLE = "Whose are the processes that nobody asks for?"
 WHO = ("cat", "/proc/self/loginuid")
-CHECK = "cat /proc/self/loginuid >/out/health"
+CHECK = "[ -s /out/health ] || cat /proc/self/loginuid >/out/health"  # a later check leaves it alone: it is being read
 FAIL = ("sh", "-c", "echo $(cat /proc/self/loginuid) >>/out/starts; exit 1")
 TIMER = UNSET  # the loginuid of what init starts
 ADMIN = 33  # www-data on Debian, who may use the engine, too

@@ -389,6 +389,15 @@ def test_a_warning_of_a_timers_command_hides_no_number(journal: Journal) -> None
     assert (place / "errors").read_text() == "careful\n"
 
 
+def test_a_later_health_check_does_not_touch_what_the_first_has_written(tmp_path: Path) -> None:
+    """On a slow machine one check follows another, while the story reads the file of the first."""
+    script = unattended.CHECK.replace("/out/", f"{tmp_path}/")
+    for written in ("", "7"):
+        (tmp_path / "health").write_text(written)
+        subprocess.run(["sh", "-c", script], check=True)
+        assert (tmp_path / "health").read_text() == (written or Path("/proc/self/loginuid").read_text())
+
+
 @pytest.mark.needs("systemd-nspawn")
 def test_a_timer_unit_with_a_login_is_found_out(
     place: Path, journal: Journal, daemon: Daemon, monkeypatch: pytest.MonkeyPatch

@@ -14,9 +14,10 @@ import pytest
 from support import CHECKOUT
 from test_restore import LAB, observe
 
-from lab.audit.netlink import AuditControl
+from lab.audit.netlink import LOGINUID_IMMUTABLE, AuditControl
 from lab.audit.rules import Rule
 from lab.errors import LabError
+from scenarios.safety import guest, traces
 from scenarios.safety.traces import Traces
 
 pytestmark = pytest.mark.needs("root", "audit", "sudo", "setpriv")
@@ -24,7 +25,7 @@ pytestmark = pytest.mark.needs("root", "audit", "sudo", "setpriv")
 # What is done when the verdicts are told, and before the lab looks for what is left.
 AT_THE_END = """
 import socket, sys
-from lab.audit.netlink import AuditControl
+from lab.audit.netlink import LOGINUID_IMMUTABLE, AuditControl
 from scenarios import cli, demo
 conclude = demo.conclude
 def disturbed(*arguments):
@@ -88,6 +89,37 @@ def test_who_changed_audit_and_the_file() -> None:
     assert before.changed_by_others(ours) == []
     with pytest.raises(LabError, match=f"left behind: audit's enabled flag is {other}, and was {before.enabled}"):
         before.expect_nothing_left(ours, [])
+
+
+def test_what_holds_for_a_whole_machine_is_looked_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """loginuid_immutable, a core_pattern of the story's, its crontab, a unit: each is named, if the run has left it."""
+    for module, name, file in ((guest, "CRON", "cron.d"), (traces, "UNITS", "system")):
+        (tmp_path / file).mkdir()
+        monkeypatch.setattr(module, name, tmp_path / file)
+    monkeypatch.setattr(guest, "CORE_PATTERN", tmp_path / "core_pattern")
+    (tmp_path / "core_pattern").write_text("core\n")
+    features = [(0, 0)]
+    monkeypatch.setattr(AuditControl, "features", lambda self: features[-1])
+    before = Traces.now("/etc/shadow")
+
+    (tmp_path / "core_pattern").write_text(f"{guest.HELPER}/etc/shadow\n")
+    left = [tmp_path / "cron.d/lab-0123abcd", tmp_path / "system/lab-check.timer"]
+    for path in (*left, tmp_path / "cron.d/e2scrub_all", tmp_path / "system/ssh.service"):
+        path.touch()
+    features.append((LOGINUID_IMMUTABLE, 0))
+    after = Traces.now("/etc/shadow")
+    with pytest.raises(LabError) as caught:
+        before.expect_nothing_left(after, [])
+    pattern = f"{tmp_path}/core_pattern '|/bin/touch /etc/shadow'"
+    named = ["audit's feature loginuid_immutable", pattern, *map(str, left)]
+    assert caught.value.message == f"left behind: {'; '.join(sorted(named))}"
+    after.expect_nothing_left(after, [])
+
+    (tmp_path / "core_pattern").write_text("|/usr/share/apport/apport %p\n")
+    for path in left:
+        path.unlink()
+    features.append((LOGINUID_IMMUTABLE, LOGINUID_IMMUTABLE))
+    before.expect_nothing_left(Traces.now("/etc/shadow"), [])  # another program's, and locked, which the lab never does
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from support import CHECKOUT, own_mounts
 
-from lab.audit.netlink import AuditControl
+from lab.audit.netlink import LOGINUID_IMMUTABLE, AuditControl
 from lab.audit.rules import watch as rule
 from lab.errors import MissingFeature
 from lab.identity import UNSET, open_session, sessionid
@@ -381,11 +381,18 @@ def labs_machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def test_what_the_labs_machine_is_changed_in_is_taken_back(short_place: Path, labs_machine: Path) -> None:
-    """The former core_pattern is written, and the story's crontab removed."""
+def test_what_the_labs_machine_is_changed_in_is_taken_back(
+    short_place: Path, labs_machine: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """loginuid_immutable is turned off, the former core_pattern is written, and the story's crontab removed."""
+    features = [(LOGINUID_IMMUTABLE, 0)]
+    monkeypatch.setattr(AuditControl, "features", lambda self: features[-1])
+    monkeypatch.setattr(AuditControl, "set_feature", lambda self, feature, on: features.append((0, 0)))
     core = {"kind": guest.CORE, "was": "core", "now": "|/bin/touch /etc/shadow"}
-    said = restored(short_place, core, {"kind": guest.CRONTAB, "path": f"{guest.CRON}/lab-0123abcd"})
-    assert len(said) == 2 and not any("cannot have written" in line for line in said), said
+    crontab = {"kind": guest.CRONTAB, "path": f"{guest.CRON}/lab-0123abcd"}
+    said = restored(short_place, core, crontab, {"kind": guest.FEATURE})
+    assert said[:2] == ["audit-feature", f"crontab: path={guest.CRON}/lab-0123abcd"] and len(said) == 3, said
+    assert features == [(LOGINUID_IMMUTABLE, 0), (0, 0)]
     assert (labs_machine / "core_pattern").read_text() == "core\n"
     assert not list((labs_machine / "cron.d").iterdir())
 

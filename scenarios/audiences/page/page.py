@@ -27,7 +27,7 @@ from scenarios.performance.beats import Moment, Stop, to_json
 PORT = 8650
 PATIENCE = 2.0  # seconds that a beat waits for a server that does not read, before the run goes on without a page; and
 # that a new page waits for its port
-STARTING = 30.0  # seconds
+STARTING = 90.0  # seconds, as labd gets: just after the boot of an emulated machine, 30 were too few
 
 
 class Page:
