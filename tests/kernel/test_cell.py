@@ -185,16 +185,16 @@ def test_a_trial_tells_the_solution_from_wrong_code(place: Cell, one: Exercise) 
 @pytest.mark.parametrize("trial", ["import time; time.sleep(1000)", "while True: print('x' * 4096)"])
 def test_a_trial_that_goes_wrong_is_ended(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, trial: str) -> None:
     """One that waits or talks for ever is killed with its container, and leaves no process and no cgroup."""
-    monkeypatch.setattr(cell, "SECONDS", 1)
+    monkeypatch.setattr(cell, "SECONDS", 3)
     (tmp_path / "trial_bad.py").write_text(trial)
     with Cell() as place:
         assert place.run(tmp_path / "trial_bad.py", {}).faults[0].startswith("its trial was ended")
-        ids = [path.name for path in Path(place.state, "podmanish/containers").iterdir()]
+        ids = [path.name for path in Path(place.state, "podmanish/containers").glob("*")]
     end = time.monotonic() + 20
     while strangers() and time.monotonic() < end:  # the lifeline ends them when it sees that podmanish has gone
         time.sleep(0.01)
-    assert strangers() == [] and len(ids) == 1
-    assert not [folder for folder, _, _ in os.walk("/sys/fs/cgroup") if ids[0] in folder]
+    assert strangers() == []
+    assert not [folder for folder, _, _ in os.walk("/sys/fs/cgroup") if any(one in folder for one in ids)]
 
 
 def test_an_engine_that_does_not_start_is_no_verdict(place: Cell, tmp_path: Path) -> None:
