@@ -10,6 +10,8 @@ import pytest
 from private_labd import Labd
 from support import Podmanish
 
+from lab.images import Images
+
 pytestmark = pytest.mark.needs("root", "busybox")
 HOSTS, RESOLVER = Path("/etc/hosts").read_text(), Path("/etc/resolv.conf").read_text()
 Run = Callable[..., subprocess.CompletedProcess[bytes]]
@@ -98,7 +100,7 @@ def test_a_restart_writes_them_anew(served: Labd) -> None:
 
 def test_links_in_the_image(podmanish: Podmanish, image: str, tmp_path: Path) -> None:
     """An image's /etc/hosts may be a link to a missing file, as resolv.conf often is: that is made inside."""
-    etc = podmanish.root / "images" / image / "rootfs/etc"
+    etc = Path(Images(f"{podmanish.root}/images").find(image).rootfs) / "etc"
     (etc / "hosts").symlink_to(f"../../..{tmp_path}/victim")
     (etc / "resolv.conf").symlink_to("../run/systemd/resolve/stub-resolv.conf")
     (tmp_path / "victim").write_text("whole")
