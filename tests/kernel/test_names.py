@@ -3,28 +3,37 @@
 from __future__ import annotations
 
 import subprocess
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 from private_labd import Labd
 from support import Podmanish
 
+from lab.images import Images
+
 pytestmark = pytest.mark.needs("root", "busybox")
 HOSTS, RESOLVER = Path("/etc/hosts").read_text(), Path("/etc/resolv.conf").read_text()
 Run = Callable[..., subprocess.CompletedProcess[bytes]]
 
 
+@pytest.fixture(scope="module")
+def served(labd: Labd, rootfs_tar: bytes) -> Iterator[Labd]:
+    """The daemon, with a small image."""
+    labd.request("POST", "/images/create?fromSrc=-&repo=named&tag=1", rootfs_tar)
+    yield labd
+    assert labd.request("DELETE", "/images/named:1")[0] == 200
+
+
 @pytest.fixture(params=["podmanish", "dockerish"])
-def run(request: pytest.FixtureRequest, rootfs_tar: bytes) -> Callable[..., str]:
+def run(request: pytest.FixtureRequest) -> Callable[..., str]:
     """`run --rm` with each engine; `IMAGE` stands for a small image."""
     if request.param == "podmanish":
         command: Run = request.getfixturevalue("podmanish")
         image: str = request.getfixturevalue("image")
     else:
-        labd: Labd = request.getfixturevalue("labd")
+        labd: Labd = request.getfixturevalue("served")
         command, image = labd.dockerish, "named:1"
-        labd.request("POST", "/images/create?fromSrc=-&repo=named&tag=1", rootfs_tar)
 
     def output(*words: str) -> str:
         done = command("run", "--rm", *(image if word == "IMAGE" else word for word in words))
@@ -72,27 +81,26 @@ def test_the_container_writes_its_own(run: Callable[..., str], tmp_path: Path) -
     assert (Path("/etc/hosts").read_text(), Path("/etc/resolv.conf").read_text()) == (HOSTS, RESOLVER)
 
 
-def test_a_restart_writes_them_anew(labd: Labd, rootfs_tar: bytes) -> None:
+def test_a_restart_writes_them_anew(served: Labd) -> None:
     """As under Docker, what the container wrote into /etc/hosts is gone after a restart; diff does not show it."""
-    labd.request("POST", "/images/create?fromSrc=-&repo=named&tag=1", rootfs_tar)
     script = "cat /etc/hosts; echo 1.2.3.4 me >> /etc/hosts; touch /new"
     body = {"Image": "named:1", "Cmd": ["sh", "-c", script], "HostConfig": {"ExtraHosts": ["db:192.0.2.7"]}}
-    container = labd.request("POST", "/containers/create", body)[1]["Id"]
+    container = served.request("POST", "/containers/create", body)[1]["Id"]
     for _ in range(2):
-        assert labd.request("POST", f"/containers/{container}/start")[0] == 204
-        labd.request("POST", f"/containers/{container}/wait")
-    assert labd.dockerish("logs", container).stdout.decode() == f"{HOSTS}192.0.2.7\tdb\n" * 2
-    assert labd.request("GET", f"/containers/{container}/changes")[1] == [{"Path": "/new", "Kind": 1}]
-    shown = labd.request("GET", f"/containers/{container}/json")[1]
+        assert served.request("POST", f"/containers/{container}/start")[0] == 204
+        served.request("POST", f"/containers/{container}/wait")
+    assert served.dockerish("logs", container).stdout.decode() == f"{HOSTS}192.0.2.7\tdb\n" * 2
+    assert served.request("GET", f"/containers/{container}/changes")[1] == [{"Path": "/new", "Kind": 1}]
+    shown = served.request("GET", f"/containers/{container}/json")[1]
     assert Path(shown["HostsPath"]).read_text().endswith("1.2.3.4 me\n") and shown["Mounts"] == []
     assert shown["HostConfig"]["ExtraHosts"] == ["db:192.0.2.7"]
-    labd.request("DELETE", f"/containers/{container}")
+    served.request("DELETE", f"/containers/{container}")
     assert not Path(shown["HostsPath"]).exists()
 
 
 def test_links_in_the_image(podmanish: Podmanish, image: str, tmp_path: Path) -> None:
     """An image's /etc/hosts may be a link to a missing file, as resolv.conf often is: that is made inside."""
-    etc = podmanish.root / "images" / image / "rootfs/etc"
+    etc = Path(Images(f"{podmanish.root}/images").find(image).rootfs) / "etc"
     (etc / "hosts").symlink_to(f"../../..{tmp_path}/victim")
     (etc / "resolv.conf").symlink_to("../run/systemd/resolve/stub-resolv.conf")
     (tmp_path / "victim").write_text("whole")

@@ -58,18 +58,25 @@ def furnished(rootfs_tar: bytes) -> bytes:
     return buffer.getvalue()
 
 
+@pytest.fixture(scope="module")
+def served(labd: Labd, rootfs_tar: bytes) -> Iterator[Labd]:
+    """The daemon, with that image."""
+    images = Images(str(labd.state / "images"))
+    images.import_tar("furnished", io.BytesIO(furnished(rootfs_tar)))
+    yield labd
+    images.remove("furnished")
+
+
 @pytest.fixture(params=["podmanish", "dockerish"])
 def both(request: pytest.FixtureRequest, rootfs_tar: bytes) -> Iterator[Engine]:
     """Both engines. Afterwards no volume is left that was not there before."""
     if request.param == "podmanish":
         forker: Podmanish = request.getfixturevalue("podmanish")
-        engine, state = Engine(forker, forker.root, "podmanish"), forker.root
+        engine = Engine(forker, forker.root, "podmanish")
+        Images(f"{forker.root}/images").import_tar("furnished", io.BytesIO(furnished(rootfs_tar)))
     else:
-        labd: Labd = request.getfixturevalue("labd")
-        engine, state = Engine(labd.dockerish, labd.state, "labd"), labd.state
-    images = Images(str(state / "images"))
-    if "furnished" not in [image.name for image in images.list()]:
-        images.import_tar("furnished", io.BytesIO(furnished(rootfs_tar)))
+        labd: Labd = request.getfixturevalue("served")
+        engine = Engine(labd.dockerish, labd.state, "labd")
     yield engine
     for left in ("box", "second"):  # of a test that failed
         engine.command("rm", "-f", "-v", left)
