@@ -7,11 +7,13 @@ import sys
 import time
 
 from lab.errors import InvalidArgument
+from scenarios.classroom.beginning import begin, made
 from scenarios.classroom.checking import Result, check
 from scenarios.classroom.desk import Desk, Prediction, Progress, evidence_of
 from scenarios.classroom.evidence import Evidence, machine
 from scenarios.classroom.exercise import Exercise, Question, every, find
 from scenarios.classroom.handing import submit
+from scenarios.classroom.seeds import filled
 from scenarios.classroom.showing import Shown
 from scenarios.classroom.student import Student
 from scenarios.performance.text import Text, Translate, in_english
@@ -35,7 +37,7 @@ def show_list(arguments: argparse.Namespace, desk: Desk, shown: Shown) -> int:
 
 def start(arguments: argparse.Namespace, desk: Desk, shown: Shown) -> int:
     one = find(arguments.exercise)
-    copied = desk.start(one)
+    copied = begin(desk, one)
     if not copied:
         shown.say("{folder} is there already; nothing was changed", folder=str(desk.folder(one)))
     if sys.stdin.isatty():
@@ -141,7 +143,7 @@ def reset(arguments: argparse.Namespace, desk: Desk, shown: Shown) -> int:
         return HELD_ALL
     one = find(arguments.exercise)
     old = desk.reset(one)
-    desk.start(one)
+    begin(desk, one)
     shown.say("{name} begins anew", name=one.name)
     if old:
         shown.say("what you had is in {old}", old=str(old))
@@ -150,7 +152,8 @@ def reset(arguments: argparse.Namespace, desk: Desk, shown: Shown) -> int:
 
 def solution(arguments: argparse.Namespace, desk: Desk, shown: Shown) -> int:
     one = find(arguments.exercise)
-    files, begun = one.solution(), one.start()
+    names = made(desk, one).names
+    files, begun = filled(one.solution(), names), filled(one.start(), names)
     progress = desk.progress()
     progress.of(one).solution_seen = time.time()
     desk.keep(progress)
