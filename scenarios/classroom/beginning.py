@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable, Mapping
 from importlib.util import find_spec
 
 from lab.errors import MissingFeature
-from scenarios.classroom import cases, submission
+from scenarios.classroom import cases, culprit, forger, hidden, room, submission
 from scenarios.classroom.cases import Case
 from scenarios.classroom.desk import NOTHING_MADE, Desk, Made
 from scenarios.classroom.exercise import Exercise
 from scenarios.classroom.sealing import fingerprint, public_of
 from scenarios.classroom.seeds import Seed
+from scenarios.stage.stage import Stage
+
+EVENTS = 5000
+RUNS: Mapping[str, Callable[[Stage, Case, int], bytes]] = {"forger": forger.run, "culprit": culprit.run}
 
 
 def begin(desk: Desk, one: Exercise) -> list[str]:
@@ -31,10 +36,17 @@ def made(desk: Desk, one: Exercise) -> Made:
     return made_of(one, seed_of(desk))
 
 
-def made_of(one: Exercise, seed: Seed) -> Made:
-    """The names and files of an exercise's case for that seed."""
-    case = Case.of(one.about.case, seed)
-    return Made(case.names, {cases.FILE: case.toml().encode()})
+def made_of(one: Exercise, seed: Seed, events: int = EVENTS) -> Made:
+    """The names and files of an exercise's case for that seed; the log of a hidden run has so many events.
+
+    Raises NotAllowed or MissingFeature where such a run cannot be, EvidenceLost or CannotTell where it came to nothing.
+    """
+    case, files = Case.of(one.about.case, seed), dict[str, bytes]()
+    if run := RUNS.get(one.about.case):
+        one.require()
+        with room.stage() as stage:
+            files = {cases.LOG: run(stage, case, events), cases.PASSWD: hidden.passwd(cases.staff(seed))}
+    return Made(case.names, {**files, cases.FILE: case.toml().encode()})
 
 
 def seed_of(desk: Desk) -> Seed:

@@ -15,7 +15,7 @@ from typing import Self
 from lab.errors import InvalidArgument
 from scenarios.classroom.seeds import Names, Seed
 
-FILE = "case.toml"  # in the student's folder
+FILE, LOG, PASSWD = "case.toml", "events.log", "passwd"  # in the student's folder
 PEOPLE = (
     "mara", "tomas", "ines", "jonas", "leila", "pavel", "noemi", "oskar", "yuki", "amir", "zora", "felix", "chiara",
     "emil", "priya", "lars",
@@ -66,4 +66,21 @@ def frame(seed: Seed) -> Names:
     return {"colleague": colleague, "colleague_uid": uid}
 
 
-CASES: Mapping[str, Callable[[Seed], Names]] = {"frame": frame}
+def staff(seed: Seed) -> dict[str, int]:
+    """Uids by name of the people in a log."""
+    names = seed.sample("staff", PEOPLE, STAFF)
+    return dict(zip(names, seed.sample("uids", range(LOWEST, HIGHEST + 1), STAFF), strict=True))
+
+
+def forger(seed: Seed) -> Names:
+    """Exercise 9: what the people in the log work at. Who did what is not for the student's eyes."""
+    return {"project": seed.word("project")}
+
+
+def culprit(seed: Seed) -> Names:
+    """Exercise 10: that, and which file is gone."""
+    kind = seed.pick("removed", ("salaries", "orders", "grades", "budget", "invoices", "rota"))
+    return {**forger(seed), "removed": f"{kind}-{seed.word('file')}.csv"}
+
+
+CASES: Mapping[str, Callable[[Seed], Names]] = {"frame": frame, "forger": forger, "culprit": culprit}

@@ -16,6 +16,7 @@ from scenarios.classroom.handing import submit
 from scenarios.classroom.seeds import filled
 from scenarios.classroom.showing import Shown
 from scenarios.classroom.student import Student
+from scenarios.classroom.submission import enrolled
 from scenarios.performance.text import Text, Translate, in_english
 from scenarios.playing import HELD_ALL, SOME_FAILED, SOME_UNKNOWN
 
@@ -37,6 +38,10 @@ def show_list(arguments: argparse.Namespace, desk: Desk, shown: Shown) -> int:
 
 def start(arguments: argparse.Namespace, desk: Desk, shown: Shown) -> int:
     one = find(arguments.exercise)
+    if arguments.klass or arguments.name:
+        enrolled(desk, arguments.klass, arguments.name)
+    if one.about.case:
+        shown.say("making what is yours alone ...", style="dim")
     copied = begin(desk, one)
     if not copied:
         shown.say("{folder} is there already; nothing was changed", folder=str(desk.folder(one)))

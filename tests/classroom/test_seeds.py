@@ -10,6 +10,7 @@ from lab.errors import InvalidArgument
 from scenarios.classroom import beginning, cases, classes
 from scenarios.classroom.cases import CASES, Case
 from scenarios.classroom.desk import Desk
+from scenarios.classroom.exercise import every
 from scenarios.classroom.seeds import Seed, filled
 from scenarios.classroom.student import Student
 from scenarios.classroom.submission import enrolled
@@ -85,3 +86,12 @@ def test_placeholders_are_filled() -> None:
     assert filled({"a": b"{{uid}} ${uid} {uid} {{uid}}"}, {"uid": 7}) == {"a": b"7 ${uid} {uid} 7"}
     with pytest.raises(KeyError):
         filled({"a": b"{{other}}"}, {"uid": 7})
+
+
+def test_every_case_is_an_exercises() -> None:
+    """And every exercise's placeholders are names of its case."""
+    assert {one.about.case for one in every()} - {""} == set(KINDS)
+    for one in every():
+        names = Case.of(one.about.case, ADA).names if one.about.case else {}
+        for files in (one.start(), one.solution(), *one.wrong().values()):
+            filled({name: data for name, data in files.items() if one.about.case}, names)
