@@ -13,16 +13,25 @@ from scenarios.classroom.desk import NOTHING_MADE, Desk, Made
 from scenarios.classroom.exercise import Exercise
 from scenarios.classroom.sealing import fingerprint, public_of
 from scenarios.classroom.seeds import Seed
+from scenarios.classroom.showing import Shown
 from scenarios.stage.stage import Stage
 
 EVENTS = 5000
 RUNS: Mapping[str, Callable[[Stage, Case, int], bytes]] = {"forger": forger.run, "culprit": culprit.run}
 
 
-def begin(desk: Desk, one: Exercise) -> list[str]:
+def begin(desk: Desk, one: Exercise, shown: Shown) -> list[str]:
     """The names of the files that are new in the student's folder; none where the exercise was begun before."""
     began = time.time()
+    if one.about.case in RUNS and not desk.folder(one).is_dir():
+        shown.say("recording a log of your own: this takes some seconds ...", style="dim")
     return desk.start(one, made(desk, one), began)
+
+
+def require(one: Exercise) -> None:
+    """Raise NotAllowed or MissingFeature where that exercise cannot be begun here."""
+    if one.about.case in RUNS:
+        one.require()
 
 
 def made(desk: Desk, one: Exercise) -> Made:
@@ -43,7 +52,7 @@ def made_of(one: Exercise, seed: Seed, events: int = EVENTS) -> Made:
     """
     case, files = Case.of(one.about.case, seed), dict[str, bytes]()
     if run := RUNS.get(one.about.case):
-        one.require()
+        require(one)
         with room.stage() as stage:
             files = {cases.LOG: run(stage, case, events), cases.PASSWD: hidden.passwd(cases.staff(seed))}
     return Made(case.names, {**files, cases.FILE: case.toml().encode()})

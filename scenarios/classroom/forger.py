@@ -8,7 +8,7 @@ forger's own login asked for that container, by words that the container's shell
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 
@@ -16,8 +16,7 @@ from lab.audit.family import call_of, syscall_of
 from lab.audit.records import LOGIN, Event, RecordError
 from lab.identity import UNSET
 from scenarios.classroom.cases import Case, staff
-from scenarios.classroom.hidden import Hidden, in_order, written
-from scenarios.needs import CannotTell
+from scenarios.classroom.hidden import Hidden, in_order, proved
 from scenarios.stage.engines import DAEMON, FORK
 from scenarios.stage.stage import Stage
 
@@ -33,36 +32,25 @@ TARGETS = ("salaries.csv", "orders.csv", "grades.csv", "rota.txt", "budget.txt",
 def run(stage: Stage, case: Case, count: int) -> bytes:
     """The log of so many events. Raises LabError."""
     seed, people = case.seed, staff(case.seed)
-    forger, blamed, trying, *others = seed.sample("parts", sorted(people), 5)
-    jobs = seed.sample("jobs", JOBS, 4)
+    forger, blamed, trying, first, second = seed.sample("parts", sorted(people), 5)
+    acts = [
+        (forger, DAEMON, FORGED, people[blamed]),
+        (trying, FORK, FORGED, people[first]),  # which the kernel refuses
+        (first, DAEMON, HONEST, 0),
+        (second, DAEMON, HONEST, 0),
+    ]
+    jobs = seed.sample("jobs", JOBS, len(acts))
     with Hidden(stage, case, people, CALLS, FILES) as hidden:
         target = hidden.shared(seed.pick("target", TARGETS))
         target.write_text("name,amount\n")
-
-        def job(who: str, name: str, text: str, uid: int = 0) -> list[str]:
+        for number, (who, model, text, uid) in enumerate(seed.sample("order", acts, len(acts))):
+            hidden.fill(count * (number + 1) // 6)
             values = {"name": LOGS_IN, "uid": uid, "file": hidden.inside(target), "folder": "/host/etc"}
-            return ["sh", hidden.script(who, name, text.format(**values))]
-
-        def forge() -> None:
-            hidden.engine(forger, DAEMON, job(forger, jobs[0], FORGED, people[blamed]))
-
-        def be_refused() -> None:
-            hidden.engine(trying, FORK, job(trying, jobs[1], FORGED, people[others[0]]))
-
-        def work(who: str, name: str) -> Callable[[], None]:
-            return lambda: hidden.engine(who, DAEMON, job(who, name, HONEST))
-
-        acts = [forge, be_refused, work(others[0], jobs[2]), work(others[1], jobs[3])]
-        for number, act in enumerate(seed.sample("order", acts, len(acts)), 1):
-            hidden.fill(count * number // 6)
-            act()
-        hidden.login(blamed)  # a second login in the name of the one who is blamed, and a real one
+            hidden.engine(who, model, ["sh", hidden.script(who, jobs[number], text.format(**values))])
+        hidden.login(blamed)  # a second login in the name of the one who is blamed, and an honest one
         hidden.fill(count)
         events = hidden.events()[:count]
-    found = solve(case, events)
-    if (found.forger, found.blamed) != (forger, blamed):
-        raise CannotTell("the log of the hidden run does not hold the proof", "begin again: lab exercise reset 9")
-    return written(events)
+    return proved(solve, case, events, forger=forger, blamed=blamed)
 
 
 @dataclass(frozen=True)

@@ -16,10 +16,10 @@ from __future__ import annotations
 import os
 import sys
 import tempfile
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Self
+from typing import Protocol, Self
 
 from lab.audit.records import EOE, Event, RecordError
 from lab.audit.rules import syscalls
@@ -148,6 +148,29 @@ def written(events: Iterable[Event]) -> bytes:
     """Events as auditd writes them: a line for each record, without EOE."""
     lines = (record.to_line().rstrip() for event in events for record in event.records if record.type != EOE)
     return "".join(f"{line}\n" for line in lines).encode()
+
+
+class Solution(Protocol):
+    """What a log says: the answers by name, and the events that say so."""
+
+    @property
+    def answers(self) -> Mapping[str, str | int]: ...
+
+    @property
+    def proof(self) -> Sequence[Event]: ...
+
+
+def proved(
+    solve: Callable[[Case, Sequence[Event]], Solution], case: Case, events: Sequence[Event], **right: str
+) -> bytes:
+    """The log of these events. Raises CannotTell unless they say what is right, and so do the few of the proof."""
+    try:
+        for told in (events, solve(case, events).proof):
+            if not right.items() <= solve(case, told).answers.items():
+                raise RecordError("somebody else did it")
+    except RecordError as error:
+        raise CannotTell(f"the log of the hidden run does not hold the proof: {error}", "run this again") from None
+    return written(events)
 
 
 def passwd(people: Mapping[str, int]) -> bytes:

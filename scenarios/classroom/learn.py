@@ -85,7 +85,7 @@ class Turn:
 
     def take(self) -> Exercise | None:
         """The exercise that comes next; None to quit."""
-        begin(self.desk, self.one)
+        begin(self.desk, self.one, self.shown)
         self.shown.gap()
         verbs.show_task(self.desk, self.one, self.shown)
         verbs.predict(self.desk, self.one, self.shown)

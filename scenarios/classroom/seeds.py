@@ -32,7 +32,7 @@ class Seed:
 
     def __post_init__(self) -> None:
         if not re.fullmatch("[0-9a-f]{32}", self.digits):
-            raise InvalidArgument(f"{self.digits[:40]!a} is no seed", "begin the exercise anew: lab exercise reset N")
+            raise InvalidArgument(f"{self.digits[:40]!a} is no seed", "begin anew: lab exercise reset N")
 
     @classmethod
     def of_key(cls, fingerprint: str) -> Seed:

@@ -7,7 +7,7 @@ import sys
 import time
 
 from lab.errors import InvalidArgument
-from scenarios.classroom.beginning import begin, made
+from scenarios.classroom.beginning import begin, made, require
 from scenarios.classroom.checking import Result, check
 from scenarios.classroom.desk import Desk, Prediction, Progress, evidence_of
 from scenarios.classroom.evidence import Evidence, machine
@@ -40,9 +40,7 @@ def start(arguments: argparse.Namespace, desk: Desk, shown: Shown) -> int:
     one = find(arguments.exercise)
     if arguments.klass or arguments.name:
         enrolled(desk, arguments.klass, arguments.name)
-    if one.about.case:
-        shown.say("making what is yours alone ...", style="dim")
-    copied = begin(desk, one)
+    copied = begin(desk, one, shown)
     if not copied:
         shown.say("{folder} is there already; nothing was changed", folder=str(desk.folder(one)))
     if sys.stdin.isatty():
@@ -147,8 +145,9 @@ def reset(arguments: argparse.Namespace, desk: Desk, shown: Shown) -> int:
         shown.say("{place} is removed, with all answers and all progress", place=str(desk.place))
         return HELD_ALL
     one = find(arguments.exercise)
+    require(one)
     old = desk.reset(one)
-    begin(desk, one)
+    begin(desk, one, shown)
     shown.say("{name} begins anew", name=one.name)
     if old:
         shown.say("what you had is in {old}", old=str(old))
