@@ -32,7 +32,7 @@ def test_the_culprit(work: Work, found: Found) -> None:
 
 def test_the_tree(work: Work, found: Found) -> None:
     """Each process from the rm up to the login."""
-    rows = culprit.tree(work.read("tree.txt"))
+    rows = culprit.listed(work.read("tree.txt"))
     right = [str(pid) for pid in found.line]
     where = next((place for place, pid in enumerate(right) if rows[place : place + 1] != [pid]), len(right))
     expected, seen = f"{len(right)} lines, up to the login", f"{len(rows)} lines"

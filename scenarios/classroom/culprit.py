@@ -8,17 +8,26 @@ Somebody else removes the same file through dockerish, too late.
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
-from contextlib import suppress
+import select
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from io import FileIO
 
+from lab import syscalls
 from lab.audit.family import CALLS, Call, Family, Process
 from lab.audit.records import Event, RecordError
+from lab.pidfd import ended
 from scenarios.classroom.cases import Case, staff
-from scenarios.classroom.hidden import Hidden, in_order, proved
+from scenarios.classroom.hidden import Hidden, family, in_order, proved
+from scenarios.needs import CannotTell
+from scenarios.safety.undo import end_process
 from scenarios.stage.engines import DAEMON, FORK, paste
 from scenarios.stage.stage import Stage
 
+PR_SET_CHILD_SUBREAPER = 36  # linux/prctl.h
+SECONDS = 60.0  # for one container
 LOGIN = "login-session"  # the name, comm, of a login's first process
 # What waits for a line, then runs the rest in the background of a shell that has ended by then.
 ORPHAN = "exec 3<&0; (read -r go <&3 && {command}) &"
@@ -54,21 +63,46 @@ def run(stage: Stage, case: Case, count: int) -> bytes:
 
 def orphaned(hidden: Hidden, who: str, command: Sequence[str]) -> None:
     """Run it in a shell of that login's whose parent has ended before; returns when all of it has ended."""
-    orders, ours = os.pipe2(os.O_CLOEXEC)
-    told, output = os.pipe2(os.O_CLOEXEC)
     login = hidden.login(who)
+    with ExitStack() as stack:
+        orders, ours, told, output = (stack.enter_context(end) for end in (*_pipe(), *_pipe()))
+        stack.enter_context(adopting())
+        script = ORPHAN.format(command=paste(command))
+        login.start(["sh", "-c", script], orders.fileno(), output.fileno(), output.fileno())
+        login.wait()
+        output.close()
+        ours.write(b"go\n")
+        deadline = time.monotonic() + SECONDS
+        while select.select([told], [], [], max(0, deadline - time.monotonic()))[0]:
+            if not told.read(4096):  # nobody holds the other end any more
+                return
+    raise CannotTell(f"`{paste(command)}` did not end in the hidden run", "run this again")
+
+
+def _pipe() -> Sequence[FileIO]:
+    """Both ends: to read from, to write to."""
+    return [FileIO(fd, mode) for fd, mode in zip(os.pipe2(os.O_CLOEXEC), "rw", strict=True)]
+
+
+@contextmanager
+def adopting() -> Iterator[None]:
+    """Adopt the orphans of one's own descendants, as systemd does for a user's; prctl(2).
+
+    So the process that adopts is an ancestor of the login, wherever this runs: only such an adoption can be told from
+    a number of another pid namespace, lab/audit/family.py.
+    """
+    before = family(os.getpid())
+    syscalls.prctl(PR_SET_CHILD_SUBREAPER, 1)
     try:
-        login.start(["sh", "-c", ORPHAN.format(command=paste(command))], orders, output, output)
+        yield
     finally:
-        os.close(orders)
-        os.close(output)
-    login.wait()
-    with suppress(BrokenPipeError):
-        os.write(ours, b"go\n")
-    os.close(ours)
-    while os.read(told, 4096):  # its end: nobody holds the other end any more
-        pass
-    os.close(told)
+        syscalls.prctl(PR_SET_CHILD_SUBREAPER, 0)
+        for pid in family(os.getpid()) - before:
+            pidfd = os.pidfd_open(pid)
+            if not ended(pidfd, SECONDS):
+                end_process(pidfd)
+            os.close(pidfd)
+            os.waitpid(pid, 0)
 
 
 @dataclass(frozen=True)
@@ -101,15 +135,15 @@ class Found:
 
 def solve(case: Case, events: Sequence[Event]) -> Found:
     """What these events say. Raises RecordError if they do not say it."""
-    names, family = {uid: name for name, uid in staff(case.seed).items()}, Family(events)
-    removing = sorted((found for one in family if (found := removal(one, str(case.names["removed"])))), key=_order)
+    names, tree = {uid: name for name, uid in staff(case.seed).items()}, Family(events)
+    removing = sorted((found for one in tree if (found := removal(one, str(case.names["removed"])))), key=_order)
     if len(removing) != 2:
         raise RecordError(f"{len(removing)} processes were to remove the file")
-    first, second = (family.at(call.pid, call.time) for call in removing)
-    line, late = to_login(family.line(first)), [one for one in family.line(second) if one.told]
+    first, second = (tree.at(call.pid, call.time) for call in removing)
+    line, late = to_login(tree.line(first)), [one for one in tree.line(second) if one.told]
     top = line[-1].told
     script = next((word for one in late for call in one.calls for word in call.argv if word.endswith(".sh")), "")
-    asked = [call for one in family for call in one.calls if script in call.argv and call.auid in names]
+    asked = [call for one in tree for call in one.calls if script in call.argv and call.auid in names]
     if not top or top.comm != LOGIN or top.auid not in names or not asked:
         raise RecordError("the events do not lead to a login")
     adopted = [one.pid for one in line if _adopted(one)]
@@ -122,7 +156,7 @@ def solve(case: Case, events: Sequence[Event]) -> Found:
     return Found(names[top.auid], first.pid, adopted[0], late_by, ends_at, [one.pid for one in line], second.pid, proof)
 
 
-def tree(text: str) -> list[str]:
+def listed(text: str) -> list[str]:
     """The first word of each line of tree.txt."""
     lines = (line.split() for line in text.splitlines())
     return [words[0] for words in lines if words and not words[0].startswith("#")]

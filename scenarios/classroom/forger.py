@@ -40,7 +40,7 @@ def run(stage: Stage, case: Case, count: int) -> bytes:
         (second, DAEMON, HONEST, 0),
     ]
     jobs = seed.sample("jobs", JOBS, len(acts))
-    with Hidden(stage, case, people, CALLS, FILES) as hidden:
+    with Hidden(stage, case, people, CALLS, FILES, others=True) as hidden:
         target = hidden.shared(seed.pick("target", TARGETS))
         target.write_text("name,amount\n")
         for number, (who, model, text, uid) in enumerate(seed.sample("order", acts, len(acts))):

@@ -43,11 +43,13 @@ class Hidden:
               which nobody has logged in, such as labd's
     files     those that are recorded of these people's programs, but of none in Python: each command of an engine
               would leave hundreds of them
+    others    also the records that no rule asks for: what a login leaves, what sudo says
     """
 
     def __init__(
-        self, stage: Stage, case: Case, people: Mapping[str, int], calls: Sequence[str], files: Sequence[str] = ()
-    ) -> None:
+        self, stage: Stage, case: Case, people: Mapping[str, int], calls: Sequence[str], files: Sequence[str] = (),
+        *, others: bool = False,
+    ) -> None:  # fmt: skip
         self.stage, self.people = stage, people
         self.place = stage.journal.directory(str(case.names["project"]), mode=0o755)
         (self.place / "shared").mkdir()
@@ -60,7 +62,7 @@ class Hidden:
         if files:
             rules.append(syscalls(files, filters=[*theirs, f"exe!={os.path.realpath(sys.executable)}"]))
         self.watch = Watch(str(self.place), rules=rules, journal=stage.journal)
-        self._seed, self._missing = case.seed, 0
+        self._seed, self._missing, self._others = case.seed, 0, others
         self._labds = family(stage.daemon.pid)
 
     def __enter__(self) -> Self:
@@ -88,7 +90,8 @@ class Hidden:
     def events(self) -> list[Event]:
         """What has happened so far, in the order of the serials. Raises EvidenceLost."""
         self.watch.collect()
-        return list(self._own(in_order(self.watch.events)))
+        found = self._own(in_order(self.watch.events))
+        return [event for event in found if self._others or self.watch.key in event.keys]
 
     def _own(self, events: Iterable[Event]) -> Iterator[Event]:
         """Those of these people's logins, and of what labd has forked."""

@@ -69,7 +69,7 @@ def forged(case: Case, work: Work) -> list[str]:
 def removed(case: Case, work: Work) -> list[str]:
     """Exercise 10, with its tree."""
     found = culprit.solve(case, kept(work, PROOF))
-    right = culprit.tree(work.files.get("tree.txt", "")) == [str(pid) for pid in found.line]
+    right = culprit.listed(work.files.get("tree.txt", "")) == [str(pid) for pid in found.line]
     return [*_compared(found.answers, work), *([] if right else ["tree.txt is wrong"])]
 
 
