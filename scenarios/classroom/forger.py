@@ -23,7 +23,7 @@ from scenarios.stage.stage import Stage
 CALLS = ("execve", "execveat")
 FILES = ("open", "openat", "connect")
 LOGS_IN = "login-session"  # the name, comm, that the lab's login program gives itself
-FORGED = "echo {name} > /proc/self/comm\necho {uid} > /proc/self/loginuid\ndate >> {file}\n"
+FORGED = "printf {name} > /proc/self/comm\necho {uid} > /proc/self/loginuid\ndate >> {file}\n"
 HONEST = "ls -l {folder}\ndate >> {file}\n"
 JOBS = ("backup.sh", "report.sh", "rotate.sh", "sync.sh", "tidy.sh", "export.sh")
 TARGETS = ("salaries.csv", "orders.csv", "grades.csv", "rota.txt", "budget.txt", "keys.txt")

@@ -30,9 +30,12 @@ QUIET_SECONDS = 20.0  # without a single errand done: then something is wrong
 
 
 def working(uid: int, folder: Path) -> list[str]:
-    """The words of the shell: `read` and `echo` are its own, so that only the errands leave records."""
+    """The words of the shell: `read` and `echo` are its own, so that only the errands leave records.
+
+    In another locale than C most of these would be about the files of that locale.
+    """
     cases = "".join(f"{number}) {errand} ;;\n" for number, errand in enumerate(ERRANDS))
-    script = f"cd {folder} || exit 1\nwhile read -r errand; do\ncase $errand in\n{cases}esac\necho\ndone 2>/dev/null"
+    script = f"export LC_ALL=C\ncd {folder} || exit 1\nwhile read -r errand; do\ncase $errand in\n{cases}esac\necho\ndone 2>/dev/null"
     return ["setpriv", f"--reuid={uid}", f"--regid={uid}", "--clear-groups", "sh", "-c", script]
 
 

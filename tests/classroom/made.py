@@ -10,7 +10,7 @@ from scenarios.classroom.exercise import Exercise, find
 from scenarios.classroom.seeds import Seed
 
 ADA, BOB = Seed("0123456789abcdef" * 2), Seed("fedcba9876543210" * 2)
-FEW = 600  # events of a hidden run
+FEW = 1500  # events of a hidden run
 
 
 def made_for(one: Exercise, seed: Seed = ADA) -> Made:
