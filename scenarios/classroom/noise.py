@@ -35,7 +35,8 @@ def working(uid: int, folder: Path) -> list[str]:
     In another locale than C most of these would be about the files of that locale.
     """
     cases = "".join(f"{number}) {errand} ;;\n" for number, errand in enumerate(ERRANDS))
-    script = f"export LC_ALL=C\ncd {folder} || exit 1\nwhile read -r errand; do\ncase $errand in\n{cases}esac\necho\ndone 2>/dev/null"
+    loop = f"while read -r errand; do\ncase $errand in\n{cases}esac\necho\ndone 2>/dev/null"
+    script = f"export LC_ALL=C\ncd {folder} || exit 1\n{loop}"
     return ["setpriv", f"--reuid={uid}", f"--regid={uid}", "--clear-groups", "sh", "-c", script]
 
 
