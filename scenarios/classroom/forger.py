@@ -21,7 +21,7 @@ from scenarios.stage.engines import DAEMON, FORK
 from scenarios.stage.stage import Stage
 
 CALLS = ("execve", "execveat")
-FILES = ("open", "openat", "connect")
+FILES = ("openat", "open", "connect")
 LOGS_IN = "login-session"  # the name, comm, that the lab's login program gives itself
 FORGED = "printf {name} > /proc/self/comm\necho {uid} > /proc/self/loginuid\ndate >> {file}\n"
 HONEST = "ls -l {folder}\ndate >> {file}\n"
