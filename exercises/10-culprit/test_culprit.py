@@ -37,8 +37,8 @@ def test_the_tree(work: Work, found: Found) -> None:
     where = next((place for place, pid in enumerate(right) if rows[place : place + 1] != [pid]), len(right))
     expected, seen = f"{len(right)} lines, up to the login", f"{len(rows)} lines"
     if where < len(right):
-        child = right[where - 1] if where else "rm"
-        expected = f"line {where + 1} of {len(right)}: the process that forked {child}"
+        which = f"the process that forked {right[where - 1]}" if where else "the process that removed the file"
+        expected = f"line {where + 1} of {len(right)}: {which}"
         seen = rows[where] if where < len(rows) else "no line"
     look = "which fork returned it: exit is the child's pid; where none did, the ppid of the child's first record"
     teach(rows == right, expected=expected, seen=seen, look=look)

@@ -34,7 +34,7 @@ class Attacked:
     def written(self) -> Event:
         """The record of the write as root; the check fails without one."""
         root = next((one for one in self.found if one.success and one.uid == 0), None)
-        look = "which process is root, and listens? labd; without sudo, and to a file that is outside of the container: -v"
+        look = "which process is root, and listens? labd; without sudo, to a file that is outside of the container: -v"
         teach(root is not None, expected="a record of a write to $WATCHED by uid 0", seen=self.trouble, look=look)
         assert root
         return root

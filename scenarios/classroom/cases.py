@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import tomllib
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Self
 
 from lab.errors import InvalidArgument
@@ -29,7 +29,7 @@ class Case:
     """A student's case."""
 
     seed: Seed
-    names: Names
+    names: Names = field(hash=False)  # they follow from the seed
 
     @classmethod
     def of(cls, kind: str, seed: Seed) -> Self:

@@ -60,15 +60,6 @@ def test_a_log_has_as_many_events_as_asked_for(one: Exercise) -> None:
     assert made.files[cases.PASSWD].decode().count("\n") == len(people)
 
 
-def test_the_log_of_exercise_9_holds_what_an_office_does() -> None:
-    """Execs, opens and connects of everybody; nobody is left out."""
-    events = events_of(made_for(FORGER))
-    calls = Counter(syscall_of(event) for event in events if "syscall" in event.records[0].fields)
-    assert calls["execve"] > FEW // 10 and calls["openat"] > FEW // 4
-    assert len({event.field("exe") for event in events}) > 8
-    assert len(forger.logins(events)) >= len(cases.staff(ADA)) + 5
-
-
 @BOTH
 def test_the_answers_of_one_are_wrong_for_another(one: Exercise, tmp_path: Path) -> None:
     """Ada's answers pass with Ada's log, and fail in each with Bob's; Bob's log under Ada's name is refused."""
@@ -172,8 +163,11 @@ def test_five_thousand_events_take_seconds_and_leave_nothing() -> None:
     made = beginning.made_of(FORGER, BOB)
     assert time.monotonic() - began < 30
     assert state() == before
-    assert len(events_of(made)) == beginning.EVENTS
-    assert isinstance(solved(FORGER, BOB, made), forger.Found)
+    events = events_of(made)
+    assert len(events) == beginning.EVENTS
+    assert solved(FORGER, BOB, made).answers
+    calls = Counter(syscall_of(event) for event in events if "arch" in event.records[0].fields)
+    assert calls["execve"] > 200 and calls["openat"] > 2000
 
 
 @pytest.mark.parametrize("seconds", [0.9, 1.8])

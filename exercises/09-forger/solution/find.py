@@ -34,11 +34,11 @@ for number in events:
         scripts |= {word for word in words(number) if word.startswith("/host/")}
     if call.get("ses") == took["ses"] and of(number, "PATH") and not words(number) and int(call["a2"], 16) & 3:
         written.append(of(number, "PATH")["name"].strip('"'))
-asked = next(number for number in events if scripts & set(words(number)) and of(number, "SYSCALL")["auid"] in people)
+asked = [number for number in events if scripts & set(words(number)) and of(number, "SYSCALL")["auid"] in people]
 
 with open("answers.toml", "w") as file:
     print("event =", event, file=file)
     print(f'blamed = "{people[took["auid"]]}"', file=file)
     print("program =", took["exe"], file=file)
-    print(f'file = "{written[0].split("/")[-1]}"', file=file)
-    print(f'forger = "{people[of(asked, "SYSCALL")["auid"]]}"', file=file)
+    print(f'file = "{(written or ["?"])[0].split("/")[-1]}"', file=file)
+    print(f'forger = "{people[of((asked or [event])[0], "SYSCALL")["auid"]]}"', file=file)
