@@ -42,12 +42,12 @@ def test_what_betrays_you(work: Work, attacked: Attacked, case: Case, keep_recor
     changes = logins(attacked.events, UNSET, int(case.names["colleague_uid"]), "1")
     assert changes, "the name changed without a record"
     keep_records("the change", "", changes[:1])
-    fields, answers = changes[0].of_type(LOGIN)[0].fields, work.answers()
+    record, answers = changes[0].of_type(LOGIN)[0], work.answers()
     look = "`ausearch -m LOGIN`, or without auditd the kernel's log: `dmesg | grep old-auid`"
-    answers.expect("type", "LOGIN", look)
-    answers.expect("before", "unset", f"{look}; the field old-auid")
-    answers.expect("after", fields["auid"], f"{look}; the field auid")
-    answers.expect("result", fields["res"], f"{look}; the field res")
+    answers.expect("type", record.name, look)
+    answers.expect("before", "unset", "the record of the change, its field old-auid")
+    answers.expect("after", record.fields["auid"], "the record of the change, its field auid")
+    answers.expect("result", record.fields["res"], "the record of the change, its field res")
 
 
 def test_what_was_predicted(work: Work, stage: Stage, case: Case, kernel_said: KernelSaid) -> None:

@@ -59,5 +59,5 @@ def test_the_forger(work: Work, found: Found) -> None:
     answers = work.answers()
     look = "what that pid executed while its auid was unset, and in whose login dockerish was told to run just that"
     if answers["forger"] == found.blamed:
-        look = f"that is whose name was taken; {look}"
+        look = "that is whose name was taken: who asked dockerish for the container?"
     answers.expect("forger", found.forger, look)

@@ -21,7 +21,7 @@ def test_the_process(work: Work, case: Case, found: Found) -> None:
     """The first of the two that executed rm on the file."""
     answers, look = work.answers(), f"the EXECVE records with {case.names['removed']}: which one was the first?"
     if str(answers["pid"]) == str(found.late_pid):
-        look = f"that one came too late: {look}"
+        look = "that one came too late: another process had removed the file before"
     answers.expect("pid", found.pid, look)
 
 
@@ -35,11 +35,12 @@ def test_the_tree(work: Work, found: Found) -> None:
     rows = culprit.listed(work.read("tree.txt"))
     right = [str(pid) for pid in found.line]
     where = next((place for place, pid in enumerate(right) if rows[place : place + 1] != [pid]), len(right))
-    expected, seen = f"{len(right)} lines, up to the login", f"{len(rows)} lines"
+    expected, seen = f"tree.txt has {len(right)} lines, up to the login", f"tree.txt has {len(rows)} lines"
     if where < len(right):
-        which = f"the process that forked {right[where - 1]}" if where else "the process that removed the file"
-        expected = f"line {where + 1} of {len(right)}: {which}"
+        expected = f"line {where + 1} of {len(right)} in tree.txt: the process that forked {right[where - 1]}"
         seen = rows[where] if where < len(rows) else "no line"
+    if where == 0:
+        expected = "the first line of tree.txt: the process that removed the file"
     look = "which fork returned it: exit is the child's pid; where none did, the ppid of the child's first record"
     teach(rows == right, expected=expected, seen=seen, look=look)
 
