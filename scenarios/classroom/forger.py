@@ -95,7 +95,7 @@ def refused(event: Event) -> bool:
 def writes(event: Event) -> bool:
     """Whether it opened a file in order to write to it; open(2)."""
     flags = {"open": "a1", "openat": "a2"}.get(syscall_of(event), "")
-    return bool(flags) and event.success and int(event.field(flags), 16) & os.O_ACCMODE != os.O_RDONLY
+    return bool(flags and event.paths) and event.success and int(event.field(flags), 16) & os.O_ACCMODE != os.O_RDONLY
 
 
 def solve(case: Case, events: Sequence[Event]) -> Found:
@@ -107,13 +107,13 @@ def solve(case: Case, events: Sequence[Event]) -> Found:
         raise RecordError(f"{len(forged)} events are a forged login")
     event = forged[0]
     calls = [(one, call) for one in events if (call := call_of(one))]
-    container = [one for one, call in calls if call.pid == event.pid and call.auid == UNSET]
-    words = {word for one, call in calls if one in container for word in call.argv if word.startswith("/host/")}
+    container = [(one, call) for one, call in calls if call.pid == event.pid and call.auid == UNSET]
+    words = {word for _, call in container for word in call.argv if word.startswith("/host/")}
     asked = [one for one, call in calls if call.auid in names and words & set(call.argv)]
     changes = [one for one in events if (one.auid, one.ses) == (event.auid, event.ses) and writes(one)]
     askers = {names[one.auid] for one in asked}
     if len(askers) != 1 or not changes or event.auid not in names:
         raise RecordError("what the forged login did, or who asked for it, is not among the events")
     file = PurePosixPath(changes[0].paths[-1]).name
-    proof = [*changed, *container, *asked[:1], changes[0]]
+    proof = [*changed, *(one for one, _ in container), *asked[:1], changes[0]]
     return Found(event.serial, names[event.auid], event.field("exe"), file, askers.pop(), in_order(proof))

@@ -1,10 +1,10 @@
 """A hidden run: people work in logins, something happens among them, and only the kernel's records of it stay.
 
-    with Hidden(stage, case, staff, ("execve",)) as run:
-        run.fill(2000)                         errands, until the log has so many events
-        run.engine("mara", DAEMON, ("sh", ...))    a container that mara asks for, in another login of hers
+    with Hidden(stage, case, staff(case.seed), ("execve",)) as run:
+        run.fill(2000)                       errands, until the log has so many events
+        run.engine("mara", DAEMON, words)    a container that mara asks for, in another login of hers
         run.fill(5000)
-        written(run.events()[:5000])           as auditd writes them
+        written(run.events()[:5000])         as auditd writes them
 
 Nothing in the log is made up: each line is a record that the kernel wrote on this machine. Only events of these people
 and of labd's containers are taken, so that a student's own doings stay the student's. The watch, the folders and labd
@@ -123,7 +123,7 @@ class Hidden:
         """A container that somebody asks for, with the host's files at /host. Raises CannotTell if it does not run."""
         argv = self.stage.engine(model).run(workload, "-v", "/:/host")
         code = self.run(name, argv)
-        if code:
+        if code != 0:
             raise CannotTell(f"`{paste(argv)}` ended with exit status {code} in the hidden run", "run this again")
 
     def script(self, name: str, file: str, text: str) -> str:
