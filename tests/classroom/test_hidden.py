@@ -122,6 +122,7 @@ def test_a_grader_judges_by_the_records(one: Exercise, tmp_path: Path, monkeypat
     assert marks[1].why == f"{name} is wrong"
     assert marks[3].why == "the seed of its case is missing"
     assert f"{one.name}: its case is another student's" in rows[0].flags  # ADA is no seed of this class or key
+    assert not any("another time" in flag for row in rows for flag in row.flags)  # the log is older than the check
 
 
 @pytest.mark.parametrize("change", ["no record", "its beginning", "another"])
