@@ -17,7 +17,7 @@ from scenarios.classroom.seeds import Names, Seed
 
 FILE, LOG, PASSWD = "case.toml", "events.log", "passwd"  # in the student's folder
 PEOPLE = (
-    "mara", "tomas", "ines", "jonas", "leila", "pavel", "noemi", "oskar", "yuki", "amir", "zora", "felix", "chiara",
+    "mara", "tomas", "ivana", "jonas", "leila", "pavel", "noemi", "oskar", "yuki", "amir", "zora", "felix", "chiara",
     "emil", "priya", "lars",
 )  # fmt: skip
 LOWEST, HIGHEST = 21000, 21999  # uids of these people; no account of the machine has one of them
