@@ -37,7 +37,7 @@ JOBS = ("backup.sh", "report.sh", "rotate.sh", "sync.sh", "tidy.sh", "export.sh"
 
 
 def run(stage: Stage, case: Case, count: int) -> bytes:
-    """The log of so many events. Raises LabError."""
+    """The log of so many events, or of more if not all that happens fits. Raises LabError."""
     seed, people = case.seed, staff(case.seed)
     culprit, late, *others = seed.sample("parts", sorted(people), 4)
     jobs = seed.sample("jobs", JOBS, 4)
@@ -56,8 +56,7 @@ def run(stage: Stage, case: Case, count: int) -> bytes:
         hidden.fill(count * 3 // 5)
         hidden.engine(late, DAEMON, job(late, jobs[2], REMOVING))
         hidden.engine(others[1], DAEMON, job(others[1], jobs[3], HONEST))
-        hidden.fill(count)
-        events = hidden.events()[:count]
+        events = hidden.filled(count)
     return proved(solve, case, events, culprit=culprit, late_asked_by=late)
 
 

@@ -30,7 +30,7 @@ TARGETS = ("salaries.csv", "orders.csv", "grades.csv", "rota.txt", "budget.txt",
 
 
 def run(stage: Stage, case: Case, count: int) -> bytes:
-    """The log of so many events. Raises LabError."""
+    """The log of so many events, or of more if not all that happens fits. Raises LabError."""
     seed, people = case.seed, staff(case.seed)
     forger, blamed, trying, first, second = seed.sample("parts", sorted(people), 5)
     acts = [
@@ -48,8 +48,7 @@ def run(stage: Stage, case: Case, count: int) -> bytes:
             values = {"name": LOGS_IN, "uid": uid, "file": hidden.inside(target), "folder": "/host/etc"}
             hidden.engine(who, model, ["sh", hidden.script(who, jobs[number], text.format(**values))])
         hidden.login(blamed)  # a second login in the name of the one who is blamed, and an honest one
-        hidden.fill(count)
-        events = hidden.events()[:count]
+        events = hidden.filled(count)
     return proved(solve, case, events, forger=forger, blamed=blamed)
 
 

@@ -3,8 +3,7 @@
     with Hidden(stage, case, staff(case.seed), ("execve",)) as run:
         run.fill(2000)                       errands, until the log has so many events
         run.engine("mara", DAEMON, words)    a container that mara asks for, in another login of hers
-        run.fill(5000)
-        written(run.events()[:5000])         as auditd writes them
+        written(run.filled(5000))            as auditd writes them
 
 Nothing in the log is made up: each line is a record that the kernel wrote on this machine. Only events of these people
 and of labd's containers are taken, so that a student's own doings stay the student's. The watch, the folders and labd
@@ -82,6 +81,12 @@ class Hidden:
         while (missing := count - len(self.events())) > 0:
             self._missing = missing + MARGIN
             self._crowd.work(self._enough)
+
+    def filled(self, count: int) -> Sequence[Event]:
+        """The first so many events, after more errands if there are fewer; all of now, if there are more."""
+        done = len(self.events())
+        self.fill(count)
+        return self.events()[: max(count, done)]
 
     def _enough(self) -> bool:
         self._missing -= self.watch.pump()
