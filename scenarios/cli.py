@@ -258,6 +258,7 @@ def _add_class_verbs(verbs: argparse._SubParsersAction[argparse.ArgumentParser])
     ):
         act = acts.add_parser(name, help=told)
         act.add_argument("exercise", metavar="N", nargs="?" if optional else None, default="", help="number or name")
+    _add_enrolment(acts.choices["start"])
     acts.choices["reset"].add_argument("--all", action="store_true", help="remove all answers and all progress")
     _add_submit(acts.add_parser("submit", help="write one file to hand in: answers, code, evidence; nothing is sent"))
     for act in acts.choices.values():
@@ -265,10 +266,15 @@ def _add_class_verbs(verbs: argparse._SubParsersAction[argparse.ArgumentParser])
     parser.set_defaults(act=exercise)
 
 
-def _add_submit(verb: argparse.ArgumentParser) -> None:
+def _add_enrolment(verb: argparse.ArgumentParser) -> None:
     add = verb.add_argument
     add("--class", dest="klass", metavar="CODE", default="", help="your class: its code, or its file; once is enough")
     add("--name", metavar="NAME", default="", help="your name, as your teacher knows it; once is enough")
+
+
+def _add_submit(verb: argparse.ArgumentParser) -> None:
+    _add_enrolment(verb)
+    add = verb.add_argument
     add("-o", dest="output", metavar="FILE", default="", help="else CLASS-KEY.handin in ~/loginuid-exercises")
 
 

@@ -25,7 +25,7 @@ from lab.audit.netlink import (
     Status,
     in_initial_namespace,
 )
-from lab.audit.records import Event, Record, events
+from lab.audit.records import SYSCALL, Event, Record, events
 from lab.audit.rules import TOUCH_CALLS, Rule, syscalls, watch
 from lab.errors import AuditLocked, AuditUnavailable, EvidenceLost
 
@@ -129,9 +129,14 @@ class Watch:
         """For poll(2): readable while records wait for `pump`."""
         return self._reader.fileno()
 
-    def pump(self) -> None:
-        """Read what is queued now, without waiting. Call this during a workload of more than 10,000 file events."""
+    def pump(self) -> int:
+        """Read what is queued now, without waiting. Call this during a workload of more than 10,000 file events.
+
+        Returns how many system calls of the machine are told of by what was read now.
+        """
+        before = len(self._queue)
         self._queue += self._reader.pending()
+        return sum(kind == SYSCALL for kind, _ in self._queue[before:])
 
     def collect(self) -> list[Event]:
         """The events with this run's key since the last call, or since the start.

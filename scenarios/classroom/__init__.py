@@ -3,6 +3,8 @@
 exercise   what an exercise is: a folder of exercises/, its exercise.toml
 student    who learns here, and acting with that user's own rights
 desk       where the student works and what has been done: ~/loginuid-exercises, progress.json
+seeds      names and numbers that differ by student; cases: which exercise draws which
+beginning  copy or make what a student begins with
 checking   run an exercise's test_*.py on the student's folder, in a process of its own
 lessons    for a check: what a failure teaches, and what it reads of the student's folder
 plugin     pytest's: `work`, `stage`, `arrived`, `kernel_said`, --work

@@ -7,9 +7,12 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from lab.audit.records import PATH, Event, RecordError
+from lab.errors import InvalidArgument
 from lab.identity import UNSET
+from scenarios.classroom.cases import Case
 from scenarios.classroom.evidence import parsed
 from scenarios.classroom.exercise import ANSWERS, Exercise
+from scenarios.classroom.seeds import Seed, filled_text
 
 PROCTITLE = 1327  # linux/audit.h
 LONGEST = 4096  # bytes of an answers.toml: what tomllib needs grows with the square of a dotted key
@@ -38,15 +41,20 @@ def told_by(event: Event) -> dict[str, str | int]:
     }
 
 
-def wrong(exercise: Exercise, files: Mapping[str, str]) -> list[str]:
-    """What is wrong in these files' answers.toml, in short sentences; none where all is right."""
+def wrong(exercise: Exercise, files: Mapping[str, str], seed: str = "") -> list[str]:
+    """What is wrong in these files' answers.toml, in short sentences; none where all is right.
+
+    seed: of the student's case, where the exercise has one.
+    """
     text = files.get(ANSWERS, "")
     if len(text.encode()) > LONGEST:
         return [f"{ANSWERS} has more than {LONGEST} bytes"]
     try:
-        right = dict(_flat(_right(exercise, files)))
+        right = dict(_flat(_right(exercise, files, seed)))
         given = dict(_flat(tomllib.loads(text)))
         return [f"{name} is wrong" for name in right if not same(given.get(name, ""), right[name])]
+    except InvalidArgument:
+        return ["the seed of its case is missing"]
     except RecordError as error:
         return [f"{exercise.about.records}: {str(error)[:100]}"]
     except tomllib.TOMLDecodeError:
@@ -55,9 +63,10 @@ def wrong(exercise: Exercise, files: Mapping[str, str]) -> list[str]:
         return [f"{ANSWERS} holds values that no answer has"]
 
 
-def _right(exercise: Exercise, files: Mapping[str, str]) -> Mapping[str, Any]:
+def _right(exercise: Exercise, files: Mapping[str, str], seed: str) -> Mapping[str, Any]:
     if exercise.about.answers == "solution":
-        return tomllib.loads(exercise.solution()[ANSWERS].decode())
+        names = Case.of(exercise.about.case, Seed(seed)).names if exercise.about.case else {}
+        return tomllib.loads(filled_text(exercise.solution()[ANSWERS].decode(), names))
     found = parsed(files.get(exercise.about.records, "").splitlines())
     if not found:
         raise RecordError("there is no record")

@@ -12,7 +12,9 @@ import os
 import secrets
 import shutil
 import time
+from collections.abc import Mapping
 from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, ValidationError
@@ -20,6 +22,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from lab.errors import InvalidArgument, NotAllowed
 from scenarios.classroom.exercise import LARGEST, Exercise
 from scenarios.classroom.reading import read_regular
+from scenarios.classroom.seeds import Names, filled
 from scenarios.classroom.student import Student
 
 PROGRESS = "progress.json"
@@ -55,6 +58,17 @@ class Progress(BaseModel):
     def of(self, exercise: Exercise) -> Done:
         """What has been done of it; kept, if it is changed."""
         return self.exercises.setdefault(exercise.name, Done())
+
+
+@dataclass(frozen=True)
+class Made:
+    """What was made for one student: names (see cases.py), and files of the folder, the one that comes last last."""
+
+    names: Names
+    files: Mapping[str, bytes]
+
+
+NOTHING_MADE = Made({}, {})
 
 
 class Desk:
@@ -114,18 +128,24 @@ class Desk:
             raise InvalidArgument(f"{path} is no key", f"begin a new one: mv {path} {path}.damaged")
         return key
 
-    def start(self, exercise: Exercise) -> list[str]:
-        """Copy what is not there yet of start/; the names of what was copied."""
-        files, folder, copied = exercise.start(), self.folder(exercise), []
+    def start(self, exercise: Exercise, made: Made = NOTHING_MADE, began: float = 0) -> list[str]:
+        """Copy what is not there yet of start/, and all that was made for this student; the names of what was copied.
+
+        began: when this start began, seconds since 1970, if that is not now.
+        """
+        files, folder, copied = filled(exercise.start(), made.names), self.folder(exercise), []
         with self._writing(folder):
             folder.mkdir(mode=0o755, parents=True, exist_ok=True)
+            for name, data in made.files.items():
+                _write(folder / name, data)
+                copied.append(name)
             for name, data in files.items():
                 if not os.path.lexists(folder / name):
                     _write(folder / name, data)
                     copied.append(name)
         progress = self.progress()
         done = progress.of(exercise)
-        done.started = done.started or time.time()
+        done.started = done.started or began or time.time()
         self.keep(progress)
         self.key()
         return copied

@@ -21,6 +21,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from lab.errors import InvalidArgument, MissingFeature, NotAllowed, NotFound
 from scenarios import doctor, needs
+from scenarios.classroom.cases import CASES
 
 EXERCISES = Path(__file__).parent.parent.parent / "exercises"
 NAME = re.compile(r"(\d\d)-([a-z0-9]+(?:-[a-z0-9]+)*)")
@@ -87,6 +88,7 @@ class Description(Strict):
     evidence      what the check keeps by keep_records, and whether the file's records are expected there
     trial         the files that trial_*.py judges, which runs them for the grader in a container: cell.py
     trial_misses  what of these files it cannot judge there, in a few words; "" if it judges everything
+    case          what differs by student: one of scenarios/classroom/cases.py; "" if nothing does
     """
 
     title: Line
@@ -103,6 +105,7 @@ class Description(Strict):
     evidence: dict[str, bool] = {}
     trial: tuple[str, ...] = ()
     trial_misses: Annotated[str, Field(max_length=80)] = ""
+    case: str = ""
 
     @model_validator(mode="after")
     def _is_whole(self) -> Description:
@@ -116,6 +119,8 @@ class Description(Strict):
             raise ValueError(f"answers is {self.answers}, and {ANSWERS} is not among files")
         if self.answers == "record" and not self.records:
             raise ValueError("answers is record, and records names no file")
+        if self.case and self.case not in CASES:
+            raise ValueError(f"case is {self.case}; known are {', '.join(CASES)}")
         ids = [question.id for question in self.predict]
         if len(ids) != len(set(ids)):
             raise ValueError("two questions of predict have the same id")

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Literal
 
 from lab.errors import NotFound
-from scenarios.classroom import answers, submission
+from scenarios.classroom import answers, judging, submission
 from scenarios.classroom.cell import Trial
 from scenarios.classroom.classes import Class, TeacherKey
 from scenarios.classroom.evidence import contradictions
@@ -123,7 +123,7 @@ def _opened(path: Path, secret: bytes, klass: Class, made: float, exercises: Seq
     row = Graded(str(path))
     try:
         row.key, hand_in = submission.opened(read_regular(path, MOST), secret, klass)
-        row.flags = alone(hand_in, klass, made, now, exercises)
+        row.flags = alone(hand_in, klass, made, now, exercises, row.key)
         row.hand_in = hand_in
     except OSError as error:
         row.trouble = f"cannot read it: {error.strerror}"
@@ -154,7 +154,8 @@ def mark(one: Exercise, work: Work | None, run: Run | None = None) -> Mark:
         return Mark("none")
     if not work.passed:
         return Mark("tried", f"{work.checks} checks") if work.checks else Mark("begun")
-    faults = answers.wrong(one, work.files) if one.about.answers else []
+    faults = answers.wrong(one, work.files, work.seed) if one.about.answers else []
+    faults += judging.faults(one, work)
     if one.about.evidence:
         faults += contradictions(one.about.evidence, work.evidence) if work.evidence else ["no evidence was kept"]
     trial = _tried(one, work, run) if not faults else Trial(False)
@@ -187,7 +188,7 @@ def _tried(one: Exercise, work: Work, run: Run | None) -> Trial:
 
 def _judged(one: Exercise) -> Iterable[str]:
     """The files of the exercise that are judged again: all, where the records that its check kept tell everything."""
-    if one.about.evidence:
+    if one.about.evidence or judging.judges(one):
         return one.about.files
     return [ANSWERS, one.about.records] if one.about.answers else []
 

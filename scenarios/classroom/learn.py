@@ -15,6 +15,7 @@ from pathlib import Path
 from lab.audit.records import Event
 from lab.errors import InvalidArgument, LabError, MissingFeature
 from scenarios.classroom import verbs
+from scenarios.classroom.beginning import begin
 from scenarios.classroom.checking import check
 from scenarios.classroom.desk import Desk
 from scenarios.classroom.exercise import Exercise, every, find
@@ -84,7 +85,7 @@ class Turn:
 
     def take(self) -> Exercise | None:
         """The exercise that comes next; None to quit."""
-        self.desk.start(self.one)
+        begin(self.desk, self.one, self.shown)
         self.shown.gap()
         verbs.show_task(self.desk, self.one, self.shown)
         verbs.predict(self.desk, self.one, self.shown)

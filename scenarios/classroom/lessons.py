@@ -4,19 +4,26 @@ from __future__ import annotations
 
 import textwrap
 import tomllib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from _pytest.outcomes import Failed
 
+from lab.audit.records import Event
 from scenarios.classroom.answers import same
+from scenarios.classroom.cases import LOG, Case
+from scenarios.classroom.evidence import parsed
 from scenarios.classroom.exercise import ANSWERS, LARGEST
 from scenarios.classroom.reading import read_regular
 from scenarios.classroom.student import rights_of
 from scenarios.performance.text import message
 
 WIDTH = 78
+LARGEST_LOG = 64 << 20  # bytes of the log of a hidden run
+ANOTHER = "lab exercise reset N makes another log, with other answers"
+Found = TypeVar("Found")
 PARTS = (message("expected"), message("seen"), message("look at"))  # of what a failure teaches
 
 
@@ -50,19 +57,34 @@ class Work:
     def __init__(self, path: Path) -> None:
         self.path = path
 
-    def read(self, name: str) -> str:
+    def read(self, name: str, most: int = LARGEST) -> str:
         """A file's text; the check fails if there is none."""
         path, text, seen = self.path / name, "", ""
         try:
             owner = self.path.stat()
             with rights_of(owner.st_uid, owner.st_gid):
-                text = read_regular(path, LARGEST).decode()
+                text = read_regular(path, most).decode()
         except OSError as error:
             seen = f"{path}: {error.strerror}"
         except UnicodeDecodeError as error:
             seen = f"byte {error.start} is no UTF-8"
         teach(not seen, expected=f"a text file {name}", seen=seen, look="README.md of the exercise")
         return text
+
+    def solved(self, solve: Callable[[Case, Sequence[Event]], Found], case: Case) -> Found:
+        """What that says of the log of the hidden run; the check fails if the log is not as it was made."""
+        seen = ""
+        try:
+            found: Found = _solved(solve, case, self.read(LOG, LARGEST_LOG))
+            return found
+        except ValueError as error:  # RecordError is one
+            seen = str(error)
+        teach(False, expected=f"{LOG} as `lab exercise start` made it", seen=seen, look=ANOTHER)
+        raise AssertionError
+
+    def events(self) -> Sequence[Event]:
+        """The events in the log of the hidden run. Raises RecordError."""
+        return _events(self.read(LOG, LARGEST_LOG))
 
     def answers(self, name: str = ANSWERS) -> Answers:
         """The answers in a TOML file; the check fails if it is not TOML."""
@@ -73,6 +95,17 @@ class Work:
             seen = str(error)
         teach(not seen, expected=f"{name} is TOML: NAME = VALUE, text in quotes", seen=seen, look=f"{name}, toml.io")
         return Answers(name, values)
+
+
+@lru_cache(maxsize=1)
+def _events(text: str) -> Sequence[Event]:
+    """Parsed once for all tests of a check: that takes a second for a large log. So does to solve it."""
+    return parsed(text.splitlines())
+
+
+@lru_cache(maxsize=1)
+def _solved(solve: Callable[[Case, Sequence[Event]], Any], case: Case, text: str) -> Any:
+    return solve(case, _events(text))
 
 
 class Answers:

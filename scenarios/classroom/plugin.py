@@ -17,12 +17,13 @@ from pathlib import Path
 import pytest
 
 from lab.audit.records import Event, Record, events
-from lab.errors import LabError
-from scenarios.classroom import room
+from lab.errors import InvalidArgument, LabError
+from scenarios.classroom import cases, room
+from scenarios.classroom.cases import Case
 from scenarios.classroom.desk import Desk
 from scenarios.classroom.evidence import MOST_LINES
 from scenarios.classroom.exercise import Exercise
-from scenarios.classroom.lessons import Taught, Work
+from scenarios.classroom.lessons import Taught, Work, teach
 from scenarios.classroom.student import Student
 from scenarios.stage.stage import Stage
 
@@ -131,6 +132,18 @@ def work(request: pytest.FixtureRequest) -> Work:
     """The student's folder."""
     path = request.config.getoption("--work")
     return Work(path or Desk(Student.here()).folder(load(request.path.parent)))
+
+
+@pytest.fixture
+def case(request: pytest.FixtureRequest, work: Work) -> Case:
+    """What differs by student, as case.toml in the student's folder says: case.names["colleague"]."""
+    seen = ""
+    try:
+        return Case.parse(load(request.path.parent).about.case, work.read(cases.FILE))
+    except InvalidArgument as error:
+        seen = error.message
+    teach(False, expected=f"{cases.FILE} as `lab exercise start` made it", seen=seen, look="lab exercise reset N")
+    raise AssertionError
 
 
 @pytest.fixture(scope="module")

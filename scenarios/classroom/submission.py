@@ -9,6 +9,8 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints, Validation
 
 from lab.errors import InvalidArgument
 from scenarios.classroom import sealing
+from scenarios.classroom.cases import FILE as CASE
+from scenarios.classroom.cases import Case
 from scenarios.classroom.classes import Class, named
 from scenarios.classroom.desk import Desk, evidence_of
 from scenarios.classroom.evidence import Evidence, Label, Machine, Time, Told, machine
@@ -37,7 +39,10 @@ class Predicted(Told):
 
 
 class Work(Told):
-    """One exercise: its progress as in desk.Done, the student's files as text, and the evidence of the check."""
+    """One exercise: its progress as in desk.Done, the student's files as text, and the evidence of the check.
+
+    seed    of its case, if it has one: the class's for this name, or, where it was begun before that, the key's
+    """
 
     started: Time = 0
     passed: Time = 0
@@ -47,6 +52,7 @@ class Work(Told):
     predictions: dict[Label, Predicted] = Field(default_factory=dict, max_length=50)
     files: dict[Name, Contents] = Field(default_factory=dict, max_length=20)
     evidence: Evidence | None = None
+    seed: Annotated[str, StringConstraints(pattern=r"^([0-9a-f]{32})?$")] = ""
 
 
 class HandIn(Told):
@@ -108,9 +114,16 @@ def _work(desk: Desk, one: Exercise) -> Work:
     kept, path = desk.get(evidence_of(one)), desk.place / evidence_of(one)
     try:
         evidence = None if kept is None else Evidence.model_validate_json(kept)
-        return Work.model_validate({**done.model_dump(), "files": files, "evidence": evidence})
+        seed = {"seed": _seed(desk, one)} if one.about.case else {}
+        return Work.model_validate({**done.model_dump(), "files": files, "evidence": evidence, **seed})
     except ValidationError:
         raise InvalidArgument(f"{path}, or the progress of {one.name}, is damaged", f"rm {path}") from None
+
+
+def _seed(desk: Desk, one: Exercise) -> str:
+    """Of the student's case.toml; "" if that is gone. Raises InvalidArgument for an edited one."""
+    text = desk.get(f"{one.name}/{CASE}")
+    return "" if text is None else Case.parse(one.about.case, text.decode(errors="replace")).seed.digits
 
 
 def sealed(desk: Desk, hand_in: HandIn, klass: Class) -> bytes:

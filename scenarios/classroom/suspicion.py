@@ -14,6 +14,7 @@ from lab.audit.records import RecordError
 from scenarios.classroom.classes import Class
 from scenarios.classroom.evidence import parsed
 from scenarios.classroom.exercise import Exercise
+from scenarios.classroom.seeds import Seed
 from scenarios.classroom.submission import HandIn, Work
 
 # Seconds that no check is faster than: it starts Python and pytest; with `audit`, labd and two containers, too.
@@ -24,8 +25,10 @@ Stamp = tuple[str, tuple[int, int], int]  # boot id, time, serial
 Row = tuple[str, str, HandIn | None]  # student and file, fingerprint of the key, what was in it
 
 
-def alone(hand_in: HandIn, klass: Class, class_made: float, now: float, exercises: Sequence[Exercise]) -> list[str]:
-    """What is odd about one hand-in."""
+def alone(
+    hand_in: HandIn, klass: Class, class_made: float, now: float, exercises: Sequence[Exercise], key: str
+) -> list[str]:
+    """What is odd about one hand-in; key is the fingerprint of the key that signed it."""
     flags = []
     if hand_in.seed != klass.seed(hand_in.student):
         flags.append("the seed is not the one of this name")
@@ -39,6 +42,8 @@ def alone(hand_in: HandIn, klass: Class, class_made: float, now: float, exercise
             flags.append(f"unknown exercise {name}")
         elif work.passed:
             flags += [f"{name}: {why}" for why in _times(known[name], work, hand_in.made)]
+        if work.seed not in ("", klass.seed(hand_in.student), Seed.of_key(key).digits):
+            flags.append(f"{name}: its case is another student's")
     return flags
 
 
@@ -58,10 +63,11 @@ def _times(one: Exercise, work: Work, made: float) -> Iterator[str]:
     if any(prediction.time > work.passed for prediction in work.predictions.values()):
         yield "predicted after it was passed"
     if work.evidence:
-        yield from _evidence(work, shortest)
+        yield from _evidence(work, shortest, work.started if one.about.case else work.evidence.began)
 
 
-def _evidence(work: Work, shortest: float) -> Iterator[str]:
+def _evidence(work: Work, shortest: float, earliest: float) -> Iterator[str]:
+    """earliest: no record can be of a time before."""
     evidence = work.evidence
     assert evidence
     if evidence.ended - evidence.began < shortest:
@@ -70,7 +76,7 @@ def _evidence(work: Work, shortest: float) -> Iterator[str]:
         yield "its check began before the exercise was started"
     if abs(evidence.ended - work.passed) > SLACK:
         yield "its check ended at another time than it was passed"
-    early, late = evidence.began - SLACK, evidence.ended + SLACK
+    early, late = earliest - SLACK, evidence.ended + SLACK
     if any(not early <= seconds + thousandths / 1000 <= late for _, (seconds, thousandths), _ in _seen(work)):
         yield "records of another time than the check's"
 

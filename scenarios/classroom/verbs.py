@@ -7,13 +7,16 @@ import sys
 import time
 
 from lab.errors import InvalidArgument
+from scenarios.classroom.beginning import begin, made, require
 from scenarios.classroom.checking import Result, check
 from scenarios.classroom.desk import Desk, Prediction, Progress, evidence_of
 from scenarios.classroom.evidence import Evidence, machine
 from scenarios.classroom.exercise import Exercise, Question, every, find
 from scenarios.classroom.handing import submit
+from scenarios.classroom.seeds import filled
 from scenarios.classroom.showing import Shown
 from scenarios.classroom.student import Student
+from scenarios.classroom.submission import enrolled
 from scenarios.performance.text import Text, Translate, in_english
 from scenarios.playing import HELD_ALL, SOME_FAILED, SOME_UNKNOWN
 
@@ -35,7 +38,9 @@ def show_list(arguments: argparse.Namespace, desk: Desk, shown: Shown) -> int:
 
 def start(arguments: argparse.Namespace, desk: Desk, shown: Shown) -> int:
     one = find(arguments.exercise)
-    copied = desk.start(one)
+    if arguments.klass or arguments.name:
+        enrolled(desk, arguments.klass, arguments.name)
+    copied = begin(desk, one, shown)
     if not copied:
         shown.say("{folder} is there already; nothing was changed", folder=str(desk.folder(one)))
     if sys.stdin.isatty():
@@ -140,8 +145,9 @@ def reset(arguments: argparse.Namespace, desk: Desk, shown: Shown) -> int:
         shown.say("{place} is removed, with all answers and all progress", place=str(desk.place))
         return HELD_ALL
     one = find(arguments.exercise)
+    require(one)
     old = desk.reset(one)
-    desk.start(one)
+    begin(desk, one, shown)
     shown.say("{name} begins anew", name=one.name)
     if old:
         shown.say("what you had is in {old}", old=str(old))
@@ -150,7 +156,8 @@ def reset(arguments: argparse.Namespace, desk: Desk, shown: Shown) -> int:
 
 def solution(arguments: argparse.Namespace, desk: Desk, shown: Shown) -> int:
     one = find(arguments.exercise)
-    files, begun = one.solution(), one.start()
+    names = made(desk, one).names
+    files, begun = filled(one.solution(), names), filled(one.start(), names)
     progress = desk.progress()
     progress.of(one).solution_seen = time.time()
     desk.keep(progress)

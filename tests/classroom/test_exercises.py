@@ -11,8 +11,10 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
+from made import made_for
 
 from scenarios.classroom.exercise import EXERCISES, Exercise, every
+from scenarios.classroom.seeds import filled, filled_text
 
 CHECKOUT = Path(__file__).parent.parent.parent
 ALL = every()
@@ -26,12 +28,14 @@ def needed(name: str) -> pytest.MarkDecorator:
     return pytest.mark.needs(*BY_NAME[name].about.needs)
 
 
-def checked(one: Exercise, files: Mapping[str, bytes], place: Path) -> subprocess.CompletedProcess[str]:
+def checked(one: Exercise, files: Mapping[str, bytes], place: Path, way: str) -> subprocess.CompletedProcess[str]:
     """What `pytest exercises/NN-name --work DIR` says of these files."""
     work = place / one.name
     work.mkdir()
     for name, data in files.items():
         (work / name).write_bytes(data)
+    if way != "start" and "find.py" in files:  # it writes the answers
+        subprocess.run([sys.executable, "find.py"], cwd=work, check=True, timeout=SECONDS)
     words = [sys.executable, "-m", "pytest", "-rs", str(one.folder), "--work", str(work)]
     with subprocess.Popen(
         words, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, cwd=CHECKOUT, stdin=subprocess.DEVNULL
@@ -53,13 +57,14 @@ def folded(text: str) -> str:
 def test_a_check_tells_the_solution_from_everything_else(name: str, way: str, tmp_path: Path) -> None:
     """The solution passes with no test left out; anything else fails, a wrong way with the words that it names."""
     one = BY_NAME[name]
+    made = made_for(one)
     files = {"solution": one.solution, "start": one.start}.get(way, lambda: one.wrong()[way])()
-    done = checked(one, files, tmp_path)
+    done = checked(one, {**filled(files, made.names), **made.files}, tmp_path, way)
     assert "skipped" not in done.stdout, done.stdout
     assert not re.search(r"^E  ", done.stdout, re.MULTILINE), done.stdout  # a check that crashes teaches nothing
     assert done.returncode == (0 if way == "solution" else 1), done.stdout
     if way not in ("solution", "start"):
-        assert folded(one.expected(way)) in folded(done.stdout), done.stdout
+        assert folded(filled_text(one.expected(way), made.names)) in folded(done.stdout), done.stdout
 
 
 @pytest.mark.parametrize("one", ALL, ids=lambda one: one.name)

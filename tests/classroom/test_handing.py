@@ -15,11 +15,13 @@ from handed import AS_ROOT, TEACHER, lines
 
 from lab.errors import Conflict, InvalidArgument
 from scenarios.classroom import classes, submission
+from scenarios.classroom.cases import Case
 from scenarios.classroom.checking import check
 from scenarios.classroom.classes import Class, TeacherKey, named
 from scenarios.classroom.desk import KEY, PROGRESS, Desk
 from scenarios.classroom.evidence import Evidence
 from scenarios.classroom.exercise import Exercise, every, find
+from scenarios.classroom.seeds import Seed
 from scenarios.classroom.student import Student
 from scenarios.classroom.verbs import keep
 
@@ -73,6 +75,25 @@ def test_from_a_class_to_its_grades(tmp_path: Path) -> None:
         ("Ada Lovelace", "1", f"no: {last}"), ("Ada Lovelace", "1", "yes")
     ]  # fmt: skip
     assert rows[1]["flags"] == rows[1]["trouble"] == ""
+
+
+def test_who_has_joined_a_class_gets_the_classs_case(tmp_path: Path, desk: Desk) -> None:
+    """The names follow from class and name, in the files, in the solution and in the hand-in; an edit is told."""
+    done = lab(tmp_path, "exercise", "start", "8", "--class", KLASS.code, "--name", "Ada Lovelace")
+    assert done.returncode == 0, done.stderr
+    case, file = Case.of("frame", Seed(KLASS.seed("Ada Lovelace"))), tmp_path / "place/08-frame/case.toml"
+    assert file.read_text() == case.toml()
+    assert (
+        f"{case.names['colleague']}, whose uid is {case.names['colleague_uid']}."
+        in (tmp_path / "place/08-frame/attack.sh").read_text()
+    )
+    assert f"echo {case.names['colleague_uid']} >" in lab(tmp_path, "exercise", "solution", "8").stdout
+    klass, name = submission.enrolled(desk)
+    assert submission.gathered(desk, klass, name).exercises["08-frame"].seed == case.seed.digits
+    file.write_text(case.toml().replace("colleague_uid = 2", "colleague_uid = 3"))
+    for words in (("exercise", "start", "8"), ("exercise", "submit")):
+        told = lab(tmp_path, *words)
+        assert (told.returncode, told.stderr.splitlines()[0]) == (125, "lab: case.toml is not as it was made")
 
 
 def test_a_file_that_cannot_be_opened(tmp_path: Path) -> None:

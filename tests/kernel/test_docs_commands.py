@@ -46,7 +46,7 @@ NOT_RUN = {
     r"touch -c|ausearch -i( -ts now)?|sudo make": "a name in a table",
     r"sudo \.venv/bin/lab shell": "needs a terminal: tests/kernel/test_shell.py",
     r"sudo \.venv/bin/lab learn": "needs a terminal: tests/kernel/test_learn.py",
-    r"\.venv/bin/lab exercise (start|check|hint|solution|reset) .*": "a student's files: test_desk.py",
+    r"(sudo )?\.venv/bin/lab exercise (start|check|hint|solution|reset) .*": "a student's files: test_desk.py",
     r"(sudo )?\.venv/bin/lab (class new|exercise submit|grade)\b.*": "writes files: tests/classroom/test_handing.py",
     r"\.venv/bin/python tests/classroom/thirty\.py rehearsal": "makes a class: tests/classroom/test_thirty.py",
     r"make class-kit": "writes kit/: tests/project/test_class_kit.py",

@@ -1,0 +1,2 @@
+echo {{colleague_uid}} > /proc/self/loginuid
+touch "$WATCHED"

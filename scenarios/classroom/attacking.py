@@ -1,0 +1,58 @@
+"""For checks: run the student's attack.sh as an ordinary user, who is root only through what the script finds."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from lab.audit.records import Event
+from lab.audit.watch import Watch
+from scenarios.classroom.lessons import Work, teach
+from scenarios.stage.report import Outcome
+from scenarios.stage.stage import Stage
+
+NOBODY = 65534
+SCRIPTS = Path(sys.executable).parent
+
+
+@dataclass(frozen=True)
+class Attacked:
+    """What the script came to: records about the watched file, and all events meanwhile."""
+
+    outcome: Outcome
+    found: Sequence[Event]
+    events: Sequence[Event]
+
+    @property
+    def trouble(self) -> str:
+        """Why there is no record of a write: what the script said last."""
+        last = (self.outcome.stderr.strip().splitlines() or ["no error, and no record"])[-1]
+        return f"the write was refused: {last}" if any(not one.success for one in self.found) else last
+
+    def written(self) -> Event:
+        """The record of the write as root; the check fails without one."""
+        root = next((one for one in self.found if one.success and one.uid == 0), None)
+        look = "which process is root, and listens? labd; without sudo, to a file that is outside of the container: -v"
+        teach(root is not None, expected="a record of a write to $WATCHED by uid 0", seen=self.trouble, look=look)
+        assert root
+        return root
+
+
+def attack(work: Work, stage: Stage, *groups: int) -> Attacked:
+    """Run it in these groups, and with no_new_privs, so that no set-uid program makes it root: setpriv(1)."""
+    script = work.read("attack.sh")
+    stage.require_for_user(str(SCRIPTS / "dockerish"))
+    user = stage.user_id or NOBODY
+    become = ["setpriv", f"--reuid={user}", f"--regid={user}", "--no-new-privs"]
+    become.append(f"--groups={','.join(map(str, groups))}" if groups else "--clear-groups")
+    variables = [f"PATH={SCRIPTS}:/usr/bin:/bin", f"WATCHED={stage.target}"]
+    with Watch(stage.target, journal=stage.journal) as watch:
+        outcome = stage.quiet(*become, "env", *variables, "sh", "-c", script)
+        return Attacked(outcome, watch.collect(), watch.events)
+
+
+def sockets_group(stage: Stage) -> int:
+    """The group that may open labd's socket."""
+    return Path(stage.daemon.path).stat().st_gid

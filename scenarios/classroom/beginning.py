@@ -1,0 +1,68 @@
+"""Begin an exercise: what is the same for everybody is copied, what differs by student is made."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from importlib.util import find_spec
+
+from lab.errors import MissingFeature
+from scenarios.classroom import cases, culprit, forger, hidden, room, submission
+from scenarios.classroom.cases import Case
+from scenarios.classroom.desk import NOTHING_MADE, Desk, Made
+from scenarios.classroom.exercise import Exercise
+from scenarios.classroom.sealing import fingerprint, public_of
+from scenarios.classroom.seeds import Seed
+from scenarios.classroom.showing import Shown
+from scenarios.stage.stage import Stage
+
+EVENTS = 5000
+RUNS: Mapping[str, Callable[[Stage, Case, int], bytes]] = {"forger": forger.run, "culprit": culprit.run}
+
+
+def begin(desk: Desk, one: Exercise, shown: Shown) -> list[str]:
+    """The names of the files that are new in the student's folder; none where the exercise was begun before."""
+    began = time.time()
+    if one.about.case in RUNS and not desk.folder(one).is_dir():
+        shown.say("recording a log of your own: this takes some seconds ...", style="dim")
+    return desk.start(one, made(desk, one), began)
+
+
+def require(one: Exercise) -> None:
+    """Raise NotAllowed or MissingFeature where that exercise cannot be begun here."""
+    if one.about.case in RUNS:
+        one.require()
+
+
+def made(desk: Desk, one: Exercise) -> Made:
+    """What this student's case needs: no files if the folder has them already. Raises InvalidArgument if damaged."""
+    kind = one.about.case
+    if not kind:
+        return NOTHING_MADE
+    kept = desk.get(f"{one.name}/{cases.FILE}")
+    if kept is not None:
+        return Made(Case.parse(kind, kept.decode(errors="replace")).names, {})
+    return made_of(one, seed_of(desk))
+
+
+def made_of(one: Exercise, seed: Seed, events: int = EVENTS) -> Made:
+    """The names and files of an exercise's case for that seed; the log of a hidden run has so many events.
+
+    Raises NotAllowed or MissingFeature where such a run cannot be, EvidenceLost or CannotTell where it came to nothing.
+    """
+    case, files = Case.of(one.about.case, seed), dict[str, bytes]()
+    if run := RUNS.get(one.about.case):
+        require(one)
+        with room.stage() as stage:
+            files = {cases.LOG: run(stage, case, events), cases.PASSWD: hidden.passwd(cases.staff(seed))}
+    return Made(case.names, {**files, cases.FILE: case.toml().encode()})
+
+
+def seed_of(desk: Desk) -> Seed:
+    """By class and name, if the student has joined one, else by the student's key."""
+    if not find_spec("nacl"):
+        raise MissingFeature("the Python package nacl is missing", "run `tools/setup venv`, then again")
+    if desk.get(submission.ENROLMENT) is None:
+        return Seed.of_key(fingerprint(public_of(desk.key())))
+    klass, name = submission.enrolled(desk)
+    return Seed(klass.seed(name))
