@@ -4,18 +4,20 @@ import json
 import os
 import secrets
 import select
+import signal
 import socket
 import struct
 import subprocess
 import sys
 from collections.abc import Callable
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
 
 from lab.identity import UNSET, loginuid
+from lab.syscalls import PR_SET_PDEATHSIG, prctl
 from scenarios.classroom.lessons import Work, teach
 from scenarios.classroom.plugin import KernelSaid
 from scenarios.props import under_race
@@ -164,7 +166,8 @@ def run(file: Path, connection: socket.socket, meanwhile: Meanwhile | None) -> d
     words = [sys.executable, "-I", under_race.__file__, str(file), *map(str, fds)]
     opened = False
     with ours, os.fdopen(told, "rb") as answer:
-        with gate, subprocess.Popen(words, pass_fds=fds, stdin=subprocess.DEVNULL, process_group=0) as child:
+        options = {"stdin": subprocess.DEVNULL, "process_group": 0, "preexec_fn": end_with_the_check}
+        with gate, subprocess.Popen(words, pass_fds=fds, **options) as child:  # type: ignore[call-overload]
             os.close(telling)
             try:
                 if opened := ours.fileno() in select.select([ours.fileno(), told], [], [], SECONDS)[0]:
@@ -173,12 +176,18 @@ def run(file: Path, connection: socket.socket, meanwhile: Meanwhile | None) -> d
             except subprocess.TimeoutExpired:
                 return {"error": f"who_asks() did not end within {SECONDS} s"}
             finally:
-                child.kill()
+                with suppress(ProcessLookupError):
+                    os.killpg(child.pid, signal.SIGKILL)  # and what the function has started
         text = answer.read()
     said = dict(json.loads(text)) if text else {"error": f"{file.name} ended without an answer"}
     if meanwhile and not opened and said.get("answer") is not None:
         return {"error": "who_asks() has not opened /proc/PID/loginuid itself, by open() or os.open()"}
     return said
+
+
+def end_with_the_check() -> None:
+    """A function that does not end ends with a check that is killed."""
+    prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
 def let_in(gate: socket.socket, meanwhile: Meanwhile | None) -> None:
