@@ -9,7 +9,7 @@ import socket
 import struct
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -20,12 +20,13 @@ from lab.identity import UNSET, loginuid
 from lab.syscalls import PR_SET_PDEATHSIG, prctl
 from scenarios.classroom.lessons import Work, teach
 from scenarios.classroom.plugin import KernelSaid
+from scenarios.performance.text import message
 from scenarios.props import under_race
 from scenarios.props.callers import Listener, Process, process, take_over
 
 SECONDS = 10
 SO_PEERPIDFD = 77
-RECVMSG = "SCM_CREDENTIALS, unix(7): the kernel says of each message who has sent it"
+RECVMSG = message("SCM_CREDENTIALS, unix(7): the kernel says of each message who has sent it")
 
 
 @dataclass
@@ -62,11 +63,11 @@ Beginning = tuple[socket.socket, Meanwhile | None]
 
 @dataclass(frozen=True)
 class Race:
-    """What happens before the function runs, and meanwhile; the right answer; what to say of another one."""
+    """What happens before the function runs, and meanwhile; the right answer; what is taught where it is another."""
 
     before: Callable[[Scene], Beginning]
     right: Callable[[Scene], int | None]
-    told: str
+    expected: str
     look: str
 
 
@@ -119,22 +120,33 @@ def nobody(scene: Scene) -> None:
 
 RACES = {
     "the caller stays": Race(
-        stays, lambda scene: scene.login, "the loginuid of who asks", "/proc/PID/loginuid; its uid is another number"
+        stays,
+        lambda scene: scene.login,
+        message("the loginuid of the process that asks"),
+        message("/proc/PID/loginuid; its uid is another number"),
     ),
     "nobody has logged in": Race(
-        without_login, lambda scene: UNSET, "that is an answer, too", "the docstring of who_asks()"
+        without_login,
+        lambda scene: UNSET,
+        message("4294967295: that nobody logged in is an answer, too"),
+        message("the docstring of who_asks()"),
     ),
-    "the caller is gone": Race(gone, nobody, "the process has ended", "what says open(2) of a /proc/PID that is gone?"),
+    "the caller is gone": Race(
+        gone,
+        nobody,
+        message("None: the process has ended"),
+        message("what says open(2) of a /proc/PID that is gone?"),
+    ),
     "the caller ends meanwhile": Race(
         replaced_meanwhile,
         nobody,
-        "while you read, the caller ended and another process got its pid",
-        "a descriptor of the process, pidfd_open(2); ask it again after you have read",
+        message("None: while you read, the caller ended and another process got its pid"),
+        message("a descriptor of the process, pidfd_open(2): ask it again after you have read"),
     ),
     "the connection was handed on": Race(
-        handed_on, nobody, "one process connected, another one sent the request", RECVMSG
+        handed_on, nobody, message("None: one process connected, another one sent the request"), RECVMSG
     ),
-    "who handed it on is gone": Race(handed_on_and_gone, nobody, "who connected has ended", RECVMSG),
+    "who handed it on is gone": Race(handed_on_and_gone, nobody, message("None: who connected has ended"), RECVMSG),
 }
 
 
@@ -153,8 +165,8 @@ if has_peerpidfd():
     RACES["the pid is another's"] = Race(
         recycled,
         nobody,
-        "the caller has ended, and another process has its pid",
-        "SO_PEERPIDFD, 77, Linux 6.5: not the number of the process, but a descriptor of it",
+        message("None: the caller has ended, and another process has its pid"),
+        message("SO_PEERPIDFD, 77, Linux 6.5: not the number of the process, but a descriptor of it"),
     )
 
 
@@ -198,10 +210,16 @@ def let_in(gate: socket.socket, meanwhile: Meanwhile | None) -> None:
     gate.send(b"g")
 
 
-def named(scene: Scene, answer: object) -> str:
-    """An answer with what the number is."""
-    known = {scene.login: "the caller's loginuid", scene.other: "another's loginuid", UNSET: "unset", 0: "root"}
-    return f"{answer}" + (f", {known[answer]}" if isinstance(answer, int) and answer in known else "")
+def told(scene: Scene, said: Mapping[str, object]) -> str:
+    """An answer with what the number is, or how the function failed."""
+    if "error" in said:
+        return str(said["error"])
+    answer = said["answer"]
+    if answer == scene.login:
+        return f"{answer}, the caller's loginuid"
+    if answer == scene.other:
+        return f"{answer}, another process's loginuid"
+    return str(answer)
 
 
 @pytest.mark.parametrize("what", RACES)
@@ -214,8 +232,7 @@ def test_who_asks(work: Work, what: str) -> None:
         said = run(work.path / "caller.py", *race.before(scene))
         right = race.right(scene)
         good = "answer" in said and said["answer"] == right
-        seen = said.get("error") or named(scene, said["answer"])
-        teach(good, expected=f"{named(scene, right)}: {race.told}", seen=seen, look=race.look)
+        teach(good, expected=race.expected, seen=told(scene, said), look=race.look)
 
 
 def test_what_was_predicted(kernel_said: KernelSaid) -> None:
