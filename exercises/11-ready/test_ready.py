@@ -68,7 +68,7 @@ def judged(unit: Unit, name: str, silence: str) -> None:
     seen = unit.seen
     ended = f"exit status {seen.ended}: {unit.error}"
     teach(seen.ended is None, expected=f"{name} stays while its container runs", seen=ended, look=name)
-    nothing = "the container runs, and no READY=1 comes" if seen.workload else f"nothing runs; {unit.error}"
+    nothing = "the container runs, and no READY=1 comes" if seen.workload else f"nothing runs: {unit.error}"
     teach(bool(seen.sender), expected="READY=1 comes to $NOTIFY_SOCKET", seen=nothing, look=silence)
     look = "systemd takes READY=1 from the unit's own processes alone: who in it could pass it on?"
     stranger = "READY=1 came from a child of labd: the daemon's unit, not this one"

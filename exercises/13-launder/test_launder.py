@@ -45,7 +45,7 @@ def test_the_write_names_nobody(work: Work, stage: Stage, keep_records: KeepReco
     found, error = launder(work, stage)
     written = [event for event in found if event.success]
     look = "inside.sh: who on the host writes for you, if you ask? docs/stories/launder.md"
-    teach(bool(written), expected="a record of a write to $WATCHED", seen=f"no record; {error}", look=look)
+    teach(bool(written), expected="a record of a write to $WATCHED", seen=f"no record: {error}", look=look)
     own = [event for event in written if event.auid != UNSET]
     seen = f"{named(own[0])}: the container itself wrote, and it was forked" if own else ""
     teach(not own, expected="the record of the write names nobody: auid=unset", seen=seen, look=look)
@@ -58,7 +58,7 @@ def test_the_rule_names_you(work: Work, stage: Stage, keep_records: KeepRecords)
     asked = door(stage)
     found, error = launder(work, stage, [rule_in(work, stage.target, door=asked)])
     yours = [event for event in found if event.auid == stage.user_id]
-    seen = f"{named(found[0])}, comm={found[0].comm}" if found else f"no record; {error}"
+    seen = f"{named(found[0])}, comm={found[0].comm}" if found else f"no record: {error}"
     look = "what did your container do itself, at $DOOR, by which system call? -p knows only some of them"
     teach(bool(yours), expected=f"a record that names you: auid={stage.user}", seen=seen, look=look)
     keep_records("the asking", asked, yours)
