@@ -58,7 +58,7 @@ class Auditd:
         assert self._plugin.stdin
         for line in lines:
             self._log.write(line + b"\n")
-        if self._plugin.poll() is None:
+        if self.ships():
             with suppress(OSError):  # it has ended meanwhile
                 self._plugin.stdin.write(b"".join(line + b"\n" for line in lines))
                 self._plugin.stdin.flush()
@@ -71,6 +71,10 @@ class Auditd:
         with suppress(OSError):
             self._plugin.stdin.close()
         self._plugin.wait()
+
+    def ships(self) -> bool:
+        """Whether the plugin still runs."""
+        return self._plugin.poll() is None
 
     @property
     def said(self) -> str:
@@ -115,7 +119,7 @@ def played(work: Work, stage: Stage) -> Left:
             lines = lines_of(left.events[name])
             before = len(collector.lines)
             auditd.write(lines)
-            collector.wait_for(before + len(lines), 0 if name == "last" else SECONDS)
+            collector.wait_for(before + len(lines), SECONDS, auditd.ships)
             left.there[name] = bool(lines) and collector.lines[before:] == lines
             left.arrived[name] = f"{len(collector.lines) - before} of {len(lines)} lines. {auditd.said}"
             if name != "last" and not left.there[name]:

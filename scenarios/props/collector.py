@@ -5,11 +5,13 @@ from __future__ import annotations
 import select
 import socket
 import time
+from collections.abc import Callable
 from contextlib import suppress
 from typing import Self
 
 OK = b"ok\n"
 CHUNK = 1 << 16
+LOOK_SECONDS = 0.1
 
 
 class Collector:
@@ -33,16 +35,18 @@ class Collector:
         """As if it ended at the next line and were started again: that line is read and not kept, nor answered."""
         self._loses = True
 
-    def wait_for(self, count: int, seconds: float) -> bool:
-        """Serve until it has kept that many lines; whether that was in time."""
+    def wait_for(self, count: int, seconds: float, going: Callable[[], bool]) -> None:
+        """Serve until it has kept that many lines, or until that time is over, or the sender is not going any more."""
         deadline = time.monotonic() + seconds
-        while len(self.lines) < count and (left := deadline - time.monotonic()) > 0:
-            for ready in select.select([self._listener, *self._begun], [], [], left)[0]:
+        while len(self.lines) < count and time.monotonic() < deadline:
+            waiting = select.select([self._listener, *self._begun], [], [], LOOK_SECONDS)[0]
+            for ready in waiting:
                 if ready is self._listener:
                     self._begun[self._listener.accept()[0]] = b""
                 else:
                     self._serve(ready)
-        return len(self.lines) >= count
+            if not waiting and not going():
+                return
 
     def _serve(self, connection: socket.socket) -> None:
         """Keep and answer the whole lines that have come."""
