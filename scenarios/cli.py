@@ -263,6 +263,7 @@ def _add_class_verbs(verbs: argparse._SubParsersAction[argparse.ArgumentParser])
     _add_submit(acts.add_parser("submit", help="write one file to hand in: answers, code, evidence; nothing is sent"))
     for act in acts.choices.values():
         act.add_argument("--no-color", action="store_true", help="without colours")
+        act.add_argument("--plain", action="store_true", help="for a screen reader: ASCII, without colours")
     parser.set_defaults(act=exercise)
 
 

@@ -35,14 +35,19 @@ def checks_journal() -> Iterator[Journal]:
 
 
 @contextmanager
-def stage() -> Iterator[Stage]:
-    """A stage with a login of the student's, labd, both engines and a decoy; taken down whatever happens."""
+def stage(*, own: bool = False) -> Iterator[Stage]:
+    """A stage with a login of the student's, labd, both engines and a decoy; taken down whatever happens.
+
+    own: a labd for this stage alone, so that the containers that a student's script leaves in it end with it.
+    """
     refuse_what_cannot_be()
     interpreter.executable()  # makes the one mount that stays after a run
     with ExitStack() as stack:
         journal = stack.enter_context(checks_journal())
         target = decoy(journal)
         login = stack.enter_context(Login(user_id("")))
-        daemon = stack.enter_context(Daemon(journal))
+        place = journal.directory("labd") if own else None
+        daemon = stack.enter_context(Daemon(journal, *([f"{place}/socket", f"{place}/state"] if place else [])))
         daemon.wait_ready()
-        yield Stage(Performance([]), journal, login, daemon, lab_engines(), target)
+        engines = lab_engines(f"unix://{daemon.path}" if own else "")
+        yield Stage(Performance([]), journal, login, daemon, engines, target)

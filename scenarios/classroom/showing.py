@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from io import TextIOWrapper
+from typing import Literal
 
 from rich.console import Console, Group
 from rich.table import Table
@@ -23,10 +24,14 @@ MOST = 3  # failures that are shown at once
 
 
 class Shown:
-    """What prints; colours are left out without color, and where NO_COLOR is set (no-color.org)."""
+    """What prints; colours are left out without color, and where NO_COLOR is set (no-color.org).
+
+    plain: for a screen reader, ASCII and no escape codes at all.
+    """
 
     def __init__(self, *, color: bool = True, plain: bool = False, translate: Translate = in_english) -> None:
-        self.console = Console(no_color=None if color else True, highlight=False)
+        codes: Literal["auto"] | None = None if plain else "auto"
+        self.console = Console(no_color=None if color else True, color_system=codes, highlight=False)
         ascii_only = self.console.options.ascii_only
         if ascii_only and isinstance(self.console.file, TextIOWrapper):
             self.console.file.reconfigure(errors="backslashreplace")

@@ -27,7 +27,7 @@ def exercise(arguments: argparse.Namespace) -> int:
         "list": show_list, "start": start, "check": check_one, "hint": hint, "reset": reset, "solution": solution,
         "submit": submit,
     }  # fmt: skip
-    shown = Shown(color=not arguments.no_color, translate=arguments.language.translate)
+    shown = Shown(color=not arguments.no_color, plain=arguments.plain, translate=arguments.language.translate)
     return acts[arguments.verb](arguments, Desk(Student.here()), shown)
 
 

@@ -19,7 +19,7 @@ from scenarios.audiences import talk_keys, talk_screen
 from scenarios.audiences.look import Look
 from scenarios.audiences.talk import Talk
 from scenarios.audiences.talk_notes import Board, notes_of
-from scenarios.audiences.talk_reel import Reel, Shipped, View
+from scenarios.audiences.talk_reel import RECORDINGS, Reel, Shipped, View
 from scenarios.performance import beats
 from scenarios.performance.beats import FAILED, HELD, UNKNOWN, Moment
 from scenarios.performance.performance import Performance
@@ -441,13 +441,16 @@ def test_the_addresses_of_a_page_stand_on_the_first_screen(drive: Callable[..., 
 
 
 def test_notes_are_for_steps_that_exist() -> None:
-    """Each file of notes is a story's, and its numbers are those of the steps in the recording, if one is shipped."""
+    """Each recorded story has notes for each of its steps, and a translation has the same steps."""
     folder = Path(talk_screen.__file__).parent.parent / "notes"
     files = sorted(folder.glob("*.toml"))
-    assert {file.stem for file in files} >= {"run", "shadow", "frameup", "loginuid"}
+    assert {file.stem for file in files} == {file.stem for file in RECORDINGS.glob("*.jsonl")}
     for file in files:
-        steps = Shipped().steps(file.stem)
-        assert all(1 <= number <= (steps or 20) and text.strip() for number, text in notes_of(file.stem).items())
+        notes = notes_of(file.stem)
+        assert set(notes) == set(range(1, Shipped().steps(file.stem) + 1)), file
+        assert all(text.strip() for text in notes.values())
+    for file in folder.glob("*/*.toml"):
+        assert notes_of(file.stem, file.parent.name).keys() == notes_of(file.stem).keys(), file
 
 
 def test_a_recording_s_user_has_a_name_while_it_is_shown(drive: Callable[..., Talk]) -> None:

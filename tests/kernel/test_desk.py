@@ -68,6 +68,14 @@ def test_an_exercise_from_its_start_to_its_solution(tmp_path: Path) -> None:
     assert next(line for line in lab(place, "list").stdout.splitlines() if line[0] != " ").split()[1] == "3"
 
 
+def test_plain_is_for_a_screen_reader(tmp_path: Path) -> None:
+    """--plain: ASCII without one escape code, also where a terminal would have colours."""
+    assert "\x1b" in lab(tmp_path, "start", "3", FORCE_COLOR="1").stdout
+    for words in (["start", "3"], ["check", "3"], ["list"]):
+        plain = lab(tmp_path, *words, "--plain", FORCE_COLOR="1").stdout
+        assert plain and plain.isascii() and "\x1b" not in plain
+
+
 def test_start_and_reset_lose_no_answer(tmp_path: Path) -> None:
     """start leaves what is there; reset N keeps it under another name; reset --all removes everything."""
     place, answers = tmp_path / "place", tmp_path / "place/03-record/answers.toml"
@@ -167,14 +175,16 @@ def test_a_check_reads_with_the_owners_rights(student: Student) -> None:
 def made(tmp_path: Path) -> Iterator[Exercise]:
     """An exercise whose check a test writes; in exercises/, for its conftest.py."""
     folder = EXERCISES / f"98-made-{os.getpid()}"
-    (folder / "start").mkdir(parents=True)
-    (folder / "start/answers.toml").touch()
-    text = (RECORD.folder / "exercise.toml").read_text()
-    for part in (', "record.log"', 'records = "record.log"', 'answers = "record"'):
-        text = text.replace(part, "")
-    (folder / "exercise.toml").write_text(text)
-    yield Exercise.load(folder)
-    shutil.rmtree(folder)
+    try:
+        (folder / "start").mkdir(parents=True)
+        (folder / "start/answers.toml").touch()
+        text = (RECORD.folder / "exercise.toml").read_text()
+        for part in (', "record.log"', 'records = "record.log"', 'answers = "record"'):
+            text = text.replace(part, "")
+        (folder / "exercise.toml").write_text(text)
+        yield Exercise.load(folder)
+    finally:
+        shutil.rmtree(folder)
 
 
 def test_a_check_that_does_not_end_is_ended(made: Exercise, tmp_path: Path) -> None:

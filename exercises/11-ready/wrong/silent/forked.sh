@@ -1,0 +1,1 @@
+exec podmanish run --rm --sdnotify=container host $SLEEP

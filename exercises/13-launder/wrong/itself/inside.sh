@@ -1,0 +1,1 @@
+chroot /host touch "$WATCHED"
