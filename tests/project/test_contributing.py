@@ -30,7 +30,7 @@ def test_each_make_target_exists() -> None:
 
 
 def test_ci_does_what_is_said_of_it() -> None:
-    """.ci/run makes lint, docs, the demos, README's commands in two new roots, and all tests, but not the bench."""
+    """.ci/run makes lint, docs, the demos, README's commands in new roots, and all tests, but not the bench."""
     ci = (CHECKOUT / ".ci/run").read_text()
     assert "bench" not in ci
     for target in ("lint", "docs", "demo", "engines-up"):
