@@ -98,9 +98,10 @@ def invalid(kind: str, reason: str) -> InvalidArgument:
 
 def _target(path: str) -> str:
     """The path in its shortest form. Raises InvalidArgument."""
-    if not path.startswith("/") or ".." in path.split("/") or "\0" in path or not path.strip("/."):
+    wrong = ".." in path.split("/") or {"\0", ":"} & {*path} or not path.strip("/.")  # -v and inspect write SRC:DST:ro
+    if wrong or not path.startswith("/"):
         raise InvalidArgument(
-            f"invalid mount target {path[:80]!a}", "write an absolute path below /, without `..`: /data"
+            f"invalid mount target {path[:80]!a}", "write an absolute path below /, without `..` and colons: /data"
         )
     return f"/{os.path.normpath(path).strip('/')}"
 
