@@ -156,7 +156,8 @@ def test_ausearch_reads_the_log(tmp_path: Path) -> None:
 def state() -> tuple[list[bytes], int, set[str]]:
     """What a run may change: rules, the flag, folders in /run/lab."""
     with AuditControl() as control:
-        names = {path.name for path in DIRECTORY.iterdir()} - {"journal", "check"}
+        stay = {"journal", "check", "interpreter", "seccomp"}  # `lab restore` takes away the last two
+        names = {path.name for path in DIRECTORY.iterdir()} - stay
         return control.rules(), control.status().enabled, names
 
 
@@ -170,7 +171,7 @@ def test_five_thousand_events_take_seconds_and_leave_nothing() -> None:
     assert len(events) == beginning.EVENTS
     assert solved(FORGER, BOB, made).answers
     calls = Counter(syscall_of(event) for event in events if "arch" in event.records[0].fields)
-    assert calls["execve"] > 200 and calls["openat"] > 2000
+    assert calls["execve"] > 100 and calls["openat"] > 2000
 
 
 @pytest.mark.parametrize("seconds", [0.9, 1.8])
