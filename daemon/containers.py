@@ -13,7 +13,7 @@ import signal
 from collections.abc import AsyncGenerator
 from typing import Any, Protocol
 
-from daemon import recording, volumes
+from daemon import joining, recording, volumes
 from daemon.attribution import NOBODY, Asker, Attribution
 from daemon.events import Events
 from daemon.health import Monitor
@@ -43,8 +43,12 @@ class Keeper(Protocol):
     closing: bool
     events: Events
     link: SpawnerLink
+    host_link: SpawnerLink
     store: Store
     volumes: Volumes
+
+    def find(self, reference: str) -> Container:
+        """Raises NoSuchContainer, InvalidArgument."""
 
     async def forget(self, container: Container) -> None:
         """Delete the container and its files. Raises OSError if that is impossible."""
@@ -57,7 +61,7 @@ class Container:
         self.engine, self.record = engine, record
         self.spec: Spec = record.spec
         self.body: dict[str, Any] = record.config["body"]
-        self.run = Run()
+        self.run, self.link = Run(), engine.link
         self.paused = False
         self.removal = Removal(self.id, self._delete)
         self.takes_volumes: bool = self.body["HostConfig"]["AutoRemove"]  # whether its end is that of its volumes
@@ -95,10 +99,6 @@ class Container:
     def restarting(self) -> bool:
         """Whether it has ended, and waits for its next start by its restart policy."""
         return self.comeback.waiting
-
-    @property
-    def link(self) -> SpawnerLink:
-        return self.engine.link
 
     @property
     def closing(self) -> bool:
@@ -189,13 +189,16 @@ class Container:
         recording.save_before_start(self.record, self.spec)
         run.output.on_record = self.log_grew.beat
         self.spec.cgroup = cgroup.path(self.id, self.spec)
-        process = await run.start(
-            self.engine.link, self.id, self.spec,
-            stdin=self.body["OpenStdin"], log=self.record.log_path, loginuid=asker.loginuid,
-        )  # fmt: skip
+        spec = Spec.from_dict(self.spec.to_dict())
+        with joining.joined(spec, self.engine.find) as others:
+            self.link = self.engine.host_link if spec.pid == "host" else self.engine.link
+            process = await run.start(
+                self.link, self.id, spec,
+                stdin=self.body["OpenStdin"], log=self.record.log_path, loginuid=asker.loginuid, joined=others,
+            )  # fmt: skip
         run.set_first_size(self.body["HostConfig"]["ConsoleSize"])
         try:
-            self.record.started(process.pid, self.engine.link.pid, self.spec.cgroup)
+            self.record.started(process.pid, self.link.pid, self.spec.cgroup)
         except OSError as error:  # if this daemon were killed, the next one could not know of the process
             process.kill(signal.SIGKILL)
             await self._supervise(run)

@@ -134,6 +134,7 @@ class Limits(Body):
     Memory: Number = 0
     MemorySwap: Number = 0
     MemoryReservation: Number = 0
+    MemorySwappiness: Int64 | None = None  # Docker's pointer: 0 has a meaning
     NanoCpus: Number = 0
     CpuShares: Number = 0
     CpuPeriod: Number = 0
@@ -144,7 +145,8 @@ class Limits(Body):
 
     def resources(self) -> dict[str, int | str]:
         """The limits that are given."""
-        return {name: value for field, name in FIELDS.items() if (value := getattr(self, field))}
+        given = {name: value for field, name in FIELDS.items() if (value := getattr(self, field))}
+        return given if self.MemorySwappiness is None else {**given, "memory_swappiness": str(self.MemorySwappiness)}
 
 
 class Host(Limits):
@@ -171,6 +173,12 @@ class Host(Limits):
     Devices: Annotated[list[DeviceMapping], _null_as(list)] = Field(default_factory=list)
     Ulimits: Annotated[list[Ulimit], _null_as(list)] = Field(default_factory=list)
     OomScoreAdj: Number = 0
+    PidMode: Text = ""
+    IpcMode: Text = ""
+    UTSMode: Text = ""
+    UsernsMode: Text = ""
+    CgroupnsMode: Text = ""
+    CgroupParent: Text = ""
     GroupAdd: Words = Field(default_factory=list)
     Sysctls: LabelMap = Field(default_factory=dict)
     Tmpfs: LabelMap = Field(default_factory=dict)

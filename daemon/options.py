@@ -40,6 +40,8 @@ def run_options(body: ContainerCreate) -> RunOptions:
         oom_score_adj=host.OomScoreAdj or None, groups=host.GroupAdd, sysctl=host.Sysctls,
         tmpfs=in_memory,
         shm_size=_shm_size(host.ShmSize), domainname=body.Domainname,
+        pid=host.PidMode, ipc=host.IpcMode, uts=host.UTSMode, userns=host.UsernsMode, cgroupns=host.CgroupnsMode,
+        cgroup_parent=host.CgroupParent,
         masked_paths=host.MaskedPaths, readonly_paths=host.ReadonlyPaths,
         healthcheck=body.Healthcheck.model_dump() if body.Healthcheck.Test else None,
     )  # fmt: skip

@@ -92,12 +92,13 @@ def host_config(container: Container) -> dict[str, Any]:
         "LogConfig": {"Type": "json-file", "Config": {}},
         "VolumesFrom": given["VolumesFrom"] or None, "ExtraHosts": given["ExtraHosts"] or None,
         "Dns": given["Dns"], "DnsSearch": given["DnsSearch"], "DnsOptions": given["DnsOptions"],
-        "PortBindings": {}, "IpcMode": "private", "PidMode": "", "UTSMode": "", "UsernsMode": "",
-        "CgroupnsMode": "host", "Runtime": "lab", "ReadonlyRootfs": spec.readonly or not spec.layer,
-        "ShmSize": spec.shm_size, "ConsoleSize": given["ConsoleSize"] or [0, 0],
+        "PortBindings": {}, "IpcMode": spec.ipc, "CgroupnsMode": spec.cgroupns,
+        **{name: given[name] for name in ("PidMode", "UTSMode", "UsernsMode", "CgroupParent")},
+        "Runtime": "lab", "ReadonlyRootfs": spec.readonly or not spec.layer, "ShmSize": spec.shm_size,
+        "ConsoleSize": given["ConsoleSize"] or [0, 0],
         "ContainerIDFile": given["ContainerIDFile"],
         **limits(container),
-        "Devices": given["Devices"], "CgroupParent": "", "Isolation": "",
+        "Devices": given["Devices"], "Isolation": "",
         "Ulimits": [{"Name": name, "Soft": soft, "Hard": hard} for name, soft, hard in spec.rlimits] or None,
         "OomScoreAdj": spec.oom_score_adj or 0, "GroupAdd": spec.groups or None, "Sysctls": spec.sysctl or None,
         "Tmpfs": spec.tmpfs or None,
@@ -110,6 +111,8 @@ def limits(container: Container) -> dict[str, Any]:
     resources = container.spec.resources
     shown = {field: resources.get(name, "" if field.startswith("Cpuset") else 0) for field, name in FIELDS.items()}
     memory = number(resources, "memory")
+    if shown["MemorySwappiness"]:
+        shown["MemorySwappiness"] = int(shown["MemorySwappiness"])
     return {**shown, "MemorySwap": shown["MemorySwap"] or 2 * memory, "PidsLimit": shown["PidsLimit"] or None}
 
 

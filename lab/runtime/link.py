@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Generator
 
     from lab.errors import LabError
+    from lab.runtime.keeper import Keeper
     from lab.userns import Mappings
 
 LENGTH, MAX_REPORT = 4, 1 << 16  # bytes; a pipe takes that in one write
@@ -30,12 +31,14 @@ class Process:
     pidfd    for signals, and to poll for its end
     child    the pid to wait() for: the process itself, or its lifeline, which exits with the same code
     console  the master side of its pseudoterminal, or -1
+    keeper   what ends its container if the engine dies, where that is no lifeline; release() it after the end
     """
 
-    __slots__ = ("child", "console", "pid", "pidfd")
+    __slots__ = ("child", "console", "keeper", "pid", "pidfd")
+    keeper: Keeper | None
 
     def __init__(self, pid: int, pidfd: int, child: int, console: int) -> None:
-        self.pid, self.pidfd, self.child, self.console = pid, pidfd, child, console
+        self.pid, self.pidfd, self.child, self.console, self.keeper = pid, pidfd, child, console, None
 
 
 class Link:
