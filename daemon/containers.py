@@ -18,6 +18,7 @@ from daemon.attribution import NOBODY, Asker, Attribution
 from daemon.events import Events
 from daemon.health import Monitor
 from daemon.models import Restart
+from daemon.options import first_size
 from daemon.removal import Removal
 from daemon.restarting import Comeback
 from daemon.run import Run
@@ -190,13 +191,13 @@ class Container:
         run.output.on_record = self.log_grew.beat
         self.spec.cgroup = cgroup.path(self.id, self.spec)
         spec = Spec.from_dict(self.spec.to_dict())
+        spec.console_size = first_size(self.body["HostConfig"]["ConsoleSize"])
         with joining.joined(spec, self.engine.find) as others:
             self.link = self.engine.host_link if spec.pid == "host" else self.engine.link
             process = await run.start(
                 self.link, self.id, spec,
                 stdin=self.body["OpenStdin"], log=self.record.log_path, loginuid=asker.loginuid, joined=others,
             )  # fmt: skip
-        run.set_first_size(self.body["HostConfig"]["ConsoleSize"])
         try:
             self.record.started(process.pid, self.link.pid, self.spec.cgroup)
         except OSError as error:  # if this daemon were killed, the next one could not know of the process

@@ -5,18 +5,32 @@ from __future__ import annotations
 import contextlib
 import os
 from collections.abc import Callable, Iterator, Mapping
-from typing import TYPE_CHECKING
+from typing import Protocol
 
+from daemon.run import Run
 from lab import joining
 from lab.errors import Conflict, InvalidArgument, NotFound, NotRunning
 from lab.spec import Spec
 
-if TYPE_CHECKING:
-    from daemon.containers import Container
+
+class Donor(Protocol):
+    """What is needed of the other container."""
+
+    spec: Spec
+    run: Run
+
+    @property
+    def id(self) -> str: ...
+
+    @property
+    def running(self) -> bool: ...
+
+    @property
+    def restarting(self) -> bool: ...
 
 
 @contextlib.contextmanager
-def joined(spec: Spec, find: Callable[[str], Container]) -> Iterator[Mapping[str, int]]:
+def joined(spec: Spec, find: Callable[[str], Donor]) -> Iterator[Mapping[str, int]]:
     """Open for a `with` what lab.joining.join() opens, which may change spec. Raises what that raises."""
 
     def open_other(name: str) -> tuple[str, Spec, int]:

@@ -134,7 +134,6 @@ class Limits(Body):
     Memory: Number = 0
     MemorySwap: Number = 0
     MemoryReservation: Number = 0
-    MemorySwappiness: Int64 | None = None  # Docker's pointer: 0 has a meaning
     NanoCpus: Number = 0
     CpuShares: Number = 0
     CpuPeriod: Number = 0
@@ -145,8 +144,7 @@ class Limits(Body):
 
     def resources(self) -> dict[str, int | str]:
         """The limits that are given."""
-        given = {name: value for field, name in FIELDS.items() if (value := getattr(self, field))}
-        return given if self.MemorySwappiness is None else {**given, "memory_swappiness": str(self.MemorySwappiness)}
+        return {name: value for field, name in FIELDS.items() if (value := getattr(self, field, None))}
 
 
 class Host(Limits):
@@ -173,6 +171,7 @@ class Host(Limits):
     Devices: Annotated[list[DeviceMapping], _null_as(list)] = Field(default_factory=list)
     Ulimits: Annotated[list[Ulimit], _null_as(list)] = Field(default_factory=list)
     OomScoreAdj: Number = 0
+    MemorySwappiness: Int64 | None = None  # Docker's pointer: 0 has a meaning
     PidMode: Text = ""
     IpcMode: Text = ""
     UTSMode: Text = ""
@@ -185,6 +184,11 @@ class Host(Limits):
     ShmSize: Number = 0
     ConsoleSize: WindowSize = Field(default_factory=list, max_length=2)
     RestartPolicy: Annotated[Restart, _null_as(dict)] = Field(default_factory=Restart)
+
+    def resources(self) -> dict[str, int | str]:
+        """The limits that are given."""
+        given = super().resources()
+        return given if self.MemorySwappiness is None else {**given, "memory_swappiness": str(self.MemorySwappiness)}
 
 
 class ContainerCreate(Body):

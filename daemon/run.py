@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import errno
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 from daemon.spawning import RemoteProcess, SpawnerLink
 from daemon.stdio import Input, Output, Stdio, resize
@@ -71,11 +71,6 @@ class Run:
         """The process's standard input, once the process has started; None if it has none."""
         await self._begun.wait()
         return self.input
-
-    def set_first_size(self, size: Sequence[int]) -> None:
-        """Set the terminal's size to [height, width] as a client sends it; [] and zeros mean nothing."""
-        if self.process and self.process.console >= 0 and len(size) == 2 and all(size):
-            self.resize(*size)
 
     def resize(self, height: int, width: int) -> None:
         """Set the terminal's size. Raises Conflict if the process has no terminal or has ended."""

@@ -104,12 +104,13 @@ class Spec:
     sysctl            settings of the container's own namespaces, by their names with dots
     tmpfs             mount point: options of mount(8)
     shm_size          bytes of /dev/shm
+    console_size      height and width of the terminal at its start; empty: those of the engine's own terminal
     uid_mappings      (inside, outside, count) triples of a user namespace; empty: no user namespace
     """
 
     __slots__ = (
-        "args", "capabilities", "cgroup", "cgroup_parent", "cgroupns", "cwd", "devices", "domainname", "env",
-        "gid_mappings", "groups", "hostname", "init", "ipc", "layer", "masked_paths", "mounts", "network",
+        "args", "capabilities", "cgroup", "cgroup_parent", "cgroupns", "console_size", "cwd", "devices", "domainname",
+        "env", "gid_mappings", "groups", "hostname", "init", "ipc", "layer", "masked_paths", "mounts", "network",
         "no_new_privileges", "oom_score_adj", "pid", "privileged", "readonly", "readonly_paths", "resources", "rlimits",
         "rootfs", "seccomp", "shm_size", "sysctl", "tmpfs", "tty", "uid_mappings", "user", "uts",
     )  # fmt: skip
@@ -149,6 +150,7 @@ class Spec:
         tmpfs: Mapping[str, str] | None = None,
         shm_size: int = SHM_SIZE,
         tty: bool = False,
+        console_size: Sequence[int] = (),
         init: bool = False,
         uid_mappings: Sequence[tuple[int, int, int]] = (),
         gid_mappings: Sequence[tuple[int, int, int]] = (),
@@ -156,6 +158,7 @@ class Spec:
         self.rootfs, self.layer, self.args, self.cwd, self.user = rootfs, layer, list(args), cwd, user
         self.env = {"PATH": DEFAULT_PATH} if env is None else dict(env)
         self.hostname, self.network, self.tty, self.init = hostname, network, tty, init
+        self.console_size = list(console_size)
         self.pid, self.ipc, self.uts, self.cgroupns, self.cgroup_parent = pid, ipc, uts, cgroupns, cgroup_parent
         self.mounts, self.capabilities = list(mounts), list(capabilities)
         self.privileged, self.no_new_privileges = privileged, no_new_privileges

@@ -65,7 +65,7 @@ def config(container: Container) -> dict[str, Any]:
     return {
         "Hostname": spec.hostname, "Domainname": spec.domainname, "User": spec.user,
         **{name: body[name] for name in COPIED},
-        "Env": [f"{name}={value}" for name, value in spec.env.items()],
+        "Env": environment(container),
         "Cmd": body["Cmd"] or None, "Image": container.record.config["image"], "Volumes": body["Volumes"] or None,
         "WorkingDir": body["WorkingDir"], "Entrypoint": body["Entrypoint"], "OnBuild": None,
         "Labels": body["Labels"],
@@ -74,6 +74,15 @@ def config(container: Container) -> dict[str, Any]:
         **({"StopSignal": body["StopSignal"]} if body["StopSignal"] else {}),
         **({"StopTimeout": body["StopTimeout"]} if body["StopTimeout"] is not None else {}),
     }  # fmt: skip
+
+
+def environment(container: Container) -> list[str]:
+    """The variables of the image and of the request, which may name one that is to be unset; not what labd adds."""
+    spec, asked = container.spec, container.body["Env"]
+    names = [item.partition("=")[0] for item in asked]
+    added = {"HOSTNAME": spec.hostname, **({"TERM": "xterm"} if spec.tty else {})}
+    shown = [f"{name}={value}" for name, value in spec.env.items() if name in names or added.get(name) != value]
+    return shown + [item for item in asked if "=" not in item]
 
 
 def healthcheck(body: dict[str, Any]) -> dict[str, Any]:

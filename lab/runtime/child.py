@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     Joined = Mapping[str, int]  # pidfds of other containers, for "pid" and "ipc"
 
 TIOCSCTTY, TIOCGWINSZ, TIOCSWINSZ = 0x540E, 0x5413, 0x5414  # ioctl_tty(2)
-WINSIZE_BYTES = 8  # sizeof(struct winsize)
+WINSIZE = struct.Struct("4H")  # struct winsize: rows, columns, and two that nobody uses
 SIOCSIFFLAGS, IFF_UP, IFF_RUNNING = 0x8914, 0x1, 0x40  # netdevice(7)
 IFREQ = struct.Struct("16sh22x")  # struct ifreq: ifr_name, ifr_flags; the union behind the name has 24 bytes
 
@@ -262,7 +262,8 @@ def _connect_stdio(spec: Spec, stdio: Sequence[int], link: Link) -> None:
         master, terminal = os.openpty()
         socket.send_fds(link.child_console, [b"t"], [master])
         try:  # the command finds the right size at its start; descriptor 0 is still the caller's
-            fcntl.ioctl(terminal, TIOCSWINSZ, fcntl.ioctl(0, TIOCGWINSZ, bytes(WINSIZE_BYTES)))
+            given = WINSIZE.pack(*spec.console_size, 0, 0) if spec.console_size else b""
+            fcntl.ioctl(terminal, TIOCSWINSZ, given or fcntl.ioctl(0, TIOCGWINSZ, bytes(WINSIZE.size)))
         except OSError:
             pass
         stdio = (terminal, terminal, terminal)
