@@ -26,7 +26,7 @@ from daemon.spawning import SpawnerLink
 from daemon.stdio import Pulse
 from lab.damage import DAMAGED
 from lab.errors import Conflict, LabError, NotRunning, StillRunning
-from lab.record import Record
+from lab.record import UNKNOWN, Record
 from lab.runtime import cgroup
 from lab.signals import signal_number
 from lab.spec import Spec
@@ -213,6 +213,8 @@ class Container:
     async def _supervise(self, run: Run, told: asyncio.Task[None] | None = None) -> None:
         """Wait for the end of the run, and record it; told ends when the audit log has been told of the start."""
         code = await run.finish()
+        if code == UNKNOWN:  # a spawner that was killed has left the cgroup; any other has removed it
+            await asyncio.to_thread(cgroup.remove, self.spec.cgroup)
         self.health.stop()
         if told:
             await told

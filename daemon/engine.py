@@ -187,6 +187,8 @@ def end_survivor(record: Record) -> None:
     with contextlib.suppress(NotRunning):
         pidfd = record.open()
         send_signal(pidfd, signal.SIGKILL)
+        if path := record.state.get("cgroup"):
+            cgroup.thaw(path)
         ended(pidfd, SURVIVOR_SECONDS)
         os.close(pidfd)
     record.reload()

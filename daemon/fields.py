@@ -113,9 +113,10 @@ COMMIT: Table = {
     "StopTimeout": Refused(NUMBER, exact=True, hint=NOT_COMMITTED),
     "Shell": Refused(WORDS, hint=NOT_COMMITTED),
 }  # fmt: skip
-LIMITS: Table = dict.fromkeys(resources.FIELDS, HONOURED)
+LIMITS: Table = {name: HONOURED for name in resources.FIELDS if name != "MemorySwappiness"}
 RESOURCES: Table = {
     **LIMITS,
+    "MemorySwappiness": HONOURED,
     "CgroupParent": HONOURED,
     "BlkioWeight": Refused(NUMBER),
     "BlkioWeightDevice": Refused(OBJECTS),

@@ -208,12 +208,16 @@ class Spawner:
     def _end_all(self) -> None:
         for _, steps, _ in self.starting.values():
             steps.close()
-        for pidfd in self.children:
+        for pidfd, child in self.children.items():
             send_signal(pidfd, signal.SIGKILL)
-        for child in self.children.values():
-            code = runtime.wait(child.process.child)
-            if child.cgroup is not None:
-                self._record(child.key, code, child.remove_cgroup())
+            if child.cgroup:
+                cgroup.thaw(child.cgroup)
+        left = {child.process.child: child for child in self.children.values()}
+        while left:  # in any order, and unknown ones too: a container cannot end before its execs have been reaped
+            pid, status = os.waitpid(-1, 0)
+            ended = left.pop(pid, None)
+            if ended and ended.cgroup is not None:
+                self._record(ended.key, runtime.exit_code(status), ended.remove_cgroup())
 
     def _record(self, container_id: str, code: int, oom_killed: bool) -> None:
         try:

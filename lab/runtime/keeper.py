@@ -39,7 +39,10 @@ class Keeper:
         except BrokenPipeError:
             pass  # the keeper has been killed
         os.close(self.pipe)
-        os.waitpid(self.pid, 0)
+        try:
+            os.waitpid(self.pid, 0)
+        except ChildProcessError:
+            pass  # it has been reaped, too
 
 
 def _keep(path: str, pipe: int) -> NoReturn:
