@@ -17,7 +17,7 @@ from lab import syscalls
 from lab.errors import CannotStart, LabError
 from lab.runtime import cgroup, child
 from lab.runtime.compiled import policy
-from lab.runtime.link import Link, Process
+from lab.runtime.link import KILLED, Link, Process
 from lab.spec import PRIVATE
 from lab.syscalls import CLONE_NEWIPC, CLONE_NEWNET, CLONE_NEWNS, CLONE_NEWPID, CLONE_NEWUSER, CLONE_NEWUTS
 
@@ -219,7 +219,9 @@ def _finish_helper(
         raise
     os.close(helper_pidfd)
     if pid == 0:
-        return (yield from link.finish(helper, -1))
+        yield from link.finish(helper, -1)  # raises what the helper has reported
+        link.give_up(helper, -1)
+        raise CannotStart(KILLED, "the container may have just ended")
     os.waitpid(helper, 0)
     return (yield from link.finish(pid, os.pidfd_open(pid), prepare=prepare))
 

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 LENGTH, MAX_REPORT = 4, 1 << 16  # bytes; a pipe takes that in one write
 REAP_TRIES, REAP_PAUSE = 1000, 0.001  # seconds
-KILLED = "the container's first process was killed before it began"
+KILLED = "the process was killed before it began"
 
 
 class Process:

@@ -17,7 +17,7 @@ from typing import Any
 
 import pytest
 from private_labd import Labd
-from support import Podmanish, own_mounts, processes_with, soon
+from support import Podmanish, lab_python, own_mounts, processes_with, soon
 
 from lab.pidfd import start_time
 from lab.record import UNKNOWN
@@ -114,6 +114,7 @@ class Storm:
             assert self.daemon.request("DELETE", f"/containers/{name}?force=1")[0] == 204
         assert not processes_with(f"sleep\0{self.mark}")
         assert self.daemon.stop() == 0
+        assert "Traceback" not in self.daemon.log.read_text()
 
 
 def storm(new_labd: NewLabd, rounds: int, seed: int) -> None:
@@ -138,6 +139,29 @@ def test_fifty_blows_to_each_part(new_labd: NewLabd, capsys: pytest.CaptureFixtu
     storm(new_labd, 50, seed=2)
     with capsys.disabled():
         print(f"\n{50 * len(VICTIMS)} kills in three states: nothing invented, {time.monotonic() - began:.0f} s")
+
+
+HELPER_DIES = """
+import os, signal
+from lab import runtime
+from lab.errors import CannotStart
+from lab.runtime import child
+from lab.spec import Spec
+child.join = lambda *arguments: os.kill(os.getpid(), signal.SIGKILL)
+try:
+    runtime.spawn_into(os.pidfd_open(os.getpid()), Spec(args=["true"]), (0, 1, 2))
+except CannotStart as error:
+    print(error.message)
+try:
+    os.waitpid(-1, os.WNOHANG)
+except ChildProcessError:
+    print("no child is left")
+"""
+
+
+def test_a_container_ends_while_an_exec_is_being_started() -> None:
+    """cgroup.kill also ends the process that joins the container for an exec: an error, and no end of the spawner."""
+    assert lab_python(HELPER_DIES).splitlines() == ["the process was killed before it began", "no child is left"]
 
 
 def blows_to_podmanish(podmanish: Podmanish, rounds: int, seed: int) -> None:
