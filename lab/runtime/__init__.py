@@ -137,9 +137,9 @@ def _starting_beside(
     spec: Spec, stdio: Sequence[int], preserve_fds: int, loginuid: int | None,
     on_clone: Callable[[int], None] | None, joined: Mapping[str, int], cgroup_fd: int,
 ) -> Generator[int, None, Process]:  # fmt: skip
-    """starting() for a container in another one's pid namespace. As an exec, it must not be born as an engine's copy:
+    """starting() for a container in another one's pid namespace, whose processes see it from its birth on.
 
-    the other container's processes see it from its birth on. So a helper builds its world first; child.join().
+    So it is not born as a copy of the engine: a helper outside builds its world first, as for an exec; child.join().
     """
 
     def prepare(pid: int) -> bytes:
