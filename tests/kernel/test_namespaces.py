@@ -169,7 +169,7 @@ def test_a_private_cgroup_namespace(engine: Run) -> None:
     engine("run", "-d", "--name", "box", "--cgroupns", "private", "host", "sleep", "60")
     look = "cat /proc/self/cgroup | grep ^0; cat $(find /sys/fs/cgroup -maxdepth 2 -name cgroup.freeze | head -1)"
     done = engine("exec", "box", "sh", "-c", look)
-    others = engine("exec", "box", "sh", "-c", f"find /sys/fs/cgroup -name '{cgroup.NAME}*'")
+    others = engine("exec", "box", "sh", "-c", f"find {cgroup.version_2()} -maxdepth 1 -name '{cgroup.NAME}*'")
     engine("rm", "-f", "box")
     assert done.stdout.split() == [b"0::/", b"0"], done.stderr
     assert others.stdout == b""
