@@ -179,6 +179,7 @@ class Container:
     async def _start_failed(self, error: LabError, asker: Asker) -> None:
         self.run.output.abandon()
         self.run = Run()
+        await asyncio.to_thread(cgroup.remove, self.spec.cgroup)  # a spawner that died meanwhile has left it
         if not self.removal.done.done():
             recording.save(self.record, exit_code=error.exit_code, error=error.message)
             if self.body["HostConfig"]["AutoRemove"]:
