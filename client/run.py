@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from client.api import Api
@@ -97,9 +97,11 @@ def create_body(options: RunOptions) -> dict[str, Any]:
             "AutoRemove": options.rm, "Privileged": options.privileged, "CapAdd": options.cap_add,
             "CapDrop": options.cap_drop, "SecurityOpt": options.security_opt, "Init": options.init,
             "ReadonlyRootfs": options.read_only, "Devices": [device_mapping(device) for device in options.devices],
-            **{field: options.resources[name] for field, name in FIELDS.items() if name in options.resources},
+            **limits(options.resources),
             "Ulimits": [{"Name": name, "Soft": soft, "Hard": hard} for name, soft, hard in options.rlimits],
             "OomScoreAdj": options.oom_score_adj or 0, "GroupAdd": options.groups, "Sysctls": options.sysctl,
+            "PidMode": options.pid, "IpcMode": options.ipc, "UTSMode": options.uts, "UsernsMode": options.userns,
+            "CgroupnsMode": options.cgroupns, "CgroupParent": options.cgroup_parent,
             "Tmpfs": options.tmpfs, "ShmSize": options.shm_size, "RestartPolicy": restart_policy(options.restart),
             **({"ConsoleSize": list(window_size())} if options.tty else {}),
         },
@@ -107,6 +109,12 @@ def create_body(options: RunOptions) -> dict[str, Any]:
     if options.entrypoint is not None:
         body["Entrypoint"] = options.entrypoint or [""]
     return body
+
+
+def limits(resources: Mapping[str, int | str]) -> dict[str, Any]:
+    """Docker's fields for what lab.resources holds; a swappiness is a number there."""
+    found: dict[str, Any] = {field: resources[name] for field, name in FIELDS.items() if name in resources}
+    return {**found, **({"MemorySwappiness": int(found["MemorySwappiness"])} if "MemorySwappiness" in found else {})}
 
 
 def restart_policy(text: str) -> dict[str, Any]:

@@ -104,7 +104,7 @@ def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument(
         "--peer-by-pid", action="store_true", help="find the peer by SO_PEERCRED's pid, as before Linux 6.5"
     )
-    parser.add_argument("--debug", action="store_true", help="log every request")
+    parser.add_argument("--debug", action="store_true", help="log every request, and who sends it")
     return parser.parse_args(argv)
 
 

@@ -13,11 +13,12 @@ import signal
 from collections.abc import AsyncGenerator
 from typing import Any, Protocol
 
-from daemon import recording, volumes
+from daemon import joining, recording, volumes
 from daemon.attribution import NOBODY, Asker, Attribution
 from daemon.events import Events
 from daemon.health import Monitor
 from daemon.models import Restart
+from daemon.options import first_size
 from daemon.removal import Removal
 from daemon.restarting import Comeback
 from daemon.run import Run
@@ -25,7 +26,7 @@ from daemon.spawning import SpawnerLink
 from daemon.stdio import Pulse
 from lab.damage import DAMAGED
 from lab.errors import Conflict, LabError, NotRunning, StillRunning
-from lab.record import Record
+from lab.record import UNKNOWN, Record
 from lab.runtime import cgroup
 from lab.signals import signal_number
 from lab.spec import Spec
@@ -43,8 +44,12 @@ class Keeper(Protocol):
     closing: bool
     events: Events
     link: SpawnerLink
+    host_link: SpawnerLink
     store: Store
     volumes: Volumes
+
+    def find(self, reference: str) -> Container:
+        """Raises NoSuchContainer, InvalidArgument."""
 
     async def forget(self, container: Container) -> None:
         """Delete the container and its files. Raises OSError if that is impossible."""
@@ -57,7 +62,7 @@ class Container:
         self.engine, self.record = engine, record
         self.spec: Spec = record.spec
         self.body: dict[str, Any] = record.config["body"]
-        self.run = Run()
+        self.run, self.link = Run(), engine.link
         self.paused = False
         self.removal = Removal(self.id, self._delete)
         self.takes_volumes: bool = self.body["HostConfig"]["AutoRemove"]  # whether its end is that of its volumes
@@ -95,10 +100,6 @@ class Container:
     def restarting(self) -> bool:
         """Whether it has ended, and waits for its next start by its restart policy."""
         return self.comeback.waiting
-
-    @property
-    def link(self) -> SpawnerLink:
-        return self.engine.link
 
     @property
     def closing(self) -> bool:
@@ -178,6 +179,7 @@ class Container:
     async def _start_failed(self, error: LabError, asker: Asker) -> None:
         self.run.output.abandon()
         self.run = Run()
+        await asyncio.to_thread(cgroup.remove, self.spec.cgroup)  # a spawner that died meanwhile has left it
         if not self.removal.done.done():
             recording.save(self.record, exit_code=error.exit_code, error=error.message)
             if self.body["HostConfig"]["AutoRemove"]:
@@ -189,13 +191,16 @@ class Container:
         recording.save_before_start(self.record, self.spec)
         run.output.on_record = self.log_grew.beat
         self.spec.cgroup = cgroup.path(self.id, self.spec)
-        process = await run.start(
-            self.engine.link, self.id, self.spec,
-            stdin=self.body["OpenStdin"], log=self.record.log_path, loginuid=asker.loginuid,
-        )  # fmt: skip
-        run.set_first_size(self.body["HostConfig"]["ConsoleSize"])
+        spec = Spec.from_dict(self.spec.to_dict())
+        spec.console_size = first_size(self.body["HostConfig"]["ConsoleSize"])
+        with joining.joined(spec, self.engine.find) as others:
+            self.link = self.engine.host_link if spec.pid == "host" else self.engine.link
+            process = await run.start(
+                self.link, self.id, spec,
+                stdin=self.body["OpenStdin"], log=self.record.log_path, loginuid=asker.loginuid, joined=others,
+            )  # fmt: skip
         try:
-            self.record.started(process.pid, self.engine.link.pid, self.spec.cgroup)
+            self.record.started(process.pid, self.link.pid, self.spec.cgroup)
         except OSError as error:  # if this daemon were killed, the next one could not know of the process
             process.kill(signal.SIGKILL)
             await self._supervise(run)
@@ -209,6 +214,8 @@ class Container:
     async def _supervise(self, run: Run, told: asyncio.Task[None] | None = None) -> None:
         """Wait for the end of the run, and record it; told ends when the audit log has been told of the start."""
         code = await run.finish()
+        if code == UNKNOWN:  # a spawner that was killed has left the cgroup; any other has removed it
+            await asyncio.to_thread(cgroup.remove, self.spec.cgroup)
         self.health.stop()
         if told:
             await told

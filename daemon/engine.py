@@ -54,6 +54,7 @@ class Engine:
         self._lock = lock(root / "labd.lock")
         self._spawner_lock = wait_for_lock(root / "spawner.lock")
         self.link = SpawnerLink(self.store.root, self._spawner_lock)
+        self.host_link = SpawnerLink(self.store.root, self._spawner_lock, apart=False)  # started when it is needed
 
     async def start(self) -> None:
         """Start the spawner; read from disk how an earlier daemon's containers ended."""
@@ -84,8 +85,8 @@ class Engine:
         self.events.close()
 
     async def close(self) -> None:
-        """End the spawner, and with it every process that still runs; release the locks."""
-        await self.link.stop()
+        """End the spawners, and with them every process that still runs; release the locks."""
+        await asyncio.gather(self.link.stop(), self.host_link.stop())
         os.close(self._spawner_lock)
         os.close(self._lock)
 
@@ -186,6 +187,8 @@ def end_survivor(record: Record) -> None:
     with contextlib.suppress(NotRunning):
         pidfd = record.open()
         send_signal(pidfd, signal.SIGKILL)
+        if path := record.state.get("cgroup"):
+            cgroup.thaw(path)
         ended(pidfd, SURVIVOR_SECONDS)
         os.close(pidfd)
     record.reload()

@@ -7,7 +7,7 @@ from contextlib import AbstractAsyncContextManager
 from typing import Protocol
 
 from daemon.models import ExecCreate
-from daemon.options import exec_options
+from daemon.options import exec_options, first_size
 from daemon.run import Run
 from daemon.spawning import SpawnerLink
 from lab.assemble import assemble_exec
@@ -75,6 +75,7 @@ class Exec:
 
         The exit code is then the error's: 126, 127 or 125.
         """
+        self.spec.console_size = first_size(self.body.ConsoleSize)
         try:
             async with self.container.kept_awake():
                 await self.run.start(
@@ -85,7 +86,6 @@ class Exec:
             self.failed = error.exit_code
             self.run.output.abandon()
             raise
-        self.run.set_first_size(self.body.ConsoleSize)
         self.container.event(f"exec_start: {' '.join(self.body.Cmd)}", execID=self.id)
         self.ended = asyncio.create_task(self._supervise())
 

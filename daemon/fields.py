@@ -113,10 +113,11 @@ COMMIT: Table = {
     "StopTimeout": Refused(NUMBER, exact=True, hint=NOT_COMMITTED),
     "Shell": Refused(WORDS, hint=NOT_COMMITTED),
 }  # fmt: skip
-LIMITS: Table = dict.fromkeys(resources.FIELDS, HONOURED)
+LIMITS: Table = {name: HONOURED for name in resources.FIELDS if name != "MemorySwappiness"}
 RESOURCES: Table = {
     **LIMITS,
-    "CgroupParent": Refused(TEXT),
+    "MemorySwappiness": HONOURED,
+    "CgroupParent": HONOURED,
     "BlkioWeight": Refused(NUMBER),
     "BlkioWeightDevice": Refused(OBJECTS),
     "BlkioDeviceReadBps": Refused(OBJECTS),
@@ -130,7 +131,6 @@ RESOURCES: Table = {
     "DeviceRequests": Refused(OBJECTS, hint="name each device with --device"),
     "KernelMemory": Refused(NUMBER),  # clients of API 1.41 and older
     "KernelMemoryTCP": Refused(NUMBER),
-    "MemorySwappiness": Refused(NUMBER, -1, exact=True),
     "OomKillDisable": Refused(FLAG),
     "Init": HONOURED,
     "Ulimits": HONOURED,
@@ -155,25 +155,25 @@ HOST: Table = {
     "Annotations": Refused(OBJECT, hint="use --label"),
     "CapAdd": HONOURED,
     "CapDrop": HONOURED,
-    "CgroupnsMode": Refused(TEXT, "host", known=("private",), hint="the container sees the host's cgroups"),
+    "CgroupnsMode": HONOURED,
     "Dns": HONOURED,
     "DnsOptions": HONOURED,
     "DnsSearch": HONOURED,
     "ExtraHosts": HONOURED,
     "GroupAdd": HONOURED,
-    "IpcMode": Refused(TEXT, "private", known=("host", "none", "shareable", "container:")),
+    "IpcMode": HONOURED,
     "Cgroup": Refused(TEXT),
     "Links": Refused(WORDS, hint=NO_NAMES),
     "OomScoreAdj": HONOURED,
-    "PidMode": Refused(TEXT, known=("host", "container:")),
+    "PidMode": HONOURED,
     "Privileged": HONOURED,
     "PublishAllPorts": Refused(FLAG, hint=NO_PORTS),
     "ReadonlyRootfs": HONOURED,
     "SecurityOpt": HONOURED,
     "StorageOpt": Refused(OBJECT),
     "Tmpfs": HONOURED,
-    "UTSMode": Refused(TEXT, known=("host",)),
-    "UsernsMode": Refused(TEXT, "host"),  # labd's containers are in the host's user namespace
+    "UTSMode": HONOURED,
+    "UsernsMode": HONOURED,  # host, which is what happens anyway
     "ShmSize": HONOURED,
     "Sysctls": HONOURED,
     "Runtime": Refused(TEXT, "lab", hint="the only runtime is `lab`"),
@@ -246,6 +246,8 @@ ENDPOINT: Table = {
 NO_UPDATE = "it is set when the container is made"
 UPDATE: Table = {
     **RESOURCES,
+    "CgroupParent": Refused(TEXT, hint=NO_UPDATE),
+    "MemorySwappiness": Refused(NUMBER, -1, exact=True, hint=NO_UPDATE),
     "Devices": Refused(OBJECTS, hint=NO_UPDATE),
     "Ulimits": Refused(OBJECTS, hint=NO_UPDATE),
     "Init": Refused(FLAG, exact=True, hint=NO_UPDATE),

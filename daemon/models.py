@@ -144,7 +144,7 @@ class Limits(Body):
 
     def resources(self) -> dict[str, int | str]:
         """The limits that are given."""
-        return {name: value for field, name in FIELDS.items() if (value := getattr(self, field))}
+        return {name: value for field, name in FIELDS.items() if (value := getattr(self, field, None))}
 
 
 class Host(Limits):
@@ -171,12 +171,24 @@ class Host(Limits):
     Devices: Annotated[list[DeviceMapping], _null_as(list)] = Field(default_factory=list)
     Ulimits: Annotated[list[Ulimit], _null_as(list)] = Field(default_factory=list)
     OomScoreAdj: Number = 0
+    MemorySwappiness: Int64 | None = None  # Docker's pointer: 0 has a meaning
+    PidMode: Text = ""
+    IpcMode: Text = ""
+    UTSMode: Text = ""
+    UsernsMode: Text = ""
+    CgroupnsMode: Text = ""
+    CgroupParent: Text = ""
     GroupAdd: Words = Field(default_factory=list)
     Sysctls: LabelMap = Field(default_factory=dict)
     Tmpfs: LabelMap = Field(default_factory=dict)
     ShmSize: Number = 0
     ConsoleSize: WindowSize = Field(default_factory=list, max_length=2)
     RestartPolicy: Annotated[Restart, _null_as(dict)] = Field(default_factory=Restart)
+
+    def resources(self) -> dict[str, int | str]:
+        """The limits that are given."""
+        given = super().resources()
+        return given if self.MemorySwappiness is None else {**given, "memory_swappiness": str(self.MemorySwappiness)}
 
 
 class ContainerCreate(Body):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 
 from daemon import restarting
 from daemon.models import BindMount, ContainerCreate, DeviceMapping, ExecCreate, Host
@@ -40,6 +41,8 @@ def run_options(body: ContainerCreate) -> RunOptions:
         oom_score_adj=host.OomScoreAdj or None, groups=host.GroupAdd, sysctl=host.Sysctls,
         tmpfs=in_memory,
         shm_size=_shm_size(host.ShmSize), domainname=body.Domainname,
+        pid=host.PidMode, ipc=host.IpcMode, uts=host.UTSMode, userns=host.UsernsMode, cgroupns=host.CgroupnsMode,
+        cgroup_parent=host.CgroupParent,
         masked_paths=host.MaskedPaths, readonly_paths=host.ReadonlyPaths,
         healthcheck=body.Healthcheck.model_dump() if body.Healthcheck.Test else None,
     )  # fmt: skip
@@ -81,6 +84,11 @@ def exec_options(body: ExecCreate, container: str) -> ExecOptions:
         interactive=body.AttachStdin, tty=body.Tty, detach=False, env=body.Env,
         workdir=body.WorkingDir, user=body.User, privileged=body.Privileged,
     )  # fmt: skip
+
+
+def first_size(size: Sequence[int]) -> list[int]:
+    """The [height, width] of a terminal as a client sends it; zeros mean nothing, as does []."""
+    return list(size) if len(size) == 2 and all(size) else []
 
 
 def _mounts(host: Host) -> tuple[list[Mount], dict[str, str]]:

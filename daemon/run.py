@@ -5,12 +5,13 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import errno
-from collections.abc import Sequence
+from collections.abc import Mapping
 
 from daemon.spawning import RemoteProcess, SpawnerLink
 from daemon.stdio import Input, Output, Stdio, resize
 from lab.errors import CannotStart, Conflict
 from lab.logs import LogWriter
+from lab.runtime import NONE_JOINED
 from lab.spec import Spec
 
 
@@ -28,10 +29,11 @@ class Run:
     async def start(
         self, link: SpawnerLink, key: str, spec: Spec, *,
         stdin: bool, log: str = "", into: str = "", loginuid: int | None = None,
+        joined: Mapping[str, int] = NONE_JOINED,
     ) -> RemoteProcess:  # fmt: skip
         """Spawn the process and connect its streams. Raises what lab.runtime.spawn() raises; the output then ends.
 
-        log is the path of a file for the output; key, into and loginuid are those of SpawnerLink.spawn().
+        log is the path of a file for the output; key, into, loginuid and joined are those of SpawnerLink.spawn().
         """
         try:
             stdio = Stdio(tty=spec.tty, stdin=stdin)
@@ -41,7 +43,7 @@ class Run:
         try:
             if log:
                 self.output.log = LogWriter(log)
-            self.process = await link.spawn(key, spec, stdio.child, into=into, loginuid=loginuid)
+            self.process = await link.spawn(key, spec, stdio.child, into=into, loginuid=loginuid, joined=joined)
         except BaseException as error:
             stdio.discard()
             self.output.never_began()
@@ -69,11 +71,6 @@ class Run:
         """The process's standard input, once the process has started; None if it has none."""
         await self._begun.wait()
         return self.input
-
-    def set_first_size(self, size: Sequence[int]) -> None:
-        """Set the terminal's size to [height, width] as a client sends it; [] and zeros mean nothing."""
-        if self.process and self.process.console >= 0 and len(size) == 2 and all(size):
-            self.resize(*size)
 
     def resize(self, height: int, width: int) -> None:
         """Set the terminal's size. Raises Conflict if the process has no terminal or has ended."""

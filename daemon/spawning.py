@@ -11,7 +11,7 @@ import itertools
 import os
 import signal
 import socket
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,6 +21,7 @@ from lab import errors, interpreter, syscalls
 from lab.errors import CannotStart
 from lab.pidfd import send_signal
 from lab.record import UNKNOWN
+from lab.runtime import NONE_JOINED
 from lab.spec import Spec
 
 Ending = tuple[int, bool]
@@ -55,14 +56,15 @@ class RemoteProcess:
 
 
 class SpawnerLink:
-    """The connection to the spawner; a dead one is replaced when the next process is asked for.
+    """The connection to a spawner; a dead one is replaced when the next process is asked for.
 
+    apart: the spawner is the first process of a new pid namespace; else it stays in labd's, for --pid host.
     store is the directory of the containers' states: if labd dies, the spawner records the containers' ends there.
     lock_fd is a locked file that the spawner inherits: the lock is free again only after the last end is recorded.
     """
 
-    def __init__(self, store: str, lock_fd: int) -> None:
-        self.store, self.lock_fd, self.pid = store, lock_fd, 0
+    def __init__(self, store: str, lock_fd: int, *, apart: bool = True) -> None:
+        self.store, self.lock_fd, self.apart, self.pid = store, lock_fd, apart, 0
         self._replies: dict[int, asyncio.Future[tuple[dict[str, Any], list[int]]]] = {}
         self._ends: dict[str, asyncio.Future[Ending]] = {}
         self._numbers, self._inbox, self._sending = itertools.count(), Inbox(), asyncio.Lock()
@@ -75,11 +77,11 @@ class SpawnerLink:
             end.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 1 << 20)
         with theirs:
             fds = [theirs.fileno(), self.lock_fd]
-            argv = command("spawner", *map(str, fds), self.store)
+            argv = command("spawner", *map(str, fds), self.store, "labd-spawner" if self.apart else "labd-host-pids")
             for fd in fds:
                 os.set_inheritable(fd, True)
             try:
-                with first_of_a_pid_namespace():
+                with first_of_a_pid_namespace() if self.apart else contextlib.nullcontext():
                     # setsigdef: containers would inherit what labd's starter ignores, such as nohup's SIGHUP.
                     self.pid = os.posix_spawn(
                         interpreter.executable(), argv, {"PATH": os.defpath}, setsid=True,
@@ -93,13 +95,19 @@ class SpawnerLink:
         asyncio.get_running_loop().add_reader(ours, self._readable)
 
     async def spawn(
-        self, key: str, spec: Spec, stdio: Sequence[int], *, into: str = "", loginuid: int | None = None
-    ) -> RemoteProcess:
+        self, key: str, spec: Spec, stdio: Sequence[int], *, into: str = "", loginuid: int | None = None,
+        joined: Mapping[str, int] = NONE_JOINED,
+    ) -> RemoteProcess:  # fmt: skip
         """Have a container started (or, with `into`, a process in the container of that key).
 
-        A loginuid is stamped on the process. Raises what lab.runtime.spawn() raises. The caller closes stdio.
+        A loginuid is stamped on the process; joined is that of lab.runtime.spawn(), which also says what is raised.
+        The caller closes stdio and joined.
         """
-        request = {"id": next(self._numbers), "key": key, "spec": spec.to_dict(), "into": into, "loginuid": loginuid}
+        request = {
+            "id": next(self._numbers), "key": key, "spec": spec.to_dict(), "into": into, "loginuid": loginuid,
+            "joined": list(joined),
+        }  # fmt: skip
+        stdio = [*stdio, *joined.values()]
         ended: asyncio.Future[Ending] = asyncio.get_running_loop().create_future()
         try:
             message, fds = await self._ask(request, stdio, ended)

@@ -37,7 +37,7 @@ def assemble(options: RunOptions, image: Image, container_id: str, layer: str = 
     Raises InvalidArgument, NotAllowed, MissingFeature or NotImplementedHere; nothing has been changed then.
     """
     complete(options, image)
-    hostname = options.hostname or container_id[:12]
+    hostname = options.hostname or (os.uname().nodename if options.uts == "host" else container_id[:12])
     _check(options, hostname)
     security = _Security(options.security_opt, options.privileged)
     masked, readonly = _system_paths(options, security.paths_open)
@@ -72,6 +72,7 @@ def assemble(options: RunOptions, image: Image, container_id: str, layer: str = 
         tmpfs=options.tmpfs,
         shm_size=options.shm_size or SHM_SIZE,
     )
+    _set_namespaces(spec, options)
     cgroup.check(spec)
     return spec
 
@@ -256,6 +257,14 @@ def _real_device(device: Device) -> Device:
             "name a device node of this machine, such as /dev/fuse",
         )
     return Device(os.path.realpath(device.source), device.target)
+
+
+def _set_namespaces(spec: Spec, options: RunOptions) -> None:
+    if options.pid or options.ipc or options.uts or options.userns or options.cgroupns or options.cgroup_parent:
+        from lab import namespaces
+
+        for name, value in namespaces.chosen(options).items():
+            setattr(spec, name, value)
 
 
 def _resources(options: RunOptions) -> dict[str, int | str]:

@@ -19,7 +19,8 @@ if TYPE_CHECKING:
 DAMAGED = "damaged"
 LARGEST = 32 << 20  # bytes; a request may be much smaller than that
 REFERENCE = Spec(args=["true"])
-ROWS = ("mounts", "devices", "uid_mappings", "gid_mappings", "rlimits")  # of a Spec: its other lists hold words
+# Of a Spec; its other lists hold words.
+ROWS = ("mounts", "devices", "uid_mappings", "gid_mappings", "rlimits", "console_size")
 
 
 class Damage(Exception):

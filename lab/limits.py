@@ -27,11 +27,12 @@ ABSENT = {
     ),
     "the only driver is local; leave the option out": "--volume-driver",
     "limit memory, processors and processes with --memory, --cpus and --pids-limit": (
-        "--blkio-weight --memory-swappiness --oom-kill-disable --cgroup-parent --cpu-rt-period --cpu-rt-runtime"
+        "--blkio-weight --oom-kill-disable --cpu-rt-period --cpu-rt-runtime"
     ),
-    "every container gets new namespaces; only the network can be chosen: --network host or none": (
-        "--pid --ipc --uts --userns --cgroupns --pod --uidmap --gidmap --subuidname --subgidname"
+    "the user namespace cannot be chosen: as root the host's, without root a new one": (
+        "--uidmap --gidmap --subuidname --subgidname"
     ),
+    "share namespaces with --pid container:NAME and --ipc container:NAME": "--pod",
     "containers have no addresses; for a name, write --add-host NAME:ADDRESS": (
         "--ip --ip6 --link --mac-address --network-alias"
     ),
@@ -193,6 +194,7 @@ RESOURCES: dict[str, tuple[str, Callable[[str, str], int | str]]] = {
     "memory": ("memory", parse_size),
     "memory_swap": ("memory_swap", parse_swap),
     "memory_reservation": ("memory_reservation", parse_size),
+    "memory_swappiness": ("memory_swappiness", lambda text, flag: str(parse_number(text, flag))),
     "cpus": ("nano_cpus", parse_cpus),
     "cpu_shares": ("cpu_shares", parse_number),
     "cpu_period": ("cpu_period", parse_number),

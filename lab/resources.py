@@ -13,11 +13,13 @@ if TYPE_CHECKING:
     Resources = Mapping[str, int | str]
 
 # The keys of Resources, by the fields of docker's HostConfig: bytes, 10**-9 of a processor, microseconds, and for the
-# sets a list of numbers such as "0-2,5". 0 and "" are no limit; so is -1, of swap and of processes.
+# sets a list of numbers such as "0-2,5". 0 and "" are no limit; so is -1, of swap and of processes. A swappiness is a
+# text, since "0" has a meaning; "-1" is no wish.
 FIELDS = {
     "Memory": "memory",
     "MemorySwap": "memory_swap",
     "MemoryReservation": "memory_reservation",
+    "MemorySwappiness": "memory_swappiness",
     "NanoCpus": "nano_cpus",
     "CpuShares": "cpu_shares",
     "CpuPeriod": "cpu_period",
@@ -38,6 +40,13 @@ def checked(resources: Resources) -> dict[str, int | str]:
     for name, folder in (("cpuset_cpus", "cpu"), ("cpuset_mems", "node")):
         if name in found:
             _check_set(str(found[name]), folder)
+    if found.get("memory_swappiness") == "-1":
+        del found["memory_swappiness"]
+    if not 0 <= number(found, "memory_swappiness") <= 100:
+        raise InvalidArgument(
+            f"Invalid value: {found['memory_swappiness']}, valid memory swappiness range is 0-100",
+            "leave it out, or -1",
+        )
     if number(found, "pids_limit") < 0:
         del found["pids_limit"]
     if "cpu_shares" in found:

@@ -47,6 +47,7 @@ RUN_OPTIONS = (
     Option("--memory -m", VALUE, "memory limit: a number and b, k, m or g"),
     Option("--memory-swap", VALUE, "limit of memory and swap together; -1 is no limit of swap"),
     Option("--memory-reservation", VALUE, "memory that is not taken from the container while others have more"),
+    Option("--memory-swappiness", VALUE, "how readily its memory is swapped, 0 to 100; cgroup version 1 only"),
     Option("--cpus", VALUE, "limit of processor time, in processors: 1.5"),
     Option("--cpu-shares -c", VALUE, "weight beside other containers, 2 to 262144 (1024)"),
     Option("--cpu-period", VALUE, "the time in which --cpu-quota counts, in microseconds (100000)"),
@@ -61,6 +62,12 @@ RUN_OPTIONS = (
     Option("--shm-size", VALUE, "size of /dev/shm: a number and b, k, m or g (64m)"),
     Option("--sysctl", LIST, "a setting of the container's own namespaces: kernel.shmmax=65536"),
     Option("--domainname", VALUE, "NIS domain name inside"),
+    Option("--pid", VALUE, "pid namespace: private (default), host, or container:NAME"),
+    Option("--ipc", VALUE, "IPC namespace: private (default), shareable, none, host, or container:NAME"),
+    Option("--uts", VALUE, "host and domain name: private (default) or host"),
+    Option("--userns", VALUE, "user namespace: host"),
+    Option("--cgroupns", VALUE, "cgroup namespace: host (default) or private"),
+    Option("--cgroup-parent", VALUE, "the cgroup in which the container's is made, such as /students"),
     Option("--device", LIST, "add a device of the host: SOURCE[:TARGET]"),
     Option("--security-opt", LIST, "no-new-privileges, seccomp=unconfined|FILE, systempaths=unconfined"),
     Option("--label -l", LIST, "keep NAME=VALUE with the container"),
@@ -143,10 +150,10 @@ VOLUME = Command("volume", "volume create|ls|inspect|rm|prune", "Make, list and 
 
 
 RARE = (
-    "memory", "memory_swap", "memory_reservation", "cpus", "cpu_shares", "cpu_period", "cpu_quota", "cpuset_cpus",
-    "cpuset_mems", "pids_limit", "ulimit", "oom_score_adj", "group_add", "tmpfs", "shm_size", "sysctl", "device",
-    "security_opt", "add_host", "dns", "dns_search", "dns_option", "health_cmd", "health_interval", "health_timeout",
-    "health_retries", "health_start_period",
+    "memory", "memory_swap", "memory_reservation", "memory_swappiness", "cpus", "cpu_shares", "cpu_period", "cpu_quota",
+    "cpuset_cpus", "cpuset_mems", "pids_limit", "ulimit", "oom_score_adj", "group_add", "tmpfs", "shm_size", "sysctl",
+    "device", "security_opt", "add_host", "dns", "dns_search", "dns_option", "health_cmd", "health_interval",
+    "health_timeout", "health_retries", "health_start_period",
 )  # fmt: skip
 
 
@@ -159,11 +166,11 @@ class RunOptions:
     """
 
     __slots__ = (
-        "cap_add", "cap_drop", "command", "detach", "devices", "dns", "dns_options", "dns_search", "domainname",
-        "entrypoint", "env", "extra_hosts", "groups", "healthcheck", "hostname", "image", "init", "interactive",
-        "label", "masked_paths", "name", "network", "oom_score_adj", "privileged", "read_only", "readonly_paths",
-        "resources", "restart", "rlimits", "rm", "sdnotify", "security_opt", "shm_size", "stop_signal", "sysctl",
-        "tmpfs", "tty", "user", "volumes", "volumes_from", "workdir",
+        "cap_add", "cap_drop", "cgroup_parent", "cgroupns", "command", "detach", "devices", "dns", "dns_options",
+        "dns_search", "domainname", "entrypoint", "env", "extra_hosts", "groups", "healthcheck", "hostname", "image",
+        "init", "interactive", "ipc", "label", "masked_paths", "name", "network", "oom_score_adj", "pid", "privileged",
+        "read_only", "readonly_paths", "resources", "restart", "rlimits", "rm", "sdnotify", "security_opt", "shm_size",
+        "stop_signal", "sysctl", "tmpfs", "tty", "user", "userns", "uts", "volumes", "volumes_from", "workdir",
     )  # fmt: skip
 
     def __init__(
@@ -180,6 +187,7 @@ class RunOptions:
         rlimits: Sequence[tuple[str, int, int]] = (), oom_score_adj: int | None = None, groups: Sequence[str] = (),
         tmpfs: Mapping[str, str] | None = None, shm_size: int = 0, sysctl: Mapping[str, str] | None = None,
         domainname: str = "", restart: str = "", healthcheck: Mapping[str, Any] | None = None,
+        pid: str = "", ipc: str = "", uts: str = "", userns: str = "", cgroupns: str = "", cgroup_parent: str = "",
     ) -> None:  # fmt: skip
         self.image, self.command, self.entrypoint = image, list(command), entrypoint
         self.stop_signal = ""
@@ -195,6 +203,8 @@ class RunOptions:
         self.masked_paths, self.readonly_paths = masked_paths, readonly_paths
         self.resources, self.rlimits, self.oom_score_adj = dict(resources or {}), list(rlimits), oom_score_adj
         self.groups, self.domainname, self.shm_size, self.restart = list(groups), domainname, shm_size, restart
+        self.pid, self.ipc, self.uts, self.userns, self.cgroupns = pid, ipc, uts, userns, cgroupns
+        self.cgroup_parent = cgroup_parent
         self.tmpfs, self.sysctl, self.healthcheck = dict(tmpfs or {}), dict(sysctl or {}), dict(healthcheck or {})
 
     def names_others(self) -> bool:

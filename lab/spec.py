@@ -31,6 +31,7 @@ RLIMITS = (
     "msgqueue", "nice", "rtprio", "rttime",
 )  # fmt: skip
 SHM_SIZE = 64 << 20  # bytes of /dev/shm
+PRIVATE, CONTAINER = "private", "container:"  # what --pid, --ipc and the like may be, and how a third one begins
 
 
 class Mount:
@@ -90,7 +91,12 @@ class Spec:
     masked_paths      paths hidden behind an empty file or directory; readonly_paths: paths that cannot be written
     readonly          the root cannot be written, even if the container has a layer
     seccomp           "" for no filter, "default" for Docker's policy, or the JSON text of a profile in Docker's format
+    pid               pid namespace: "private", "host", or "container:ID" for that container's
+    ipc               IPC namespace: the same, "shareable" for one that others may join, "none" for no /dev/shm
+    uts               "private", or "host" for the host's names
+    cgroupns          "host", or "private": the container sees its cgroup as the top
     cgroup            path of the container's cgroup; "" leaves the container in the engine's cgroup
+    cgroup_parent     path of the cgroup in which that one is made; "" lets the engine choose
     resources         limits, by the names of lab.resources; they need a cgroup
     rlimits           (name without RLIMIT_ in lower case, soft, hard) of the process; -1: no limit; getrlimit(2)
     oom_score_adj     -1000 to 1000, or None for the engine's own; proc_pid_oom_score_adj(5)
@@ -98,14 +104,15 @@ class Spec:
     sysctl            settings of the container's own namespaces, by their names with dots
     tmpfs             mount point: options of mount(8)
     shm_size          bytes of /dev/shm
+    console_size      height and width of the terminal at its start; empty: those of the engine's own terminal
     uid_mappings      (inside, outside, count) triples of a user namespace; empty: no user namespace
     """
 
     __slots__ = (
-        "args", "capabilities", "cgroup", "cwd", "devices", "domainname", "env", "gid_mappings", "groups", "hostname",
-        "init", "layer", "masked_paths", "mounts", "network", "no_new_privileges", "oom_score_adj", "privileged",
-        "readonly", "readonly_paths", "resources", "rlimits", "rootfs", "seccomp", "shm_size", "sysctl", "tmpfs", "tty",
-        "uid_mappings", "user",
+        "args", "capabilities", "cgroup", "cgroup_parent", "cgroupns", "console_size", "cwd", "devices", "domainname",
+        "env", "gid_mappings", "groups", "hostname", "init", "ipc", "layer", "masked_paths", "mounts", "network",
+        "no_new_privileges", "oom_score_adj", "pid", "privileged", "readonly", "readonly_paths", "resources", "rlimits",
+        "rootfs", "seccomp", "shm_size", "sysctl", "tmpfs", "tty", "uid_mappings", "user", "uts",
     )  # fmt: skip
 
     def __init__(
@@ -125,12 +132,17 @@ class Spec:
         privileged: bool = False,
         no_new_privileges: bool = False,
         network: str = "host",
+        pid: str = PRIVATE,
+        ipc: str = PRIVATE,
+        uts: str = PRIVATE,
+        cgroupns: str = "host",
         devices: Sequence[Device] = (),
         masked_paths: Sequence[str] = MASKED_PATHS,
         readonly_paths: Sequence[str] = READONLY_PATHS,
         readonly: bool = False,
         seccomp: str = "",
         cgroup: str = "",
+        cgroup_parent: str = "",
         resources: Mapping[str, int | str] | None = None,
         rlimits: Sequence[tuple[str, int, int]] = (),
         oom_score_adj: int | None = None,
@@ -138,6 +150,7 @@ class Spec:
         tmpfs: Mapping[str, str] | None = None,
         shm_size: int = SHM_SIZE,
         tty: bool = False,
+        console_size: Sequence[int] = (),
         init: bool = False,
         uid_mappings: Sequence[tuple[int, int, int]] = (),
         gid_mappings: Sequence[tuple[int, int, int]] = (),
@@ -145,6 +158,8 @@ class Spec:
         self.rootfs, self.layer, self.args, self.cwd, self.user = rootfs, layer, list(args), cwd, user
         self.env = {"PATH": DEFAULT_PATH} if env is None else dict(env)
         self.hostname, self.network, self.tty, self.init = hostname, network, tty, init
+        self.console_size = list(console_size)
+        self.pid, self.ipc, self.uts, self.cgroupns, self.cgroup_parent = pid, ipc, uts, cgroupns, cgroup_parent
         self.mounts, self.capabilities = list(mounts), list(capabilities)
         self.privileged, self.no_new_privileges = privileged, no_new_privileges
         self.devices, self.readonly, self.seccomp = list(devices), readonly, seccomp
@@ -153,6 +168,11 @@ class Spec:
         self.oom_score_adj, self.sysctl, self.tmpfs = oom_score_adj, dict(sysctl or {}), dict(tmpfs or {})
         self.groups, self.domainname, self.shm_size = list(groups), domainname, shm_size
         self.uid_mappings, self.gid_mappings = list(uid_mappings), list(gid_mappings)
+
+    @property
+    def joins(self) -> bool:
+        """Whether it takes a namespace of another container."""
+        return self.pid.startswith(CONTAINER) or self.ipc.startswith(CONTAINER)
 
     def to_dict(self) -> dict[str, Any]:
         """As plain values, for JSON or a state file."""

@@ -20,6 +20,7 @@ libc = ctypes.PyDLL(None, use_errno=True)
 libc.mount.argtypes = (ctypes.c_char_p, ctypes.c_char_p, ctypes.c_char_p, ctypes.c_ulong, ctypes.c_char_p)
 libc.umount2.argtypes = (ctypes.c_char_p, ctypes.c_int)
 libc.setns.argtypes = (ctypes.c_int, ctypes.c_int)
+libc.fstatfs.argtypes = (ctypes.c_int, ctypes.c_void_p)
 libc.sethostname.argtypes = libc.setdomainname.argtypes = (ctypes.c_char_p, ctypes.c_size_t)
 libc.prctl.argtypes = (ctypes.c_int, *(ctypes.c_ulong,) * 4)
 libc.capset.argtypes = (ctypes.c_void_p, ctypes.c_void_p)
@@ -57,7 +58,7 @@ SYS_clone3, SYS_close_range, SYS_openat2, SYS_mount_setattr = 435, 436, 437, 442
 CLONE_PIDFD, CLONE_PARENT = 0x1000, 0x8000
 CLONE_NEWNS, CLONE_NEWUTS, CLONE_NEWIPC = 0x20000, 0x4000000, 0x8000000
 CLONE_NEWUSER, CLONE_NEWPID, CLONE_NEWNET = 0x10000000, 0x20000000, 0x40000000
-CLONE_INTO_CGROUP = 0x200000000
+CLONE_NEWCGROUP, CLONE_INTO_CGROUP = 0x2000000, 0x200000000
 KEYCTL_JOIN_SESSION_KEYRING = 1
 SIGCHLD = 17
 SIG_BLOCK, SFD_CLOEXEC = 0, os.O_CLOEXEC
@@ -71,7 +72,7 @@ FSOPEN_CLOEXEC, FSMOUNT_CLOEXEC, FSCONFIG_SET_FLAG, FSCONFIG_SET_STRING, FSCONFI
 RESOLVE_NO_XDEV, RESOLVE_NO_SYMLINKS, RESOLVE_IN_ROOT = 0x01, 0x04, 0x10
 
 PR_SET_PDEATHSIG, PR_SET_DUMPABLE, PR_SET_NAME, PR_SET_SECCOMP, SECCOMP_MODE_FILTER = 1, 4, 15, 22, 2
-PR_CAPBSET_READ, PR_CAPBSET_DROP, PR_SET_NO_NEW_PRIVS = 23, 24, 38
+PR_CAPBSET_READ, PR_CAPBSET_DROP, PR_SET_CHILD_SUBREAPER, PR_SET_NO_NEW_PRIVS = 23, 24, 36, 38
 LINUX_CAPABILITY_VERSION_3 = 0x20080522
 SIGSET_BYTES = 128  # sizeof(sigset_t) of the C library
 OPENAT2_TRIES = 1000  # of a fraction of a microsecond each

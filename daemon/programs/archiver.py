@@ -53,6 +53,8 @@ def enter(how: str, *arguments: str) -> None:
 
 def describe(path: str) -> dict[str, Any]:
     """ContainerPathStat of the engine API."""
+    if path.endswith("/") and not os.path.isdir(path) and os.path.lexists(path.rstrip("/")):
+        raise NotADirectoryError(errno.ENOTDIR, "not a directory", path)
     found = os.lstat(path.rstrip("/") or "/")
     kind = stat.S_IFMT(found.st_mode)
     mode = found.st_mode & 0o777 | GO_MODES.get(kind, 0)
@@ -72,7 +74,9 @@ def get(path: str) -> None:
 
 
 def put(path: str) -> None:
-    """Unpack the tar from standard input in the directory at path."""
+    """Unpack the tar from standard input in the directory at path; an empty input is an empty tar, as in Docker."""
+    if not os.path.lexists(path):
+        raise FileNotFoundError
     if not os.path.isdir(path):
         raise NotADirectoryError(errno.ENOTDIR, "extraction point is not a directory", path)
     os.chdir(path)
@@ -82,7 +86,9 @@ def put(path: str) -> None:
             raise IsADirectoryError(errno.EISDIR, "cannot overwrite directory with non-directory", member.name)
         return True
 
-    tars.unpack(sys.stdin.buffer, fits)
+    with open(0, "rb", closefd=False) as source:
+        if source.peek(1):
+            tars.unpack(source, fits)
 
 
 def main() -> None:

@@ -14,18 +14,22 @@ sends each Spec here, and this process is the parent of every container: it reap
 
     ===  the one socketpair(2) between the two; daemon.programs.messages has its form.  link: lab.runtime.link
 
-    request  {"id", "key", "spec", "into", "loginuid"}    + stdin, stdout, stderr
+    request  {"id", "key", "spec", "into", "loginuid", "joined"}    + stdin, stdout, stderr[, a pidfd for each joined]
              {"kill": key}                                kill that process: labd had no room for its descriptors
     reply    {"id", "pid"} + pidfd[, console]   or   {"id", "error"}   error: LabError.to_bytes() as text
     report   {"exit": key, "code", "oom_killed"}
 
     id       the request's number; its reply carries the same
     key      the process's name between the two: the container's id or the exec's id; its report carries the same
+    joined   ["pid"], ["ipc"] or both: which namespaces of other containers the container joins; lab.runtime.spawn()
     into     for an exec the key of the container in which the process starts; "" for a container
 
 If labd dies, the socket ends: then all containers are killed and reaped here, and each exit code goes into the
 container's state on disk, so that the next labd knows how the container ended. This process is the first of a pid
 namespace: if it dies, the kernel kills all containers, and no process in them can prevent that; pid_namespaces(7).
+
+No process can leave its pid namespace upwards. So the containers of --pid host have a second spawner, which stays in
+labd's pid namespace; there each container has a keeper (lab.runtime.keeper).
 """
 
 from __future__ import annotations
@@ -66,7 +70,10 @@ class Child:
 
     def remove_cgroup(self) -> bool:
         """For after the container's end; True if the kernel had killed a process at the memory limit."""
-        return cgroup.remove(self.cgroup) if self.cgroup else False
+        oom_killed = cgroup.remove(self.cgroup) if self.cgroup else False
+        if self.process.keeper:
+            self.process.keeper.release()
+        return oom_killed
 
 
 class Spawner:
@@ -159,7 +166,8 @@ class Spawner:
             pidfd = self._container(request["into"])
             return (yield from runtime.starting_into(pidfd, spec, stdio, loginuid=loginuid))
         # The fork that loses the loginuid: the caller of starting() is no user's process, but a descendant of init.
-        return (yield from runtime.starting(spec, stdio, loginuid=loginuid))
+        joined = dict(zip(request["joined"], stdio[3:], strict=True))
+        return (yield from runtime.starting(spec, stdio[:3], loginuid=loginuid, joined=joined))
 
     def _started(self, request: dict[str, Any], process: Process) -> None:
         its_cgroup = None if request["into"] else request["spec"]["cgroup"]
@@ -200,12 +208,16 @@ class Spawner:
     def _end_all(self) -> None:
         for _, steps, _ in self.starting.values():
             steps.close()
-        for pidfd in self.children:
+        for pidfd, child in self.children.items():
             send_signal(pidfd, signal.SIGKILL)
-        for child in self.children.values():
-            code = runtime.wait(child.process.child)
-            if child.cgroup is not None:
-                self._record(child.key, code, child.remove_cgroup())
+            if child.cgroup:
+                cgroup.thaw(child.cgroup)
+        left = {child.process.child: child for child in self.children.values()}
+        while left:  # in any order, and unknown ones too: a container cannot end before its execs have been reaped
+            pid, status = os.waitpid(-1, 0)
+            ended = left.pop(pid, None)
+            if ended and ended.cgroup is not None:
+                self._record(ended.key, runtime.exit_code(status), ended.remove_cgroup())
 
     def _record(self, container_id: str, code: int, oom_killed: bool) -> None:
         try:
@@ -217,8 +229,8 @@ class Spawner:
 
 
 def main() -> None:
-    """`python -I -S -c ... CHECKOUT SOCKET-FD LOCK-FD STORE`; the lock is held until this process ends."""
-    syscalls.set_process_name("labd-spawner")
+    """`python -I -S -c ... CHECKOUT SOCKET-FD LOCK-FD STORE NAME`; the lock is held until this process ends."""
+    syscalls.set_process_name(sys.argv[5])
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         # A handler, because every container would inherit SIG_IGN. labd ends this process by closing the socket.
         signal.signal(number, lambda *_: None)

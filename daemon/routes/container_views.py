@@ -65,7 +65,7 @@ def config(container: Container) -> dict[str, Any]:
     return {
         "Hostname": spec.hostname, "Domainname": spec.domainname, "User": spec.user,
         **{name: body[name] for name in COPIED},
-        "Env": [f"{name}={value}" for name, value in spec.env.items()],
+        "Env": environment(container),
         "Cmd": body["Cmd"] or None, "Image": container.record.config["image"], "Volumes": body["Volumes"] or None,
         "WorkingDir": body["WorkingDir"], "Entrypoint": body["Entrypoint"], "OnBuild": None,
         "Labels": body["Labels"],
@@ -74,6 +74,15 @@ def config(container: Container) -> dict[str, Any]:
         **({"StopSignal": body["StopSignal"]} if body["StopSignal"] else {}),
         **({"StopTimeout": body["StopTimeout"]} if body["StopTimeout"] is not None else {}),
     }  # fmt: skip
+
+
+def environment(container: Container) -> list[str]:
+    """The variables of the image and of the request, which may name one that is to be unset; not what labd adds."""
+    spec, asked = container.spec, container.body["Env"]
+    names = [item.partition("=")[0] for item in asked]
+    added = {"HOSTNAME": spec.hostname, **({"TERM": "xterm"} if spec.tty else {})}
+    shown = [f"{name}={value}" for name, value in spec.env.items() if name in names or added.get(name) != value]
+    return shown + [item for item in asked if "=" not in item]
 
 
 def healthcheck(body: dict[str, Any]) -> dict[str, Any]:
@@ -92,12 +101,13 @@ def host_config(container: Container) -> dict[str, Any]:
         "LogConfig": {"Type": "json-file", "Config": {}},
         "VolumesFrom": given["VolumesFrom"] or None, "ExtraHosts": given["ExtraHosts"] or None,
         "Dns": given["Dns"], "DnsSearch": given["DnsSearch"], "DnsOptions": given["DnsOptions"],
-        "PortBindings": {}, "IpcMode": "private", "PidMode": "", "UTSMode": "", "UsernsMode": "",
-        "CgroupnsMode": "host", "Runtime": "lab", "ReadonlyRootfs": spec.readonly or not spec.layer,
-        "ShmSize": spec.shm_size, "ConsoleSize": given["ConsoleSize"] or [0, 0],
+        "PortBindings": {}, "IpcMode": spec.ipc, "CgroupnsMode": spec.cgroupns,
+        **{name: given[name] for name in ("PidMode", "UTSMode", "UsernsMode", "CgroupParent")},
+        "Runtime": "lab", "ReadonlyRootfs": spec.readonly or not spec.layer, "ShmSize": spec.shm_size,
+        "ConsoleSize": given["ConsoleSize"] or [0, 0],
         "ContainerIDFile": given["ContainerIDFile"],
         **limits(container),
-        "Devices": given["Devices"], "CgroupParent": "", "Isolation": "",
+        "Devices": given["Devices"], "Isolation": "",
         "Ulimits": [{"Name": name, "Soft": soft, "Hard": hard} for name, soft, hard in spec.rlimits] or None,
         "OomScoreAdj": spec.oom_score_adj or 0, "GroupAdd": spec.groups or None, "Sysctls": spec.sysctl or None,
         "Tmpfs": spec.tmpfs or None,
@@ -110,6 +120,8 @@ def limits(container: Container) -> dict[str, Any]:
     resources = container.spec.resources
     shown = {field: resources.get(name, "" if field.startswith("Cpuset") else 0) for field, name in FIELDS.items()}
     memory = number(resources, "memory")
+    if shown["MemorySwappiness"]:
+        shown["MemorySwappiness"] = int(shown["MemorySwappiness"])
     return {**shown, "MemorySwap": shown["MemorySwap"] or 2 * memory, "PidsLimit": shown["PidsLimit"] or None}
 
 

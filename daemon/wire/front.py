@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import logging
 import re
+import time
 
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from daemon.peer import peer_of
 from daemon.wire.answers import error_response
 
 API_VERSION, OLDEST_API = (1, 44), (1, 24)
@@ -29,6 +31,7 @@ class Front:
             await self.app(scope, receive, send)
             return
         if log.isEnabledFor(logging.DEBUG):
+            scope["asked"] = request_line(scope), time.monotonic()
             send = _logged(scope, send)
         try:
             scope["api_version"] = _strip_version(scope)
@@ -41,14 +44,19 @@ class Front:
 
 
 def _logged(scope: Scope, send: Send) -> Send:
-    line = request_line(scope)
-
     async def logged(message: Message) -> None:
         if message["type"] == "http.response.start":
-            log.debug("%s %d", line, message["status"])
+            log_answer(scope, message["status"])
         await send(message)
 
     return logged
+
+
+def log_answer(scope: Scope, status: int) -> None:
+    """With --debug: method, path, status, milliseconds and caller; never a query, a body or a variable."""
+    if "asked" in scope:
+        line, began = scope["asked"]
+        log.debug("%s %d %.1f ms %s", line, status, 1000 * (time.monotonic() - began), peer_of(scope["socket"]))
 
 
 def request_line(scope: Scope) -> str:

@@ -21,7 +21,7 @@ from starlette.responses import Response
 from starlette.types import Message, Receive, Scope, Send
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
-from daemon.wire.front import TARS, request_line
+from daemon.wire.front import TARS, log_answer
 
 HEAD_TIMEOUT = 8.0  # seconds for a request's head, from the connection or from the head's first byte
 BODY_TIMEOUT = 8.0  # seconds without a byte of a request's body, once it has begun
@@ -182,9 +182,9 @@ class HijackedResponse(Response):
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         upgrade = Request(scope).headers.get("upgrade")
-        reader, writer = scope["extensions"]["hijack"]()
         status = "101 UPGRADED" if upgrade else "200 OK"
-        log.debug("%s %s", request_line(scope), status[:3])
+        log_answer(scope, int(status[:3]))
+        reader, writer = scope["extensions"]["hijack"]()
         more = f"Connection: Upgrade\r\nUpgrade: {upgrade}\r\n" if upgrade else ""
         head = f"HTTP/1.1 {status}\r\nContent-Type: {self.media_type}\r\n{more}\r\n".encode("latin-1")
         try:

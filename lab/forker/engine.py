@@ -124,6 +124,7 @@ class Forker:
                 preserve_fds=handed.listen_fds if handed else 0,
                 lifeline=True,
                 on_clone=lambda pid: record.started(pid, os.getpid(), spec.cgroup),
+                joined=self._joined(spec),
             )
             if handed:
                 handed.tell_started()
@@ -133,6 +134,20 @@ class Forker:
         except BaseException as failure:
             self._record_failure(record, failure)
             raise
+
+    def _joined(self, spec: Spec) -> dict[str, int]:
+        """The containers whose namespaces this one joins, as pidfds. Raises what lab.joining.join() raises."""
+        if not spec.joins:
+            return {}
+        from lab import joining
+
+        def open_other(reference: str) -> tuple[str, Spec, int]:
+            other = self.store.find(reference)
+            if other.status != "running":
+                raise NotRunning(f"container {other.id} is not running", "start that one first")
+            return other.id, other.spec, other.open()
+
+        return joining.join(spec, open_other)
 
     def _record_failure(self, record: Record, failure: BaseException) -> None:
         """A container that could not be started keeps its record, as under Docker; that of `--rm` is removed."""
@@ -146,6 +161,8 @@ class Forker:
         try:
             code = stand_by(monitor, raw)
             self._record_end(record, code)
+            if monitor.process.keeper:
+                monitor.process.keeper.release()
             return code
         finally:
             if record.config["rm"]:

@@ -6,7 +6,7 @@
 
 PATH lies in the engine's cgroup, so for systemd the container stays in the unit or session of the engine. Only a
 container with limits stands at the top, since version 2 gives no controller to the children of a cgroup that has
-processes itself.
+processes itself. --cgroup-parent names another place for either. Like docker, the lab leaves such a parent there.
 
 A process enters at its birth, by CLONE_INTO_CGROUP of clone3(2): moving it later would stall every fork of the machine
 for an RCU grace period. Version 1 has no such flag: there the child moves itself, and only if it has limits.
@@ -18,9 +18,10 @@ import errno
 import os
 import time
 
-from lab.errors import Conflict, MissingFeature, NotRunning
+from lab.errors import Conflict, MissingFeature, NotImplementedHere, NotRunning
 from lab.runtime import cgroup_limits
 from lab.signals import SIGKILL
+from lab.spec import PRIVATE
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -54,6 +55,8 @@ def path(container_id: str, spec: Spec) -> str:
     if os.geteuid() != 0:
         return ""
     name = f"/{NAME}{container_id}"
+    if spec.cgroup_parent:
+        return f"{spec.cgroup_parent}{name}"
     return name if cgroup_limits.needed(spec.resources) else f"{_own().rstrip('/')}{name}"
 
 
@@ -72,28 +75,43 @@ def check(spec: Spec) -> None:
             f"this machine has no cgroup controller for {', '.join(missing)}",
             "boot with cgroup version 2 (systemd.unified_cgroup_hierarchy=1), or leave the limit out",
         )
+    if "memory_swappiness" in spec.resources and not os.path.exists(f"{MOUNT}/memory/memory.swappiness"):
+        raise NotImplementedHere(
+            "cgroup version 2, which this machine has, knows no swappiness of a container",
+            "leave --memory-swappiness out; --memory-swap limits the swap",
+        )
 
 
 def create(spec: Spec) -> int:
     """Make spec's cgroup with its limits; returns its descriptor for clone3(2), or -1 if the process must join() it.
 
-    Raises MissingFeature if there are limits and the cgroup cannot be made.
+    Raises MissingFeature if the cgroup cannot be made and the container needs one.
     """
     wanted, root = cgroup_limits.needed(spec.resources), version_2()
     try:
-        _enable(root, wanted)
+        _enable(root, os.path.dirname(spec.cgroup), wanted)
         for folder in folders(spec.cgroup, wanted):
+            if spec.cgroup_parent:
+                os.makedirs(os.path.dirname(folder), exist_ok=True)
             _make(folder)
         limit(spec.cgroup, spec.resources)
         return directory(spec)
     except OSError as error:
-        if not wanted and error.errno in (errno.EROFS, errno.EACCES, errno.ENOENT):
-            return -1  # as in a container of another engine; without limits the cgroup is not needed
+        if not (wanted or is_needed(spec)) and error.errno in (errno.EROFS, errno.EACCES, errno.ENOENT):
+            return -1  # as in a container of another engine
         remove(spec.cgroup)
         raise MissingFeature(
-            f"cannot limit the container: {error.filename}: {error.strerror}",
-            "leave the limit out, or give the engine a writable /sys/fs/cgroup",
+            f"cannot make the container's cgroup: {error.filename}: {error.strerror}",
+            "leave limits, --pid, --cgroupns and --cgroup-parent out, or give the engine a writable /sys/fs/cgroup",
         ) from None
+
+
+def is_needed(spec: Spec) -> bool:
+    """Whether a container without limits needs a cgroup, too.
+
+    In a pid namespace that it shares, its processes can be found and ended by nothing else.
+    """
+    return spec.pid != PRIVATE or spec.cgroupns == PRIVATE or bool(spec.cgroup_parent)
 
 
 def limit(path: str, resources: Resources) -> None:
@@ -114,13 +132,13 @@ def update(path: str, resources: Resources) -> None:
 
     In version 1, a controller that it did not need before has all its processes enter.
     """
-    if os.path.dirname(path) != "/":
+    wanted = cgroup_limits.needed(resources)
+    if os.path.dirname(path) == _own() != "/" and wanted:
         raise Conflict(
             "the container was started without limits, in its engine's cgroup, which cannot pass on controllers",
             "stop it, update it, and start it again",
         )
-    wanted = cgroup_limits.needed(resources)
-    _enable(version_2(), wanted)
+    _enable(version_2(), os.path.dirname(path), wanted)
     added = [folder for folder in folders(path, wanted) if not os.path.isdir(folder)]
     for folder in added:
         os.mkdir(folder)
@@ -276,15 +294,19 @@ def _folder(root: str, controller: str, path: str) -> str:
     return f"{MOUNT}/{controller}{path}"
 
 
-def _enable(root: str, wanted: Iterable[str]) -> None:
-    """Enable controllers at the top: in version 2 a cgroup has those only that the one above it passes on."""
+def _enable(root: str, parent: str, wanted: Iterable[str]) -> None:
+    """Enable controllers from the top down to parent: in version 2 a cgroup has those that the one above passes on."""
     missing = [name for name in wanted if root and not os.path.exists(f"{MOUNT}/{name}/tasks")]
     if not missing:
         return
-    enabled = _read(f"{root}/cgroup.subtree_control").split()
-    for name in missing:
-        if name not in enabled:
-            _write(f"{root}/cgroup.subtree_control", f"+{name}")
+    folder = root
+    for part in ("", *parent.split("/")[1:]):
+        folder = f"{folder}/{part}" if part else folder
+        os.makedirs(folder, exist_ok=True)
+        enabled = _read(f"{folder}/cgroup.subtree_control").split()
+        for name in missing:
+            if name not in enabled:
+                _write(f"{folder}/cgroup.subtree_control", f"+{name}")
 
 
 def _removed(folder: str) -> bool:

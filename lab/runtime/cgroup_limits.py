@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 # The keys of Resources that each controller is for.
 CONTROLLERS = {
     "pids": ("pids_limit",),
-    "memory": ("memory", "memory_swap", "memory_reservation"),
+    "memory": ("memory", "memory_swap", "memory_reservation", "memory_swappiness"),
     "cpu": ("nano_cpus", "cpu_shares", "cpu_period", "cpu_quota"),
     "cpuset": ("cpuset_cpus", "cpuset_mems"),
 }
@@ -60,7 +60,12 @@ def _memory_1(resources: Resources) -> Files:
     both, limit = "memory.memsw.limit_in_bytes?", "memory.limit_in_bytes"
     limits = [(both, "-1"), (limit, str(memory)), (both, str(swap or 2 * memory))] if memory else []
     kept = number(resources, "memory_reservation")
-    return [*limits, *([("memory.soft_limit_in_bytes", str(kept))] if kept else [])]
+    swappiness = resources.get("memory_swappiness", "")
+    return [
+        *limits,
+        *([("memory.soft_limit_in_bytes", str(kept))] if kept else []),
+        *([("memory.swappiness", str(swappiness))] if swappiness else []),
+    ]
 
 
 def _cpu(resources: Resources, modern: bool) -> Files:

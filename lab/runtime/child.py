@@ -13,25 +13,29 @@ from lab.runtime import cgroup, credentials, rootfs
 from lab.runtime.lifeline import die_with_parent, stand_between
 from lab.sealed import seal
 from lab.signals import SIGPIPE, SIGXFSZ
-from lab.spec import DEFAULT_PATH, RLIMITS
+from lab.spec import DEFAULT_PATH, PRIVATE, RLIMITS
 from lab.userns import write_whole
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
     from typing import NoReturn
 
     from lab.runtime.link import Link
     from lab.spec import Spec
 
+    Joined = Mapping[str, int]  # pidfds of other containers, for "pid" and "ipc"
+
 TIOCSCTTY, TIOCGWINSZ, TIOCSWINSZ = 0x540E, 0x5413, 0x5414  # ioctl_tty(2)
-WINSIZE_BYTES = 8  # sizeof(struct winsize)
+WINSIZE = struct.Struct("4H")  # struct winsize: rows, columns, and two that nobody uses
 SIOCSIFFLAGS, IFF_UP, IFF_RUNNING = 0x8914, 0x1, 0x40  # netdevice(7)
 IFREQ = struct.Struct("16sh22x")  # struct ifreq: ifr_name, ifr_flags; the union behind the name has 24 bytes
 
 
-def first(spec: Spec, stdio: Sequence[int], link: Link, preserve_fds: int, clone: Callable[[], int] | None) -> NoReturn:
-    """Become the first process of a new container: pid 1 of its pid namespace.
+def first(
+    spec: Spec, stdio: Sequence[int], link: Link, preserve_fds: int, clone: Callable[[], int] | None, joined: Joined
+) -> NoReturn:
+    """Become the first process of a new container: pid 1 of its pid namespace, unless it shares the host's.
 
     clone makes that process if the calling one is to be its lifeline; None: the calling process is the first itself.
     """
@@ -48,22 +52,24 @@ def first(spec: Spec, stdio: Sequence[int], link: Link, preserve_fds: int, clone
     os.setsid()
     _leave_keys_behind()
     _set_oom_score(spec)
-    _build_world(spec)
+    build_world(spec, joined)
     _connect_stdio(spec, stdio, link)
     if spec.tty:
         _take_terminal()
     close_others(link.child_status, link.child_go, first=3 + preserve_fds)
     home = _take_identity(spec, link.await_go(), (0, 1, 2))
     die_with_parent(link.child_go)
-    if spec.init:
-        from lab.runtime import init  # imported above; here it only gets its name
-
-        init.supervise(spec.tty, link.child_status)
+    _supervise(spec, link)
     execute(spec, home)
 
 
-def join(pidfd: int, spec: Spec, stdio: Sequence[int], link: Link, reply: int, program: bytes) -> NoReturn:
-    """Enter the namespaces of the process behind pidfd, then become spec's command in a child there.
+def join(
+    enter: Callable[[], None], spec: Spec, stdio: Sequence[int], link: Link, reply: int, program: bytes,
+    preserve_fds: int = 0,
+) -> NoReturn:  # fmt: skip
+    """Enter the namespaces of another container, then become spec's command in a child there.
+
+    enter is join_namespaces() for an exec, build_world() for a new container in the other one's pid namespace.
 
     The processes of the container see the child from its birth on, and can stop it there. So the child is born with its
     final credentials, seccomp filter and keys, and non-dumpable, since its /proc/PID/{exe,mem,environ} are still the
@@ -74,12 +80,12 @@ def join(pidfd: int, spec: Spec, stdio: Sequence[int], link: Link, reply: int, p
     if spec.cgroup:
         cgroup.join(spec, link.in_cgroup)
     _set_oom_score(spec)
-    _join_namespaces(pidfd, spec)
+    enter()
     _leave_keys_behind()
     os.umask(0o022)
     home = _take_identity(spec, program, () if spec.tty else stdio)
     _connect_stdio(spec, stdio, link)
-    close_others(link.child_status, link.child_go, reply)
+    close_others(link.child_status, link.child_go, reply, first=3 + preserve_fds)
     pid = syscalls.fork_sibling()
     if pid:
         os.write(reply, str(pid).encode())
@@ -90,21 +96,41 @@ def join(pidfd: int, spec: Spec, stdio: Sequence[int], link: Link, reply: int, p
         _take_terminal()
     link.await_go()
     die_with_parent(link.child_go)
+    _supervise(spec, link)
     execute(spec, home)
 
 
-def _build_world(spec: Spec) -> None:
+def _supervise(spec: Spec, link: Link) -> None:
+    """With --init, go on in a child of the init."""
+    if spec.init:
+        from lab.runtime import init  # imported above; here it only gets its name
+
+        init.supervise(spec.tty, link.child_status)
+
+
+def build_world(spec: Spec, joined: Joined) -> None:
     """Fill the new namespaces: the host name, the root and, without the host's network, a loopback interface."""
-    syscalls.sethostname(spec.hostname or os.uname().nodename)
-    if spec.domainname:
-        syscalls.setdomainname(spec.domainname)
+    given = None
+    if _shares(spec):
+        from lab.runtime import sharing  # imported above; here it only gets its name
+
+        given = sharing.enter(spec, joined)
+    if spec.uts == PRIVATE:
+        syscalls.sethostname(spec.hostname or os.uname().nodename)
+        if spec.domainname:
+            syscalls.setdomainname(spec.domainname)
     for name, value in spec.sysctl.items():  # before the new root: there, /proc/sys cannot be written
         write_whole(f"/proc/sys/{name.replace('.', '/')}", value)
     os.umask(0)
-    rootfs.enter(spec)
+    rootfs.enter(spec, given)
     os.umask(0o022)
     if spec.network == "none":
         _loopback_up()
+
+
+def _shares(spec: Spec) -> bool:
+    """Whether there is more to do than to leave a namespace out of clone3(2)."""
+    return spec.ipc == "host" or spec.cgroupns == PRIVATE or spec.joins
 
 
 def _set_oom_score(spec: Spec) -> None:
@@ -112,8 +138,13 @@ def _set_oom_score(spec: Spec) -> None:
         write_whole("/proc/self/oom_score_adj", str(spec.oom_score_adj))
 
 
-def _join_namespaces(pidfd: int, spec: Spec) -> None:
-    namespaces = syscalls.CLONE_NEWNS | syscalls.CLONE_NEWPID | syscalls.CLONE_NEWUTS | syscalls.CLONE_NEWIPC
+def join_namespaces(pidfd: int, spec: Spec) -> None:
+    """Enter all namespaces of the container whose first process is behind pidfd."""
+    namespaces = syscalls.CLONE_NEWNS | syscalls.CLONE_NEWPID
+    for mode, flag in ((spec.uts, syscalls.CLONE_NEWUTS), (spec.ipc, syscalls.CLONE_NEWIPC)):
+        namespaces |= flag if mode != "host" else 0
+    if spec.cgroupns == PRIVATE:
+        namespaces |= syscalls.CLONE_NEWCGROUP
     if spec.uid_mappings:
         namespaces |= syscalls.CLONE_NEWUSER
     if spec.network != "host":  # the host's is the caller's already, and a user namespace may not join it
@@ -128,6 +159,8 @@ def _import_and_seal(spec: Spec) -> None:
     """Make the last imports of this process: from here on a path may lead to the image's files."""
     if spec.init:
         from lab.runtime import init  # noqa: F401
+    if _shares(spec):
+        from lab.runtime import sharing  # noqa: F401
     if spec.rlimits:
         import resource  # noqa: F401
     if spec.network == "none" or spec.tty:
@@ -229,7 +262,8 @@ def _connect_stdio(spec: Spec, stdio: Sequence[int], link: Link) -> None:
         master, terminal = os.openpty()
         socket.send_fds(link.child_console, [b"t"], [master])
         try:  # the command finds the right size at its start; descriptor 0 is still the caller's
-            fcntl.ioctl(terminal, TIOCSWINSZ, fcntl.ioctl(0, TIOCGWINSZ, bytes(WINSIZE_BYTES)))
+            given = WINSIZE.pack(*spec.console_size, 0, 0) if spec.console_size else b""
+            fcntl.ioctl(terminal, TIOCSWINSZ, given or fcntl.ioctl(0, TIOCGWINSZ, bytes(WINSIZE.size)))
         except OSError:
             pass
         stdio = (terminal, terminal, terminal)

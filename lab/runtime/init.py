@@ -20,6 +20,8 @@ def supervise(tty: bool, status: int) -> None:
     The caller has given the container's credentials to this process already.
     """
     signal.pthread_sigmask(signal.SIG_BLOCK, FORWARDED | {signal.SIGCHLD})
+    if os.getpid() != 1:  # with --pid host: orphans would go to the host's init
+        syscalls.prctl(syscalls.PR_SET_CHILD_SUBREAPER, 1)
     _hide_command_line()  # before the fork: the command may be the first of the two to run
     command = os.fork()
     if command == 0:

@@ -16,11 +16,12 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Generator
 
     from lab.errors import LabError
+    from lab.runtime.keeper import Keeper
     from lab.userns import Mappings
 
 LENGTH, MAX_REPORT = 4, 1 << 16  # bytes; a pipe takes that in one write
 REAP_TRIES, REAP_PAUSE = 1000, 0.001  # seconds
-KILLED = "the container's first process was killed before it began"
+KILLED = "the process was killed before it began"
 
 
 class Process:
@@ -30,12 +31,14 @@ class Process:
     pidfd    for signals, and to poll for its end
     child    the pid to wait() for: the process itself, or its lifeline, which exits with the same code
     console  the master side of its pseudoterminal, or -1
+    keeper   what ends its container if the engine dies, where that is no lifeline; release() it after the end
     """
 
-    __slots__ = ("child", "console", "pid", "pidfd")
+    __slots__ = ("child", "console", "keeper", "pid", "pidfd")
+    keeper: Keeper | None
 
     def __init__(self, pid: int, pidfd: int, child: int, console: int) -> None:
-        self.pid, self.pidfd, self.child, self.console = pid, pidfd, child, console
+        self.pid, self.pidfd, self.child, self.console, self.keeper = pid, pidfd, child, console, None
 
 
 class Link:

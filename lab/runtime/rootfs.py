@@ -29,6 +29,8 @@ from lab.syscalls import (
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from lab.spec import Mount, Spec
 
 CGROUPS = "/sys/fs/cgroup"
@@ -41,9 +43,10 @@ TMPFS = {"suid": MOUNT_ATTR_NOSUID, "dev": MOUNT_ATTR_NODEV, "exec": MOUNT_ATTR_
 SAFE = MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC
 
 
-def enter(spec: Spec) -> None:
+def enter(spec: Spec, given: Mapping[str, int] | None = None) -> None:
     """Build the root that spec describes and move into it. The caller must be in a new mount namespace.
 
+    given    detached mounts that take the place of new ones, by their paths in the root; lab.runtime.sharing
     Raises CannotStart for a mount that cannot be made, OSError for a kernel that refuses.
     """
     nodev = 0 if spec.privileged else MOUNT_ATTR_NODEV
@@ -52,7 +55,8 @@ def enter(spec: Spec) -> None:
     binds = [(m.target, following[m.target] if m.propagation else _bind(m, nodev)) for m in spec.mounts]
     binds += [(target, _tmpfs(options)) for target, options in spec.tmpfs.items()]
     nodes = [(device.target, clone_tree(device.source, 0)) for device in spec.devices]
-    system, devices = _system_mounts(spec, nodev), _devices(spec)
+    given = dict(given or {})
+    system, devices = _system_mounts(spec, nodev, given), _devices(spec, given)
     root = _host_root(nodev) if spec.rootfs == "/" else _image_root(spec, nodev)
     for target, tree in system:
         attach(root, target, tree)
@@ -232,11 +236,12 @@ def _stage(tree: int) -> int:
     return tree
 
 
-def _system_mounts(spec: Spec, nodev: int) -> list[tuple[str, int]]:
+def _system_mounts(spec: Spec, nodev: int, given: Mapping[str, int]) -> list[tuple[str, int]]:
     """The mounts that every container gets; made before the root, while the host's /proc and /sys are visible."""
     return [
-        ("/proc", syscalls.new_filesystem("proc", {}, SAFE)),
+        ("/proc", given["/proc"] if "/proc" in given else syscalls.new_filesystem("proc", {}, SAFE)),
         *_sys_mounts(spec),
+        *((path, tree) for path, tree in given.items() if path.startswith("/sys/")),
         ("/dev", syscalls.new_filesystem("tmpfs", {"mode": "755"}, MOUNT_ATTR_NOSUID | nodev)),
     ]
 
@@ -256,7 +261,7 @@ def _sys_mounts(spec: Spec) -> list[tuple[str, int]]:
     return mounts
 
 
-def _devices(spec: Spec) -> list[tuple[str, int]]:
+def _devices(spec: Spec, given: Mapping[str, int]) -> list[tuple[str, int]]:
     """Mounts for names in /dev. Devices are bound, since mknod(2) is not allowed in a user namespace."""
     terminals: dict[str, str | None] = {"newinstance": None, "ptmxmode": "0666", "mode": "620"}
     if len(spec.uid_mappings) != 1:  # gid 5 is `tty`; a map of a single id does not contain it
@@ -264,9 +269,18 @@ def _devices(spec: Spec) -> list[tuple[str, int]]:
     return [
         *((name, clone_tree(f"/dev/{name}", 0)) for name in (_host_devices(False) if spec.privileged else DEVICES)),
         ("pts", syscalls.new_filesystem("devpts", terminals, MOUNT_ATTR_NOSUID | MOUNT_ATTR_NOEXEC)),
-        ("mqueue", syscalls.new_filesystem("mqueue", {}, SAFE)),
-        ("shm", syscalls.new_filesystem("tmpfs", {"mode": "1777", "size": str(spec.shm_size)}, SAFE)),
+        *_ipc_mounts(spec, given),
     ]
+
+
+def _ipc_mounts(spec: Spec, given: Mapping[str, int]) -> list[tuple[str, int]]:
+    """/dev/mqueue and /dev/shm; the latter is missing with --ipc none, as in Docker."""
+    mqueue = given["/dev/mqueue"] if "/dev/mqueue" in given else syscalls.new_filesystem("mqueue", {}, SAFE)
+    if spec.ipc == "none":
+        return [("mqueue", mqueue)]
+    size: dict[str, str | None] = {"mode": "1777", "size": str(spec.shm_size)}
+    shm = given["/dev/shm"] if "/dev/shm" in given else syscalls.new_filesystem("tmpfs", size, SAFE)
+    return [("mqueue", mqueue), ("shm", shm)]
 
 
 def _host_devices(links: bool) -> list[str]:

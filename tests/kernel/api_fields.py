@@ -101,12 +101,7 @@ DEFAULTS: dict[str, tuple[Any, ...]] = {
 }
 # Values that Docker understands, where it does not take every string.
 WISHES: dict[str, tuple[Any, ...]] = {
-    "HostConfig.CgroupnsMode": ("private",),
-    "HostConfig.IpcMode": ("host", "none", "shareable", "container:x"),
-    "HostConfig.PidMode": ("host", "container:x"),
-    "HostConfig.UTSMode": ("host",),
     "HostConfig.Isolation": ("process", "hyperv"),
-    "HostConfig.MemorySwappiness": (0, 60),
     "HostConfig.LogConfig.Type": ("none", "syslog"),
     "MemorySwappiness": (0,),
     "Init": (True, False),

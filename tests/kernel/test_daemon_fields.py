@@ -14,13 +14,14 @@ import pytest
 from private_labd import Labd
 
 from lab.resources import FIELDS as RESOURCES
-from lab.runtime.cgroup import available
+from lab.runtime.cgroup import MOUNT, available
 from lab.runtime.cgroup_limits import CONTROLLERS
 
 pytestmark = pytest.mark.needs("root")
 CLI, RUN, STREAMS, LIFE = "test_docker_cli.py", "test_daemon_run.py", "test_daemon_streams.py", "test_daemon_life.py"
 OPTIONS, PY, HTTP = "test_daemon_options.py", "test_docker_py.py", "test_daemon_http.py"
 LIMITED, VOLUMES, NAMES, IMAGES = "test_resources.py", "test_volumes.py", "test_names.py", "test_docker_images.py"
+SHARED = "test_namespaces.py"
 PROFILE = 'seccomp={"defaultAction": "SCMP_ACT_ALLOW"}'
 
 # field: (a value that asks for something, the test that shows the effect)
@@ -64,6 +65,13 @@ HONOURED: dict[str, tuple[Any, str]] = {
     "HostConfig.ShmSize": (1 << 20, f"{LIMITED}::test_shared_memory"),
     "HostConfig.Sysctls": ({"kernel.shmmni": "77"}, f"{LIMITED}::test_settings_of_its_own_namespaces"),
     "Domainname": ("lab.test", f"{LIMITED}::test_a_domain_name"),
+    "HostConfig.MemorySwappiness": (0, f"{SHARED}::test_swappiness"),
+    "HostConfig.PidMode": ("host", f"{SHARED}::test_the_hosts_namespace_or_a_new_one"),
+    "HostConfig.IpcMode": ("container:x", f"{SHARED}::test_ipc_of_another_container"),
+    "HostConfig.UTSMode": ("host", f"{SHARED}::test_names_of_the_host"),
+    "HostConfig.UsernsMode": ("host", f"{SHARED}::test_the_hosts_user_namespace"),
+    "HostConfig.CgroupnsMode": ("private", f"{SHARED}::test_a_private_cgroup_namespace"),
+    "HostConfig.CgroupParent": ("/labtest", f"{SHARED}::test_a_cgroup_parent"),
     "HostConfig.Init": (True, f"{CLI}::test_run"),
     "HostConfig.Devices": ([{"PathOnHost": "/dev/null"}], f"{OPTIONS}::test_a_device"),
     "HostConfig.Binds": (["/etc:/x:ro"], f"{CLI}::test_run"),
@@ -187,6 +195,9 @@ def test_create(labd: Labd, walked: str, name: str, kind: str) -> None:
         kept = LIMITS.get(name) in (None, *available())
         body = request_of(name, HONOURED[name][0])
         body.get("HostConfig", {}).update(TOGETHER.get(name, {}))
+        if name == "HostConfig.MemorySwappiness" and not Path(f"{MOUNT}/memory/memory.swappiness").exists():
+            assert create(labd, body)[0] == 501  # cgroup version 2 does not have it
+            return
         assert create(labd, body)[0] == (201 if kept else 500)
         return
     for value in api.WISHES.get(name, (wish,)):

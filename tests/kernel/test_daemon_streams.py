@@ -175,6 +175,17 @@ def test_a_terminal_has_the_callers_size_and_follows_it(labd: Labd) -> None:
     os.close(master)
 
 
+def test_a_terminal_has_its_size_before_its_command_begins(labd: Labd) -> None:
+    """The size is set by the container's side before exec, so that no command can be too early; exec's likewise."""
+    body = {"Image": "host", "Cmd": ["stty", "size"], "Tty": True, "HostConfig": {"ConsoleSize": [33, 77]}}
+    for _ in range(5):
+        made = labd.request("POST", "/containers/create", body)[1]["Id"]
+        assert labd.request("POST", f"/containers/{made}/start")[0] == 204
+        labd.request("POST", f"/containers/{made}/wait")
+        assert "33 77" in labd.request("GET", f"/containers/{made}/logs?stdout=1")[1]
+        labd.request("DELETE", f"/containers/{made}")
+
+
 def test_a_shell_in_a_terminal(labd: Labd) -> None:
     """exec -it: an interactive shell gets the keys, Ctrl-C included, and its exit code comes back."""
     labd.dockerish("run", "-d", "--name", "shell", "host", "sleep", "100")

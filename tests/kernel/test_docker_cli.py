@@ -98,13 +98,9 @@ def test_run(labd: Labd, words: tuple[str, ...], code: int, stdout: str | None, 
 @pytest.mark.parametrize(
     ("option", "named"),
     [
-        ("--pid=host", "PidMode"),
-        ("--ipc=host", "IpcMode"),
-        ("--uts=host", "UTSMode"),
-        ("--cgroupns=private", "CgroupnsMode"),
+        ("--blkio-weight=100", "BlkioWeight"),
         ("--publish=80:80", "ExposedPorts"),
         ("--publish-all", "PublishAllPorts"),
-        ("--memory-swappiness=0", "MemorySwappiness"),
         ("--oom-kill-disable", "OomKillDisable"),
         ("--volume-driver=nosuch", "VolumeDriver"),
         ("--add-host=a:host-gateway", "ExtraHosts"),
@@ -125,6 +121,23 @@ def test_options_are_never_ignored(labd: Labd, option: str, named: str) -> None:
     done = labd.docker("run", option, "host", "true")
     assert done.returncode == 125 and named in done.stderr.decode(), done.stderr
     assert out(labd, "ps", "-aq") == ""
+
+
+@pytest.mark.needs("cgroups")
+def test_namespaces(labd: Labd) -> None:
+    """docker run with --pid, --ipc, --uts and --cgroupns; inspect shows them as they were given."""
+    modes = {"pid": "host", "ipc": "host", "uts": "host", "cgroupns": "private", "userns": "host"}
+    options = [f"--{name}={mode}" for name, mode in modes.items()]
+    out(labd, "run", "-d", "--name", "shares", *options, "host", "sleep", "60")
+    shown = json.loads(out(labd, "inspect", "shares"))[0]["HostConfig"]
+    fields = ("PidMode", "IpcMode", "UTSMode", "CgroupnsMode", "UsernsMode")
+    assert [shown[field] for field in fields] == list(modes.values())
+    for kind in ("pid", "ipc", "uts"):
+        own = str(Path(f"/proc/self/ns/{kind}").readlink())
+        assert out(labd, "exec", "shares", "readlink", f"/proc/self/ns/{kind}").strip() == own
+    guest = ("--pid", "container:shares", "--ipc", "container:shares", "host", "readlink", "/proc/self/ns/pid")
+    assert out(labd, "run", "--rm", *guest).strip() == str(Path("/proc/self/ns/pid").readlink())
+    out(labd, "rm", "-f", "shares")
 
 
 @pytest.mark.needs("cgroups")

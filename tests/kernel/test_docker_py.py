@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import tarfile
 from collections.abc import Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -41,6 +42,19 @@ def test_run_returns_the_output(client: docker.DockerClient) -> None:
     with pytest.raises(docker.errors.ContainerError) as failure:
         client.containers.run("host", ["sh", "-c", "echo bad >&2; exit 3"], remove=True)
     assert failure.value.exit_status == 3 and b"bad" in failure.value.stderr
+
+
+@pytest.mark.needs("cgroups")
+def test_shared_namespaces(client: docker.DockerClient) -> None:
+    """pid_mode, ipc_mode and uts_mode: the host's namespaces, and those of another container."""
+    look = ["readlink", *(f"/proc/self/ns/{kind}" for kind in ("pid", "ipc", "uts"))]
+    own = [str(Path(name).readlink()) for name in look[1:]]
+    modes = {"pid_mode": "host", "ipc_mode": "host", "uts_mode": "host"}
+    assert client.containers.run("host", look, remove=True, **modes).decode().split() == own
+    donor = client.containers.run("host", ["sleep", "60"], detach=True, ipc_mode="shareable")
+    theirs = donor.exec_run(look).output.decode().split()
+    joined = {"pid_mode": f"container:{donor.id}", "ipc_mode": f"container:{donor.id}"}
+    assert client.containers.run("host", look, remove=True, **joined).decode().split()[:2] == theirs[:2]
 
 
 @pytest.mark.needs("ps")

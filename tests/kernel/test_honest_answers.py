@@ -89,6 +89,31 @@ def test_a_file_of_any_time_can_be_copied(labd: Labd, edge: str) -> None:
         assert labd.request("HEAD", "/containers/edge/archive?path=/dev/shm/x")[0] == 200
 
 
+def test_codes_of_docker_cp(labd: Labd, edge: str) -> None:
+    """dockerd's codes: a missing place is a 404, a file with a slash behind it a 400; an empty tar is no mistake."""
+    data = io.BytesIO()
+    with tarfile.open(fileobj=data, mode="w") as archive:
+        archive.addfile(tarfile.TarInfo("x"))
+    path = f"/containers/{edge}/archive?path="
+    asked = [
+        ("PUT", "/tmp/nosuch", data.getvalue()), ("PUT", "/etc/passwd", data.getvalue()), ("PUT", "/tmp", b""),
+        ("GET", "/etc/passwd/", None), ("GET", "/etc/nosuch/", None), ("HEAD", "/etc/", None),
+    ]  # fmt: skip
+    answers = [labd.request(method, path + place, body)[0] for method, place, body in asked]
+    assert answers == [404, 400, 200, 400, 404, 200]
+
+
+def test_variables_in_inspect(labd: Labd) -> None:
+    """Config.Env is what was asked for, a name to be unset included, and not what the engine adds, as in Docker."""
+    made = labd.request("POST", "/containers/create", {"Image": "host", "Cmd": ["true"], "Env": ["A=b", "GONE"]})[1][
+        "Id"
+    ]
+    shown = labd.request("GET", f"/containers/{made}/json")[1]["Config"]["Env"]
+    labd.request("DELETE", f"/containers/{made}")
+    assert "A=b" in shown and "GONE" in shown
+    assert not [item for item in shown if item.startswith(("HOSTNAME=", "TERM="))]
+
+
 def test_a_tars_long_name_is_told_in_short(labd: Labd, edge: str) -> None:
     """A long name of a tar's member is cut in the error, and its control characters are escapes."""
     for name in ("a" * 100_000, "\N{LATIN SMALL LETTER E WITH ACUTE}" * 100_000, "\x1b[31m\n" + "b" * 300):

@@ -252,7 +252,7 @@ def test_options_that_are_not_the_labs(podmanish: Podmanish) -> None:
     """An option that is not part of the lab is named; a wrong limit, device or profile is told before any start."""
     for words, told in (
         (("--publish", "80:80"), b"--publish is not part of this lab"),
-        (("--pid", "host"), b"--pid is not part of this lab"),
+        (("--pod", "mine"), b"--pod is not part of this lab"),
         (("-m", "4k"), b"Minimum memory limit allowed is 6MB"),
         (("--device", "/etc/passwd"), b"not a device node"),
         (("--security-opt", "seccomp=/nosuch"), b"opening seccomp profile (/nosuch) failed"),
