@@ -18,6 +18,7 @@ from pathlib import Path
 import pytest
 from support import Podmanish, lab_python
 
+from lab.images import Images
 from lab.runtime.credentials import CAPABILITIES
 from lab.spec import DEFAULT_CAPABILITIES
 
@@ -84,6 +85,11 @@ def test_fourteen_capabilities_by_default() -> None:
     assert f"{DEFAULT:x}" == "a80425fb"
 
 
+def rootfs_of(image: str, podmanish: Podmanish) -> str:
+    """The directory with the image's tree."""
+    return Images(f"{podmanish.root}/images").find(image).rootfs
+
+
 @pytest.mark.needs("runc")
 def test_runc_sees_the_same(podmanish: Podmanish, image: str, short_place: Path) -> None:
     """runc, given the same capabilities, shows the same CapEff, CapPrm and CapBnd in /proc/self/status."""
@@ -101,7 +107,7 @@ spec["linux"]["namespaces"] = [{{"type": kind}} for kind in ("pid", "ipc", "uts"
 spec["mounts"] = [mount for mount in spec["mounts"] if mount["destination"] in ("/proc", "/dev")]
 json.dump(spec, open(sys.argv[1], "w"))
 """
-    lab_python(script, str(config), f"{podmanish.root}/images/{image}/rootfs")
+    lab_python(script, str(config), rootfs_of(image, podmanish))
     done = subprocess.run(
         ["runc", "--root", f"{short_place}/state", "run", f"lab-test-{os.getpid()}"],
         cwd=short_place, capture_output=True, text=True, check=False, stdin=subprocess.DEVNULL, timeout=60,
@@ -296,7 +302,7 @@ def test_symlinked_targets_swapped_in_a_loop(podmanish: Podmanish, tmp_path: Pat
 
 def test_links_in_an_image_stay_in_it(podmanish: Podmanish, image: str, tmp_path: Path) -> None:
     """A symlink in the image as mount target leads into the image, never to the host; what is missing there is made."""
-    rootfs = podmanish.root / "images/small/rootfs"
+    rootfs = Path(rootfs_of(image, podmanish))
     (rootfs / "way-out").symlink_to(tmp_path)
     rootfs.joinpath(*tmp_path.parts[1:]).mkdir(parents=True)
     (rootfs / "nowhere").symlink_to("/no/such/place")
