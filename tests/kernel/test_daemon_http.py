@@ -250,7 +250,6 @@ def test_pipelined_requests_are_answered_in_order(labd: Labd) -> None:
         ("POST", "/auth", 501),
         ("GET", "/swarm", 501),
         ("GET", "/services", 501),
-        ("POST", "/commit", 501),
         ("GET", "/distribution/x/json", 501),
         ("GET", "/volumes/x", 404),
         ("GET", "/networks/x", 404),
