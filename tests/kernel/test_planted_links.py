@@ -1,4 +1,4 @@
-"""--ipc and --pid container:NAME: what a donor's root can put in the way of the mounts that are copied from it."""
+"""Symlinks that an image or a container's root plants where the engine looks for mounts to copy."""
 
 from __future__ import annotations
 
@@ -23,6 +23,7 @@ def linked(rootfs_tar: bytes, engine: Run) -> Iterator[str]:
         for name in ("dev", "proc"):
             add(tar, f"real-{name}", kind=tarfile.DIRTYPE, mode=0o755)
             add(tar, name, kind=tarfile.SYMTYPE, link=f"real-{name}")
+        add(tar, "real-dev/null", kind=tarfile.SYMTYPE, link="/proc/timer_list")
     done = engine("import", "-", "linked", input=buffer.getvalue())
     assert done.returncode == 0, done.stderr
     yield "linked"
@@ -46,3 +47,10 @@ def test_no_link_of_the_donors_leads_elsewhere(engine: Run, linked: str, share: 
     done = engine("run", "--rm", share, "container:donor", "linked", "sh", "-c", LOOK)
     assert done.stdout == b""
     assert (done.returncode, b"the other container" in done.stderr) == (125, True), done.stderr
+
+
+def test_a_null_of_the_images_masks_nothing(engine: Run, linked: str) -> None:
+    """A volume at /dev brings the image's /dev/null: what is hidden in /proc is not covered by what that leads to."""
+    done = engine("run", "--rm", "-v", "/dev", linked, "cat", "/proc/timer_list")
+    assert done.stdout == b""
+    assert (done.returncode, b"/dev/null is not the device" in done.stderr) == (125, True), done.stderr
