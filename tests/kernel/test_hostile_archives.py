@@ -119,6 +119,7 @@ HOSTILE: dict[str, tuple[Packing, str]] = {
     "an environment without names": (settings(Env=["=x"]), "config.Env"),
     "labels of numbers": (settings(Labels={"a": 1}), "config.Labels"),
     "a million values": (spoiled(lambda p: p.config.update(history=[{}] * 100_000)), "more than 50000 values"),
+    "101 volumes": (settings(Volumes={f"/{number}": {} for number in range(101)}), "more than 100 volumes"),
     "windows": (spoiled(lambda p: p.config.update(os="windows")), "for 'windows'"),
     "a path out": (spoiled(lambda p: setattr(p, "config_path", "../../../../etc/passwd")), "has no"),
     "an absolute path": (spoiled(lambda p: setattr(p, "config_path", "/etc/passwd")), "has no"),
