@@ -16,7 +16,7 @@ import tarfile
 
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
-from lab import syscalls, tars
+from lab import files, syscalls, tars
 from lab.errors import CannotStart
 from lab.runtime.rootfs import SAFE, STAGING, attach_at, clone_tree
 from lab.syscalls import MOUNT_ATTR_RDONLY
@@ -123,6 +123,8 @@ def add(tar: tarfile.TarFile, path: str, *, diff: bool) -> int:
             raise OSError(f"{path} has changed while it was read")
         if capability := _xattr(fd, CAPABILITY):
             member.pax_headers = {XATTR + CAPABILITY: capability.decode(errors="surrogateescape")}
+        if stat.S_ISREG(os.fstat(sys.stdout.fileno()).st_mode):
+            files.require_room(sys.stdout.fileno(), member.size)  # a sparse file costs its container nothing
         tar.addfile(member, Exactly(fd, member.size))  # type: ignore[arg-type]
     finally:
         os.close(fd)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import os
 import stat
@@ -13,6 +14,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
+ROOM = 1 << 30  # bytes that stay free, or a twentieth of a small filesystem
 OPEN_DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
 
 
@@ -134,6 +136,13 @@ def sync_directory(path: str) -> None:
         os.fsync(fd)
     finally:
         os.close(fd)
+
+
+def require_room(where: str | int, size: int) -> None:
+    """Raises OSError (ENOSPC) if that filesystem, with so many bytes more, would be nearly full."""
+    found = os.statvfs(where)
+    if found.f_bavail * found.f_frsize - size < min(ROOM, found.f_blocks * found.f_frsize // 20):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
 
 def remove_tree(path: str) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import stat
 
+from lab.files import require_room
 from lab.syscalls import RESOLVE_NO_SYMLINKS, openat2
 
 TYPE_CHECKING = False
@@ -99,6 +100,7 @@ def copy(source: int, target: int) -> None:
 
 def _copy_file(name: str, status: os.stat_result, from_fd: int, to_fd: int) -> None:
     flags = os.O_NOFOLLOW | os.O_CLOEXEC
+    require_room(to_fd, status.st_size)  # an image can name many volumes for one large directory
     with (
         open(os.open(name, os.O_RDONLY | flags, dir_fd=from_fd), "rb", buffering=0) as old,
         open(

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
 RESOLVE_NO_MAGICLINKS = 0x02
 MOST_IMAGES = 200
+MOST_READ = 16 << 20  # bytes of all configs and manifests, however often an archive names the same one
 AGAIN = "write the archive again: `docker save`, `podman save`, skopeo"
 INDEXES = ("application/vnd.oci.image.index.v1+json", "application/vnd.docker.distribution.manifest.list.v2+json")
 NAMES = ("io.containerd.image.name", "org.opencontainers.image.ref.name")  # annotations of an OCI layout
@@ -46,7 +47,7 @@ class Archive:
     """An unpacked archive, open during a `with`."""
 
     def __init__(self, folder: str) -> None:
-        self._root = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        self._root, self._read_so_far = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC), 0
 
     def __enter__(self) -> Archive:
         return self
@@ -132,6 +133,10 @@ class Archive:
             data = file.read(oci.LARGEST + 1)
         if len(data) > oci.LARGEST:
             raise InvalidArgument(f"cannot load: {path[:200]!a} has more than {oci.LARGEST} bytes", AGAIN)
+        self._read_so_far += len(data)
+        if self._read_so_far > MOST_READ:
+            most = f"{MOST_READ >> 20} MiB"
+            raise InvalidArgument(f"cannot load: its configs and manifests have more than {most}", "save fewer images")
         return data
 
     def _open(self, path: str) -> int:

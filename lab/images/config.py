@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from lab.spec import Spec
 
 LARGEST = 1 << 20  # bytes
+MOST_VALUES = 50_000  # in one document: the empty lists and objects of 1 MiB take 25 MiB of memory
+MOST_VOLUMES = 100
 MOST_LAYERS = 125  # as many as dockerd allows
 ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64"}
 MOMENT = re.compile(r"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)(?:\.(\d{1,9}))?(Z|[+-]\d\d:\d\d)", re.ASCII)
@@ -36,6 +38,8 @@ def architecture() -> str:
 
 def parse(data: bytes, what: str) -> dict[str, Any]:
     """An object in JSON. Raises InvalidArgument, which calls the document `what`."""
+    if sum(map(data.count, (b",", b"[", b"{"))) > MOST_VALUES:
+        raise InvalidArgument(f"{what} has more than {MOST_VALUES} values", "make an image that says less of itself")
     try:
         found = json.loads(data.decode())
     except (ValueError, RecursionError):
@@ -79,6 +83,8 @@ def checked_settings(given: Any) -> None:
     for name in (*image.OBJECTS.values(), "ExposedPorts"):
         if not isinstance(given.get(name) or {}, dict):
             raise wrong(f"config.{name}")
+    if len(given.get("Volumes") or {}) > MOST_VOLUMES:
+        raise InvalidArgument(f"the image declares more than {MOST_VOLUMES} volumes", "name a directory above them")
     if not all(map(_is_text, (given.get("Labels") or {}).values())):
         raise wrong("config.Labels")
     if any("=" not in item or item.startswith("=") for item in given.get("Env") or []):

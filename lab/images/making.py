@@ -7,6 +7,7 @@ directory; then the directory is renamed to the SHA-256 of the image's config.
 from __future__ import annotations
 
 import contextlib
+import copy
 import hashlib
 import json
 import os
@@ -218,9 +219,11 @@ def load(images: Store, tar: IO[bytes]) -> Iterator[tuple[str, Image]]:
                     refuse_old_name(images, name)
             for one in packed:
                 image_id = _take(partial, archive, one)
-                yield from ((name, images.find(name)) for name in one.names)
-                if not one.names:
-                    yield "", images.find(image_id)
+                image = images.find((*one.names, image_id)[0])
+                for name in one.names or [""]:  # all with one config in memory
+                    image = copy.copy(image)
+                    image.name = name or image.name
+                    yield name, image
 
 
 def _take(partial: Partial, archive: Archive, packed: Packed) -> str:

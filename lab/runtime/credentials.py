@@ -99,7 +99,7 @@ def _group(wanted: str) -> int:
 
 
 def _is_id(text: str) -> bool:
-    return text.isascii() and text.isdigit() and int(text) < NO_ID
+    return text.isascii() and text.isdigit() and len(text) <= 10 and int(text) < NO_ID
 
 
 def _rows(path: str, columns: int, containing: str) -> list[list[str]]:

@@ -314,7 +314,7 @@ def _restrict(root: int, spec: Spec) -> None:
         if point < 0:
             continue
         if not stat.S_ISDIR(os.fstat(point).st_mode):
-            mask = clone_tree("", 0, null)
+            mask = clone_tree("", 0, _require_null(null))
         elif empty < 0:
             mask = syscalls.new_filesystem("tmpfs", {}, SAFE | MOUNT_ATTR_RDONLY)
             empty = os.dup(mask)
@@ -324,6 +324,13 @@ def _restrict(root: int, spec: Spec) -> None:
     for fd in (null, empty):
         if fd >= 0:
             os.close(fd)
+
+
+def _require_null(fd: int) -> int:
+    """Raises CannotStart unless fd is null(4): a volume at /dev may have a symlink there (CVE-2025-31133 of runc)."""
+    if fd < 0 or not stat.S_ISCHR((found := os.fstat(fd)).st_mode) or found.st_rdev != os.makedev(1, 3):
+        raise CannotStart("/dev/null is not the device, which is to hide files of /proc", "mount nothing at /dev")
+    return fd
 
 
 def _existing(root: int, path: str) -> int:

@@ -1,12 +1,13 @@
 """The container's side of --pid, --ipc and --cgroupns: what it takes from the host or from another container.
 
 A container that joins another one's namespaces also gets the mounts that show them: its /proc is a copy of the other's
-/proc, and its /dev/shm is the other's. They are copied in the other's mount namespace, where no path leads out of it.
+/proc, and its /dev/shm is the other's. They are copied in the other's mount namespace.
 """
 
 from __future__ import annotations
 
 import ctypes
+import errno
 import os
 
 from lab import syscalls
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     Trees = dict[str, int]
 
 PROC_SUPER_MAGIC = 0x9FA0  # linux/magic.h
+LINKS = (errno.ELOOP, errno.ENOTDIR)  # of openat2(2) for a symlink; O_DIRECTORY makes it ENOTDIR at the end
 
 
 def enter(spec: Spec, joined: Mapping[str, int]) -> Trees:
@@ -59,12 +61,23 @@ def _join(pidfd: int, namespace: int, word: str) -> None:
 
 
 def _copy(pidfd: int, path: str) -> int:
-    """A detached copy of what another container has mounted at path, without the mounts below it."""
+    """A detached copy of what another container has mounted at path, without the mounts below it.
+
+    No symlink is followed: the other container could lead this privileged process to its /proc, whose copy would lack
+    what masks it, or through /proc/PID/root to where that container itself may not go. Raises CannotStart.
+    """
     own = os.open("/proc/self/ns/mnt", os.O_RDONLY | os.O_CLOEXEC)
     _join(pidfd, CLONE_NEWNS, "mount")
+    point = -1
     try:
-        return rootfs.clone_tree(path, rootfs.SAFE, recursive=False)
+        point = syscalls.openat2(syscalls.AT_FDCWD, path, os.O_PATH | os.O_DIRECTORY, syscalls.RESOLVE_NO_SYMLINKS)
+        return rootfs.clone_tree("", rootfs.SAFE, point, recursive=False)
+    except OSError as error:
+        reason = "a symlink is on the way" if error.errno in LINKS else error.strerror
+        raise CannotStart(f"cannot share {path} of the other container: {reason}", "join another one") from None
     finally:
+        if point >= 0:
+            os.close(point)
         syscalls.setns(own, CLONE_NEWNS)
         os.close(own)
 

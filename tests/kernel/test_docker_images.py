@@ -194,6 +194,13 @@ def test_a_commit_of_nothing(labd: Labd, image: str) -> None:
 
 
 @pytest.mark.needs("cgroups")
+def test_a_commit_leaves_room_on_the_disk(labd: Labd, image: str) -> None:
+    """A sparse file costs a container nothing, and a commit its whole size: what does not fit is not begun."""
+    out(labd, "run", "-u", "0", "--name", "big", "base:1", "busybox", "truncate", "-s", "8192G", "/sparse")
+    assert "No space left on device" in refused(labd, "commit", "big")
+    out(labd, "rm", "big")
+
+
 def test_a_commit_holds_the_container_still(labd: Labd, image: str) -> None:
     """pause (the default) freezes a running container while it is committed; afterwards it runs on."""
     out(labd, "run", "-d", "--name", "c1", "base:1", "sleep", "1000")

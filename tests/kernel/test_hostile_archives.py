@@ -63,7 +63,7 @@ class Packing:
         self.config: Any = config_of(*self.layers, **settings)
         self.names: Any = ["bad:1"]
         self.paths: Any = [f"{number}/layer.tar" for number in range(len(self.layers))]
-        self.config_path = "config.json"
+        self.config_path, self.copies = "config.json", 1
         self.more: Layer = lambda tar: None
 
     def bytes(self) -> bytes:
@@ -75,7 +75,7 @@ class Packing:
             add(tar, "config.json", json.dumps(self.config).encode())
             row = {"Config": self.config_path, "RepoTags": self.names, "Layers": self.paths}
             self.more(tar)
-            add(tar, "manifest.json", json.dumps([row]).encode())
+            add(tar, "manifest.json", json.dumps([row] * self.copies).encode())
 
         return tar_of(fill)
 
@@ -118,6 +118,8 @@ HOSTILE: dict[str, tuple[Packing, str]] = {
     "half a character": (settings(Env=["A=\ud800"]), "not JSON|config.Env"),
     "an environment without names": (settings(Env=["=x"]), "config.Env"),
     "labels of numbers": (settings(Labels={"a": 1}), "config.Labels"),
+    "a million values": (spoiled(lambda p: p.config.update(history=[{}] * 100_000)), "more than 50000 values"),
+    "101 volumes": (settings(Volumes={f"/{number}": {} for number in range(101)}), "more than 100 volumes"),
     "windows": (spoiled(lambda p: p.config.update(os="windows")), "for 'windows'"),
     "a path out": (spoiled(lambda p: setattr(p, "config_path", "../../../../etc/passwd")), "has no"),
     "an absolute path": (spoiled(lambda p: setattr(p, "config_path", "/etc/passwd")), "has no"),
@@ -184,6 +186,16 @@ def test_refused_in_an_oci_layout(images: Images, change: Any, said: str) -> Non
     """Each blob must have the SHA-256 by which it is called."""
     with pytest.raises(LabError, match=said):
         list(images.load(io.BytesIO(oci(change))))
+    assert stored(Path(images.root)) == []
+
+
+def test_one_config_under_many_names(images: Images) -> None:
+    """An archive of a few kB that names one large config 200 times does not fill labd's memory."""
+    packing = Packing()
+    packing.config["author"] = "x" * 900_000
+    packing.copies = 200
+    with pytest.raises(LabError, match="more than 16 MiB"):
+        packing.load(images)
     assert stored(Path(images.root)) == []
 
 

@@ -62,6 +62,7 @@ def test_sigkill_of_pid_one_is_137(podmanish: Podmanish) -> None:
         (["nowhere", "true"], 125, "No such image: nowhere"),
         (["host"], 125, "no command specified"),
         (["-u", "nobody-at-all", "host", "true"], 125, "unable to find user nobody-at-all"),
+        (["-u", "9" * 5000, "host", "true"], 125, "unable to find user 999"),
         (["-u", "0:no-group", "host", "true"], 125, "unable to find group no-group"),
         (["-v", "/no/such/source:/mnt", "host", "true"], 125, "/no/such/source"),
         (["-v", "/etc:relative", "host", "true"], 125, "absolute"),

@@ -100,6 +100,20 @@ def test_what_is_not_empty_is_not_filled(volumes: Volumes, tmp_path: Path) -> No
     assert list((tmp_path / "victim").iterdir()) == [] and (Path(volume.data) / "deep").is_symlink()
 
 
+def test_a_copy_leaves_room_on_the_disk(volumes: Volumes, tmp_path: Path) -> None:
+    """An image can name many volumes for one large directory: none is filled where the disk would be full."""
+    source = tmp_path / "image"
+    source.mkdir()
+    with (source / "sparse").open("wb") as file:
+        file.truncate(8 << 40)
+    volume, _ = volumes.create("many")
+    fd = os.open(source, os.O_RDONLY)
+    with pytest.raises(OSError, match="No space left"):
+        volumes.fill(volume, fd)
+    os.close(fd)
+    assert not any(Path(volume.data).iterdir())
+
+
 def test_killed_makers_and_removers_are_swept(volumes: Volumes) -> None:
     """A volume that was never finished, or is half removed, goes with the next sweep; one in work stays."""
     volumes.create("data")
