@@ -41,7 +41,7 @@ NOT_RUN = {
     r"sudo provision/guest\.sh": "makes this machine the lab's own: tools/test-vm does so in the guest",
     r".* --engines .*": "needs real engines: tests/kernel/test_real_engines.py",
     r"(sudo )?(docker|podman)( --remote)?( run| exec| cp| build| healthcheck run)?|ctr run": "a name in a table",
-    r".*lab run .* --page|.*lab page RECORDING": "waits for a speaker: test_live_page.py",
+    r"make demo ARGS=--page|.*lab run .* --page|.*lab page RECORDING": "waits for a speaker: test_live_page.py",
     r"stty sane": "needs a terminal",
     r"touch -c|ausearch -i( -ts now)?|sudo make": "a name in a table",
     r"sudo \.venv/bin/lab shell": "needs a terminal: tests/kernel/test_shell.py",
