@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 
+from lab import filters
 from lab.commandline import FLAG, LIST, VALUE, Command, Option
 from lab.errors import PROGRAM, InvalidArgument, LabError, NotFound, NotImplementedHere
 from lab.runargs import VOLUME
@@ -92,7 +93,7 @@ def _create(keeper: Keeper, argv: Sequence[str], program: str) -> int:
 
 def _list(keeper: Keeper, argv: Sequence[str], program: str) -> int:
     values, _ = LIST_ALL.parse(argv)
-    found = keeper.list(_filters(values["filter"]))
+    found = keeper.list(filters.parse(values["filter"]))
     if values["quiet"]:
         print("".join(f"{volume['Name']}\n" for volume in found), end="")
     else:
@@ -131,7 +132,7 @@ def _prune(keeper: Keeper, argv: Sequence[str], program: str) -> int:
         print("Are you sure you want to continue? [y/N] ", end="", flush=True)
         if sys.stdin.readline().strip().lower() not in ("y", "yes"):
             return 0
-    names, size = keeper.prune({**_filters(values["filter"]), **({"all": ["true"]} if values["all"] else {})})
+    names, size = keeper.prune({**filters.parse(values["filter"]), **({"all": ["true"]} if values["all"] else {})})
     if names:
         print("Deleted Volumes:", *names, "", sep="\n")
     print(f"Total reclaimed space: {size / 1e6:.1f} MB")
@@ -143,16 +144,6 @@ def _names(command: Command, plain: Sequence[str]) -> Sequence[str]:
         usage = f"usage: {PROGRAM} {command.usage}"
         raise InvalidArgument(f'"volume {command.name}" requires at least 1 argument', usage)
     return plain
-
-
-def _filters(texts: Sequence[str]) -> dict[str, list[str]]:
-    found: dict[str, list[str]] = {}
-    for text in texts:
-        name, given, value = text.partition("=")
-        if not given:
-            raise InvalidArgument(f"invalid filter {text[:80]!a}", "write NAME=VALUE")
-        found.setdefault(name, []).append(value)
-    return found
 
 
 VERBS = {"create": _create, "ls": _list, "inspect": _inspect, "rm": _remove, "prune": _prune}
