@@ -1,4 +1,7 @@
-"""`volume create|ls|inspect|rm|prune`, the same for both commands; docker-volume(1). Each brings its Keeper."""
+"""`volume create|ls|inspect|rm|prune`, the same for both commands; docker-volume(1).
+
+Each command gives a VolumeKeeper: podmanish one that reads its directory, dockerish one that asks the daemon.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from typing import Any, Protocol
 
-    class Keeper(Protocol):
+    class VolumeKeeper(Protocol):
         """Who keeps the volumes. A volume is shown as Docker's Volume object; each method raises LabErrors."""
 
         def create(self, name: str, labels: Mapping[str, str]) -> str:
@@ -68,7 +71,7 @@ PRUNE = Command(
 OTHER_NAMES = {"list": "ls", "remove": "rm"}
 
 
-def dispatch(keeper: Keeper, argv: Sequence[str], program: str) -> int:
+def dispatch(keeper: VolumeKeeper, argv: Sequence[str], program: str) -> int:
     """Run `volume VERB`; returns the exit code. Raises LabError."""
     verb, rest = (argv[0], argv[1:]) if argv else ("--help", ())
     if verb in ("--help", "-h"):
@@ -81,7 +84,7 @@ def dispatch(keeper: Keeper, argv: Sequence[str], program: str) -> int:
     return VERBS[verb](keeper, rest, program)
 
 
-def _create(keeper: Keeper, argv: Sequence[str], program: str) -> int:
+def _create(keeper: VolumeKeeper, argv: Sequence[str], program: str) -> int:
     values, plain = CREATE.parse(argv)
     if len(plain) > 1:
         raise InvalidArgument('"volume create" requires at most 1 argument', f"usage: {PROGRAM} {CREATE.usage}")
@@ -91,7 +94,7 @@ def _create(keeper: Keeper, argv: Sequence[str], program: str) -> int:
     return 0
 
 
-def _list(keeper: Keeper, argv: Sequence[str], program: str) -> int:
+def _list(keeper: VolumeKeeper, argv: Sequence[str], program: str) -> int:
     values, _ = LIST_ALL.parse(argv)
     found = keeper.list(filters.parse(values["filter"]))
     if values["quiet"]:
@@ -101,12 +104,12 @@ def _list(keeper: Keeper, argv: Sequence[str], program: str) -> int:
     return 0
 
 
-def _inspect(keeper: Keeper, argv: Sequence[str], program: str) -> int:
+def _inspect(keeper: VolumeKeeper, argv: Sequence[str], program: str) -> int:
     print(json.dumps([keeper.find(name) for name in _names(INSPECT, INSPECT.parse(argv)[1])], indent=4))
     return 0
 
 
-def _remove(keeper: Keeper, argv: Sequence[str], program: str) -> int:
+def _remove(keeper: VolumeKeeper, argv: Sequence[str], program: str) -> int:
     """After an error go on with the next."""
     values, plain = REMOVE.parse(argv)
     code = 0
@@ -124,7 +127,7 @@ def _remove(keeper: Keeper, argv: Sequence[str], program: str) -> int:
     return code
 
 
-def _prune(keeper: Keeper, argv: Sequence[str], program: str) -> int:
+def _prune(keeper: VolumeKeeper, argv: Sequence[str], program: str) -> int:
     values, _ = PRUNE.parse(argv)
     which = "all" if values["all"] else "the anonymous"
     if not values["force"]:

@@ -305,8 +305,9 @@ def test_nothing_that_is_mounted_in_a_volume_is_deleted(both: Engine, tmp_path: 
 def _podmanish_of(both: Engine) -> list[str]:
     """A command that acts on the engine's volumes from any mount namespace."""
     code = (
-        "import sys; from lab import volumeverbs; from lab.forker.placing import Keeper; from lab.store import Store; "
-        "sys.exit(volumeverbs.dispatch(Keeper(Store(sys.argv[1])), sys.argv[3:], 'podmanish'))"
+        "import sys; from lab.forker.placing import VolumeKeeper; from lab.store import Store; "
+        "from lab.volumeverbs import dispatch; "
+        "sys.exit(dispatch(VolumeKeeper(Store(sys.argv[1])), sys.argv[3:], 'podmanish'))"
     )
     return [sys.executable, "-c", code, str(both.volumes.parent)]
 
