@@ -133,10 +133,10 @@ def inspect(api: Api, argv: Sequence[str]) -> int:
 
 
 def volume(api: Api, argv: Sequence[str]) -> int:
-    from client.volumes import Keeper
+    from client.volumes import VolumeKeeper
     from lab import volumeverbs
 
-    return volumeverbs.dispatch(Keeper(api), argv, "dockerish")
+    return volumeverbs.dispatch(VolumeKeeper(api), argv, "dockerish")
 
 
 def version(api: Api, argv: Sequence[str]) -> int:

@@ -9,7 +9,7 @@ from typing import Any
 from client.api import Api
 
 
-class Keeper:
+class VolumeKeeper:
     """The daemon's volumes."""
 
     def __init__(self, api: Api) -> None:

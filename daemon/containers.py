@@ -27,7 +27,7 @@ from daemon.stdio import Pulse
 from lab.damage import DAMAGED
 from lab.errors import Conflict, LabError, NotRunning, StillRunning
 from lab.record import UNKNOWN, Record
-from lab.runtime import cgroup
+from lab.runtime import cgroup, cgroup_control
 from lab.signals import signal_number
 from lab.spec import Spec
 from lab.store import Store
@@ -141,12 +141,12 @@ class Container:
         async with self.changing:
             freeze = wanted and self.running and not self.paused
             if freeze:
-                await asyncio.to_thread(cgroup.freeze, self.spec.cgroup, True)
+                await asyncio.to_thread(cgroup_control.freeze, self.spec.cgroup, True)
             try:
                 yield
             finally:
                 if freeze and self.running:
-                    cgroup.thaw(self.spec.cgroup)
+                    cgroup_control.thaw(self.spec.cgroup)
 
     @contextlib.asynccontextmanager
     async def kept_awake(self) -> AsyncGenerator[None, None]:
@@ -265,7 +265,7 @@ class Container:
         if self.run.process:
             self.run.process.kill(number)
         if number == signal.SIGKILL and self.paused:
-            cgroup.thaw(self.spec.cgroup)
+            cgroup_control.thaw(self.spec.cgroup)
         self.event("kill", signal=str(number))
 
     def _stay_away(self) -> bool:
@@ -329,7 +329,7 @@ class Container:
             self.require_running()
             if self.paused:
                 raise Conflict(f"Container {self.id} is already paused")
-            await asyncio.to_thread(cgroup.freeze, self.spec.cgroup, True)
+            await asyncio.to_thread(cgroup_control.freeze, self.spec.cgroup, True)
             self.paused = self.running
         self.event("pause")
 
@@ -337,7 +337,7 @@ class Container:
         """Thaw all processes. Raises Conflict if the container is not paused."""
         if not self.paused:
             raise Conflict(f"Container {self.id} is not paused")
-        cgroup.freeze(self.spec.cgroup, False)
+        cgroup_control.freeze(self.spec.cgroup, False)
         self.paused = False
         self.event("unpause")
 

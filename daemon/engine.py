@@ -27,7 +27,7 @@ from lab.errors import Conflict, InvalidArgument, NoSuchContainer, NoSuchExec, N
 from lab.images import Images
 from lab.pidfd import ended, send_signal
 from lab.record import Record
-from lab.runtime import cgroup
+from lab.runtime import cgroup, cgroup_control
 from lab.spec import Mount
 from lab.store import Store, new_id
 from lab.volumes import Volumes
@@ -188,7 +188,7 @@ def end_survivor(record: Record) -> None:
         pidfd = record.open()
         send_signal(pidfd, signal.SIGKILL)
         if path := record.state.get("cgroup"):
-            cgroup.thaw(path)
+            cgroup_control.thaw(path)
         ended(pidfd, SURVIVOR_SECONDS)
         os.close(pidfd)
     record.reload()

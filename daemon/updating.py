@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from daemon.containers import Container
 from lab.resources import updated
-from lab.runtime import cgroup
+from lab.runtime import cgroup_control
 
 if TYPE_CHECKING:
     from lab.resources import Resources
@@ -22,7 +22,7 @@ async def update(container: Container, changes: Resources, policy: dict[str, Any
         wanted = updated(spec.resources, changes)
         if changes and container.running:
             free = {"pids_limit": "max"} if "pids_limit" in spec.resources else {}
-            await asyncio.to_thread(cgroup.update, spec.cgroup, {**free, **wanted})
+            await asyncio.to_thread(cgroup_control.update, spec.cgroup, {**free, **wanted})
         spec.resources = wanted
         if policy:
             container.body["HostConfig"]["RestartPolicy"] = policy

@@ -18,7 +18,8 @@ sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
 from lab import files, syscalls, tars
 from lab.errors import CannotStart
-from lab.runtime.rootfs import SAFE, STAGING, attach_at, clone_tree
+from lab.runtime.attaching import attach_at, clone_tree
+from lab.runtime.rootfs import SAFE, STAGING
 from lab.syscalls import MOUNT_ATTR_RDONLY
 from lab.whiteouts import CAPABILITY, OPAQUE, WHITEOUT, XATTR
 

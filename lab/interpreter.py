@@ -79,9 +79,9 @@ def release() -> list[str]:
 
     Raises Conflict for a mount point that a later mount hides.
     """
-    with open("/proc/self/mountinfo", encoding="utf-8", errors="surrogateescape") as file:
-        points = [line.split()[4].encode().decode("unicode_escape") for line in file]
-    found = [point for point in points if point.startswith(f"{ROOT}/")]
+    from lab.mountpoints import mount_points
+
+    found = [point for point in mount_points() if point.startswith(f"{ROOT}/")]
     for point in reversed(found):
         try:
             syscalls.umount2(point, syscalls.MNT_DETACH)

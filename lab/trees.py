@@ -74,28 +74,38 @@ def copy(source: int, target: int) -> None:
     while waiting:
         folder = waiting.pop()
         done.append(folder)
-        from_fd = openat2(source, folder, DIRECTORY, RESOLVE_NO_SYMLINKS)
-        to_fd = openat2(target, folder, DIRECTORY, RESOLVE_NO_SYMLINKS)
-        try:
-            for name in os.listdir(from_fd):
-                status = os.stat(name, dir_fd=from_fd, follow_symlinks=False)
-                path = f"{folder}/{name}"
-                first = links.setdefault((status.st_dev, status.st_ino), path)
-                if stat.S_ISDIR(status.st_mode):
-                    os.mkdir(name, 0o700, dir_fd=to_fd)
-                    waiting.append(path)
-                elif first != path:
-                    os.link(first, name, src_dir_fd=target, dst_dir_fd=to_fd, follow_symlinks=False)
-                elif stat.S_ISLNK(status.st_mode):
-                    os.symlink(os.readlink(name, dir_fd=from_fd), name, dir_fd=to_fd)
-                    _own(name, status, to_fd)
-                elif stat.S_ISREG(status.st_mode):
-                    _copy_file(name, status, from_fd, to_fd)
-        finally:
-            os.close(from_fd)
-            os.close(to_fd)
+        waiting += _copy_entries(folder, source, target, links)
     for folder in reversed(done):  # children first: they change a directory's time
         _finish_directory(folder, source, target)
+
+
+def _copy_entries(folder: str, source: int, target: int, links: dict[tuple[int, int], str]) -> list[str]:
+    """Copy what is in one directory; the paths of its directories, which are still empty in the copy.
+
+    links has the first path of each file, by device and inode.
+    """
+    folders = []
+    from_fd = openat2(source, folder, DIRECTORY, RESOLVE_NO_SYMLINKS)
+    to_fd = openat2(target, folder, DIRECTORY, RESOLVE_NO_SYMLINKS)
+    try:
+        for name in os.listdir(from_fd):
+            status = os.stat(name, dir_fd=from_fd, follow_symlinks=False)
+            path = f"{folder}/{name}"
+            first = links.setdefault((status.st_dev, status.st_ino), path)
+            if stat.S_ISDIR(status.st_mode):
+                os.mkdir(name, 0o700, dir_fd=to_fd)
+                folders.append(path)
+            elif first != path:
+                os.link(first, name, src_dir_fd=target, dst_dir_fd=to_fd, follow_symlinks=False)
+            elif stat.S_ISLNK(status.st_mode):
+                os.symlink(os.readlink(name, dir_fd=from_fd), name, dir_fd=to_fd)
+                _own(name, status, to_fd)
+            elif stat.S_ISREG(status.st_mode):
+                _copy_file(name, status, from_fd, to_fd)
+    finally:
+        os.close(from_fd)
+        os.close(to_fd)
+    return folders
 
 
 def _copy_file(name: str, status: os.stat_result, from_fd: int, to_fd: int) -> None:

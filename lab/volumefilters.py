@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from lab.errors import Conflict, InvalidArgument, NotFound
+from lab.errors import Conflict, NotFound
+from lab.filters import check_names, flag, has_label
 from lab.volumes import ANONYMOUS, Volume, Volumes
 
 TYPE_CHECKING = False
@@ -10,22 +11,21 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     Filters = Mapping[str, Sequence[str]]
-YES, NO = ("true", "1", "True"), ("false", "0", "False")
 OF_LIST = ("dangling", "driver", "label", "name")
 OF_PRUNE = ("all", "label", "label!")
 
 
 def matching(volumes: Volumes, filters: Filters) -> list[Volume]:
     """Those that pass each filter. Raises InvalidArgument for a filter or a value that Docker does not have."""
-    _check(filters, OF_LIST)
+    check_names(filters, *OF_LIST)
     return [volume for volume in volumes.list() if _passes(volume, volumes, filters)]
 
 
 def _passes(volume: Volume, volumes: Volumes, filters: Filters) -> bool:
     tests: dict[str, Callable[[str], bool]] = {
-        "dangling": lambda value: truth("dangling", value) == (not volumes.users(volume.name)),
+        "dangling": lambda value: flag("dangling", value) == (not volumes.users(volume.name)),
         "driver": lambda value: value == "local",
-        "label": lambda value: _labelled(volume, value),
+        "label": lambda value: has_label(volume.labels, value),
         "name": lambda value: value in volume.name,
     }
     for name, words in filters.items():
@@ -42,13 +42,13 @@ def prune(volumes: Volumes, filters: Filters) -> tuple[list[str], int]:
     """
     from lab import trees
 
-    _check(filters, OF_PRUNE)
-    everything = any([truth("all", value) for value in filters.get("all", ())])
+    check_names(filters, *OF_PRUNE)
+    everything = any([flag("all", value) for value in filters.get("all", ())])
     gone, reclaimed = [], 0
     for volume in volumes.list():
         wanted = everything or ANONYMOUS in volume.labels
-        wanted = wanted and all(_labelled(volume, text) for text in filters.get("label", ()))
-        if not wanted or any(_labelled(volume, text) for text in filters.get("label!", ())):
+        wanted = wanted and all(has_label(volume.labels, text) for text in filters.get("label", ()))
+        if not wanted or any(has_label(volume.labels, text) for text in filters.get("label!", ())):
             continue
         if volumes.users(volume.name):
             continue
@@ -60,21 +60,3 @@ def prune(volumes: Volumes, filters: Filters) -> tuple[list[str], int]:
         gone.append(volume.name)
         reclaimed += size
     return gone, reclaimed
-
-
-def truth(name: str, value: str) -> bool:
-    """true or false. Raises InvalidArgument."""
-    if value not in (*YES, *NO):
-        raise InvalidArgument(f"invalid filter '{name}={value[:40]}'", "write true or false")
-    return value in YES
-
-
-def _check(filters: Filters, known: Sequence[str]) -> None:
-    for name in filters:
-        if name not in known:
-            raise InvalidArgument(f"invalid filter '{name[:40]}'", f"known are {', '.join(known)}")
-
-
-def _labelled(volume: Volume, wanted: str) -> bool:
-    key, given, value = wanted.partition("=")
-    return key in volume.labels and (not given or volume.labels[key] == value)

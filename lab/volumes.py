@@ -18,6 +18,7 @@ import time
 from lab import files
 from lab.errors import Conflict, InvalidArgument, NotAllowed, NotFound
 from lab.files import Lock
+from lab.mountpoints import mount_points
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -210,9 +211,4 @@ def _is_name(name: str) -> bool:
 def _mounted_below(path: str) -> str:
     """A mount point of this mount namespace at or below the path; "" if there is none."""
     real = os.path.realpath(path)
-    with open("/proc/self/mountinfo", encoding="utf-8", errors="surrogateescape") as file:
-        for row in file:
-            point = row.split()[4].encode(errors="surrogateescape").decode("unicode_escape")
-            if point == real or point.startswith(f"{real}/"):
-                return point
-    return ""
+    return next((point for point in mount_points() if point == real or point.startswith(f"{real}/")), "")

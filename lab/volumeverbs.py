@@ -1,10 +1,14 @@
-"""`volume create|ls|inspect|rm|prune`, the same for both commands; docker-volume(1). Each brings its Keeper."""
+"""`volume create|ls|inspect|rm|prune`, the same for both commands; docker-volume(1).
+
+Each command gives a VolumeKeeper: podmanish one that reads its directory, dockerish one that asks the daemon.
+"""
 
 from __future__ import annotations
 
 import json
 import sys
 
+from lab import filters
 from lab.commandline import FLAG, LIST, VALUE, Command, Option
 from lab.errors import PROGRAM, InvalidArgument, LabError, NotFound, NotImplementedHere
 from lab.runargs import VOLUME
@@ -15,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from typing import Any, Protocol
 
-    class Keeper(Protocol):
+    class VolumeKeeper(Protocol):
         """Who keeps the volumes. A volume is shown as Docker's Volume object; each method raises LabErrors."""
 
         def create(self, name: str, labels: Mapping[str, str]) -> str:
@@ -67,7 +71,7 @@ PRUNE = Command(
 OTHER_NAMES = {"list": "ls", "remove": "rm"}
 
 
-def dispatch(keeper: Keeper, argv: Sequence[str], program: str) -> int:
+def dispatch(keeper: VolumeKeeper, argv: Sequence[str], program: str) -> int:
     """Run `volume VERB`; returns the exit code. Raises LabError."""
     verb, rest = (argv[0], argv[1:]) if argv else ("--help", ())
     if verb in ("--help", "-h"):
@@ -80,7 +84,7 @@ def dispatch(keeper: Keeper, argv: Sequence[str], program: str) -> int:
     return VERBS[verb](keeper, rest, program)
 
 
-def _create(keeper: Keeper, argv: Sequence[str], program: str) -> int:
+def _create(keeper: VolumeKeeper, argv: Sequence[str], program: str) -> int:
     values, plain = CREATE.parse(argv)
     if len(plain) > 1:
         raise InvalidArgument('"volume create" requires at most 1 argument', f"usage: {PROGRAM} {CREATE.usage}")
@@ -90,9 +94,9 @@ def _create(keeper: Keeper, argv: Sequence[str], program: str) -> int:
     return 0
 
 
-def _list(keeper: Keeper, argv: Sequence[str], program: str) -> int:
+def _list(keeper: VolumeKeeper, argv: Sequence[str], program: str) -> int:
     values, _ = LIST_ALL.parse(argv)
-    found = keeper.list(_filters(values["filter"]))
+    found = keeper.list(filters.parse(values["filter"]))
     if values["quiet"]:
         print("".join(f"{volume['Name']}\n" for volume in found), end="")
     else:
@@ -100,12 +104,12 @@ def _list(keeper: Keeper, argv: Sequence[str], program: str) -> int:
     return 0
 
 
-def _inspect(keeper: Keeper, argv: Sequence[str], program: str) -> int:
+def _inspect(keeper: VolumeKeeper, argv: Sequence[str], program: str) -> int:
     print(json.dumps([keeper.find(name) for name in _names(INSPECT, INSPECT.parse(argv)[1])], indent=4))
     return 0
 
 
-def _remove(keeper: Keeper, argv: Sequence[str], program: str) -> int:
+def _remove(keeper: VolumeKeeper, argv: Sequence[str], program: str) -> int:
     """After an error go on with the next."""
     values, plain = REMOVE.parse(argv)
     code = 0
@@ -123,7 +127,7 @@ def _remove(keeper: Keeper, argv: Sequence[str], program: str) -> int:
     return code
 
 
-def _prune(keeper: Keeper, argv: Sequence[str], program: str) -> int:
+def _prune(keeper: VolumeKeeper, argv: Sequence[str], program: str) -> int:
     values, _ = PRUNE.parse(argv)
     which = "all" if values["all"] else "the anonymous"
     if not values["force"]:
@@ -131,7 +135,7 @@ def _prune(keeper: Keeper, argv: Sequence[str], program: str) -> int:
         print("Are you sure you want to continue? [y/N] ", end="", flush=True)
         if sys.stdin.readline().strip().lower() not in ("y", "yes"):
             return 0
-    names, size = keeper.prune({**_filters(values["filter"]), **({"all": ["true"]} if values["all"] else {})})
+    names, size = keeper.prune({**filters.parse(values["filter"]), **({"all": ["true"]} if values["all"] else {})})
     if names:
         print("Deleted Volumes:", *names, "", sep="\n")
     print(f"Total reclaimed space: {size / 1e6:.1f} MB")
@@ -143,16 +147,6 @@ def _names(command: Command, plain: Sequence[str]) -> Sequence[str]:
         usage = f"usage: {PROGRAM} {command.usage}"
         raise InvalidArgument(f'"volume {command.name}" requires at least 1 argument', usage)
     return plain
-
-
-def _filters(texts: Sequence[str]) -> dict[str, list[str]]:
-    found: dict[str, list[str]] = {}
-    for text in texts:
-        name, given, value = text.partition("=")
-        if not given:
-            raise InvalidArgument(f"invalid filter {text[:80]!a}", "write NAME=VALUE")
-        found.setdefault(name, []).append(value)
-    return found
 
 
 VERBS = {"create": _create, "ls": _list, "inspect": _inspect, "rm": _remove, "prune": _prune}

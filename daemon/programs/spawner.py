@@ -45,7 +45,7 @@ from daemon.programs.messages import LOST, Inbox, close_all, pack
 from lab import runtime, syscalls
 from lab.errors import CannotStart, LabError, NoSuchContainer
 from lab.pidfd import send_signal
-from lab.runtime import cgroup
+from lab.runtime import cgroup, cgroup_control
 from lab.spec import Spec
 from lab.store import Store
 
@@ -211,7 +211,7 @@ class Spawner:
         for pidfd, child in self.children.items():
             send_signal(pidfd, signal.SIGKILL)
             if child.cgroup:
-                cgroup.thaw(child.cgroup)
+                cgroup_control.thaw(child.cgroup)
         left = {child.process.child: child for child in self.children.values()}
         while left:  # in any order, and unknown ones too: a container cannot end before its execs have been reaped
             pid, status = os.waitpid(-1, 0)

@@ -6,11 +6,11 @@ import os
 import stat
 
 from lab import trees
+from lab.contents import MOUNT_POINTS
 from lab.spec import Spec
 from lab.syscalls import RESOLVE_NO_SYMLINKS, openat2
 
 MODIFIED, ADDED, DELETED = 0, 1, 2
-MOUNT_POINTS = ("/dev", "/proc", "/sys")  # the runtime makes them if the image lacks them
 
 
 def changes(spec: Spec) -> list[dict[str, str | int]] | None:
@@ -22,7 +22,7 @@ def changes(spec: Spec) -> list[dict[str, str | int]] | None:
     try:
         for path, status in trees.entries(f"{spec.layer}/upper"):
             kind = _kind(status, lower, path)
-            if not (kind == ADDED and path in MOUNT_POINTS):
+            if not (kind == ADDED and path[1:] in MOUNT_POINTS):
                 found.append({"Path": path, "Kind": kind})
     finally:
         if lower >= 0:

@@ -11,7 +11,7 @@ from typing import Any
 
 from daemon.containers import Container
 from lab.resources import number
-from lab.runtime import cgroup
+from lab.runtime import cgroup, cgroup_control
 from lab.shown import rfc3339
 
 TICK_NS = 10**9 // os.sysconf("SC_CLK_TCK")
@@ -37,7 +37,7 @@ async def samples(container: Container, *, stream: bool, one_shot: bool) -> Asyn
 
 def _sample(container: Container, before: dict[str, Any]) -> dict[str, Any]:
     pids = cgroup.processes(container.spec.cgroup) if container.running else []
-    cpu, memory = cgroup.usage(container.spec.cgroup)
+    cpu, memory = cgroup_control.usage(container.spec.cgroup)
     if cpu is None:
         cpu = sum(_ticks(pid) for pid in pids) * TICK_NS
     if memory is None:

@@ -40,17 +40,6 @@ if TYPE_CHECKING:
     from lab.spec import Spec
 
 POLL_SECONDS = 0.002  # between two looks at /proc or at a record, for what no descriptor tells
-# The variables that the engine reads, and LC_CTYPE, which Python sets for itself (PEP 538).
-OWN_VARIABLES = (
-    "HOME",
-    "LC_CTYPE",
-    "LISTEN_FDNAMES",
-    "LISTEN_FDS",
-    "LISTEN_PID",
-    "NOTIFY_SOCKET",
-    "PATH",
-    "XDG_DATA_HOME",
-)
 
 
 class Forker:
@@ -101,7 +90,9 @@ class Forker:
         layer = "" if image.is_host else self.store.layer_path(container_id)
         spec = assemble(options, image, container_id, layer, state=self.root)
         if spec.init:
-            _hide_environment(spec, options.env)
+            from lab.forker import environment
+
+            environment.hide(spec, options.env)
         if os.geteuid() != 0:
             from lab import userns
 
@@ -215,13 +206,14 @@ class Forker:
     def exec(self, argv: Sequence[str]) -> int:
         """`podmanish exec`; returns the command's exit code."""
         from lab.assemble import assemble_exec
+        from lab.forker import environment
         from lab.runtime.begun import has_begun
 
         interpreter.guard()
         options = runargs.parse_exec(argv)
         container = self.running(options.container)
         spec = assemble_exec(options, container.spec)
-        _hide_environment(container.spec, options.env)
+        environment.hide(container.spec, options.env)
         process = container.open()
         # Until its command begins, the container may still be in the host's root.
         while not has_begun(container.state["pid"]) and not pidfd.ended(process, POLL_SECONDS):
@@ -295,17 +287,6 @@ def _handed(mode: str, spec: Spec) -> Handed | None:
     handed = Handed(mode)
     handed.hand_on(spec)
     return handed
-
-
-def _hide_environment(spec: Spec, wanted: Sequence[str]) -> None:
-    """Restart the engine without the variables that are not for the container, if the container may read its memory.
-
-    With CAP_SYS_PTRACE a container can read the memory of each process in it. A copy of the engine is such a process
-    until exec, and for ever as pid 1 of `--init`.
-    """
-    wanted_names = {*OWN_VARIABLES, *(item.partition("=")[0] for item in wanted)}
-    if "CAP_SYS_PTRACE" in spec.capabilities and not wanted_names.issuperset(os.environ):
-        interpreter.restart({name: value for name, value in os.environ.items() if name in wanted_names})
 
 
 def end_damaged(container: Record, force: bool) -> None:

@@ -92,7 +92,7 @@ def release(record: Record, store: Store) -> None:
     mounting.release(record.spec, volumes(store))
 
 
-class Keeper:
+class VolumeKeeper:
     """What `podmanish volume` acts on; lab.volumeverbs."""
 
     def __init__(self, store: Store) -> None:

@@ -181,9 +181,9 @@ def _inspected(container: Record) -> dict[str, object]:
 
 def volume(engine: Forker, argv: Sequence[str]) -> int:
     from lab import volumeverbs
-    from lab.forker.placing import Keeper
+    from lab.forker.placing import VolumeKeeper
 
-    return volumeverbs.dispatch(Keeper(engine.store), argv, "podmanish")
+    return volumeverbs.dispatch(VolumeKeeper(engine.store), argv, "podmanish")
 
 
 def _label(text: str) -> tuple[str, str]:

@@ -18,7 +18,7 @@ import errno
 import os
 import time
 
-from lab.errors import Conflict, MissingFeature, NotImplementedHere, NotRunning
+from lab.errors import MissingFeature, NotImplementedHere
 from lab.runtime import cgroup_limits
 from lab.signals import SIGKILL
 from lab.spec import PRIVATE
@@ -57,12 +57,12 @@ def path(container_id: str, spec: Spec) -> str:
     name = f"/{NAME}{container_id}"
     if spec.cgroup_parent:
         return f"{spec.cgroup_parent}{name}"
-    return name if cgroup_limits.needed(spec.resources) else f"{_own().rstrip('/')}{name}"
+    return name if cgroup_limits.needed(spec.resources) else f"{own_path().rstrip('/')}{name}"
 
 
-def _own() -> str:
+def own_path() -> str:
     """The path of the calling process's cgroup in version 2; cgroups(7), "/proc/PID/cgroup"."""
-    own = next((line for line in _read("/proc/self/cgroup").splitlines() if line.startswith("0::")), "0::/")
+    own = next((line for line in read_file("/proc/self/cgroup").splitlines() if line.startswith("0::")), "0::/")
     return own.removeprefix("0::")
 
 
@@ -89,7 +89,7 @@ def create(spec: Spec) -> int:
     """
     wanted, root = cgroup_limits.needed(spec.resources), version_2()
     try:
-        _enable(root, os.path.dirname(spec.cgroup), wanted)
+        enable(root, os.path.dirname(spec.cgroup), wanted)
         for folder in folders(spec.cgroup, wanted):
             if spec.cgroup_parent:
                 os.makedirs(os.path.dirname(folder), exist_ok=True)
@@ -118,59 +118,27 @@ def limit(path: str, resources: Resources) -> None:
     """Write these limits into a container's cgroup. Raises OSError, with the file's name."""
     root = version_2()
     for controller in cgroup_limits.needed(resources):
-        folder = _folder(root, controller, path)
+        folder = place(root, controller, path)
         modern = os.path.exists(f"{folder}/cgroup.controllers")
         if controller == "cpuset" and not modern:
             _fill_cpuset(folder)
         for name, text in cgroup_limits.files(controller, resources, modern=modern):
             if not name.endswith("?") or os.path.exists(f"{folder}/{name[:-1]}"):
-                _write(f"{folder}/{name.removesuffix('?')}", text)
-
-
-def update(path: str, resources: Resources) -> None:
-    """Give a running container other limits. Raises Conflict if it lies in its engine's cgroup, OSError.
-
-    In version 1, a controller that it did not need before has all its processes enter.
-    """
-    wanted = cgroup_limits.needed(resources)
-    if os.path.dirname(path) == _own() != "/" and wanted:
-        raise Conflict(
-            "the container was started without limits, in its engine's cgroup, which cannot pass on controllers",
-            "stop it, update it, and start it again",
-        )
-    _enable(version_2(), os.path.dirname(path), wanted)
-    added = [folder for folder in folders(path, wanted) if not os.path.isdir(folder)]
-    for folder in added:
-        os.mkdir(folder)
-    limit(path, resources)
-    for folder in added:
-        _until(lambda folder=folder: _all_entered(path, folder))  # type: ignore[misc]
-
-
-def _all_entered(path: str, folder: str) -> bool:
-    """Move the container's processes into one more directory; False if any has forked meanwhile."""
-    inside = set(_read(f"{folder}/cgroup.procs").split())
-    late = [pid for pid in map(str, processes(path)) if pid not in inside]
-    for pid in late:
-        try:
-            _write(f"{folder}/cgroup.procs", pid)
-        except ProcessLookupError:
-            pass
-    return not late
+                write_file(f"{folder}/{name.removesuffix('?')}", text)
 
 
 def _fill_cpuset(folder: str) -> None:
     """Version 1 starts both sets empty, and takes no process then; cpuset(7)."""
     for name in ("cpuset.cpus", "cpuset.mems"):
-        if not _read(f"{folder}/{name}").strip():
-            _write(f"{folder}/{name}", _read(f"{os.path.dirname(folder)}/{name}").strip())
+        if not read_file(f"{folder}/{name}").strip():
+            write_file(f"{folder}/{name}", read_file(f"{os.path.dirname(folder)}/{name}").strip())
 
 
 def _make(folder: str) -> None:
     try:
         os.mkdir(folder)
     except FileExistsError:  # left by the container's last run, whose engine was killed
-        _until(lambda: _removed(folder))
+        until(lambda: _removed(folder))
         os.mkdir(folder)
 
 
@@ -189,14 +157,14 @@ def join(spec: Spec, entered: bool) -> None:
     tracked = f"{version_2()}{spec.cgroup}"
     for folder in folders(spec.cgroup, cgroup_limits.needed(spec.resources)):
         if not (entered and folder == tracked) and os.path.isdir(folder):
-            _write(f"{folder}/cgroup.procs", "0")
+            write_file(f"{folder}/cgroup.procs", "0")
 
 
 def folders(path: str, controllers: Iterable[str] = (*CONTROLLERS, "freezer")) -> list[str]:
     """The directories of a container's cgroup: the one that tracks its processes first, then those of version 1."""
     root = version_2()
-    tracking = _folder(root, "freezer", path)
-    limited = [_folder(root, controller, path) for controller in controllers]
+    tracking = place(root, "freezer", path)
+    limited = [place(root, controller, path) for controller in controllers]
     return list(dict.fromkeys([tracking, *limited]))
 
 
@@ -212,40 +180,6 @@ def processes(path: str) -> list[int]:
     return sorted(found)
 
 
-def freeze(path: str, frozen: bool) -> None:
-    """Stop or continue every process.
-
-    Raises NotRunning for a container that has just ended, MissingFeature on a machine without cgroups, OSError.
-    """
-    folder = folders(path, ())[0]
-    if not os.path.isdir(os.path.dirname(folder)):
-        raise MissingFeature(
-            "this machine has no cgroup freezer", "mount cgroup2 on /sys/fs/cgroup, then start the container again"
-        )
-    if not os.path.isdir(folder):
-        raise NotRunning("the container has just ended")
-    if os.path.exists(f"{folder}/cgroup.freeze"):
-        _write(f"{folder}/cgroup.freeze", "1" if frozen else "0")
-        _until(lambda: f"frozen {int(frozen)}" in _read(f"{folder}/cgroup.events"))
-    else:
-        _write(f"{folder}/freezer.state", "FROZEN" if frozen else "THAWED")
-        _until(lambda: _read(f"{folder}/freezer.state").strip() == ("FROZEN" if frozen else "THAWED"))
-
-
-def thaw(path: str) -> None:
-    """Let processes that have been killed come to their end: version 1 holds a frozen one until it is thawed.
-
-    Does nothing if they have ended already, and the cgroup with them.
-    """
-    folder = folders(path, ())[0]
-    for name, word in (("cgroup.freeze", "0"), ("freezer.state", "THAWED")):
-        try:
-            if os.path.exists(f"{folder}/{name}"):
-                _write(f"{folder}/{name}", word)
-        except OSError:
-            pass  # the cgroup has just been removed
-
-
 def remove(path: str) -> bool:
     """End what still runs in the cgroup and remove it. Returns whether the memory limit had killed a process."""
     if not os.path.basename(path).startswith(NAME):
@@ -253,13 +187,13 @@ def remove(path: str) -> bool:
     oom = out_of_memory(path)
     for folder in folders(path):
         if os.path.isdir(folder):
-            _until(lambda folder=folder: _removed(folder))  # type: ignore[misc]
+            until(lambda folder=folder: _removed(folder))  # type: ignore[misc]
     return oom
 
 
 def sweep() -> None:
     """Remove empty cgroups that killed engines have left; not the newest, which a process may be about to enter."""
-    roots = {f"{version_2()}{_own()}", version_2(), *(f"{MOUNT}/{name}" for name in (*CONTROLLERS, "freezer"))}
+    roots = {f"{version_2()}{own_path()}", version_2(), *(f"{MOUNT}/{name}" for name in (*CONTROLLERS, "freezer"))}
     for root in filter(os.path.isdir, roots):
         for entry in os.scandir(root):
             if not entry.name.startswith(NAME):
@@ -273,29 +207,23 @@ def sweep() -> None:
 
 def out_of_memory(path: str) -> bool:
     """Whether the kernel has killed a process at the memory limit: memory.events, memory.oom_control."""
-    folder = _folder(version_2(), "memory", path)
-    events = _read(f"{folder}/memory.events") or _read(f"{folder}/memory.oom_control")
+    folder = place(version_2(), "memory", path)
+    events = read_file(f"{folder}/memory.events") or read_file(f"{folder}/memory.oom_control")
     return any(line.startswith("oom_kill ") and not line.endswith(" 0") for line in events.splitlines())
 
 
-def usage(path: str) -> tuple[int | None, int | None]:
-    """(CPU time in ns, memory in bytes); None where no controller counts it."""
-    root = version_2()
-    cpu = dict(line.split() for line in _read(f"{root}{path}/cpu.stat").splitlines()).get("usage_usec")
-    folder = _folder(root, "memory", path)
-    memory = _read(f"{folder}/memory.current") or _read(f"{folder}/memory.usage_in_bytes")
-    return int(cpu) * 1000 if cpu else None, int(memory) if memory else None
-
-
-def _folder(root: str, controller: str, path: str) -> str:
+def place(root: str, controller: str, path: str) -> str:
     """The container's directory in the hierarchy of this controller, version 1's or version 2's."""
     if root and (controller == "freezer" or not os.path.exists(f"{MOUNT}/{controller}/tasks")):
         return f"{root}{path}"
     return f"{MOUNT}/{controller}{path}"
 
 
-def _enable(root: str, parent: str, wanted: Iterable[str]) -> None:
-    """Enable controllers from the top down to parent: in version 2 a cgroup has those that the one above passes on."""
+def enable(root: str, parent: str, wanted: Iterable[str]) -> None:
+    """Enable controllers from the top down to parent: in version 2 a cgroup has those that the one above passes on.
+
+    Raises OSError, with the file's name.
+    """
     missing = [name for name in wanted if root and not os.path.exists(f"{MOUNT}/{name}/tasks")]
     if not missing:
         return
@@ -303,10 +231,10 @@ def _enable(root: str, parent: str, wanted: Iterable[str]) -> None:
     for part in ("", *parent.split("/")[1:]):
         folder = f"{folder}/{part}" if part else folder
         os.makedirs(folder, exist_ok=True)
-        enabled = _read(f"{folder}/cgroup.subtree_control").split()
+        enabled = read_file(f"{folder}/cgroup.subtree_control").split()
         for name in missing:
             if name not in enabled:
-                _write(f"{folder}/cgroup.subtree_control", f"+{name}")
+                write_file(f"{folder}/cgroup.subtree_control", f"+{name}")
 
 
 def _removed(folder: str) -> bool:
@@ -326,11 +254,11 @@ def _removed(folder: str) -> bool:
 
 def _kill(folder: str) -> None:
     if os.path.exists(f"{folder}/cgroup.kill"):
-        _write(f"{folder}/cgroup.kill", "1")
+        write_file(f"{folder}/cgroup.kill", "1")
         return
     if os.path.exists(f"{folder}/freezer.state"):
-        _write(f"{folder}/freezer.state", "THAWED")  # a frozen process takes SIGKILL only once it is thawed
-    for pid in map(int, _read(f"{folder}/cgroup.procs").split()):
+        write_file(f"{folder}/freezer.state", "THAWED")  # a frozen process takes SIGKILL only once it is thawed
+    for pid in map(int, read_file(f"{folder}/cgroup.procs").split()):
         if pid:  # 0: a process of another pid namespace; for kill(2) it would mean our process group
             try:
                 os.kill(pid, SIGKILL)
@@ -338,14 +266,15 @@ def _kill(folder: str) -> None:
                 pass
 
 
-def _until(done: Callable[[], bool]) -> None:
+def until(done: Callable[[], bool]) -> None:
     """Try every millisecond, for REMOVE_SECONDS at most: a process in uninterruptible sleep cannot be killed now."""
     end = time.monotonic() + REMOVE_SECONDS
     while not done() and time.monotonic() < end:
         time.sleep(0.001)
 
 
-def _read(path: str) -> str:
+def read_file(path: str) -> str:
+    """The text of a cgroup's file; "" if it is missing or cannot be read."""
     try:
         with open(path, encoding="ascii") as file:
             return file.read()
@@ -353,7 +282,8 @@ def _read(path: str) -> str:
         return ""
 
 
-def _write(path: str, text: str) -> None:
+def write_file(path: str, text: str) -> None:
+    """Write a cgroup's file by one write(2), as the kernel wants it. Raises OSError, with the file's name."""
     fd = os.open(path, os.O_WRONLY | os.O_CLOEXEC)
     try:
         os.write(fd, text.encode())

@@ -10,6 +10,7 @@ import struct
 from lab import syscalls
 from lab.errors import CannotStart, CommandNotExecutable, CommandNotFound
 from lab.runtime import cgroup, credentials, rootfs
+from lab.runtime.descriptors import close_others, connect_stdio, take_terminal
 from lab.runtime.lifeline import die_with_parent, stand_between
 from lab.sealed import seal
 from lab.signals import SIGPIPE, SIGXFSZ
@@ -26,8 +27,6 @@ if TYPE_CHECKING:
 
     Joined = Mapping[str, int]  # pidfds of other containers, for "pid" and "ipc"
 
-TIOCSCTTY, TIOCGWINSZ, TIOCSWINSZ = 0x540E, 0x5413, 0x5414  # ioctl_tty(2)
-WINSIZE = struct.Struct("4H")  # struct winsize: rows, columns, and two that nobody uses
 SIOCSIFFLAGS, IFF_UP, IFF_RUNNING = 0x8914, 0x1, 0x40  # netdevice(7)
 IFREQ = struct.Struct("16sh22x")  # struct ifreq: ifr_name, ifr_flags; the union behind the name has 24 bytes
 
@@ -53,9 +52,9 @@ def first(
     _leave_keys_behind()
     _set_oom_score(spec)
     build_world(spec, joined)
-    _connect_stdio(spec, stdio, link)
+    connect_stdio(spec, stdio, link)
     if spec.tty:
-        _take_terminal()
+        take_terminal()
     close_others(link.child_status, link.child_go, first=3 + preserve_fds)
     home = _take_identity(spec, link.await_go(), (0, 1, 2))
     die_with_parent(link.child_go)
@@ -84,7 +83,7 @@ def join(
     _leave_keys_behind()
     os.umask(0o022)
     home = _take_identity(spec, program, () if spec.tty else stdio)
-    _connect_stdio(spec, stdio, link)
+    connect_stdio(spec, stdio, link)
     close_others(link.child_status, link.child_go, reply, first=3 + preserve_fds)
     pid = syscalls.fork_sibling()
     if pid:
@@ -93,7 +92,7 @@ def join(
     os.close(reply)
     os.setsid()  # after the fork, since the end of a session's leader hangs up the terminal
     if spec.tty:
-        _take_terminal()
+        take_terminal()
     link.await_go()
     die_with_parent(link.child_go)
     _supervise(spec, link)
@@ -252,41 +251,6 @@ def _loopback_up() -> None:
 
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as control:
         fcntl.ioctl(control, SIOCSIFFLAGS, IFREQ.pack(b"lo", IFF_UP | IFF_RUNNING))
-
-
-def _connect_stdio(spec: Spec, stdio: Sequence[int], link: Link) -> None:
-    if spec.tty and link.child_console:
-        import fcntl
-        import socket
-
-        master, terminal = os.openpty()
-        socket.send_fds(link.child_console, [b"t"], [master])
-        try:  # the command finds the right size at its start; descriptor 0 is still the caller's
-            given = WINSIZE.pack(*spec.console_size, 0, 0) if spec.console_size else b""
-            fcntl.ioctl(terminal, TIOCSWINSZ, given or fcntl.ioctl(0, TIOCGWINSZ, bytes(WINSIZE.size)))
-        except OSError:
-            pass
-        stdio = (terminal, terminal, terminal)
-        os.close(master)
-    # Copies first: one of the three may itself be 0, 1 or 2.
-    copies = [os.dup(fd) for fd in stdio]
-    for number, fd in enumerate(copies):
-        os.dup2(fd, number, inheritable=True)
-
-
-def _take_terminal() -> None:
-    """Make standard input the controlling terminal of this new session; ioctl_tty(2)."""
-    import fcntl
-
-    fcntl.ioctl(0, TIOCSCTTY, 0)
-
-
-def close_others(*spared: int, first: int = 3) -> None:
-    """Close every descriptor from first on but these, which are closed by exec."""
-    for fd in sorted(spared):
-        syscalls.close_range(first, fd - 1)
-        first = fd + 1
-    syscalls.close_range(first, syscalls.LAST_FD)
 
 
 def _change_directory(path: str) -> None:

@@ -12,7 +12,9 @@ import os
 
 from lab import syscalls
 from lab.errors import CannotStart
-from lab.runtime import cgroup, rootfs
+from lab.runtime import cgroup
+from lab.runtime.attaching import clone_tree
+from lab.runtime.rootfs import SAFE
 from lab.spec import PRIVATE
 from lab.syscalls import CLONE_NEWCGROUP, CLONE_NEWIPC, CLONE_NEWNS, CLONE_NEWPID
 
@@ -43,9 +45,9 @@ def enter(spec: Spec, joined: Mapping[str, int]) -> Trees:
         _join(joined["ipc"], CLONE_NEWIPC, "IPC")
     elif spec.ipc == "host":
         shared = [path for path in ("/dev/shm", "/dev/mqueue") if os.path.isdir(path)]
-        trees |= {path: rootfs.clone_tree(path, rootfs.SAFE) for path in shared}
+        trees |= {path: clone_tree(path, SAFE) for path in shared}
     if spec.cgroupns == PRIVATE:
-        trees |= _own_cgroups(0 if spec.privileged else rootfs.SAFE | syscalls.MOUNT_ATTR_RDONLY)
+        trees |= _own_cgroups(0 if spec.privileged else SAFE | syscalls.MOUNT_ATTR_RDONLY)
         syscalls.unshare(CLONE_NEWCGROUP)
     return trees
 
@@ -71,7 +73,7 @@ def _copy(pidfd: int, path: str) -> int:
     point = -1
     try:
         point = syscalls.openat2(syscalls.AT_FDCWD, path, os.O_PATH | os.O_DIRECTORY, syscalls.RESOLVE_NO_SYMLINKS)
-        return rootfs.clone_tree("", rootfs.SAFE, point, recursive=False)
+        return clone_tree("", SAFE, point, recursive=False)
     except OSError as error:
         reason = "a symlink is on the way" if error.errno in LINKS else error.strerror
         raise CannotStart(f"cannot share {path} of the other container: {reason}", "join another one") from None
@@ -100,5 +102,5 @@ def _own_cgroups(attributes: int) -> Trees:
         _, controllers, path = line.split(":", 2)
         root = f"{cgroup.MOUNT}/{controllers.removeprefix('name=')}" if controllers else cgroup.version_2()
         if root and os.path.isdir(f"{root}{path}"):
-            trees[root] = rootfs.clone_tree(f"{root}{path}", attributes)
+            trees[root] = clone_tree(f"{root}{path}", attributes)
     return trees

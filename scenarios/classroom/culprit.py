@@ -20,7 +20,7 @@ from lab.audit.family import CALLS, Call, Family, Process
 from lab.audit.records import Event, RecordError
 from lab.pidfd import ended
 from scenarios.classroom.cases import Case, staff
-from scenarios.classroom.hidden import Hidden, family, in_order, proved
+from scenarios.classroom.hidden import JOBS, Hidden, family, in_order, proved
 from scenarios.needs import CannotTell
 from scenarios.safety.undo import end_process
 from scenarios.stage.engines import DAEMON, FORK, paste
@@ -33,7 +33,6 @@ LOGIN = "login-session"  # the name, comm, of a login's first process
 ORPHAN = "exec 3<&0; (read -r go <&3 && {command}) &"
 REMOVING = "ls -l {folder}\nrm -f {file}\n"
 HONEST = "ls -l {folder}\n"
-JOBS = ("backup.sh", "report.sh", "rotate.sh", "sync.sh", "tidy.sh", "export.sh")
 
 
 def run(stage: Stage, case: Case, count: int) -> bytes:

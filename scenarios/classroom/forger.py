@@ -16,7 +16,7 @@ from lab.audit.family import call_of, syscall_of
 from lab.audit.records import LOGIN, Event, RecordError
 from lab.identity import UNSET
 from scenarios.classroom.cases import Case, staff
-from scenarios.classroom.hidden import Hidden, in_order, proved
+from scenarios.classroom.hidden import JOBS, Hidden, in_order, proved
 from scenarios.stage.engines import DAEMON, FORK
 from scenarios.stage.stage import Stage
 
@@ -25,7 +25,6 @@ FILES = ("openat", "open", "connect")
 LOGS_IN = "login-session"  # the name, comm, that the lab's login program gives itself
 FORGED = "printf {name} > /proc/self/comm\necho {uid} > /proc/self/loginuid\ndate >> {file}\n"
 HONEST = "ls -l {folder}\ndate >> {file}\n"
-JOBS = ("backup.sh", "report.sh", "rotate.sh", "sync.sh", "tidy.sh", "export.sh")
 TARGETS = ("salaries.csv", "orders.csv", "grades.csv", "rota.txt", "budget.txt", "keys.txt")
 
 

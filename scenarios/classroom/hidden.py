@@ -31,6 +31,7 @@ from scenarios.stage.engines import Model, paste
 from scenarios.stage.login import Login
 from scenarios.stage.stage import Stage
 
+JOBS = ("backup.sh", "report.sh", "rotate.sh", "sync.sh", "tidy.sh", "export.sh")  # what a container is asked to run
 MARGIN = 20  # more calls than are missing: some of the machine's are not of this run
 
 

@@ -22,6 +22,7 @@ from lab.audit import watch
 from lab.audit.rules import Rule
 from lab.errors import MissingFeature
 from lab.files import remove_tree
+from lab.mountpoints import mount_points
 from lab.paths import STATE
 from lab.pidfd import ended, open_process
 from lab.syscalls import AT_FDCWD, MNT_DETACH, openat2, umount2
@@ -123,8 +124,7 @@ def _undo_directory(entry: dict[str, Any], places: Places) -> bool:
 
 def remove_directory(path: str) -> None:
     """Detach all mounts below a directory, then remove the directory; a killed engine leaves mounts behind."""
-    rows = Path("/proc/self/mountinfo").read_bytes().splitlines()
-    for point in reversed([_unescaped(row.split()[4]) for row in rows]):
+    for point in reversed(mount_points()):
         if f"{point}/".startswith(f"{path}/"):
             with suppress(OSError):
                 # A user may own a directory on the way, and could replace that directory by a symlink.
@@ -135,11 +135,6 @@ def remove_directory(path: str) -> None:
         remove_tree(path)
     except OSError:  # one entry cannot be removed: remove all the others
         shutil.rmtree(path, ignore_errors=True)
-
-
-def _unescaped(field: bytes) -> str:
-    """A path in proc(5)'s mountinfo: \\040 is a space."""
-    return os.fsdecode(re.sub(rb"\\([0-7]{3})", lambda found: bytes([int(found[1], 8)]), field))
 
 
 def remove_cgroup(path: Path) -> None:

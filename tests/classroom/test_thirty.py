@@ -74,7 +74,7 @@ def test_a_copied_folder_is_flagged_on_both(rows: Rows) -> None:
 
 
 def test_nobody_else_is_flagged(rows: Rows) -> None:
-    """No honest student is asked for nothing."""
+    """No honest student has a flag."""
     assert {name for name, row in rows.items() if row["flags"]} == {*COPIES}
 
 

@@ -229,8 +229,8 @@ def test_grades_by_trials(place: Cell, tmp_path: Path) -> None:
     }
 
 
-def test_an_ordinary_user_runs_no_code(tmp_path: Path) -> None:
-    """Then the summary says so, and the marks say what was not judged."""
+def test_no_code_is_told(tmp_path: Path) -> None:
+    """With --no-code no student's code runs; the command and its summary say so, and why."""
     (tmp_path / "c").mkdir()
     subprocess.run([LAB, "class", "new", "os", "-o", tmp_path], check=True, stdout=subprocess.DEVNULL)
     said = subprocess.run(

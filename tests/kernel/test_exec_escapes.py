@@ -103,9 +103,9 @@ import sys, time
 from lab.forker import cli
 from lab.runtime import rootfs
 honest = rootfs.enter
-def late(spec):
+def late(spec, given):
     time.sleep(1)
-    honest(spec)
+    honest(spec, given)
 rootfs.enter = late
 sys.exit(cli.main(sys.argv[1:]))
 """

@@ -289,13 +289,13 @@ grep -c $0/later /proc/self/mountinfo
 def test_nothing_that_is_mounted_in_a_volume_is_deleted(both: Engine, tmp_path: Path) -> None:
     """A directory that the host has bound into a volume stays with all that is in it, and so does the volume."""
     (tmp_path / "precious").touch()
-    both.inside("-v", "data:/x", script="mkdir /x/in")
+    both.inside("-v", "data:/x", script="mkdir '/x/é in'")
     script = 'mount --bind "$0" "$1" && shift && "$@"'
     words = ["unshare", "--mount", "--propagation", "private", "sh", "-c", script, str(tmp_path)]
-    words.append(str(both.volumes / "data/_data/in"))
+    words.append(str(both.volumes / "data/_data/é in"))
     command = [*words, *_podmanish_of(both), "volume", "rm", "data"]
     done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False, cwd=CHECKOUT)
-    assert done.returncode == 1 and "is mounted in it" in done.stderr and (tmp_path / "precious").exists()
+    assert done.returncode == 1 and "/é in is mounted in it" in done.stderr and (tmp_path / "precious").exists()
     code = "import sys; from lab import files; files.remove_tree(sys.argv[1])"
     python = [*words, sys.executable, "-c", code, str(both.volumes / "data")]
     assert subprocess.run(python, capture_output=True, timeout=60, check=False, cwd=CHECKOUT).returncode == 1
@@ -305,8 +305,9 @@ def test_nothing_that_is_mounted_in_a_volume_is_deleted(both: Engine, tmp_path: 
 def _podmanish_of(both: Engine) -> list[str]:
     """A command that acts on the engine's volumes from any mount namespace."""
     code = (
-        "import sys; from lab import volumeverbs; from lab.forker.placing import Keeper; from lab.store import Store; "
-        "sys.exit(volumeverbs.dispatch(Keeper(Store(sys.argv[1])), sys.argv[3:], 'podmanish'))"
+        "import sys; from lab.forker.placing import VolumeKeeper; from lab.store import Store; "
+        "from lab.volumeverbs import dispatch; "
+        "sys.exit(dispatch(VolumeKeeper(Store(sys.argv[1])), sys.argv[3:], 'podmanish'))"
     )
     return [sys.executable, "-c", code, str(both.volumes.parent)]
 
