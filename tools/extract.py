@@ -120,9 +120,18 @@ class Extractor(ast.NodeVisitor):
             self._take(*(keyword.value for keyword in node.keywords if keyword.arg in KEYWORDS))
         if name == "teach":
             self._take(*(one.value for one in node.keywords if one.arg in ("expected", "seen", "look")))
+        if name == "parametrize" and len(node.args) > 1:
+            self._take(*self._sentences(node.args[1]))
         if name in ("add_parser", "add_argument", "add", "ArgumentParser"):
             self._take(*(one.value for one in node.keywords if one.arg in ("help", "description")))
         self.generic_visit(node)
+
+    def _sentences(self, cases: ast.expr) -> Iterator[ast.expr]:
+        """The names of several words among a test's cases, the keys of a mapping: a single word is not translated."""
+        values = _values(cases.id, self._scope) if isinstance(cases, ast.Name) else ()
+        for key in (key for value in values if isinstance(value, ast.Dict) for key in value.keys):
+            if isinstance(key, ast.Constant) and " " in str(key.value):
+                yield key
 
     def _take(self, *expressions: ast.expr) -> None:
         for expression in expressions:
@@ -288,6 +297,12 @@ def of_exercise(path: Path) -> list[str]:
     asked = [text for question in about.get("predict", ()) for text in (question["ask"], *question["choices"])]
     told = [about["title"], about["goal"], *asked, *about["hints"], about["explanation"], *about["reading"]]
     return [text.strip() for text in dict.fromkeys(told) if WORD.search(text)]
+
+
+def of_tests(path: Path) -> list[str]:
+    """The names of the tests of an exercise, as a failed check tells them."""
+    names = re.findall(r"^def test_(\w+)", path.read_text(encoding="utf-8"), re.MULTILINE)
+    return [name.replace("_", " ") for name in names]
 
 
 def of_template(path: Path) -> list[str]:

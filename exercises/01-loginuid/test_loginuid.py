@@ -5,6 +5,7 @@ import pytest
 from lab.identity import UNSET
 from scenarios.classroom.lessons import Work, teach
 from scenarios.classroom.plugin import KernelSaid
+from scenarios.performance.text import message
 from scenarios.stage.engines import DAEMON, FORK
 from scenarios.stage.stage import Stage
 
@@ -21,8 +22,8 @@ def test_own(work: Work, stage: Stage) -> None:
     """The line prints the login's number in the login, and unset in a daemon's container."""
     line = work.read("own.sh")
     for where, seen, number in (
-        ("in your login", stage.quiet("sh", "-c", line), stage.user_id),
-        ("in a container of the daemon", stage.run(stage.engine(DAEMON), ("sh", "-c", line)), UNSET),
+        (message("in your login"), stage.quiet("sh", "-c", line), stage.user_id),
+        (message("in a container of the daemon"), stage.run(stage.engine(DAEMON), ("sh", "-c", line)), UNSET),
     ):
         look = "id -u tells the uid; the loginuid is a file below /proc/self"
         printed = seen.stdout.strip() or seen.stderr.strip() or "nothing"

@@ -162,7 +162,7 @@ def has_peerpidfd() -> bool:
 
 
 if has_peerpidfd():
-    RACES["the pid is another's"] = Race(
+    RACES[message("the pid is another's")] = Race(
         recycled,
         nobody,
         message("None: the caller has ended, and another process has its pid"),

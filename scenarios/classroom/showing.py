@@ -71,9 +71,8 @@ class Shown:
             about, done = exercise.about, progress.exercises.get(exercise.name, Done())
             mark = self.look.marks[HELD] if done.passed else self.look.marks["dot"] if done.started else ""
             needed = ", ".join(about.needs) or "-"
-            grid.add_row(
-                mark, str(exercise.number), Line(self.look.words(Text(about.title))), f"{about.minutes} min", needed
-            )
+            title, minutes = Text(about.title), Text("{minutes} min", {"minutes": about.minutes})
+            grid.add_row(mark, str(exercise.number), *(Line(self.look.words(one)) for one in (title, minutes)), needed)
         self.console.print(grid)
 
     def question(self, question: Question) -> None:
@@ -104,7 +103,9 @@ class Shown:
             self.say(sentence)
 
     def _told(self, word: Word, failure: Failure) -> None:
-        self.marked(word, failure.test.removeprefix("test_").replace("_", " "))
+        name, _, which = failure.test.removesuffix("]").partition("[")
+        title = Text(name.removeprefix("test_").replace("_", " "))
+        self.marked(word, Text("{title}: {which}", {"title": title, "which": which}) if which else title)
         if failure.parts:
             grid = Table.grid(padding=(0, 1, 0, 0))
             for name, what in failure.parts:
