@@ -36,11 +36,11 @@ class Unit:
     """A service: what it was seen to do, and the last line of its errors."""
 
     def __init__(self, stage: Stage, script: str, workload: Sequence[str]) -> None:
-        place = stage.journal.directory("unit", mode=0o755)
+        place, apart = (stage.journal.directory(name, mode=0o755) for name in ("unit", "manager"))
         words = {"SLEEP": " ".join(workload), "SERVICE": " ".join(workload), "PLACE": str(place)}
         variables = {**words, "PATH": f"{SCRIPTS}:/usr/bin:/bin", "LAB_HOST": f"unix://{stage.daemon.path}"}
         start = ["env", *(f"{name}={value}" for name, value in variables.items())]
-        manager = [sys.executable, "-m", "scenarios.props.notified", str(place / "notify"), json.dumps(workload)]
+        manager = [sys.executable, "-m", "scenarios.props.notified", str(apart / "notify"), json.dumps(workload)]
         outcome = stage.quiet(*start, *manager, "sh", "-c", script)
         if not outcome.stdout.startswith("{"):
             raise CannotTell(f"the unit could not be started: {outcome.stderr.strip()[-200:]}", "run this again")

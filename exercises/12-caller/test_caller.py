@@ -135,7 +135,7 @@ RACES = {
         gone,
         nobody,
         message("None: the process has ended"),
-        message("what says open(2) of a /proc/PID that is gone?"),
+        message("what does open(2) say of a /proc/PID that is gone?"),
     ),
     "the caller ends meanwhile": Race(
         replaced_meanwhile,

@@ -26,8 +26,8 @@ from scenarios.performance.beats import UNKNOWN
 from scenarios.performance.text import message
 from scenarios.playing import HELD_ALL
 
-KEYS = message("h hint   c check   n next   l list   q quit")
-WAITING = "Waiting for you to save, or for a record.   {keys}"
+KEYS = message("h hint  c check  n next  l list  q quit")
+WAITING = "Waiting for a saved file or a record.  {keys}"
 
 
 def learn(arguments: argparse.Namespace) -> int:

@@ -1,2 +1,2 @@
-exec python -m scenarios.props.relay "$PLACE/relay" \
-    dockerish run --rm -v "$PLACE/relay:/notify" -e NOTIFY_SOCKET=/notify host $SERVICE
+exec python -m scenarios.props.relay "$PLACE/notify" \
+    dockerish run --rm -v "$PLACE/notify:/notify" -e NOTIFY_SOCKET=/notify host $SERVICE
