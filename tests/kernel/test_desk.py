@@ -30,6 +30,7 @@ from scenarios.safety.watching import Watched
 
 LAB = str(Path(sys.executable).parent / "lab")
 RECORD = find("3")
+COLOURS = {"FORCE_COLOR": "1", "TERM": "xterm-256color"}  # what lets rich write escape codes into a pipe
 
 
 def lab(place: Path, *words: str, **more: str) -> subprocess.CompletedProcess[str]:
@@ -70,9 +71,9 @@ def test_an_exercise_from_its_start_to_its_solution(tmp_path: Path) -> None:
 
 def test_plain_is_for_a_screen_reader(tmp_path: Path) -> None:
     """--plain: ASCII without one escape code, also where a terminal would have colours."""
-    assert "\x1b" in lab(tmp_path, "start", "3", FORCE_COLOR="1").stdout
+    assert "\x1b" in lab(tmp_path, "start", "3", **COLOURS).stdout
     for words in (["start", "3"], ["check", "3"], ["list"]):
-        plain = lab(tmp_path, *words, "--plain", FORCE_COLOR="1").stdout
+        plain = lab(tmp_path, *words, "--plain", **COLOURS).stdout
         assert plain and plain.isascii() and "\x1b" not in plain
 
 
