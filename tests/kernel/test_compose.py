@@ -11,8 +11,6 @@ import pytest
 from private_labd import CHECKOUT, Labd
 from support import SLOW, soon
 
-from lab.identity import UNSET
-
 pytestmark = pytest.mark.needs("root", "docker-compose")
 Compose = Callable[..., subprocess.CompletedProcess[str]]
 
@@ -51,12 +49,13 @@ def good(done: subprocess.CompletedProcess[str]) -> str:
     return done.stdout
 
 
-def test_two_services(compose: Compose) -> None:
-    """up, ps, logs, exec and down do what the page says, and both services are nobody's."""
+def test_two_services(labd: Labd, compose: Compose) -> None:
+    """up, ps, logs, exec and down do what the page says, and both services have labd's loginuid, nobody's as a rule."""
+    labds = Path(f"/proc/{labd.pid}/loginuid").read_text()
     good(compose("up", "-d"))
     assert len(good(compose("ps", "-q")).split()) == 2
-    assert f"loginuid {UNSET}" in good(compose("logs", "witness"))
-    assert good(compose("exec", "-T", "clock", "cat", "/proc/self/loginuid")).strip() == str(UNSET)
+    assert f"loginuid {labds}" in good(compose("logs", "witness"))
+    assert good(compose("exec", "-T", "clock", "cat", "/proc/self/loginuid")).strip() == labds
     good(compose("down", "-t", "1"))
     assert good(compose("ps", "-q")).strip() == ""
 

@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
+from handed import AS_ROOT
 
 from scenarios.classroom.exercise import Exercise, every, find
 from tools import class_kit
@@ -89,7 +90,7 @@ def lab(checkout: Path, place: Path, *words: str) -> subprocess.CompletedProcess
     code = "import sys; from scenarios.cli import main; sys.exit(main(sys.argv[1:]))"
     environment = {**os.environ, "PYTHONPATH": str(checkout), "LAB_EXERCISES": str(place), "NO_COLOR": "1"}
     return subprocess.run(
-        [sys.executable, "-c", code, *words], cwd=checkout, env=environment, capture_output=True, text=True,
+        [*AS_ROOT, sys.executable, "-c", code, *words], cwd=checkout, env=environment, capture_output=True, text=True,
         check=False, stdin=subprocess.DEVNULL, timeout=60,
     )  # fmt: skip
 
