@@ -40,7 +40,7 @@ BESIDE = (
     "tests/kernel/test_honest_answers.py",
     "tests/kernel/test_hostile_archives.py",
     "tests/kernel/test_images.py",
-    "tests/kernel/test_names*.py",
+    "tests/kernel/test_host_names.py",
     "tests/kernel/test_planted_links.py",
     "tests/kernel/test_podmanish*.py",
     "tests/kernel/test_resources.py",

@@ -20,7 +20,7 @@ from lab.runtime.cgroup_limits import CONTROLLERS
 pytestmark = pytest.mark.needs("root")
 CLI, RUN, STREAMS, LIFE = "test_docker_cli.py", "test_daemon_run.py", "test_daemon_streams.py", "test_daemon_life.py"
 OPTIONS, PY, HTTP = "test_daemon_options.py", "test_docker_py.py", "test_daemon_http.py"
-LIMITED, VOLUMES, NAMES, IMAGES = "test_resources.py", "test_volumes.py", "test_names.py", "test_docker_images.py"
+LIMITED, VOLUMES, NAMES, IMAGES = "test_resources.py", "test_volumes.py", "test_host_names.py", "test_docker_images.py"
 SHARED = "test_namespaces.py"
 PROFILE = 'seccomp={"defaultAction": "SCMP_ACT_ALLOW"}'
 

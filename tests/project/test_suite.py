@@ -14,6 +14,12 @@ from tools import suite
 CHECKOUT = Path(__file__).parent.parent.parent
 
 
+def test_no_two_files_have_the_same_name() -> None:
+    """pytest takes a file by its bare name: of two with one name it collects the first alone, and says so as an error."""
+    names = [path.name for path in (CHECKOUT / "tests").rglob("test_*.py")]
+    assert sorted({*names}) == sorted(names)
+
+
 @pytest.mark.parametrize("pattern", suite.BESIDE)
 def test_each_pattern_has_files(pattern: str) -> None:
     """A file that was renamed or removed must be so in the list, too."""
