@@ -15,7 +15,7 @@ CHECKOUT = Path(__file__).parent.parent.parent
 
 
 def test_no_two_files_have_the_same_name() -> None:
-    """pytest takes a file by its bare name: of two with one name it collects the first alone, and says so as an error."""
+    """pytest takes a file by its bare name: of two with one name it collects the first alone, and reports an error."""
     names = [path.name for path in (CHECKOUT / "tests").rglob("test_*.py")]
     assert sorted({*names}) == sorted(names)
 
