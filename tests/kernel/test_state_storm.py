@@ -89,7 +89,8 @@ class Storm:
         assert soon(self.is_consistent), [self.state(name) for name in ("restarting", "unhealthy", "paused")]
         again = self.state("restarting")
         failed = again["ExitCode"] == 125 and "spawner has died" in again["Error"]  # while it was being started
-        assert failed or again["ExitCode"] in {0, OWN_CODE, *codes}, again
+        unknown = again["ExitCode"] == UNKNOWN and "killed" in again["Error"]  # by an earlier blow, and it still waits
+        assert failed or unknown or again["ExitCode"] in {0, OWN_CODE, *codes}, again
         assert own_mounts(self.daemon.state) == []
 
     def is_consistent(self) -> bool:
