@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import json
-import sys
 from collections.abc import Callable, Sequence
 
 from client.api import Api
 from lab import filters, imageargs
-from lab.errors import LabError
 from lab.images import views
 from lab.images.names import normalize
-from lab.shown import SHORT_ID, show_table
+from lab.shown import SHORT_ID, each, show_table
 
 
 def images(api: Api, argv: Sequence[str]) -> int:
@@ -55,15 +53,12 @@ def tag(api: Api, argv: Sequence[str]) -> int:
 
 def remove(api: Api, argv: Sequence[str]) -> int:
     values, references = imageargs.plain(imageargs.RMI, argv, 1)
-    code = 0
-    for reference in references:
-        try:
-            for row in api.delete("images", reference, force=values["force"]):
-                print(*(f"{action}: {what}" for action, what in row.items()), sep="\n")
-        except LabError as error:
-            print(error.told_by("dockerish"), file=sys.stderr)
-            code = error.exit_code
-    return code
+
+    def act(reference: str) -> str:
+        rows = api.delete("images", reference, force=values["force"])
+        return "\n".join(f"{action}: {what}" for row in rows for action, what in row.items())
+
+    return each("dockerish", references, act)
 
 
 def history(api: Api, argv: Sequence[str]) -> int:

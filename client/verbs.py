@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import sys
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -13,10 +12,10 @@ from client.api import Api, socket_path
 from client.run import carry, create_body
 from lab import imageargs, runargs
 from lab.commandline import FLAG, Command, Option
-from lab.errors import InvalidArgument, LabError
+from lab.errors import InvalidArgument
 from lab.frames import FrameReader
 from lab.runargs import RunOptions
-from lab.shown import PS_COLUMNS, SECOND, SHORT_ID, parse_time, ps_row, show_table
+from lab.shown import PS_COLUMNS, SECOND, SHORT_ID, each, parse_time, ps_row, show_table
 
 START = Command(
     "start",
@@ -148,16 +147,13 @@ def version(api: Api, argv: Sequence[str]) -> int:
 
 
 def _each(references: Sequence[str], act: Callable[[str], object], *, show: bool = False) -> int:
-    """Act on every named container; print its name, or with show the result. After an error go on with the next."""
-    code = 0
-    for reference in references:
-        try:
-            result = act(reference)
-            print(result if show else reference)
-        except LabError as error:
-            print(error.told_by("dockerish"), file=sys.stderr)
-            code = error.exit_code
-    return code
+    """Act on every named container; print its name, or with show the result."""
+
+    def told(reference: str) -> object:
+        result = act(reference)
+        return result if show else reference
+
+    return each("dockerish", references, told)
 
 
 COMMANDS: tuple[tuple[Command, Callable[[Api, Sequence[str]], int]], ...] = (

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import os
-import sys
 
+from lab import shown
 from lab.commandline import FLAG, LIST, VALUE, Command, HelpWanted, Option
 from lab.errors import PROGRAM, InvalidArgument
 
@@ -162,8 +162,7 @@ def agreed(values: dict[str, Any]) -> bool:
     if values["force"]:
         return True
     which = "all images without a container" if values["all"] else "all images without a name and a container"
-    print(f"WARNING! This will remove {which}.\nAre you sure you want to continue? [y/N] ", end="", flush=True)
-    return sys.stdin.readline().strip().lower() in ("y", "yes")
+    return shown.agreed(which)
 
 
 def pruned(rows: Sequence[tuple[str, str]], freed: int) -> str:

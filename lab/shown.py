@@ -1,15 +1,16 @@
-"""What both clients show, in one form: times, ages, tables and the rows of `ps` and `images`."""
+"""What both clients show, in one form: times, ages, tables, the rows of `ps` and `images`, errors on the way."""
 
 from __future__ import annotations
 
 import json
+import sys
 import time
 
-from lab.errors import InvalidArgument
+from lab.errors import InvalidArgument, LabError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
 PS_COLUMNS = ("CONTAINER ID", "IMAGE", "COMMAND", "CREATED", "STATUS", "NAMES")
 LONG_ID, SHORT_ID, LONGEST_COMMAND = 64, 12, 20
@@ -113,3 +114,24 @@ def _invalid_time(text: str) -> InvalidArgument:
     return InvalidArgument(
         f"invalid time {text[:40]!a}", "write seconds since 1970, how long ago (10m, 1h30m), or 2018-02-06T12:00:00Z"
     )
+
+
+def each(program: str, references: Sequence[str], act: Callable[[str], object]) -> int:
+    """Act on everything that was named, and print what act returns. After an error go on with the next.
+
+    Returns the last error's exit code, 0 without one.
+    """
+    code = 0
+    for reference in references:
+        try:
+            print(act(reference))
+        except LabError as error:
+            print(error.told_by(program), file=sys.stderr)
+            code = error.exit_code
+    return code
+
+
+def agreed(what: str) -> bool:
+    """Whether the user agrees that this is removed, as docker asks."""
+    print(f"WARNING! This will remove {what}.\nAre you sure you want to continue? [y/N] ", end="", flush=True)
+    return sys.stdin.readline().strip().lower() in ("y", "yes")

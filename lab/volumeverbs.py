@@ -6,13 +6,12 @@ Each command gives a VolumeKeeper: podmanish one that reads its directory, docke
 from __future__ import annotations
 
 import json
-import sys
 
 from lab import filters
 from lab.commandline import FLAG, LIST, VALUE, Command, Option
-from lab.errors import PROGRAM, InvalidArgument, LabError, NotFound, NotImplementedHere
+from lab.errors import PROGRAM, InvalidArgument, NotFound, NotImplementedHere
 from lab.runargs import VOLUME
-from lab.shown import show_table
+from lab.shown import agreed, each, show_table
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -110,31 +109,24 @@ def _inspect(keeper: VolumeKeeper, argv: Sequence[str], program: str) -> int:
 
 
 def _remove(keeper: VolumeKeeper, argv: Sequence[str], program: str) -> int:
-    """After an error go on with the next."""
     values, plain = REMOVE.parse(argv)
-    code = 0
-    for name in _names(REMOVE, plain):
+
+    def act(name: str) -> str:
         try:
-            try:
-                keeper.remove(name)
-            except NotFound:
-                if not values["force"]:
-                    raise
-            print(name)
-        except LabError as error:
-            print(error.told_by(program), file=sys.stderr)
-            code = 1
-    return code
+            keeper.remove(name)
+        except NotFound:
+            if not values["force"]:
+                raise
+        return name
+
+    return min(1, each(program, _names(REMOVE, plain), act))  # docker volume rm knows no other code
 
 
 def _prune(keeper: VolumeKeeper, argv: Sequence[str], program: str) -> int:
     values, _ = PRUNE.parse(argv)
     which = "all" if values["all"] else "the anonymous"
-    if not values["force"]:
-        print(f"WARNING! This will remove {which} volumes that no container has.")
-        print("Are you sure you want to continue? [y/N] ", end="", flush=True)
-        if sys.stdin.readline().strip().lower() not in ("y", "yes"):
-            return 0
+    if not (values["force"] or agreed(f"{which} volumes that no container has")):
+        return 0
     names, size = keeper.prune({**filters.parse(values["filter"]), **({"all": ["true"]} if values["all"] else {})})
     if names:
         print("Deleted Volumes:", *names, "", sep="\n")

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import json
-import sys
 
 from lab import contents, filters, imageargs
-from lab.errors import LabError
 from lab.images import filters as image_filters
 from lab.images import making, views
 from lab.images.names import with_tag
-from lab.shown import SHORT_ID, show_table
+from lab.shown import SHORT_ID, each, show_table
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -59,15 +57,11 @@ def tag(engine: Forker, argv: Sequence[str]) -> int:
 
 def remove(engine: Forker, argv: Sequence[str]) -> int:
     values, references = imageargs.plain(imageargs.RMI, argv, 1)
-    code = 0
-    for reference in references:
-        try:
-            for action, what in engine.images.remove(reference, force=values["force"]):
-                print(f"{action}: {what}")
-        except LabError as error:
-            print(error.told_by("podmanish"), file=sys.stderr)
-            code = error.exit_code
-    return code
+
+    def act(reference: str) -> str:
+        return "\n".join(f"{action}: {what}" for action, what in engine.images.remove(reference, force=values["force"]))
+
+    return each("podmanish", references, act)
 
 
 def history(engine: Forker, argv: Sequence[str]) -> int:

@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import json
 import os
-import sys
 import time
 
 from lab import imageargs, logs, pidfd, runargs
-from lab.errors import LabError
 from lab.forker import images
-from lab.shown import PS_COLUMNS, SHORT_ID, ago, parse_time, ps_row, rfc3339, show_table
+from lab.shown import PS_COLUMNS, SHORT_ID, ago, each, parse_time, ps_row, rfc3339, show_table
 from lab.signals import signal_number
 
 TYPE_CHECKING = False
@@ -198,16 +196,13 @@ def _each(
     act: Callable[[Record], object],
     show: Callable[[object], str] | None = None,
 ) -> int:
-    """Act on each container that was named, and print its name, or show(result). An error does not stop the others."""
-    code = 0
-    for reference in references:
-        try:
-            result = act(engine.store.find(reference))
-            print(show(result) if show else reference)
-        except LabError as error:
-            print(error.told_by("podmanish"), file=sys.stderr)
-            code = error.exit_code
-    return code
+    """Act on each container that was named, and print its name, or show(result)."""
+
+    def told(reference: str) -> str:
+        result = act(engine.store.find(reference))
+        return show(result) if show else reference
+
+    return each("podmanish", references, told)
 
 
 COMMANDS = {
