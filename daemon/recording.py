@@ -29,9 +29,12 @@ def write_files(record: Record, spec: Spec) -> None:
 
 
 def save_before_start(record: Record, spec: Spec) -> None:
-    """Clear the last error, write the container's files. Raises NoSpace, LabError if the disk does not take them."""
+    """Write the state and the container's files. Raises NoSpace, LabError if the disk does not take them.
+
+    The last run's exit code and error stay until Record.started() writes the next one's beginning.
+    """
     try:
-        record.save_state(error="")
+        record.save_state()
         write_files(record, spec)
     except OSError as error:
         raise not_recorded(error) from None
@@ -39,12 +42,12 @@ def save_before_start(record: Record, spec: Spec) -> None:
 
 def save_end(record: Record, code: int, oom_killed: bool) -> None:
     """Record the exit code, and the reason if it is unknown; an error goes to the log."""
+    orphaned = code == UNKNOWN and not is_alive(record.state["monitor"], record.state["monitor_start_time"])
+    error = "the exit code is unknown: the daemon's spawner was killed" if orphaned else ""
     try:
-        record.exited(code, oom_killed)
-    except OSError as error:
-        log.error("the end of container %s (exit code %d) cannot be recorded: %s", record.id, code, error.strerror)
-    if code == UNKNOWN and not is_alive(record.state["monitor"], record.state["monitor_start_time"]):
-        save(record, error="the exit code is unknown: the daemon's spawner was killed")
+        record.exited(code, oom_killed, error)
+    except OSError as failure:
+        log.error("the end of container %s (exit code %d) cannot be recorded: %s", record.id, code, failure.strerror)
 
 
 def not_recorded(error: OSError) -> LabError:

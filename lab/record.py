@@ -103,12 +103,15 @@ class Record:
         """Record that the container runs as pid; the process monitor will record its end."""
         self.save_state(
             status="running", pid=pid, start_time=start_time(pid), monitor=monitor, cgroup=cgroup,
-            monitor_start_time=start_time(monitor), started=time.time_ns(), finished=0, exit_code=None,
+            monitor_start_time=start_time(monitor), started=time.time_ns(), finished=0, exit_code=None, error="",
         )  # fmt: skip
 
-    def exited(self, code: int, oom_killed: bool = False) -> None:
-        """Record the exit code; oom_killed: the kernel has killed a process of it at the memory limit."""
-        self.save_state(status="exited", exit_code=code, oom_killed=oom_killed, finished=time.time_ns())
+    def exited(self, code: int, oom_killed: bool = False, error: str = "") -> None:
+        """Record the exit code; oom_killed: the kernel has killed a process of it at the memory limit.
+
+        error says why the code is unknown: one write with the code, as whatever writes can be killed between two.
+        """
+        self.save_state(status="exited", exit_code=code, oom_killed=oom_killed, error=error, finished=time.time_ns())
 
     def reload(self) -> Record:
         """Read the state again. A container that has lost its monitor and its process is recorded as ended: UNKNOWN."""
