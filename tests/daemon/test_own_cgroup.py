@@ -85,3 +85,10 @@ def test_the_places_of_containers(monkeypatch: pytest.MonkeyPatch, resources: di
     assert cgroup.path("ab", spec) == f"{UNIT}/loginuid-lab-ab"
     monkeypatch.setattr(cgroup, "own_path", lambda: UNIT)
     assert cgroup.path("ab", spec) == ("/loginuid-lab-ab" if resources else f"{UNIT}/loginuid-lab-ab")
+
+
+def test_the_unit_asks_for_all_that_settle_wants() -> None:
+    """One controller less in Delegate=, and labd would leave its cgroup as it is."""
+    lines = Path(own_cgroup.__file__).with_name("labd.service").read_text().splitlines()
+    asked = next(line.removeprefix("Delegate=") for line in lines if line.startswith("Delegate="))
+    assert set(asked.split()) == set(cgroup.CONTROLLERS)
