@@ -18,6 +18,7 @@ import uvicorn
 from daemon.app import create_app
 from daemon.attribution import Attribution
 from daemon.engine import Engine
+from daemon.own_cgroup import settle
 from daemon.wire import listen
 from daemon.wire.hijack import HijackProtocol
 from lab import identity
@@ -51,6 +52,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     logging.basicConfig(format="labd: %(message)s", level=logging.DEBUG if options.debug else logging.INFO)
     try:
         _check_identity(options.allow_loginuid)
+        settle()
         engine = Engine(options.state, Attribution(options.attribution, options.peer_by_pid))
         server = _server(engine)
         listener = listen.inherited() or listen.bind(options.socket, options.group)

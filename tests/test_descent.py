@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from lab.audit.family import Call, Process
+from lab.audit.records import Event, Record
 from lab.identity import UNSET, Ancestor
 from scenarios.props.descent import Descent
 
@@ -58,3 +59,30 @@ def test_it_differs_from_proc() -> None:
     for chain in (shown(41, 42, 30), shown(42, 41, 30, loginuid=UNSET), shown(42, 43, 41, 30), shown(50, 1), []):
         assert not descent.compared(chain).same, [one.pid for one in chain]
     assert not Descent([], 0).compared(shown(42, 1)).same
+
+
+def called(pid: int, ppid: int, *, comm: str = "labd-spawner", login: tuple[int, int] = (UNSET, UNSET)) -> Event:
+    """The record of an unshare(2)."""
+    fields = f"arch=c000003e syscall=272 success=yes exit=0 pid={pid} ppid={ppid} auid={login[0]} ses={login[1]}"
+    return Event((Record.from_line(f'type=SYSCALL msg=audit(9.000:9): {fields} comm="{comm}"'),))
+
+
+def test_the_calls_of_another_daemon_are_not_its_own() -> None:
+    """They have the same name, and no login either; but the other spawner is not in the line."""
+    spawner = Process(41, None, (Call((1, 0), 1, 41, 40, UNSET, UNSET, 0, "labd-spawner"),))
+    daemon = Descent([Process(42, spawner.calls[0], spawner.calls), spawner, Process(40)], 0)
+    assert daemon.own(called(41, 40)), "the spawner, which stayed"
+    assert daemon.own(called(50, 41)), "its child in a later run"
+    assert not daemon.own(called(71, 70))
+    assert daemon.like(called(71, 70))
+    assert not daemon.own(called(42, 1)), "the number of a process that has ended"
+    assert not daemon.own(called(50, 41, comm="cat"))
+    assert not daemon.own(called(50, 41, login=(1000, 7)))
+
+
+def test_a_login_tells_its_calls() -> None:
+    """All that it forked, wherever in its tree."""
+    forked = Descent([process(42, "podmanish"), process(LOGIN, "bash", born=False)], LOGIN)
+    assert forked.own(called(99, 98, comm="podmanish", login=(1000, 7)))
+    assert not forked.own(called(99, 98, comm="podmanish"))
+    assert not forked.own(called(99, 98, comm="podmanish", login=(1000, 8)))

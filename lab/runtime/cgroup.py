@@ -6,7 +6,8 @@
 
 PATH lies in the engine's cgroup, so for systemd the container stays in the unit or session of the engine. Only a
 container with limits stands at the top, since version 2 gives no controller to the children of a cgroup that has
-processes itself. --cgroup-parent names another place for either. Like docker, the lab leaves such a parent there.
+processes itself; labd's unit has room for both (daemon.own_cgroup). --cgroup-parent names another place for either.
+Like docker, the lab leaves such a parent there.
 
 A process enters at its birth, by CLONE_INTO_CGROUP of clone3(2): moving it later would stall every fork of the machine
 for an RCU grace period. Version 1 has no such flag: there the child moves itself, and only if it has limits.
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
     from lab.resources import Resources
     from lab.spec import Spec
 
-MOUNT, NAME = "/sys/fs/cgroup", "loginuid-lab-"
+MOUNT, NAME, SUPERVISOR = "/sys/fs/cgroup", "loginuid-lab-", "lab-supervisor"
 CONTROLLERS = tuple(cgroup_limits.CONTROLLERS)
 REMOVE_SECONDS, SWEEP_SECONDS = 2.0, 60.0
 
@@ -57,13 +58,19 @@ def path(container_id: str, spec: Spec) -> str:
     name = f"/{NAME}{container_id}"
     if spec.cgroup_parent:
         return f"{spec.cgroup_parent}{name}"
-    return name if cgroup_limits.needed(spec.resources) else f"{own_path().rstrip('/')}{name}"
+    home = home_path()
+    return name if home == own_path() and cgroup_limits.needed(spec.resources) else f"{home.rstrip('/')}{name}"
 
 
 def own_path() -> str:
     """The path of the calling process's cgroup in version 2; cgroups(7), "/proc/PID/cgroup"."""
     own = next((line for line in read_file("/proc/self/cgroup").splitlines() if line.startswith("0::")), "0::/")
     return own.removeprefix("0::")
+
+
+def home_path() -> str:
+    """The path of the cgroup in which the engine makes its containers': its own, or the one above its supervisor's."""
+    return own_path().removesuffix(f"/{SUPERVISOR}")
 
 
 def check(spec: Spec) -> None:
@@ -193,7 +200,7 @@ def remove(path: str) -> bool:
 
 def sweep() -> None:
     """Remove empty cgroups that killed engines have left; not the newest, which a process may be about to enter."""
-    roots = {f"{version_2()}{own_path()}", version_2(), *(f"{MOUNT}/{name}" for name in (*CONTROLLERS, "freezer"))}
+    roots = {f"{version_2()}{home_path()}", version_2(), *(f"{MOUNT}/{name}" for name in (*CONTROLLERS, "freezer"))}
     for root in filter(os.path.isdir, roots):
         for entry in os.scandir(root):
             if not entry.name.startswith(NAME):

@@ -8,7 +8,8 @@ from dataclasses import dataclass, replace
 from itertools import groupby
 
 from lab.audit.family import Call, Family, Process
-from lab.identity import Ancestor
+from lab.audit.records import Event
+from lab.identity import UNSET, Ancestor
 from lab.pidfd import start_time
 from scenarios.performance import beats
 
@@ -54,6 +55,19 @@ class Descent:
     def whose(self) -> set[tuple[int, int]]:
         """The auid and ses that the records of its processes have: just one pair, if no login lies between them."""
         return {(one.told.auid, one.told.ses) for one in self.line if one.told}
+
+    def like(self, event: Event) -> bool:
+        """Whether an event has the name and the login of a process of this family."""
+        names = {call.comm for one in self.known for call in (one.told, *one.calls) if call}
+        return event.comm in names and (event.auid, event.ses) in self.whose
+
+    def own(self, event: Event) -> bool:
+        """Whether it is also in this login; or, without one, of a process that stayed, or of such a process's child.
+
+        Another daemon's processes have the same names, and no login either.
+        """
+        stayed = {one.pid for one in self.line} - set(self.made)
+        return self.like(event) and (event.ses != UNSET or not stayed.isdisjoint((event.pid, event.number("ppid"))))
 
     @property
     def top(self) -> str:

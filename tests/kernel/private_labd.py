@@ -97,13 +97,20 @@ def _parsed(text: bytes) -> Any:
         return text.decode(errors="replace")
 
 
-def launch(folder: Path, *options: str, state: Path | None = None, env: dict[str, str] | None = None) -> Labd:
-    """Start a labd below this folder and wait until it answers."""
+def launch(
+    folder: Path,
+    *options: str,
+    state: Path | None = None,
+    env: dict[str, str] | None = None,
+    prefix: Sequence[str] = (),
+) -> Labd:
+    """Start a labd below this folder and wait until it answers; `prefix` goes before its command and execs it."""
     folder.mkdir(parents=True, exist_ok=True)
     path, state, log = folder / "labd.sock", state or folder / "state", folder / "log"
     with log.open("ab") as output:
         process = subprocess.Popen(
             [
+                *prefix,
                 sys.executable,
                 "-m",
                 "daemon",

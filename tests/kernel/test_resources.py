@@ -216,7 +216,7 @@ def test_update(labd: Labd) -> None:
 
 @pytest.mark.needs("cgroups")
 def test_update_of_a_container_without_limits(labd: Labd) -> None:
-    """Running without limits, it lies in labd's cgroup: unless that is the top, it has to be stopped for the update."""
+    """Running without limits, it lies in labd's cgroup: that must be the top, or be delegated (test_delegated)."""
     labd.dockerish("run", "-d", "--name", "free", "host", "sleep", "60")
     try:
         own = Path(f"/proc/{labd.process.pid}/cgroup").read_text().splitlines()
