@@ -37,7 +37,7 @@ def learn(arguments: argparse.Namespace) -> int:
     if importlib.util.find_spec("watchfiles") is None:
         raise MissingFeature("the Python package watchfiles is missing", "run `tools/setup venv`, then again")
     shown = Shown(color=not arguments.no_color, plain=arguments.plain, translate=arguments.language.translate)
-    loop = Loop(Desk(Student.here()), shown, every())
+    loop = Loop(Desk(Student.here(), arguments.language.code), shown, every())
     try:
         loop.run(find(arguments.exercise, loop.exercises) if arguments.exercise else None)
     except KeyboardInterrupt as error:

@@ -28,7 +28,7 @@ def exercise(arguments: argparse.Namespace) -> int:
         "submit": submit,
     }  # fmt: skip
     shown = Shown(color=not arguments.no_color, plain=arguments.plain, translate=arguments.language.translate)
-    return acts[arguments.verb](arguments, Desk(Student.here()), shown)
+    return acts[arguments.verb](arguments, Desk(Student.here(), arguments.language.code), shown)
 
 
 def show_list(arguments: argparse.Namespace, desk: Desk, shown: Shown) -> int:
