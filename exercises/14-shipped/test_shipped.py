@@ -108,6 +108,13 @@ def lines_of(events: Sequence[Event]) -> list[bytes]:
     return [record.to_line().encode() for event in events for record in event.records]
 
 
+def how_many(arrived: int, sent: int, said: str) -> str:
+    """How much has arrived, and the last line that ship.py has printed."""
+    if said:
+        return message(f"{arrived} of {sent} lines have arrived, and ship.py says: {said}")
+    return message(f"{arrived} of {sent} lines have arrived")
+
+
 def played(work: Work, stage: Stage) -> Left:
     """A write, a deletion while the collector comes back, and a write after ship.py was killed."""
     log, left = stage.journal.directory("exercise") / "audit.log", Left()
@@ -131,7 +138,7 @@ def played(work: Work, stage: Stage) -> Left:
             auditd.write(lines)
             collector.wait_for(before + len(lines), SECONDS, auditd.ships)
             left.there[name] = bool(lines) and collector.lines[before:] == lines
-            left.arrived[name] = f"{len(collector.lines) - before} of {len(lines)} lines. {auditd.said}"
+            left.arrived[name] = how_many(len(collector.lines) - before, len(lines), auditd.said)
             if name != "last" and not left.there[name]:
                 return left
         kept = log.read_bytes() if log.exists() else b""

@@ -15,5 +15,6 @@ handing    `lab class new`, `lab exercise submit`, `lab grade`; reading: a file 
 changing   play a story with the student's change of the lab
 room       for a check: the lab's lock and journal, a login, labd, a file to watch
 showing    how an exercise and a result are drawn
+typed      what the student types for `lab`
 verbs      `lab exercise`; learn: `lab learn`; waking: what wakes that loop
 """

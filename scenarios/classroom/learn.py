@@ -59,6 +59,7 @@ class Loop:
 
     def run(self, one: Exercise | None = None) -> None:
         """Begin with this one, else with the first that is not passed."""
+        self.shown.naming()
         at = one or self._open_from(0)
         while at:
             at = Turn(self.desk, self.shown, at, self).take()
@@ -87,6 +88,7 @@ class Turn:
         """The exercise that comes next; None to quit."""
         begin(self.desk, self.one, self.shown)
         self.shown.gap()
+        verbs.tell_stale(self.desk, [self.one], self.shown)
         verbs.show_task(self.desk, self.one, self.shown)
         verbs.predict(self.desk, self.one, self.shown)
         with ExitStack() as stack:
