@@ -111,7 +111,7 @@ def chosen(question: Question, typed: str, translate: Translate = in_english) ->
 def check_one(arguments: argparse.Namespace, desk: Desk, shown: Shown) -> int:
     one = find(arguments.exercise) if arguments.exercise else current(every(), desk.progress())
     if not desk.folder(one).is_dir():
-        raise InvalidArgument(f"{one.name} has not been started", f"{lab()} exercise start {one.number}")
+        raise InvalidArgument(f"{one.name} has not been started", f"type {lab()} exercise start {one.number}")
     tell_stale(desk, [one], shown)
     result = check(one, desk.folder(one))
     keep(desk, one, result)
@@ -161,7 +161,7 @@ def hand_in(arguments: argparse.Namespace, desk: Desk, shown: Shown) -> int:
 
 def reset(arguments: argparse.Namespace, desk: Desk, shown: Shown) -> int:
     if arguments.all == bool(arguments.exercise):
-        raise InvalidArgument("reset what?", f"{lab()} exercise reset N, or {lab()} exercise reset --all")
+        raise InvalidArgument("reset what?", f"type {lab()} exercise reset N, or {lab()} exercise reset --all")
     if arguments.all:
         desk.reset_all()
         shown.say("{place} is removed, with all answers and all progress", place=str(desk.place))
