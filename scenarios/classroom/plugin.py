@@ -124,7 +124,7 @@ def pytest_runtest_call(item: pytest.Item) -> Generator[None, None, None]:
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) -> Generator[None, object, object]:
-    """Hand on what a failure teaches; who runs pytest reads it in the language of the student."""
+    """Hand on what a failure teaches. A student who runs pytest by hand reads it in the language chosen before."""
     report, said = (yield), item.config.stash[SAID]
     if item.path.parent in said:
         vars(report)["said"] = True
