@@ -162,11 +162,18 @@ def _parser() -> argparse.ArgumentParser:
     examine.set_defaults(act=show_doctor)
     verbs.add_parser("restore", help="undo what a killed run left").set_defaults(act=restore)
     _add_image_verbs(verbs.add_parser("image", help="root filesystems: import, ls, rm"))
-    for verb in verbs.choices.values():
-        verb.add_argument(
-            "--lang", choices=LANGUAGES, default="", help="the language; default: the environment's, as LANG"
-        )
+    _add_lang(parser, "")
     return parser
+
+
+def _add_lang(parser: argparse.ArgumentParser, default: str) -> None:
+    """--lang, before a verb or behind it; behind it, it says nothing unless it is given."""
+    told = "the language; default: the environment's, as LANG"
+    parser.add_argument("--lang", choices=LANGUAGES, default=default, help=told)
+    for action in parser._actions:
+        if isinstance(action, argparse._SubParsersAction):
+            for verb in {id(verb): verb for verb in action.choices.values()}.values():
+                _add_lang(verb, argparse.SUPPRESS)
 
 
 def _add_talk(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:

@@ -10,6 +10,7 @@ from scenarios.stage.engines import DAEMON, FORK
 from scenarios.stage.stage import Stage
 
 COMMAND = ("cat", "/proc/self/loginuid")
+WHOSE = message("mine or nobody")
 LAUNCHERS = {
     "sh": ["sh", "-c", " ".join(COMMAND)],
     "sudo": ["sudo", *COMMAND],
@@ -20,7 +21,7 @@ LAUNCHERS = {
 
 def test_own(work: Work, stage: Stage) -> None:
     """The line prints the login's number in the login, and unset in a daemon's container."""
-    line = work.read("own.sh")
+    line = work.shell("own.sh")
     for where, seen, number in (
         (message("in your login"), stage.quiet("sh", "-c", line), stage.user_id),
         (message("in a container of the daemon"), stage.run(stage.engine(DAEMON), ("sh", "-c", line)), UNSET),
@@ -41,4 +42,5 @@ def test_launcher(work: Work, stage: Stage, kernel_said: KernelSaid, launcher: s
         raise outcome.trouble()
     whose = {stage.user_id: "mine", UNSET: "nobody"}.get(outcome.printed, str(outcome.printed))
     kernel_said(launcher, whose)
-    work.answers().expect(f"launchers.{launcher}", whose, f"`{outcome.command}`, typed in a lab shell")
+    look = f"`{outcome.command}`, typed in a lab shell"
+    work.answers().expect(f"launchers.{launcher}", whose, look, kind=WHOSE)

@@ -6,7 +6,8 @@ import pytest
 
 from lab.identity import ancestry
 from scenarios import needs
-from scenarios.classroom.lessons import Work, teach
+from scenarios.classroom.lessons import PROGRAM, Work, teach
+from scenarios.performance.text import message
 from scenarios.stage.commands import WORKLOAD
 from scenarios.stage.engines import DAEMON, FORK, Model
 from scenarios.stage.report import Outcome
@@ -15,7 +16,7 @@ from scenarios.stage.stage import Stage
 
 def watched(work: Work, stage: Stage, model: Model) -> Outcome:
     """The container has run; facts["walked"] is what walk.sh printed of it meanwhile."""
-    script = work.read("walk.sh")
+    script = work.shell("walk.sh")
 
     def look(pid: int) -> Mapping[str, str]:
         done = needs.run(["sh", "-c", script, "walk.sh", str(pid)], seconds=20)
@@ -45,7 +46,7 @@ def test_who_forked(work: Work, stage: Stage) -> None:
     answers = work.answers()
     for model, name in ((FORK, "forked_by"), (DAEMON, "served_by")):
         outcome = watched(work, stage, model)
-        answers.expect(name, ancestry_names(outcome)[1], "the second line of the walk")
+        answers.expect(name, ancestry_names(outcome)[1], "the second line of the walk", kind=PROGRAM)
 
 
 def ancestry_names(outcome: Outcome) -> list[str]:
@@ -57,8 +58,9 @@ def test_where_it_is_lost(work: Work, stage: Stage) -> None:
     """No fork of the daemon's chain loses it: labd has none."""
     labds = {process.loginuid for process in ancestry(stage.daemon.pid)}
     answers = work.answers()
-    look = f"/proc/{stage.daemon.pid}/loginuid (labd): each fork of that chain copies unset, which labd had already"
+    look = f"/proc/{stage.daemon.pid}/loginuid (labd), and each line of the walk: does any of them lose a number?"
     assert labds, "labd has ended"
-    answers.expect("lost_over", "socket", look)
-    answers.expect("lost_from", "dockerish", "the last program on the way that still has your loginuid")
-    answers.expect("lost_to", "labd", "the program that listens at the other end")
+    answers.expect("lost_over", "socket", look, kind=message("a fork, an exec or a socket"))
+    look = "the last program on the way that still has your loginuid"
+    answers.expect("lost_from", "dockerish", look, kind=PROGRAM)
+    answers.expect("lost_to", "labd", "the program that listens at the other end", kind=PROGRAM)

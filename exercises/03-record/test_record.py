@@ -7,7 +7,21 @@ import pytest
 from lab.audit.records import RecordError
 from scenarios.classroom.answers import told_by
 from scenarios.classroom.evidence import parsed
-from scenarios.classroom.lessons import Work, teach
+from scenarios.classroom.lessons import NUMBER, PATH, Work, teach
+from scenarios.performance.text import message
+
+# Of each answer: of which kind it is, and where it stands.
+WHERE = {
+    "login": (NUMBER, message("the SYSCALL line: which field is the login uid? glossary.md, auid")),
+    "session": (NUMBER, message("the SYSCALL line, a field with three letters")),
+    "user": (message("the number of a user"), message("the SYSCALL line: the field that sudo does change")),
+    "program": (PATH, message("the SYSCALL line: a program can choose comm, and not exe")),
+    "file": (PATH, message("the PATH line whose nametype is not PARENT")),
+    "command": (
+        message("a command line, with blanks between its words"),
+        message("the PROCTITLE line: two hexadecimal digits are one byte, 00 stands between two words"),
+    ),
+}
 
 
 @pytest.fixture
@@ -24,23 +38,8 @@ def said(work: Work) -> Mapping[str, str | int]:
     return {}
 
 
-def test_who_logged_in(work: Work, said: Mapping[str, str | int]) -> None:
-    """The login uid and the session."""
-    answers = work.answers()
-    look = "the SYSCALL line: which field is the login uid? glossary.md, auid"
-    answers.expect("login", said["login"], look)
-    answers.expect("session", said["session"], "the SYSCALL line, a field with three letters")
-
-
-def test_as_whom_it_ran(work: Work, said: Mapping[str, str | int]) -> None:
-    """The uid of the process at that moment."""
-    work.answers().expect("user", said["user"], "the SYSCALL line: the field that sudo does change")
-
-
-def test_what_it_did(work: Work, said: Mapping[str, str | int]) -> None:
-    """The program, the file, the command line."""
-    answers = work.answers()
-    answers.expect("program", said["program"], "the SYSCALL line: a program can choose comm, and not exe")
-    answers.expect("file", said["file"], "the PATH line whose nametype is not PARENT")
-    look = "the PROCTITLE line: two hexadecimal digits are one byte, 00 stands between two words"
-    answers.expect("command", said["command"], look)
+@pytest.mark.parametrize("name", WHERE)
+def test_what_it_says(work: Work, said: Mapping[str, str | int], name: str) -> None:
+    """Who logged in, as whom the program ran, and what it did."""
+    kind, look = WHERE[name]
+    work.answers().expect(name, said[name], look, kind=kind)

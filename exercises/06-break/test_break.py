@@ -1,46 +1,21 @@
 """Exercise 6: the story `run`, played with the student's change, which only this process and its children see."""
 
-import ctypes
-import subprocess
-import tempfile
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
-from pathlib import Path
 
 import pytest
 
-from lab import interpreter
-from lab.syscalls import CLONE_NEWNS, MNT_DETACH, umount2
 from scenarios.classroom import room
+from scenarios.classroom.changing import changed, seen_there
 from scenarios.classroom.lessons import Work, teach
 from scenarios.classroom.plugin import KernelSaid
 from scenarios.performance.beats import FAILED, UNKNOWN
+from scenarios.performance.text import message
 from scenarios.playing import chosen, tell
 from scenarios.stage.engines import DAEMON, FORK
 from scenarios.stage.report import Verdict
 
-CHECKOUT = Path(__file__).parent.parent.parent
+COUNT = message("a number from 0 to 3")
 ENGINES = {FORK: slice(0, 3), DAEMON: slice(3, 6)}  # of the story's claims, in their order
-
-
-def changed(work: Work) -> tuple[Path, str]:
-    """The file of the checkout, and its text with the student's change."""
-    change = work.answers("change.toml")
-    path = (CHECKOUT / str(change["file"])).resolve()
-    own = path.is_relative_to(CHECKOUT / "lab") and path.is_file()
-    teach(own, expected="file is one below lab/", seen=change["file"], look="change.toml")
-    text, line = path.read_text(), str(change["line"]).strip()
-    number = sum(each.strip() == line for each in text.splitlines())
-    look = f"{change['file']}: the whole line, without the blanks before it"
-    teach(number == 1, expected="line stands in that file once", seen=f"{number} times: {line}", look=look)
-    lines = [each.replace(line, str(change["instead"])) if each.strip() == line else each for each in text.splitlines()]
-    wrong = ""
-    try:
-        compile("\n".join(lines), str(path), "exec")
-    except SyntaxError as error:
-        wrong = f"line {error.lineno}: {error.msg}"
-    teach(not wrong, expected="the file is Python with your line, too", seen=wrong, look="change.toml, instead")
-    return path, "\n".join(lines) + "\n"
 
 
 @pytest.fixture(scope="module")
@@ -54,26 +29,9 @@ def played(work: Work, verdicts: dict[str, list[Verdict]]) -> list[Verdict]:
     key = work.read("change.toml")
     if key not in verdicts:
         path, text = changed(work)
-        interpreter.executable()  # the one mount that is to stay, so it is made outside
         with seen_there(text, path), room.stage() as stage:
             verdicts[key] = tell(stage, chosen(["run"])[0]).claims
     return verdicts[key]
-
-
-@contextmanager
-def seen_there(text: str, path: Path) -> Iterator[None]:
-    """The text stands in that file, for this process and its children alone; mount_namespaces(7)."""
-    if ctypes.CDLL(None, use_errno=True).unshare(CLONE_NEWNS):
-        raise OSError(ctypes.get_errno(), "unshare")
-    subprocess.run(["mount", "--make-rprivate", "/"], check=True)
-    with tempfile.NamedTemporaryFile("w", suffix=".py") as file:
-        file.write(text)
-        file.flush()
-        subprocess.run(["mount", "--bind", file.name, path], check=True)
-        try:
-            yield
-        finally:
-            umount2(str(path), MNT_DETACH)  # an editor runs other exercises in this process, too
 
 
 def test_the_fork_is_broken(work: Work, verdicts: dict[str, list[Verdict]]) -> None:
@@ -102,6 +60,6 @@ def test_the_count(work: Work, verdicts: dict[str, list[Verdict]], kernel_said: 
     claims, answers = played(work, verdicts), work.answers()
     counts = {model: sum(claim.verdict == FAILED for claim in claims[part]) for model, part in ENGINES.items()}
     kernel_said("falls", counts[FORK])
-    look = "`sudo .venv/bin/lab run run --auto` names the claims"
-    answers.expect("podmanish", counts[FORK], look)
-    answers.expect("dockerish", counts[DAEMON], look)
+    look = "`sudo .venv/bin/python -m scenarios.classroom.changing` plays the story with your change: count"
+    answers.expect("podmanish", counts[FORK], look, kind=COUNT)
+    answers.expect("dockerish", counts[DAEMON], look, kind=COUNT)

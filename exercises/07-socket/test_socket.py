@@ -5,7 +5,7 @@ import pytest
 from lab.audit.records import Event
 from lab.identity import UNSET
 from scenarios.classroom.attacking import attack, sockets_group
-from scenarios.classroom.lessons import Work, teach
+from scenarios.classroom.lessons import NUMBER, Work, teach
 from scenarios.classroom.plugin import KernelSaid
 from scenarios.stage.stage import Stage
 
@@ -25,9 +25,10 @@ def test_root_without_sudo(work: Work, event: Event, kernel_said: KernelSaid) ->
 def test_whom_it_names(work: Work, event: Event) -> None:
     """The fields of that record."""
     answers = work.answers()
-    look = f"the record: auid={event.auid} uid={event.uid}; whose child wrote?"
-    answers.expect("auid", "unset" if event.auid == UNSET else event.auid, look)
-    answers.expect("uid", event.uid, look)
+    look = "who forked the process that wrote, and who logged in there? Attack in a lab shell, and read its record"
+    answers.expect("auid", "unset" if event.auid == UNSET else event.auid, look, kind=NUMBER)
+    look = "as whom does the process run that wrote? Only that user may write to the file"
+    answers.expect("uid", event.uid, look, kind=NUMBER)
 
 
 def test_without_the_group(work: Work, stage: Stage, kernel_said: KernelSaid) -> None:

@@ -9,8 +9,9 @@ from lab.audit.watch import Watch
 from lab.identity import UNSET
 from scenarios.classroom.attacking import Attacked, attack, sockets_group
 from scenarios.classroom.cases import Case
-from scenarios.classroom.lessons import Work, teach
+from scenarios.classroom.lessons import NUMBER, Work, teach
 from scenarios.classroom.plugin import KeepRecords, KernelSaid
+from scenarios.performance.text import message
 from scenarios.props.forging import logins
 from scenarios.stage.engines import DAEMON, FORK
 from scenarios.stage.stage import Stage
@@ -44,10 +45,10 @@ def test_what_betrays_you(work: Work, attacked: Attacked, case: Case, keep_recor
     keep_records("the change", "", changes[:1])
     record, answers = changes[0].of_type(LOGIN)[0], work.answers()
     look = "`ausearch -m LOGIN`, or without auditd the kernel's log: `dmesg | grep old-auid`"
-    answers.expect("type", record.name, look)
-    answers.expect("before", "unset", "the record of the change, its field old-auid")
-    answers.expect("after", record.fields["auid"], "the record of the change, its field auid")
-    answers.expect("result", record.fields["res"], "the record of the change, its field res")
+    answers.expect("type", record.name, look, kind=message("the type of a record, in capitals"))
+    answers.expect("before", "unset", "the record of the change, its field old-auid", kind=NUMBER)
+    answers.expect("after", record.fields["auid"], "the record of the change, its field auid", kind=NUMBER)
+    answers.expect("result", record.fields["res"], "the record of the change, its field res", kind=message("0 or 1"))
 
 
 def test_what_was_predicted(work: Work, stage: Stage, case: Case, kernel_said: KernelSaid) -> None:

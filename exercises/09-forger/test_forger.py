@@ -6,8 +6,9 @@ from lab.audit.records import Event
 from scenarios.classroom import forger
 from scenarios.classroom.cases import Case
 from scenarios.classroom.forger import Found
-from scenarios.classroom.lessons import Work
+from scenarios.classroom.lessons import PATH, PERSON, Work
 from scenarios.classroom.plugin import KeepRecords
+from scenarios.performance.text import message
 
 
 @pytest.fixture
@@ -33,25 +34,25 @@ def test_the_event(work: Work, found: Found) -> None:
     """The one in which the name was taken."""
     answers = work.answers()
     chosen = next((event for event in work.events() if str(event.serial) == str(answers["event"])), None)
-    answers.expect("event", found.event, why_not(chosen, found.event))
+    answers.expect("event", found.event, why_not(chosen, found.event), kind=message("the number of an event"))
 
 
 def test_whose_name(work: Work, found: Found) -> None:
     """The login uid that the process has from then on."""
     look = "auid in the LOGIN record of that event; passwd has the uids"
-    work.answers().expect("blamed", found.blamed, look)
+    work.answers().expect("blamed", found.blamed, look, kind=PERSON)
 
 
 def test_the_program(work: Work, found: Found) -> None:
     """What took the name."""
     look = "the SYSCALL line of that event: exe. Not comm, since a program can choose its comm"
-    work.answers().expect("program", found.program, look)
+    work.answers().expect("program", found.program, look, kind=PATH)
 
 
 def test_the_file(work: Work, found: Found) -> None:
     """What was written to in that session."""
     look = "the opens with the ses of that event, for writing: a2 of openat(2) has O_WRONLY, its last digit is 1"
-    work.answers().expect("file", found.file, look)
+    work.answers().expect("file", found.file, look, kind=message("a file's name, without folders"))
 
 
 def test_the_forger(work: Work, found: Found) -> None:
@@ -60,4 +61,4 @@ def test_the_forger(work: Work, found: Found) -> None:
     look = "what that pid executed while its auid was unset, and in whose login dockerish was told to run just that"
     if answers["forger"] == found.blamed:
         look = "that is whose name was taken: who asked dockerish for the container?"
-    answers.expect("forger", found.forger, look)
+    answers.expect("forger", found.forger, look, kind=PERSON)

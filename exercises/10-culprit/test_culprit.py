@@ -5,8 +5,11 @@ import pytest
 from scenarios.classroom import culprit
 from scenarios.classroom.cases import Case
 from scenarios.classroom.culprit import Found
-from scenarios.classroom.lessons import Work, teach
+from scenarios.classroom.lessons import PERSON, PROGRAM, Work, teach
 from scenarios.classroom.plugin import KeepRecords
+from scenarios.performance.text import message
+
+PID = message("the pid of a process")
 
 
 @pytest.fixture
@@ -22,12 +25,12 @@ def test_the_process(work: Work, case: Case, found: Found) -> None:
     answers, look = work.answers(), f"the EXECVE records with {case.names['removed']}: which one was the first?"
     if str(answers["pid"]) == str(found.late_pid):
         look = "that one came too late: another process had removed the file before"
-    answers.expect("pid", found.pid, look)
+    answers.expect("pid", found.pid, look, kind=PID)
 
 
 def test_the_culprit(work: Work, found: Found) -> None:
     """Whose login the line leads to."""
-    work.answers().expect("culprit", found.culprit, "the auid at the top of the line, and passwd")
+    work.answers().expect("culprit", found.culprit, "the auid at the top of the line, and passwd", kind=PERSON)
 
 
 def test_the_tree(work: Work, found: Found) -> None:
@@ -48,13 +51,13 @@ def test_the_tree(work: Work, found: Found) -> None:
 def test_the_orphan(work: Work, found: Found) -> None:
     """The process whose own records name another parent."""
     look = "the process whose ppid, in its first own record, is not the pid of the fork that returned it"
-    work.answers().expect("adopted", found.adopted, look)
+    work.answers().expect("adopted", found.adopted, look, kind=PID)
 
 
 def test_the_late_one(work: Work, found: Found) -> None:
     """Who asked for the other container, and where its line ends."""
     answers = work.answers()
     look = "walk up from the second rm: the last process that has a record of its own"
-    answers.expect("late_ends_at", found.late_ends_at, look)
+    answers.expect("late_ends_at", found.late_ends_at, look, kind=PROGRAM)
     look = "the words of the script in that container, in an EXECVE record of a login"
-    answers.expect("late_asked_by", found.late_asked_by, look)
+    answers.expect("late_asked_by", found.late_asked_by, look, kind=PERSON)

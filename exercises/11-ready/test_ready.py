@@ -19,9 +19,11 @@ from scenarios.stage.stage import Stage
 SCRIPTS = Path(sys.executable).parent
 # One word for a shell, without blanks: the sender waits afterwards, as a service does.
 SEND = (
-    "s=__import__('socket').socket(1,2);s.sendto(b'READY=1',__import__('os').environ['NOTIFY_SOCKET']);"
+    "e=__import__('os').environ.get('NOTIFY_SOCKET')or(exit('no-NOTIFY_SOCKET'));"
+    "s=__import__('socket').socket(1,2);s.sendto(b'READY=1',e);"
     "__import__('signal').pause()"
 )
+UNTOLD = "no-NOTIFY_SOCKET"  # what $SERVICE says where nobody has told it
 BY_HAND = 'exec dockerish run --rm -v "$NOTIFY_SOCKET:/notify" -e NOTIFY_SOCKET=/notify host $SERVICE'
 
 
@@ -66,8 +68,13 @@ def service() -> list[str]:
 def judged(unit: Unit, name: str, silence: str) -> None:
     """What systemd would say of the unit, and whether a container ran then."""
     seen = unit.seen
+    expected = "the program finds a NOTIFY_SOCKET in its container"
+    teach(unit.error != UNTOLD, expected=expected, seen="its environment has none", look=f"{name}: {silence}")
     ended = f"exit status {seen.ended}: {unit.error}"
-    teach(seen.ended is None, expected=f"{name} stays while its container runs", seen=ended, look=name)
+    teach(seen.ended is None, expected=f"{name} stays while its container runs", seen=ended, look=f"{name}: {silence}")
+    look = "let the sender wait a moment: systemd could not tell either whose it is; sd_notify(3), BARRIER=1"
+    gone = "READY=1 has come, but its sender had ended before anybody could look"
+    teach(not seen.unknown, expected="a process of the unit sends READY=1", seen=gone, look=look)
     nothing = "the container runs, and no READY=1 comes" if seen.workload else f"nothing runs: {unit.error}"
     teach(bool(seen.sender), expected="READY=1 comes to $NOTIFY_SOCKET", seen=nothing, look=silence)
     look = "systemd takes READY=1 from the unit's own processes alone: who in it could pass it on?"

@@ -225,11 +225,11 @@ def told(scene: Scene, said: Mapping[str, object]) -> str:
 @pytest.mark.parametrize("what", RACES)
 def test_who_asks(work: Work, what: str) -> None:
     """One race."""
-    work.read("caller.py")
+    file = work.python("caller.py")
     race = RACES[what]
     with Listener() as listener, ExitStack() as stack:
         scene = Scene(listener, stack)
-        said = run(work.path / "caller.py", *race.before(scene))
+        said = run(file, *race.before(scene))
         right = race.right(scene)
         good = "answer" in said and said["answer"] == right
         teach(good, expected=race.expected, seen=told(scene, said), look=race.look)

@@ -19,12 +19,22 @@ from lab.identity import UNSET
 from lab.syscalls import PR_SET_PDEATHSIG, prctl
 from scenarios.classroom.lessons import Work, teach
 from scenarios.classroom.plugin import KeepRecords, KernelSaid
+from scenarios.performance.text import message
 from scenarios.props.collector import Collector
 from scenarios.stage.engines import FORK
 from scenarios.stage.stage import Stage
 
 SECONDS = 5
 DELETIONS = ("unlink", "unlinkat")
+YES_NO = message("yes or no")
+# Where to look for what is left here, in the log, once all three have happened.
+HERE = {
+    "write": message("this record was in the log; then the log was deleted. What is left of a deleted file?"),
+    **dict.fromkeys(
+        ("deletion", "last"),
+        message("a deleted file that auditd has open: what is written there has no name. lsof(8), proc_pid_fd(5)"),
+    ),
+}
 PLACES = {(True, True): "in both", (True, False): "here", (False, True): "there", (False, False): "nowhere"}
 
 
@@ -98,6 +108,13 @@ def lines_of(events: Sequence[Event]) -> list[bytes]:
     return [record.to_line().encode() for event in events for record in event.records]
 
 
+def how_many(arrived: int, sent: int, said: str) -> str:
+    """How much has arrived, and the last line that ship.py has printed."""
+    if said:
+        return message(f"{arrived} of {sent} lines have arrived, and ship.py says: {said}")
+    return message(f"{arrived} of {sent} lines have arrived")
+
+
 def played(work: Work, stage: Stage) -> Left:
     """A write, a deletion while the collector comes back, and a write after ship.py was killed."""
     log, left = stage.journal.directory("exercise") / "audit.log", Left()
@@ -121,7 +138,7 @@ def played(work: Work, stage: Stage) -> Left:
             auditd.write(lines)
             collector.wait_for(before + len(lines), SECONDS, auditd.ships)
             left.there[name] = bool(lines) and collector.lines[before:] == lines
-            left.arrived[name] = f"{len(collector.lines) - before} of {len(lines)} lines. {auditd.said}"
+            left.arrived[name] = how_many(len(collector.lines) - before, len(lines), auditd.said)
             if name != "last" and not left.there[name]:
                 return left
         kept = log.read_bytes() if log.exists() else b""
@@ -138,7 +155,7 @@ def known() -> Iterator[dict[str, Left]]:
 
 def left_by(work: Work, stage: Stage, known: dict[str, Left]) -> Left:
     """What is left; the check fails if ship.py has lost a record."""
-    text = work.read("ship.py")
+    text = work.python("ship.py").read_text()
     if text not in known:
         known[text] = played(work, stage)
     found = known[text]
@@ -166,15 +183,14 @@ def test_nothing_is_lost(
 def test_what_is_left(work: Work, stage: Stage, known: dict[str, Left], name: str) -> None:
     """Here, and there."""
     left, answers = left_by(work, stage, known), work.answers()
-    here = "a deleted file that auditd has open: what is written there has no name. lsof(8), proc_pid_fd(5)"
     there = "when was ship.py killed: before or after that record was made?"
-    answers.expect(f"{name}.here", "yes" if left.here[name] else "no", here)
-    answers.expect(f"{name}.there", "yes" if left.there[name] else "no", there)
+    answers.expect(f"{name}.here", "yes" if left.here[name] else "no", HERE[name], kind=YES_NO)
+    answers.expect(f"{name}.there", "yes" if left.there[name] else "no", there, kind=YES_NO)
 
 
 def test_whom_the_deletion_names(work: Work, stage: Stage, known: dict[str, Left]) -> None:
     """Its record."""
     auid = left_by(work, stage, known).events["deletion"][0].auid
     right = {stage.user_id: "you", 0: "root", UNSET: "nobody"}[auid]
-    look = f"the record that has arrived: auid={auid}; podmanish has forked that container from your login"
-    work.answers().expect("deletion.by", right, look)
+    look = "the auid of the record that has arrived: who forked the container that deleted the log?"
+    work.answers().expect("deletion.by", right, look, kind=message("you, root or nobody"))

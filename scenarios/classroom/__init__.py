@@ -12,7 +12,9 @@ evidence   what a check that passed has seen; answers: answers.toml, judged with
 classes    a class's code and keys, the seed of a student; sealing: a hand-in as bytes; submission: what is in it
 grading    marks of a hand-in; suspicion: what a teacher should look at; reports: CSV, JUnit, Gradescope, HTML
 handing    `lab class new`, `lab exercise submit`, `lab grade`; reading: a file that somebody else has made
+changing   play a story with the student's change of the lab
 room       for a check: the lab's lock and journal, a login, labd, a file to watch
 showing    how an exercise and a result are drawn
+typed      what the student types for `lab`
 verbs      `lab exercise`; learn: `lab learn`; waking: what wakes that loop
 """

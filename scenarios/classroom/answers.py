@@ -14,13 +14,19 @@ from scenarios.classroom.evidence import parsed
 from scenarios.classroom.exercise import ANSWERS, Exercise
 from scenarios.classroom.seeds import Seed, filled_text
 
+ARTICLES = ("a", "an", "the")
 PROCTITLE = 1327  # linux/audit.h
 LONGEST = 4096  # bytes of an answers.toml: what tomllib needs grows with the square of a dotted key
 
 
 def same(value: object, right: object) -> bool:
-    """Whether an answer is this value; a number may be written as a text, and the case does not count."""
-    return str(value).strip().lower() == str(right).lower()
+    """Whether an answer is this value. Case, spaces and an article do not count: "A  Socket" is socket, "7" is 7."""
+    return _tidy(value) == _tidy(right)
+
+
+def _tidy(value: object) -> str:
+    first, *others = str(value).lower().split() or [""]
+    return " ".join(others if others and first in ARTICLES else [first, *others])
 
 
 def told_by(event: Event) -> dict[str, str | int]:

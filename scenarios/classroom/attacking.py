@@ -10,6 +10,7 @@ from pathlib import Path
 from lab.audit.records import Event
 from lab.audit.watch import Watch
 from scenarios.classroom.lessons import Work, teach
+from scenarios.performance.text import message
 from scenarios.stage.report import Outcome
 from scenarios.stage.stage import Stage
 
@@ -21,20 +22,26 @@ SCRIPTS = Path(sys.executable).parent
 class Attacked:
     """What the script came to: records about the watched file, and all events meanwhile."""
 
+    script: str
     outcome: Outcome
     found: Sequence[Event]
     events: Sequence[Event]
 
     @property
     def trouble(self) -> str:
-        """Why there is no record of a write: what the script said last."""
-        last = (self.outcome.stderr.strip().splitlines() or ["no error, and no record"])[-1]
-        return f"the write was refused: {last}" if any(not one.success for one in self.found) else last
+        """Why there is no record of a write by root: who wrote, or what the script said last, without its hint."""
+        if other := next((one for one in self.found if one.success), None):
+            return message(f"the write was made by uid {other.uid}")
+        said = [line for line in self.outcome.stderr.splitlines() if line.strip() and not line.startswith("  ")]
+        last = (said or [message("no error, and no record")])[-1]
+        return message(f"the write was refused: {last}") if any(not one.success for one in self.found) else last
 
     def written(self) -> Event:
         """The record of the write as root; the check fails without one."""
         root = next((one for one in self.found if one.success and one.uid == 0), None)
         look = "which process is root, and listens? labd; without sudo, to a file that is outside of the container: -v"
+        if "podmanish" in self.script:
+            look = "podmanish forks: its container has your rights outside. Which process is root already, and listens?"
         teach(root is not None, expected="a record of a write to $WATCHED by uid 0", seen=self.trouble, look=look)
         assert root
         return root
@@ -42,15 +49,17 @@ class Attacked:
 
 def attack(work: Work, stage: Stage, *groups: int) -> Attacked:
     """Run it in these groups, and with no_new_privs, so that no set-uid program makes it root: setpriv(1)."""
-    script = work.read("attack.sh")
+    script = work.shell("attack.sh")
     stage.require_for_user(str(SCRIPTS / "dockerish"))
     user = stage.user_id or NOBODY
     become = ["setpriv", f"--reuid={user}", f"--regid={user}", "--no-new-privs"]
     become.append(f"--groups={','.join(map(str, groups))}" if groups else "--clear-groups")
-    variables = [f"PATH={SCRIPTS}:/usr/bin:/bin", f"WATCHED={stage.target}"]
+    home = stage.journal.directory("home", owner=user)
+    places = [f"{name}={home}" for name in ("HOME", "XDG_DATA_HOME", "XDG_RUNTIME_DIR")]
+    variables = [f"PATH={SCRIPTS}:/usr/bin:/bin", f"WATCHED={stage.target}", *places]
     with Watch(stage.target, journal=stage.journal) as watch:
         outcome = stage.quiet(*become, "env", *variables, "sh", "-c", script)
-        return Attacked(outcome, watch.collect(), watch.events)
+        return Attacked(script, outcome, watch.collect(), watch.events)
 
 
 def sockets_group(stage: Stage) -> int:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from importlib.util import find_spec
 
-from lab.errors import MissingFeature
+from lab.errors import InvalidArgument, MissingFeature
 from scenarios.classroom import cases, culprit, forger, hidden, room, submission
 from scenarios.classroom.cases import Case
 from scenarios.classroom.desk import NOTHING_MADE, Desk, Made
@@ -56,6 +57,19 @@ def made_of(one: Exercise, seed: Seed, events: int = EVENTS) -> Made:
         with room.stage() as stage:
             files = {cases.LOG: run(stage, case, events), cases.PASSWD: hidden.passwd(cases.staff(seed))}
     return Made(case.names, {**files, cases.FILE: case.toml().encode()})
+
+
+def stale(desk: Desk, among: Sequence[Exercise]) -> list[Exercise]:
+    """Those that were begun with another seed than that of the student's class; none for who has joined no class."""
+    if desk.get(submission.ENROLMENT) is None:
+        return []
+    now, found = seed_of(desk), []
+    for one in among:
+        kept = desk.get(f"{one.name}/{cases.FILE}") if one.about.case else None
+        with suppress(InvalidArgument):  # a damaged case: its check says so
+            if kept is not None and Case.parse(one.about.case, kept.decode(errors="replace")).seed != now:
+                found.append(one)
+    return found
 
 
 def seed_of(desk: Desk) -> Seed:

@@ -49,10 +49,11 @@ class Done(BaseModel):
 
 
 class Progress(BaseModel):
-    """progress.json: by the name of the exercise."""
+    """progress.json: by the name of the exercise. language: of the last start, as --lang has it; "" for none yet."""
 
     model_config = ConfigDict(extra="forbid")
     version: int = 1
+    language: str = ""
     exercises: dict[str, Done] = {}
 
     def of(self, exercise: Exercise) -> Done:
@@ -74,8 +75,9 @@ NOTHING_MADE = Made({}, {})
 class Desk:
     """The place of one student; everything in it is done with the student's own rights."""
 
-    def __init__(self, student: Student) -> None:
-        self.student = student
+    def __init__(self, student: Student, language: str = "") -> None:
+        """language: the code of that in which an exercise is begun; pytest then answers in it."""
+        self.student, self.language = student, language
         self.place = student.place
 
     def folder(self, exercise: Exercise) -> Path:
@@ -146,6 +148,7 @@ class Desk:
         progress = self.progress()
         done = progress.of(exercise)
         done.started = done.started or began or time.time()
+        progress.language = self.language or progress.language
         self.keep(progress)
         self.key()
         return copied

@@ -22,6 +22,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from lab.errors import InvalidArgument, MissingFeature, NotAllowed, NotFound
 from scenarios import doctor, needs
 from scenarios.classroom.cases import CASES
+from scenarios.classroom.typed import lab
 
 EXERCISES = Path(__file__).parent.parent.parent / "exercises"
 NAME = re.compile(r"(\d\d)-([a-z0-9]+(?:-[a-z0-9]+)*)")
@@ -199,7 +200,7 @@ class Exercise:
     def require(self) -> None:
         """Raise NotAllowed or MissingFeature where the check cannot run here."""
         if "root" in self.about.needs and os.geteuid() != 0:
-            again = f"sudo .venv/bin/lab exercise check {self.number}   (or sudo .venv/bin/lab learn)"
+            again = f"sudo {lab()} exercise check {self.number}   (or sudo {lab()} learn)"
             raise NotAllowed(f"the check of {self.name} needs root, since it asks the kernel", again)
         needs.require(*(name for name in self.about.needs if name in needs.PROGRAMS))
         if "audit" in self.about.needs:

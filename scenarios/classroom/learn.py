@@ -37,7 +37,7 @@ def learn(arguments: argparse.Namespace) -> int:
     if importlib.util.find_spec("watchfiles") is None:
         raise MissingFeature("the Python package watchfiles is missing", "run `tools/setup venv`, then again")
     shown = Shown(color=not arguments.no_color, plain=arguments.plain, translate=arguments.language.translate)
-    loop = Loop(Desk(Student.here()), shown, every())
+    loop = Loop(Desk(Student.here(), arguments.language.code), shown, every())
     try:
         loop.run(find(arguments.exercise, loop.exercises) if arguments.exercise else None)
     except KeyboardInterrupt as error:
@@ -59,6 +59,7 @@ class Loop:
 
     def run(self, one: Exercise | None = None) -> None:
         """Begin with this one, else with the first that is not passed."""
+        self.shown.naming()
         at = one or self._open_from(0)
         while at:
             at = Turn(self.desk, self.shown, at, self).take()
@@ -87,6 +88,7 @@ class Turn:
         """The exercise that comes next; None to quit."""
         begin(self.desk, self.one, self.shown)
         self.shown.gap()
+        verbs.tell_stale(self.desk, [self.one], self.shown)
         verbs.show_task(self.desk, self.one, self.shown)
         verbs.predict(self.desk, self.one, self.shown)
         with ExitStack() as stack:

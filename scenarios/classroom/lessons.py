@@ -2,73 +2,117 @@
 
 from __future__ import annotations
 
-import textwrap
+import re
+import subprocess
 import tomllib
+import warnings
 from collections.abc import Callable, Sequence
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, TypeVar
 
 from _pytest.outcomes import Failed
+from rich.cells import cell_len
 
 from lab.audit.records import Event
+from scenarios.audiences.lines import units
 from scenarios.classroom.answers import same
 from scenarios.classroom.cases import LOG, Case
 from scenarios.classroom.evidence import parsed
 from scenarios.classroom.exercise import ANSWERS, LARGEST
-from scenarios.classroom.reading import read_regular
-from scenarios.classroom.student import rights_of
-from scenarios.performance.text import message
+from scenarios.classroom.reading import read_owned
+from scenarios.performance.text import Translate, message
 
-WIDTH = 78
+WIDTH, HEAD = 78, 10  # columns of what a failure says, and of the name before it
+LINE = message("that line, or the one before it")
 LARGEST_LOG = 64 << 20  # bytes of the log of a hidden run
 ANOTHER = "lab exercise reset N makes another log, with other answers"
 Found = TypeVar("Found")
 PARTS = (message("expected"), message("seen"), message("look at"))  # of what a failure teaches
+NUMBER, PERSON = message("a number, or unset"), message("the name of a person")  # kinds of answers
+PROGRAM, PATH = message("the name of a program"), message("a path of a file")
 
 
 class Taught(Failed):
-    """A check that failed; parts has what it teaches, each with its name, so that it can be told in any language."""
+    """A check that failed; parts has what it teaches, each with its name, so that it can be told in any language.
 
-    def __init__(self, parts: Sequence[tuple[str, str]]) -> None:
+    whole: that says everything; the other tests of this check could only say it again.
+    """
+
+    def __init__(self, parts: Sequence[tuple[str, str]], *, whole: bool = False) -> None:
         super().__init__("\n".join(_part(*one) for one in parts), pytrace=False)
-        self.parts = parts
+        self.parts, self.whole = parts, whole
+
+    def told(self, translate: Translate) -> str:
+        """The parts in that language."""
+        return "\n".join(_part(translate(name), translate(what)) for name, what in self.parts)
 
 
-def teach(good: bool, *, expected: object, seen: object, look: str) -> None:
+def teach(good: bool, *, expected: object, seen: object, look: str, whole: bool = False) -> None:
     """Fail the check unless good, with what was expected, what was seen, and where to look. Raises Taught."""
     if not good:
-        raise Taught(tuple(zip(PARTS, (str(expected), str(seen), look), strict=True)))
+        raise Taught(tuple(zip(PARTS, (str(expected), str(seen), look), strict=True)), whole=whole)
 
 
 def _part(name: str, what: str) -> str:
     """Under its name, folded to the width; a text of several lines, an output, keeps its lines."""
-    head = f"{name + ':':10}"
+    head = f"{name}:" + " " * (HEAD - 1 - cell_len(name))
     lines = what.splitlines() or [""]
     if len(lines) == 1:
-        folding = {"break_long_words": False, "break_on_hyphens": False}
-        lines = textwrap.wrap(what, WIDTH - len(head), **folding) or [""]  # type: ignore[arg-type]
-    return "\n".join((head if number == 0 else " " * len(head)) + line for number, line in enumerate(lines))
+        lines = _folded(what, WIDTH - HEAD)
+    return "\n".join((head if number == 0 else " " * HEAD) + line for number, line in enumerate(lines))
+
+
+def _folded(what: str, width: int) -> list[str]:
+    """In lines of at most that width; a word that fits on none, such as a path, stays whole."""
+    lines = [""]
+    for unit in units(what):
+        if lines[-1].strip() and cell_len(lines[-1] + unit.rstrip()) > width:
+            lines.append("")
+        lines[-1] += unit
+    return [line.rstrip() for line in lines]
 
 
 class Work:
-    """The student's folder. What root reads there is read with the rights of the folder's owner."""
+    """The student's folder. What root reads there is read with the rights of the folder's owner, and no symlink is."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
 
     def read(self, name: str, most: int = LARGEST) -> str:
         """A file's text; the check fails if there is none."""
-        path, text, seen = self.path / name, "", ""
+        text, seen = "", ""
         try:
-            owner = self.path.stat()
-            with rights_of(owner.st_uid, owner.st_gid):
-                text = read_regular(path, most).decode()
+            text = read_owned(self.path, name, most).decode()
         except OSError as error:
-            seen = f"{path}: {error.strerror}"
+            seen = f"{self.path / name}: {error.strerror}"
         except UnicodeDecodeError as error:
             seen = f"byte {error.start} is no UTF-8"
-        teach(not seen, expected=f"a text file {name}", seen=seen, look="README.md of the exercise")
+        teach(not seen, expected=f"a text file {name}", seen=seen, look="README.md of the exercise", whole=True)
+        return text
+
+    def python(self, name: str) -> Path:
+        """The path of a program in Python; the check fails if it is none."""
+        text, seen = self.read(name), ""
+        try:
+            with warnings.catch_warnings(action="ignore"):
+                compile(text, name, "exec")
+        except SyntaxError as error:
+            seen = f"line {error.lineno}: {error.msg}: {(error.text or '').strip()}"
+        except (ValueError, RecursionError) as error:  # a zero byte; brackets in thousands of brackets
+            seen = str(error)
+        teach(not seen, expected=f"{name} is Python", seen=seen, look=LINE, whole=True)
+        return self.path / name
+
+    def shell(self, name: str) -> str:
+        """The text of a script; the check fails if sh(1) cannot read it."""
+        text = self.read(name)
+        done = subprocess.run(["sh", "-n"], input=text, capture_output=True, text=True, check=False)
+        found = re.search(r"(\d+): (.+)", done.stderr)
+        number, what = (int(found[1]), found[2]) if found else (0, done.stderr.strip())
+        line = "".join(text.splitlines()[number - 1 : number]).strip()
+        seen = f"line {number}: {what}: {line}" if line else f"at the end: {what}"
+        teach(done.returncode == 0, expected=f"{name} is a shell script", seen=seen, look=LINE, whole=True)
         return text
 
     def solved(self, solve: Callable[[Case, Sequence[Event]], Found], case: Case) -> Found:
@@ -93,7 +137,8 @@ class Work:
             values = tomllib.loads(self.read(name))
         except tomllib.TOMLDecodeError as error:
             seen = str(error)
-        teach(not seen, expected=f"{name} is TOML: NAME = VALUE, text in quotes", seen=seen, look=f"{name}, toml.io")
+        expected = f"{name} is TOML: NAME = VALUE, text in quotes"
+        teach(not seen, expected=expected, seen=seen, look=f"{name}, toml.io", whole=True)
         return Answers(name, values)
 
 
@@ -123,7 +168,8 @@ class Answers:
         teach(not empty, expected=f"an answer for {name}", seen="none yet", look=f"{self._file}, the line `{name}`")
         return value
 
-    def expect(self, name: str, right: object, look: str) -> None:
-        """Fail the check unless this is the value; a number may be written as a text, and the case does not count."""
+    def expect(self, name: str, right: object, look: str, *, kind: str) -> None:
+        """Fail the check unless this is the value, as answers.same compares; kind says what an answer looks like."""
         value = self[name]
-        teach(same(value, right), expected=f"{name}: what the evidence says", seen=f"{name} = {value!r}", look=look)
+        expected = f"another answer for {name}: {kind}"
+        teach(same(value, right), expected=expected, seen=f"{name} = {value!r}", look=look)

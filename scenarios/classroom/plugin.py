@@ -25,6 +25,7 @@ from scenarios.classroom.evidence import MOST_LINES
 from scenarios.classroom.exercise import Exercise
 from scenarios.classroom.lessons import Taught, Work, teach
 from scenarios.classroom.student import Student
+from scenarios.languages.choice import ENGLISH, LANGUAGES, Language, chosen
 from scenarios.stage.stage import Stage
 
 KernelSaid = Callable[[str, object], None]
@@ -51,12 +52,13 @@ class Told:
         self.seen: dict[str, dict[str, object]] = {}
 
 
+SAID = pytest.StashKey[set[Path]]()  # the folders of exercises of which a failure has said everything
 TOLD = pytest.StashKey[Told]()
 
 
 def pytest_configure(config: pytest.Config) -> None:
     """SIGTERM and SIGHUP end a check like Ctrl-C: what the fixtures have set up is taken back."""
-    config.stash[TOLD] = Told()
+    config.stash[TOLD], config.stash[SAID] = Told(), set()
     config.pluginmanager.register(Listener(config.stash[TOLD]), "lab-listener")
     for number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, _end)
@@ -78,7 +80,7 @@ class Listener:
         if report.failed:
             parts = report.taught if hasattr(report, "taught") else ()
             self.told.failed.append({"test": name, "message": report.longreprtext, "parts": parts})
-        elif report.skipped:
+        elif report.skipped and not hasattr(report, "said"):
             reason = report.longrepr[2] if isinstance(report.longrepr, tuple) else report.longreprtext
             self.told.unknown.append({"test": name, "message": str(reason).removeprefix("Skipped: ")})
         elif report.when == "call":
@@ -101,7 +103,9 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_setup(item: pytest.Item) -> Generator[None, None, None]:
-    """Skip what cannot be asked here."""
+    """Skip what cannot be asked here, and what could only say again what another test of the exercise has said."""
+    if item.path.parent in item.config.stash[SAID]:
+        pytest.skip("the failure above says everything")
     try:
         load(item.path.parent).require()
         yield
@@ -120,11 +124,25 @@ def pytest_runtest_call(item: pytest.Item) -> Generator[None, None, None]:
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) -> Generator[None, object, object]:
-    """Hand on what a failure teaches."""
-    report = yield
+    """Hand on what a failure teaches. A student who runs pytest by hand reads it in the language chosen before."""
+    report, said = (yield), item.config.stash[SAID]
+    if item.path.parent in said:
+        vars(report)["said"] = True
     if call.excinfo and isinstance(call.excinfo.value, Taught):
-        vars(report)["taught"] = call.excinfo.value.parts
+        taught = call.excinfo.value
+        vars(report).update(taught=taught.parts, longrepr=taught.told(language().translate))
+        if taught.whole:
+            said.add(item.path.parent)
     return report
+
+
+@cache
+def language() -> Language:
+    """That in which the student has begun, else the environment's; English where the progress cannot be read."""
+    try:
+        return LANGUAGES.get(Desk(Student.here()).progress().language) or chosen()
+    except LabError:
+        return ENGLISH
 
 
 @pytest.fixture

@@ -16,6 +16,7 @@ from scenarios.audiences.look import STYLES, Look
 from scenarios.classroom.checking import Failure, Result
 from scenarios.classroom.desk import Done, Progress
 from scenarios.classroom.exercise import Exercise, Question
+from scenarios.classroom.typed import lab
 from scenarios.performance.beats import FAILED, HELD, UNKNOWN, Evidence, Word
 from scenarios.performance.text import Argument, Text, Translate, in_english
 
@@ -75,19 +76,27 @@ class Shown:
             grid.add_row(mark, str(exercise.number), *(Line(self.look.words(one)) for one in (title, minutes)), needed)
         self.console.print(grid)
 
-    def question(self, question: Question) -> None:
-        """A question with its numbered choices."""
+    def naming(self) -> None:
+        """How this student calls `lab`, where the word alone is not found."""
+        if lab() != "lab":
+            self.say("Where a text says `lab`, type {command}", command=lab(), style="dim")
+
+    def question(self, question: Question, number: int, questions: int) -> None:
+        """A question with its numbered choices, and which one of how many it is."""
+        self.say("Question {number} of {questions}", number=number, questions=questions, style="bold")
         self.say(question.ask)
         choices = (f"{number}) {self.look.words(Text(choice))}" for number, choice in enumerate(question.choices, 1))
         self.lines("  ".join(choices), style="dim")
 
-    def hints(self, exercise: Exercise, done: Done) -> None:
-        """The hints that have been asked for."""
+    def hint(self, exercise: Exercise, number: int) -> None:
+        """The hint of that number, from 1 on; behind the last one, that there is no other."""
         hints = exercise.about.hints
-        for number, text in enumerate(hints[: done.hints], 1):
-            self.say("Hint {number} of {hints}: {text}", number=number, hints=len(hints), text=Text(text))
-        if done.hints == len(hints):
-            self.say("There is no more: lab exercise solution {number}", number=exercise.number, style="dim")
+        if number <= len(hints):
+            text = Text(hints[number - 1])
+            self.say("Hint {number} of {hints}: {text}", number=number, hints=len(hints), text=text)
+        if number >= len(hints):
+            solution = f"{lab()} exercise solution {exercise.number}"
+            self.say("There is no other hint. The solution: {solution}", solution=solution, style="dim")
 
     def result(self, exercise: Exercise, result: Result, done: Done) -> None:
         """What the check found, and how the predictions compare."""
@@ -99,8 +108,11 @@ class Shown:
                 self._told(word, failure)
             if len(told) > MOST:
                 self.say("and {more} more", more=len(told) - MOST)
-        for sentence in compared(exercise, result, done):
-            self.say(sentence)
+        if result.good:
+            for sentence in compared(exercise, result, done):
+                self.say(sentence)
+        elif done.predictions:
+            self.say("When the check has passed, your predictions are compared with what the kernel said.", style="dim")
 
     def _told(self, word: Word, failure: Failure) -> None:
         name, _, which = failure.test.removesuffix("]").partition("[")
@@ -130,9 +142,11 @@ def compared(exercise: Exercise, result: Result, done: Done) -> Iterator[Text]:
         kernel = result.kernel.get(question.id) or " or ".join(question.accept)
         if (guess := done.predictions.get(question.id)) and kernel:
             right = guess.answer in (question.accept or [kernel])
-            said = (
-                "{ask} You predicted {guess}, and so it is."
-                if right
-                else "{ask} You predicted {guess}. It is {kernel}."
-            )
+            measured = question.id in result.kernel
+            if right:
+                said = "{ask} You predicted {guess}, and so it is."
+            elif measured:
+                said = "{ask} You predicted {guess}. The kernel said: {kernel}."
+            else:
+                said = "{ask} You predicted {guess}. It is {kernel}."
             yield Text(said, {"ask": Text(question.ask), "guess": Text(guess.answer), "kernel": Text(kernel)})

@@ -5,9 +5,10 @@ from __future__ import annotations
 import argparse
 import sys
 import time
+from collections.abc import Sequence
 
 from lab.errors import InvalidArgument
-from scenarios.classroom.beginning import begin, made, require
+from scenarios.classroom.beginning import begin, made, require, stale
 from scenarios.classroom.checking import Result, check
 from scenarios.classroom.desk import Desk, Prediction, Progress, evidence_of
 from scenarios.classroom.evidence import Evidence, machine
@@ -17,6 +18,8 @@ from scenarios.classroom.seeds import filled
 from scenarios.classroom.showing import Shown
 from scenarios.classroom.student import Student
 from scenarios.classroom.submission import enrolled
+from scenarios.classroom.typed import lab
+from scenarios.performance.beats import UNKNOWN
 from scenarios.performance.text import Text, Translate, in_english
 from scenarios.playing import HELD_ALL, SOME_FAILED, SOME_UNKNOWN
 
@@ -25,10 +28,10 @@ def exercise(arguments: argparse.Namespace) -> int:
     """Do what the verb says; the exit status of `check` is 0 passed, 1 not yet, 3 it cannot be told here."""
     acts = {
         "list": show_list, "start": start, "check": check_one, "hint": hint, "reset": reset, "solution": solution,
-        "submit": submit,
+        "submit": hand_in,
     }  # fmt: skip
     shown = Shown(color=not arguments.no_color, plain=arguments.plain, translate=arguments.language.translate)
-    return acts[arguments.verb](arguments, Desk(Student.here()), shown)
+    return acts[arguments.verb](arguments, Desk(Student.here(), arguments.language.code), shown)
 
 
 def show_list(arguments: argparse.Namespace, desk: Desk, shown: Shown) -> int:
@@ -40,7 +43,9 @@ def start(arguments: argparse.Namespace, desk: Desk, shown: Shown) -> int:
     one = find(arguments.exercise)
     if arguments.klass or arguments.name:
         enrolled(desk, arguments.klass, arguments.name)
+        tell_stale(desk, every(), shown)
     copied = begin(desk, one, shown)
+    shown.naming()
     if not copied:
         shown.say("{folder} is there already; nothing was changed", folder=str(desk.folder(one)))
     if sys.stdin.isatty():
@@ -48,6 +53,16 @@ def start(arguments: argparse.Namespace, desk: Desk, shown: Shown) -> int:
     shown.gap()
     show_task(desk, one, shown)
     return HELD_ALL
+
+
+def tell_stale(desk: Desk, among: Sequence[Exercise], shown: Shown) -> None:
+    """Say which of these was begun before its student joined the class: its names do not follow from the class."""
+    for one in stale(desk, among):
+        again = f"{lab()} exercise reset {one.number}"
+        shown.marked(
+            UNKNOWN, "{name} was begun before you joined your class, and its names are not yours in it.", name=one.name
+        )
+        shown.say("  Begin it anew: {again}", again=again)
 
 
 def show_task(desk: Desk, one: Exercise, shown: Shown) -> None:
@@ -71,10 +86,10 @@ def predict(desk: Desk, one: Exercise, shown: Shown) -> None:
     """Ask what has not been predicted yet, and keep the answers with their time."""
     progress = desk.progress()
     done = progress.of(one)
-    for question in one.about.predict:
+    for number, question in enumerate(one.about.predict, 1):
         if question.id in done.predictions or done.passed:
             continue
-        shown.question(question)
+        shown.question(question, number, len(one.about.predict))
         answer = chosen(question, ask(), shown.look.translate)
         while answer is None:
             shown.say("Give the number of an answer, or Enter alone for none.")
@@ -96,7 +111,8 @@ def chosen(question: Question, typed: str, translate: Translate = in_english) ->
 def check_one(arguments: argparse.Namespace, desk: Desk, shown: Shown) -> int:
     one = find(arguments.exercise) if arguments.exercise else current(every(), desk.progress())
     if not desk.folder(one).is_dir():
-        raise InvalidArgument(f"{one.name} has not been started", f"lab exercise start {one.number}")
+        raise InvalidArgument(f"{one.name} has not been started", f"type {lab()} exercise start {one.number}")
+    tell_stale(desk, [one], shown)
     result = check(one, desk.folder(one))
     keep(desk, one, result)
     shown.result(one, result, desk.progress().of(one))
@@ -129,17 +145,23 @@ def hint(arguments: argparse.Namespace, desk: Desk, shown: Shown) -> int:
 
 
 def next_hint(desk: Desk, one: Exercise, shown: Shown) -> None:
-    """The hints so far, and one more."""
+    """The next hint alone; after the last one, that there is none."""
     progress = desk.progress()
     done = progress.of(one)
-    done.hints = min(done.hints + 1, len(one.about.hints))
+    number, done.hints = done.hints + 1, min(done.hints + 1, len(one.about.hints))
     desk.keep(progress)
-    shown.hints(one, done)
+    shown.hint(one, number)
+
+
+def hand_in(arguments: argparse.Namespace, desk: Desk, shown: Shown) -> int:
+    code = submit(arguments, desk, shown)
+    tell_stale(desk, every(), shown)
+    return code
 
 
 def reset(arguments: argparse.Namespace, desk: Desk, shown: Shown) -> int:
     if arguments.all == bool(arguments.exercise):
-        raise InvalidArgument("reset what?", "lab exercise reset N, or lab exercise reset --all")
+        raise InvalidArgument("reset what?", f"type {lab()} exercise reset N, or {lab()} exercise reset --all")
     if arguments.all:
         desk.reset_all()
         shown.say("{place} is removed, with all answers and all progress", place=str(desk.place))

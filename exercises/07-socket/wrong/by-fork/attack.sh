@@ -1,0 +1,1 @@
+podmanish run --rm -v /:/host host touch "/host$WATCHED"

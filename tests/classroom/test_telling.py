@@ -1,0 +1,112 @@
+"""What a student is told on the way: how many questions, which case is old, what to type, and when to compare."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from handed import TEACHER
+from rich.console import Console
+
+from scenarios.classroom import typed, verbs
+from scenarios.classroom.beginning import made_of, stale
+from scenarios.classroom.checking import Failure, Result
+from scenarios.classroom.desk import Desk, Done, Prediction
+from scenarios.classroom.exercise import find
+from scenarios.classroom.seeds import Seed
+from scenarios.classroom.showing import Shown
+from scenarios.classroom.student import Student
+from scenarios.classroom.submission import enrolled
+
+LAB = str(Path(sys.executable).parent / "lab")
+
+
+@pytest.fixture
+def shown() -> Shown:
+    """Whose console.export_text() is what was said."""
+    shown = Shown()
+    shown.console = Console(width=80, record=True, no_color=True)
+    return shown
+
+
+@pytest.fixture
+def desk(tmp_path: Path) -> Desk:
+    """A student's, of this process's user."""
+    return Desk(Student(os.geteuid(), os.getegid(), "ada", tmp_path / "place"))
+
+
+@pytest.fixture
+def which(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Path]:
+    """A program that was started as this file; PATH has this folder alone."""
+    own = tmp_path / "bin/lab"
+    own.parent.mkdir()
+    own.write_text("#!/bin/sh\n")
+    own.chmod(0o755)
+    monkeypatch.setattr(sys, "argv", [str(own)])
+    monkeypatch.setenv("PATH", str(tmp_path))
+    typed.lab.cache_clear()
+    yield own
+    typed.lab.cache_clear()
+
+
+def test_what_to_type_for_lab(which: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, shown: Shown) -> None:
+    """Its path, from here if it is below; another program of that name is not meant."""
+    (tmp_path / "lab").write_text("#!/bin/sh\n")
+    (tmp_path / "lab").chmod(0o755)
+    assert typed.lab() == str(which)
+    monkeypatch.chdir(tmp_path)
+    typed.lab.cache_clear()
+    shown.naming()
+    assert shown.console.export_text() == "Where a text says `lab`, type bin/lab\n"
+
+
+def test_lab_alone_where_a_shell_finds_it(which: Path, tmp_path: Path, shown: Shown) -> None:
+    """Then there is nothing to say."""
+    (tmp_path / "lab").symlink_to(which)
+    assert typed.lab() == "lab"
+    shown.naming()
+    assert not shown.console.export_text()
+
+
+def test_questions_are_counted(desk: Desk, shown: Shown, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Which one of how many."""
+    monkeypatch.setattr(verbs, "ask", lambda: "")
+    verbs.predict(desk, find("1"), shown)
+    said = shown.console.export_text()
+    assert [f"Question {number} of 6\n" in said for number in range(1, 8)] == [True] * 6 + [False]
+
+
+def test_predictions_are_compared_after_passing(shown: Shown) -> None:
+    """A failed check does not tell the answers; it says when they are told."""
+    one, done = find("3"), Done(predictions={"sudo": Prediction(answer="uid", time=1)})
+    shown.result(one, Result(["t"], [Failure("test_it", "no")], [], {}), done)
+    said = shown.console.export_text()
+    assert "auid" not in said and "When the check has passed" in said
+    shown.result(one, Result(["t"], [], [], {}), done)
+    assert "You predicted uid. It is auid." in " ".join(shown.console.export_text().split())
+
+
+def test_a_case_from_before_the_class(desk: Desk, shown: Shown) -> None:
+    """It keeps its old seed: the student is told, and how to begin anew; then it is the class's."""
+    one = find("8")
+    desk.start(one, made_of(one, Seed("0" * 32)))
+    assert stale(desk, [one]) == []  # in no class, each seed is right
+    klass, name = enrolled(desk, TEACHER.klass.code, "Ada")
+    verbs.tell_stale(desk, [find("3"), one], shown)
+    said = " ".join(shown.console.export_text().split())
+    assert "08-frame was begun before you joined your class" in said and "exercise reset 8" in said
+    desk.reset(one)
+    desk.start(one, made_of(one, Seed(klass.seed(name))))
+    assert stale(desk, [one]) == []
+
+
+@pytest.mark.parametrize("words", [["exercise", "list", "--lang", "zh-TW"], ["--lang", "zh-TW", "exercise", "list"]])
+def test_the_language_before_and_behind_a_verb(words: list[str]) -> None:
+    """Both are the same."""
+    environment = {**os.environ, "LC_ALL": "C.UTF-8"}
+    done = subprocess.run([LAB, *words], env=environment, capture_output=True, text=True, check=False, timeout=60)
+    assert (done.returncode, "分鐘" in done.stdout) == (0, True), done.stderr
