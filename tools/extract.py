@@ -17,6 +17,8 @@ from pathlib import Path
 
 from jinja2 import Environment, nodes
 
+from scenarios.classroom.comments import translated
+
 CHECKOUT = Path(__file__).parent.parent
 ALL = range(20)
 # A function or a class by its bare name: the places of the arguments that are messages.
@@ -297,6 +299,13 @@ def of_exercise(path: Path) -> list[str]:
     asked = [text for question in about.get("predict", ()) for text in (question["ask"], *question["choices"])]
     told = [about["title"], about["goal"], *asked, *about["hints"], about["explanation"], *about["reading"]]
     return [text.strip() for text in dict.fromkeys(told) if WORD.search(text)]
+
+
+def of_start(path: Path) -> list[str]:
+    """The comments of a file that the student of an exercise begins with, in their order."""
+    found: dict[str, str] = {}
+    translated(path.read_text(encoding="utf-8"), lambda comment: found.setdefault(comment, comment))
+    return [text for text in found if WORD.search(text)]
 
 
 def of_tests(path: Path) -> list[str]:
