@@ -43,7 +43,7 @@ KEYWORDS = {
 }
 NAMED = {"TITLE", "HELD", "FAILED", "UNKNOWN"}  # constants of modules that are messages
 ERROR = re.compile(r"[A-Z]\w*(Error|Argument|Allowed|Found|Container|Image|Exec|InUse|Running|Here|Start|Executable"
-                   r"|Feature|Unavailable|Locked|Space|Lost|Unreachable|Tell|Conflict)")  # fmt: skip
+                   r"|Feature|Unavailable|Locked|Space|Lost|Unreachable|Tell)|Conflict")  # fmt: skip
 NOT_TOLD = {"RecordError", "ValueError", "RuntimeError", "ArgumentTypeError", "KeyError", "OSError", "ChannelError"}
 WORD = re.compile(r"[A-Za-z]{2}")
 MOST = 12  # choices that one expression may have

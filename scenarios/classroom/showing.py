@@ -107,11 +107,15 @@ class Shown:
     def _told(self, word: Word, failure: Failure) -> None:
         name, _, which = failure.test.removesuffix("]").partition("[")
         title = Text(name.removeprefix("test_").replace("_", " "))
-        self.marked(word, Text("{title}: {which}", {"title": title, "which": which}) if which else title)
+        colon = self.language.colon
+        both = Text("{title}{colon}{which}", {"title": title, "colon": colon, "which": which})
+        self.marked(word, both if which else title)
         if failure.parts:
             grid = Table.grid(padding=(0, 1, 0, 0))
             for name, what in failure.parts:
-                grid.add_row(Line(f"  {self.look.words(Text(name))}:"), Line(self.look.words(Text(what))))
+                grid.add_row(
+                    Line(f"  {self.look.words(Text(name))}{colon.rstrip()}"), Line(self.look.words(Text(what)))
+                )
             self.console.print(grid)
         else:
             self.lines(failure.message, indent="  ")
