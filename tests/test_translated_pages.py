@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from scenarios.classroom.exercise import Exercise, every
 from scenarios.languages.choice import LANGUAGES
 
 CHECKOUT = Path(__file__).parent.parent
@@ -15,7 +16,7 @@ PAGES = [
     (page, CHECKOUT / ("README.md" if page.parent == CHECKOUT else f"docs/{page.name}"))
     for code in CODES
     for page in (CHECKOUT / f"README.{code}.md", *sorted((CHECKOUT / "docs" / code).glob("*.md")))
-]
+] + [(one.folder / f"README.{code}.md", one.folder / "README.md") for code in CODES for one in every()]
 BLOCK = re.compile(r"^(?:<!-- ([^>]+) -->\n)?```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 
 
@@ -52,3 +53,16 @@ def test_the_stories_are_those_of_the_original(page: Path, original: Path) -> No
     """Each story that the original links, in its order."""
     linked = [STORY.findall(one.read_text(encoding="utf-8")) for one in (page, original)]
     assert linked[0] == linked[1]
+
+
+@pytest.mark.parametrize("one", every(), ids=lambda one: one.name)
+@pytest.mark.parametrize("code", CODES)
+def test_the_page_of_an_exercise_asks_for_the_same(one: Exercise, code: str) -> None:
+    """Its title is that of `lab exercise list`; commands, files and links are those of the English page."""
+    text, english = ((one.folder / name).read_text(encoding="utf-8") for name in (f"README.{code}.md", "README.md"))
+    title = LANGUAGES[code].translate(one.about.title)
+    assert text.startswith(f"# {one.number}. {title}\n\n[English](README.md) ")
+    assert re.search(rf"\b{one.about.minutes} ", text)
+    for what in (r"^    .*", r"`[^`]+`", r"\]\((?!README)[^)]+\)"):
+        asked = [{one.replace("\n", " ") for one in re.findall(what, page, re.MULTILINE)} for page in (text, english)]
+        assert asked[0] == asked[1]

@@ -17,6 +17,8 @@ from pathlib import Path
 
 from jinja2 import Environment, nodes
 
+from scenarios.classroom.comments import translated
+
 CHECKOUT = Path(__file__).parent.parent
 ALL = range(20)
 # A function or a class by its bare name: the places of the arguments that are messages.
@@ -39,9 +41,9 @@ KEYWORDS = {
     "text",
     "words",
 }
-NAMED = {"TITLE", "HELD", "FAILED", "UNKNOWN"}  # constants of modules that are messages
+NAMED = ("TITLE", "HELD", "FAILED", "UNKNOWN")  # constants of modules that are messages
 ERROR = re.compile(r"[A-Z]\w*(Error|Argument|Allowed|Found|Container|Image|Exec|InUse|Running|Here|Start|Executable"
-                   r"|Feature|Unavailable|Locked|Space|Lost|Unreachable|Tell|Conflict)")  # fmt: skip
+                   r"|Feature|Unavailable|Locked|Space|Lost|Unreachable|Tell)|Conflict")  # fmt: skip
 NOT_TOLD = {"RecordError", "ValueError", "RuntimeError", "ArgumentTypeError", "KeyError", "OSError", "ChannelError"}
 WORD = re.compile(r"[A-Za-z]{2}")
 MOST = 12  # choices that one expression may have
@@ -297,6 +299,13 @@ def of_exercise(path: Path) -> list[str]:
     asked = [text for question in about.get("predict", ()) for text in (question["ask"], *question["choices"])]
     told = [about["title"], about["goal"], *asked, *about["hints"], about["explanation"], *about["reading"]]
     return [text.strip() for text in dict.fromkeys(told) if WORD.search(text)]
+
+
+def of_start(path: Path) -> list[str]:
+    """The comments of a file that the student of an exercise begins with, in their order."""
+    found: dict[str, str] = {}
+    translated(path.read_text(encoding="utf-8"), lambda comment: found.setdefault(comment, comment))
+    return [text for text in found if WORD.search(text)]
 
 
 def of_tests(path: Path) -> list[str]:

@@ -241,7 +241,7 @@ def test_what_was_predicted(kernel_said: KernelSaid) -> None:
         scene = Scene(listener, stack)
         _, caller = scene.caller(scene.login)
         scene.replace(caller)
-        kernel_said("pid", "the new one" if loginuid(caller.pid) == scene.other else "who asked")
+        kernel_said("pid", "the new one" if loginuid(caller.pid) == scene.other else "the one that ended")
         connection, first = scene.handed_on()
         kernel_said("handed", "who connected" if peer_pid(connection) == first.pid else "who asks")
 

@@ -26,7 +26,7 @@ def begin(desk: Desk, one: Exercise, shown: Shown) -> list[str]:
     began = time.time()
     if one.about.case in RUNS and not desk.folder(one).is_dir():
         shown.say("recording a log of your own: this takes some seconds ...", style="dim")
-    return desk.start(one, made(desk, one), began)
+    return desk.start(one, made(desk, one), began, shown.look.translate)
 
 
 def require(one: Exercise) -> None:

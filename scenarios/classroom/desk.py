@@ -20,10 +20,12 @@ from pathlib import Path
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from lab.errors import InvalidArgument, NotAllowed
+from scenarios.classroom.comments import in_language
 from scenarios.classroom.exercise import LARGEST, Exercise
 from scenarios.classroom.reading import read_regular
 from scenarios.classroom.seeds import Names, filled
 from scenarios.classroom.student import Student
+from scenarios.performance.text import Translate, in_english
 
 PROGRESS = "progress.json"
 KEY, KEY_BYTES = "student.key", 32  # the seed of an Ed25519 key, RFC 8032: any 32 random bytes
@@ -130,12 +132,16 @@ class Desk:
             raise InvalidArgument(f"{path} is no key", f"begin a new one: mv {path} {path}.damaged")
         return key
 
-    def start(self, exercise: Exercise, made: Made = NOTHING_MADE, began: float = 0) -> list[str]:
+    def start(
+        self, exercise: Exercise, made: Made = NOTHING_MADE, began: float = 0, translate: Translate = in_english
+    ) -> list[str]:
         """Copy what is not there yet of start/, and all that was made for this student; the names of what was copied.
 
         began: when this start began, seconds since 1970, if that is not now.
+        translate: the student's language, for the comments in the files.
         """
-        files, folder, copied = filled(exercise.start(), made.names), self.folder(exercise), []
+        files, copied = filled(in_language(exercise.start(), translate), made.names), list[str]()
+        folder = self.folder(exercise)
         with self._writing(folder):
             folder.mkdir(mode=0o755, parents=True, exist_ok=True)
             for name, data in made.files.items():

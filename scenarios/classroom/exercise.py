@@ -1,10 +1,11 @@
 """An exercise: a folder exercises/NN-name/ with README.md, exercise.toml, start/, test_*.py, solution/ and wrong/WAY/.
 
-trial_*.py   where a grader can run the student's code without root's rights: see `trial` below
-start/       what is copied to the student
-solution/    files that stand in the place of start/'s, with which the check passes
-wrong/WAY/   files that stand in the place of solution/'s, or edit.toml (Edit), with which the check fails;
-             expected.txt: part of its words
+README.CODE.md   README.md in the language of that code
+trial_*.py       where a grader can run the student's code without root's rights: see `trial` below
+start/           what is copied to the student, with its comments in the student's language
+solution/        files that stand in the place of start/'s, with which the check passes
+wrong/WAY/       files that stand in the place of solution/'s, or edit.toml (Edit), with which the check fails;
+                 expected.txt: part of its words
 """
 
 from __future__ import annotations
@@ -171,6 +172,11 @@ class Exercise:
     def trial(self) -> Path:
         """The program that judges the files of `about.trial`, within a container: trial_*.py."""
         return next(self.folder.glob("trial_*.py"), self.folder / "trial_.py")
+
+    def page(self, code: str) -> str:
+        """Where the page of the task lies in the checkout, in the language of that code if it has been translated."""
+        translated = f"README.{code}.md"
+        return f"exercises/{self.name}/{translated if (self.folder / translated).is_file() else 'README.md'}"
 
     def start(self) -> dict[str, bytes]:
         """The files that the student begins with, by name."""

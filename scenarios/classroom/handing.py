@@ -22,7 +22,7 @@ from scenarios.playing import HELD_ALL, SOME_UNKNOWN
 def class_new(arguments: argparse.Namespace) -> int:
     """Write NAME.class, to hand out, and NAME.key, mode 600, to keep; neither replaces a file."""
     _require("nacl")
-    shown, folder = Shown(translate=arguments.language.translate), Path(arguments.output)
+    shown, folder = Shown(language=arguments.language), Path(arguments.output)
     key = classes.new(arguments.name)
     secret, public = folder / f"{key.klass.name}.key", folder / f"{key.klass.name}.class"
     _create(secret, key.model_dump_json(indent=1) + "\n", 0o600)
@@ -64,7 +64,7 @@ def grade(arguments: argparse.Namespace) -> int:
         rows = grading.graded([Path(file) for file in arguments.files], key, exercises, run=run)
     code = reports.NOT_RUN.format(why=reason) if reason else reports.RUN
     _write_all(folder, reports.every_form(rows, exercises, key.klass, code))
-    shown, damaged = Shown(translate=arguments.language.translate), [row for row in rows if row.trouble]
+    shown, damaged = Shown(language=arguments.language), [row for row in rows if row.trouble]
     for row in damaged:
         shown.say("{file}: {trouble}", file=reports.plain(row.file), trouble=reports.plain(row.trouble))
     flagged = sum(bool(row.odd) for row in rows)

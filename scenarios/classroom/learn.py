@@ -36,7 +36,7 @@ def learn(arguments: argparse.Namespace) -> int:
         raise InvalidArgument("lab learn needs a terminal", "in a pipe, use `lab exercise check`")
     if importlib.util.find_spec("watchfiles") is None:
         raise MissingFeature("the Python package watchfiles is missing", "run `tools/setup venv`, then again")
-    shown = Shown(color=not arguments.no_color, plain=arguments.plain, translate=arguments.language.translate)
+    shown = Shown(color=not arguments.no_color, plain=arguments.plain, language=arguments.language)
     loop = Loop(Desk(Student.here(), arguments.language.code), shown, every())
     try:
         loop.run(find(arguments.exercise, loop.exercises) if arguments.exercise else None)

@@ -17,8 +17,9 @@ from scenarios.classroom.checking import Failure, Result
 from scenarios.classroom.desk import Done, Progress
 from scenarios.classroom.exercise import Exercise, Question
 from scenarios.classroom.typed import lab
+from scenarios.languages.choice import ENGLISH, Language
 from scenarios.performance.beats import FAILED, HELD, UNKNOWN, Evidence, Word
-from scenarios.performance.text import Argument, Text, Translate, in_english
+from scenarios.performance.text import Argument, Text
 
 COLUMNS = 80
 MOST = 3  # failures that are shown at once
@@ -30,14 +31,15 @@ class Shown:
     plain: for a screen reader, ASCII and no escape codes at all.
     """
 
-    def __init__(self, *, color: bool = True, plain: bool = False, translate: Translate = in_english) -> None:
+    def __init__(self, *, color: bool = True, plain: bool = False, language: Language = ENGLISH) -> None:
         codes: Literal["auto"] | None = None if plain else "auto"
         self.console = Console(no_color=None if color else True, color_system=codes, highlight=False)
         ascii_only = self.console.options.ascii_only
         if ascii_only and isinstance(self.console.file, TextIOWrapper):
             self.console.file.reconfigure(errors="backslashreplace")
         self.console.width = min(self.console.width, COLUMNS)
-        self.look = Look(self.console.width, plain or ascii_only, translate=in_english if ascii_only else translate)
+        self.language = ENGLISH if ascii_only else language
+        self.look = Look(self.console.width, plain or ascii_only, translate=self.language.translate)
 
     def say(self, message: str | Text, /, *, style: str = "", **arguments: Argument) -> None:
         """A sentence."""
@@ -117,11 +119,15 @@ class Shown:
     def _told(self, word: Word, failure: Failure) -> None:
         name, _, which = failure.test.removesuffix("]").partition("[")
         title = Text(name.removeprefix("test_").replace("_", " "))
-        self.marked(word, Text("{title}: {which}", {"title": title, "which": which}) if which else title)
+        colon = self.language.colon
+        both = Text("{title}{colon}{which}", {"title": title, "colon": colon, "which": which})
+        self.marked(word, both if which else title)
         if failure.parts:
             grid = Table.grid(padding=(0, 1, 0, 0))
             for name, what in failure.parts:
-                grid.add_row(Line(f"  {self.look.words(Text(name))}:"), Line(self.look.words(Text(what))))
+                grid.add_row(
+                    Line(f"  {self.look.words(Text(name))}{colon.rstrip()}"), Line(self.look.words(Text(what)))
+                )
             self.console.print(grid)
         else:
             self.lines(failure.message, indent="  ")

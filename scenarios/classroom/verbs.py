@@ -30,7 +30,7 @@ def exercise(arguments: argparse.Namespace) -> int:
         "list": show_list, "start": start, "check": check_one, "hint": hint, "reset": reset, "solution": solution,
         "submit": hand_in,
     }  # fmt: skip
-    shown = Shown(color=not arguments.no_color, plain=arguments.plain, translate=arguments.language.translate)
+    shown = Shown(color=not arguments.no_color, plain=arguments.plain, language=arguments.language)
     return acts[arguments.verb](arguments, Desk(Student.here(), arguments.language.code), shown)
 
 
@@ -73,7 +73,7 @@ def show_task(desk: Desk, one: Exercise, shown: Shown) -> None:
     shown.gap()
     shown.say("Edit {files} in", files=", ".join(about.files))
     shown.say("  {folder}", folder=str(desk.folder(one)))
-    shown.say("Read  {readme}   ({minutes} minutes)", readme=f"exercises/{one.name}/README.md", minutes=about.minutes)
+    shown.say("Read  {readme}   ({minutes} minutes)", readme=one.page(shown.language.code), minutes=about.minutes)
 
 
 def ask() -> str:

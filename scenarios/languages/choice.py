@@ -22,12 +22,14 @@ class Language:
     name      what it calls itself
     tag       for the lang attribute of HTML; BCP 47
     locales   the beginnings of the locales of those who read it
+    colon     what stands between a name and what is said of it, with the blank behind it if there is one
     """
 
     code: str
     name: str
     tag: str
     locales: tuple[str, ...] = ()
+    colon: str = ": "
 
     @cached_property
     def translate(self) -> Callable[[str], str]:
@@ -52,7 +54,7 @@ class English(Language):
 
 
 ENGLISH = English("en", "English", "en")
-CHINESE = Language("zh-TW", "繁體中文", "zh-Hant-TW", ("zh_TW", "zh_HK", "zh_MO", "zh_Hant"))
+CHINESE = Language("zh-TW", "繁體中文", "zh-Hant-TW", ("zh_TW", "zh_HK", "zh_MO", "zh_Hant"), "：")
 LANGUAGES = {language.code: language for language in (ENGLISH, CHINESE)}
 
 

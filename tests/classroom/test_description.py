@@ -119,7 +119,7 @@ def test_the_page_lists_them_all() -> None:
 def test_each_screen_fits(one: Exercise, plain: bool, code: str) -> None:
     """The task, the hints and the explanation each fit 22 lines of 80 columns; no line of the text is broken."""
     translate = LANGUAGES[code].translate
-    shown = Shown(plain=plain, translate=translate)
+    shown = Shown(plain=plain, language=LANGUAGES[code])
     shown.console = Console(width=80, record=True, no_color=True)
     desk = Desk(Student(1000, 1000, "alice", Path("/home/alice/loginuid-exercises")))
     parts: list[Callable[[], None]] = [
@@ -142,7 +142,7 @@ def test_what_a_failure_teaches_is_told_in_the_language(tmp_path: Path) -> None:
     work.mkdir()
     for name, data in one.start().items():
         (work / name).write_bytes(data.replace(b'login = "?"', b'login = "4711"'))
-    shown = Shown(translate=LANGUAGES["zh-TW"].translate)
+    shown = Shown(language=LANGUAGES["zh-TW"])
     shown.console = Console(width=80, record=True, no_color=True)
     shown.result(one, check(one, work), Done())
     said = shown.console.export_text()

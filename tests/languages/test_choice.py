@@ -90,7 +90,7 @@ def test_the_verbs_speak_it() -> None:
     chinese = {"LANG": "zh_TW.UTF-8"}
     assert "登入留下的印記" in run("list", **chinese).stdout
     assert "誰是容器的父代？" in run("play", "--auto", "--lang", "zh-TW", RUN).stdout
-    assert run("run", "nothing", **chinese).stderr.startswith('lab: 沒有故事 "nothing"\n  現有：')
+    assert run("run", "nothing", **chinese).stderr.startswith("lab: 沒有故事「nothing」\n  現有：")
     assert "講所有的故事" in run("--help", **chinese).stdout
     assert "講所有的故事" not in run("--help", "--lang", "en", **chinese).stdout
 
