@@ -187,3 +187,38 @@ def test_calls_are_noted_however_they_are_made(place: Cell) -> None:
     )
     assert "libc.syscall" in direct
     assert place.run([code(find("0"), container_py=direct)]) == [Trial(True)]
+
+
+BOMBS = {
+    "forks": "while True:\n    try: os.fork()\n    except OSError: pass",
+    "wakes its tracer": "while True: os.kill(1, 17)",
+    "stops itself": "while True: os.kill(0, 19)",
+    "asks for ever": "while True: ctypes.CDLL(None).unshare(0)",
+    "threads": "import threading\nwhile True:\n    try: threading.Thread(target=lambda: os.kill(1, 2)).start()\n"
+    "    except RuntimeError: pass",
+    "has a long command": "os.execv('/bin/true', ['x' * 100] * 1000 + [chr(27) + '[2J'])",
+    "says escapes": "[print('\\x1b[2J\\u202e=cmd|x', flush=True) for _ in range(100000)]",
+}
+
+
+def test_a_bomb_that_is_traced_costs_its_own_trial(place: Cell, tmp_path: Path) -> None:
+    """It ends in time, in one short line that can be printed, and the trial after it is judged."""
+    zero = find("0")
+    program = tmp_path / "trial_short.py"
+    program.write_text(zero.trial.read_text() + "\ninside.SECONDS = 1\n")
+    tasks = [(program, {"container.py": NEVER + text}) for text in BOMBS.values()]
+    with ThreadPoolExecutor(2) as pool:
+        trials = [*pool.map(lambda task: place.run([task, code(zero)]), tasks)]
+    for bomb, (harm, honest) in zip(BOMBS, trials, strict=True):
+        assert harm.faults and all(fault.isprintable() and len(fault) < 200 for fault in harm.faults), bomb
+        assert honest == Trial(True), bomb
+
+
+def test_a_machine_that_lets_nobody_trace_is_no_fault(place: Cell, tmp_path: Path) -> None:
+    """Then exercise 0 was not run, and the reason is told."""
+    program = tmp_path / "trial_blind.py"
+    refused = "\nfrom scenarios.classroom.trials import tracing\ntracing.TRACEME = 9999\n"
+    program.write_text(find("0").trial.read_text() + refused)
+    assert place.run([(program, code(find("0"))[1])])[0] == Trial(
+        False, ("no program can be traced here: see kernel.yama.ptrace_scope",)
+    )

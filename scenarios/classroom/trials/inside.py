@@ -23,8 +23,13 @@ WRITABLE = ("/tmp", "/dev/shm", "/dev/mqueue")  # all that is writable in the co
 TABLES = ("/proc/sysvipc/shm", "/proc/sysvipc/sem", "/proc/sysvipc/msg")  # proc(5): a line of titles, then the objects
 
 
+class Cannot(Exception):
+    """This machine cannot run the trial: then the code was not run, and that is no fault of the student's."""
+
+
 def hide() -> None:
-    """Keep this process from those that it will start."""
+    """Keep this process from those that it will start; SIGINT, which Python handles, would get through to it."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
     if ctypes.CDLL(None).prctl(PR_SET_DUMPABLE, 0, 0, 0, 0):
         raise OSError("prctl(PR_SET_DUMPABLE)")
 

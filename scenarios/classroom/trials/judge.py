@@ -1,4 +1,6 @@
-"""Pid 1 of the grader's container for one hand-in: it runs trial after trial, and prints a line of JSON for each.
+"""Pid 1 of the grader's container for one hand-in: it runs trial after trial.
+
+It prints a line of JSON for each: the list of its faults, or as a text why the trial cannot be run here.
 
     judge.py DIRECTORY...   in each a trial.py; the student's files for it are in /work, in the directory of that name
 
@@ -28,10 +30,12 @@ def faults_of(path: str) -> Callable[[], Iterable[str]]:
 
 
 def judged(folder: str) -> Sequence[str]:
-    """The faults that this trial finds. What it did not foresee is a fault too: it comes from the student's code."""
+    """The faults that this trial finds; an error is one, too. Raises inside.Cannot."""
     inside.WORK = Path("/work", Path(folder).name)
     try:
         found = [" ".join(fault.split()) for fault in faults_of(f"{folder}/trial.py")()]
+    except inside.Cannot:
+        raise
     except Exception as error:
         found = [f"its trial ended with {type(error).__name__}"]
     finally:
@@ -44,7 +48,11 @@ def main(folders: Sequence[str]) -> None:
     inside.hide()
     limits = inside.own_limits()
     for folder in folders:
-        print(json.dumps(judged(folder)), flush=True)
+        try:
+            verdict: str | Sequence[str] = judged(folder)
+        except inside.Cannot as error:
+            verdict = str(error)
+        print(json.dumps(verdict), flush=True)
         if inside.left(limits):
             break
     os._exit(GOOD)

@@ -37,10 +37,6 @@ class Call(NamedTuple):
     words: Sequence[int | str]
 
 
-class Untraced(Exception):
-    """This kernel lets nobody trace, or the machine is unknown."""
-
-
 class _Iovec(ctypes.Structure):
     _fields_ = (("base", ctypes.c_void_p), ("size", ctypes.c_size_t))
 
@@ -54,9 +50,11 @@ _libc.prctl.argtypes = [ctypes.c_int, *[ctypes.c_ulong] * 4]
 def calls_of(words: Sequence[str], wanted: Mapping[str, str]) -> tuple[int | None, str, list[Call]]:
     """As inside.run, with the calls; `wanted`: how to read the arguments by name, a letter each, i(nteger) or s(tring).
 
-    Raises Untraced.
+    Raises inside.Cannot.
     """
     machine = os.uname().machine
+    if machine not in REGISTERS:
+        raise inside.Cannot(f"nobody has written down the registers of {machine}")
     numbers = {NUMBERS[machine][name]: name for name in wanted}
     output = inside.output_file()
     signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGCHLD])
@@ -65,12 +63,9 @@ def calls_of(words: Sequence[str], wanted: Mapping[str, str]) -> tuple[int | Non
     tracer = Tracer(machine, numbers, wanted)
     code = tracer.follow(pid, time.monotonic() + inside.SECONDS)
     inside.kill_all()
-    if code == UNTRACED:
-        raise Untraced
+    if not tracer.seen:  # it ended before exec, where a program that is traced stops
+        raise inside.Cannot("no program can be traced here: see kernel.yama.ptrace_scope")
     return code, inside.text(output), tracer.calls
-
-
-UNTRACED = 213  # an exit status
 
 
 def _become(words: Sequence[str], output: int, program: bytes) -> None:
@@ -88,7 +83,7 @@ def _become(words: Sequence[str], output: int, program: bytes) -> None:
         ):
             os.execvp(words[0], list(words))
     finally:
-        os._exit(UNTRACED)
+        os._exit(127)
 
 
 def _filter(machine: str, numbers: Mapping[int, str]) -> bytes:
@@ -106,7 +101,7 @@ class Tracer:
         self.calls: list[Call] = []
         self._arguments, self._result, self._number = REGISTERS[machine]
         self._numbers, self._wanted = numbers, wanted
-        self._seen = set[int]()
+        self.seen = set[int]()
 
     def follow(self, pid: int, end: float) -> int | None:
         """The exit status of the program; None if it has none at that time of the monotonic clock."""
@@ -122,8 +117,8 @@ class Tracer:
         return None
 
     def _go_on(self, pid: int, status: int) -> None:
-        deliver, new = os.WSTOPSIG(status), pid not in self._seen
-        self._seen.add(pid)
+        deliver, new = os.WSTOPSIG(status), pid not in self.seen
+        self.seen.add(pid)
         if new:
             _ptrace(SETOPTIONS, pid, 0, FORK | VFORK | CLONE | EXEC)
         if status >> 16 or (new and deliver in (signal.SIGSTOP, signal.SIGTRAP)):
