@@ -1,30 +1,32 @@
 """Exercise 12: who_asks() is asked about callers that stay, that are gone, and that have handed their connection on.
 
-Nobody may give a process another login or pid here, so the races for a pid are the student's own check's.
-With `asks FD` this is the process that calls the student's function.
+Nobody may give a process another login or pid here, so the races for a pid are the student's own check's. The callers
+come in a random order, and no process of the student's finds what an earlier one has left: it cannot count them.
 """
 
-import importlib.util
 import os
 import signal
 import socket
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 from scenarios.classroom.trials import inside
 
 ADDRESS = "\0trial"
-
-
-def asks(fd: int) -> None:
-    """Print what who_asks() answers about that connection."""
-    spec = importlib.util.spec_from_file_location("caller", inside.WORK / "caller.py")
-    assert spec and spec.loader
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    with socket.socket(fileno=fd) as connection:
-        print(f"\nanswer: {module.who_asks(connection)}")
+# The process that calls the student's function: a program of its own, which knows the connection and nothing more.
+ASKS = """
+import socket, sys
+space = {"__name__": "caller"}
+exec(compile(open(sys.argv[1], "rb").read(), "caller.py", "exec"), space)
+with socket.socket(fileno=int(sys.argv[2])) as connection:
+    print(f"\\nanswer: {space['who_asks'](connection)}")
+"""
+CALLERS = (  # what it is, whether it has handed on its connection, and whether it is gone; the first is known
+    ("a caller that stays", False, False),
+    ("a caller that is gone", False, True),
+    ("a caller whose connection another process uses", True, False),
+    ("a caller that has handed its connection on, and is gone", True, True),
+)
 
 
 def caller(told: int, *, handed_on: bool) -> None:
@@ -49,7 +51,7 @@ def answer(listener: socket.socket, *, handed_on: bool, gone: bool) -> str:
         os.kill(pid, signal.SIGKILL)
         os.waitpid(pid, 0)
     with connection:
-        words = [sys.executable, "-SB", __file__, "asks", str(connection.fileno())]
+        words = [*inside.PYTHON, "-c", ASKS, str(inside.WORK / "caller.py"), str(connection.fileno())]
         code, output = inside.run(words, fds=[connection.fileno()])
     os.close(read)
     os.close(write)
@@ -58,24 +60,16 @@ def answer(listener: socket.socket, *, handed_on: bool, gone: bool) -> str:
 
 def faults() -> Iterator[str]:
     """What is wrong with the answers."""
+    own = Path("/proc/self/loginuid").read_text()
     with socket.socket(socket.AF_UNIX) as listener:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_PASSCRED, 1)
         listener.bind(ADDRESS)
         listener.listen()
-        own = Path("/proc/self/loginuid").read_text()
-        for what, handed_on, gone, right in (
-            ("a caller that stays", False, False, own),
-            ("a caller that is gone", False, True, "None"),
-            ("a caller whose connection another process uses", True, False, "None"),
-            ("a caller that has handed its connection on, and is gone", True, True, "None"),
-        ):
+        for what, handed_on, gone in sorted(CALLERS, key=lambda _: os.urandom(8)):
             seen = answer(listener, handed_on=handed_on, gone=gone)
+            right = "None" if handed_on or gone else own
             if seen != right:
                 yield f"of {what} who_asks() says {inside.first_line(seen)}, which should be {right}"
-
-
-if sys.argv[1:2] == ["asks"]:
-    asks(int(sys.argv[2]))
-else:
-    inside.hide()
-    inside.finish(faults())
+            if kept := inside.kept():
+                yield f"caller.py leaves {kept}; who_asks() may keep nothing from one caller to the next"
+                return

@@ -2,12 +2,14 @@
 
 Of the host there is /usr, read-only, and nothing else: no checkout with solutions, no other hand-in, no socket. The
 process has a uid that no user has, no capability, no network; its memory, processes, time, files and output have
-limits. Within the container, the exercise's trial_*.py is pid 1: scenarios/classroom/trials/inside.py.
+limits. A hand-in has a container for itself, whose pid 1 runs its trials in turn: scenarios/classroom/trials/judge.py.
+If one of them leaves anything there, or breaks its bounds, the rest run in a new container.
 """
 
 from __future__ import annotations
 
 import io
+import json
 import os
 import signal
 import subprocess
@@ -15,27 +17,30 @@ import sys
 import tarfile
 import tempfile
 import threading
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
 from lab.images import Images
-from scenarios.classroom.trials.inside import FAULTY, GOOD
+from scenarios.classroom.trials.judge import GOOD
 from scenarios.performance.text import message
 
-SECONDS = 15  # of a whole trial, which gives the student's code less: inside.SECONDS
-MOST_OUTPUT = 16 << 10  # bytes that a trial may say
+SECONDS = 15  # of a whole trial, which gives the student's code less: inside.SECONDS; several share their seconds
+MOST_OUTPUT = 64 << 10  # bytes that all trials of a hand-in may say
 STRANGER = 2_000_000_000  # a uid and a gid that no user of this machine has
 CHECKOUT = Path(__file__).parent.parent.parent
-INSIDE = CHECKOUT / "scenarios/classroom/trials/inside.py"
+TRIALS = "scenarios/classroom/trials"
+OWN = (*(f"{TRIALS}/{name}.py" for name in ("judge", "inside", "tracing")), "lab/syscall_table.py")  # beside a trial
 LIMITS = (
     "--network=none", "--read-only", "--cap-drop=ALL", "--security-opt=no-new-privileges",
     f"--user={STRANGER}:{STRANGER}", "--memory=128m", "--memory-swap=128m", "--pids-limit=32", "--cpus=1",
     "--ulimit=cpu=5", "--ulimit=nofile=128", "--ulimit=core=0", "--oom-score-adj=1000", "--shm-size=1m",
+    "--env=PYTHONPATH=/trial",
     "--tmpfs=/tmp:size=4m,mode=1777", "--workdir=/tmp", "--env=PATH=/usr/bin:/bin", "--env=PYTHONDONTWRITEBYTECODE=1",
 )  # fmt: skip
+PYTHON = ("/usr/bin/python3", "-SB", f"/trial/{TRIALS}/judge.py")
 
 
 @dataclass(frozen=True)
@@ -48,6 +53,9 @@ class Trial:
 
     ran: bool
     faults: tuple[str, ...] = ()
+
+
+Task = tuple[Path, Mapping[str, str]]  # trial_*.py, and the student's files by name; the names must be checked
 
 
 def why_not() -> str:
@@ -80,17 +88,33 @@ class Cell:
     def _engine(self) -> list[str]:
         return [str(Path(sys.executable).with_name("podmanish")), "--root", self.state]
 
-    def run(self, program: Path, files: Mapping[str, str]) -> Trial:
-        """Run this trial beside these files of the student's, which stand in /work. The names must be checked."""
+    def run(self, tasks: Sequence[Task]) -> list[Trial]:
+        """What came of these trials of one hand-in, in their order."""
+        done: list[Trial] = []
+        while len(done) < len(tasks):
+            done += self._container(tasks[len(done) :])
+        return done
+
+    def _container(self, tasks: Sequence[Task]) -> list[Trial]:
+        """The trials that one container has come to: at least the first."""
         with tempfile.TemporaryDirectory(dir=self._root) as folder:
             Path(folder).chmod(0o755)
-            for name, text in files.items():
-                Path(folder, name).write_text(text, encoding="utf-8", errors="backslashreplace", newline="")
-                Path(folder, name).chmod(0o644)
-            own = {folder: "/work", program: "/trial/trial.py", INSIDE: f"/trial/{INSIDE.relative_to(CHECKOUT)}"}
-            mounts = [f"--volume={source}:{target}:ro" for source, target in own.items()]
-            words = [*self._engine(), "run", "--rm", *LIMITS, *mounts, *_system(), "cell"]
-            return _told(*_output([*words, "/usr/bin/python3", "-SB", "/trial/trial.py"]))
+            names = [f"{number}-{program.parent.name}" for number, (program, _) in enumerate(tasks)]
+            for name, (_, files) in zip(names, tasks, strict=True):
+                _write(Path(folder, name), files)
+            own = [(folder, "/work"), *((CHECKOUT / path, f"/trial/{path}") for path in OWN)]
+            own += [(task[0], f"/trial/{name}/trial.py") for name, task in zip(names, tasks, strict=True)]
+            mounts = [f"--volume={source}:{target}:ro" for source, target in own]
+            words = [*self._engine(), "run", "--rm", *LIMITS, *mounts, *_system(), "cell", *PYTHON]
+            said = _output([*words, *(f"/trial/{name}" for name in names)], SECONDS * len(tasks))
+            return _told(*said)[: len(tasks)]
+
+
+def _write(folder: Path, files: Mapping[str, str]) -> None:
+    folder.mkdir(mode=0o755)
+    for name, text in files.items():
+        Path(folder, name).write_text(text, encoding="utf-8", errors="backslashreplace", newline="")
+        Path(folder, name).chmod(0o644)
 
 
 def _system() -> list[str]:
@@ -122,13 +146,13 @@ def _empty_root() -> io.BytesIO:
     return data
 
 
-def _output(words: list[str]) -> tuple[int | None, bytes]:
+def _output(words: list[str], seconds: float) -> tuple[int | None, bytes]:
     """The exit status, None if it was ended for its time or its output, and what was said.
 
     podmanish's lifeline ends the container when podmanish is killed.
     """
     with subprocess.Popen(words, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT) as process:
-        late = threading.Timer(SECONDS, process.kill)
+        late = threading.Timer(seconds, process.kill)
         late.start()
         assert process.stdout
         text = process.stdout.read(MOST_OUTPUT + 1)
@@ -139,13 +163,16 @@ def _output(words: list[str]) -> tuple[int | None, bytes]:
     return (None if code == -signal.SIGKILL else code), text[:MOST_OUTPUT]
 
 
-def _told(code: int | None, output: bytes) -> Trial:
-    """What the exit status means. Whatever is not the trial's own `good` is a fault."""
-    lines = tuple(line for line in output.decode(errors="replace").splitlines() if line)
-    if code == GOOD:
-        return Trial(True)
-    if code == FAULTY:
-        return Trial(True, lines or ("its trial says no more",))
+def _told(code: int | None, output: bytes) -> list[Trial]:
+    """The verdicts that the judge gave, a line each; where it did not come to its end, the next trial is to blame."""
+    lines = [line for line in output.decode(errors="replace").splitlines() if line]
+    whole = [json.loads(line) for line in lines if (line[0], line[-1]) in (("[", "]"), ('"', '"'))]
+    told = [Trial(False, (one,)) if isinstance(one, str) else Trial(True, tuple(one)) for one in whole]
+    return told if code == GOOD and told else [*told, _ended(code, lines)]
+
+
+def _ended(code: int | None, lines: Sequence[str]) -> Trial:
+    """Of a trial without a verdict. Whatever is not the judge's own `good` is a fault."""
     if code is None:
         return Trial(True, (f"its trial was ended: it took more than {SECONDS} s, or said too much",))
     if code in (125, 126, 127):

@@ -23,6 +23,10 @@ from scenarios.classroom.reading import read_regular
 
 NAME = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,38}[a-z0-9])?")
 LONGEST_NAME = 80  # characters of a student's name
+# Letters and marks that show nothing: Default_Ignorable_Code_Point of Unicode that is printable, and the empty Braille
+SHAPELESS = frozenset("\u034f\u115f\u1160\u17b4\u17b5\u2800\u3164\uffa0") | {*map(chr, range(0xFE00, 0xFE10))}
+MOST_MARKS = 5  # on one letter
+JOINED = re.compile("(?=(.)[\u200c\u200d]+(.))")  # what stands before and after joiners
 _LETTERS = 58  # of 36 bytes in base32
 _MOST = 4096  # bytes of a class file or of a key file
 
@@ -114,11 +118,17 @@ def public(secret: bytes) -> bytes:
 def named(text: str) -> str:
     """A student's name: NFC, single blanks, only what can be seen. Raises InvalidArgument."""
     name = " ".join(unicodedata.normalize("NFC", text).split())
-    if not name or len(name) > LONGEST_NAME or not all(map(shown, name)):
-        raise InvalidArgument(
-            f"{name[:LONGEST_NAME]!a} is no name", f"take 1 to {LONGEST_NAME} characters that can be seen"
-        )
+    if not legible(name) or len(name) > LONGEST_NAME:
+        raise InvalidArgument(f"{name[:20]!a} is no name", f"take 1 to {LONGEST_NAME} characters that can be seen")
     return name
+
+
+def legible(name: str) -> bool:
+    """Whether a name can be seen, and hides nothing: no letter without a shape, no joiner at ASCII, no heap."""
+    joined = any(end.isascii() for pair in JOINED.findall(f" {name} ") for end in pair)
+    marks = "".join("m" if unicodedata.category(character)[0] == "M" else " " for character in name)
+    hidden = joined or "m" * (MOST_MARKS + 1) in marks or SHAPELESS & {*name}
+    return bool(name) and all(map(shown, name)) and not hidden
 
 
 def shown(character: str) -> bool:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,7 +16,7 @@ from typing import Literal
 
 from lab.errors import NotFound
 from scenarios.classroom import answers, judging, submission
-from scenarios.classroom.cell import Trial
+from scenarios.classroom.cell import Task, Trial
 from scenarios.classroom.classes import Class, TeacherKey
 from scenarios.classroom.evidence import contradictions
 from scenarios.classroom.exercise import ANSWERS, Exercise
@@ -35,7 +35,8 @@ STATES: dict[State, str] = {
     "none": "not started",
 }
 GIVES: frozenset[State] = frozenset({"shown", "claimed"})  # a point
-Run = Callable[[Path, dict[str, str]], Trial]  # Cell.run
+Run = Callable[[Sequence[Task]], Sequence[Trial]]  # Cell.run
+NOT_RUN = Trial(False)
 
 
 @dataclass(frozen=True)
@@ -137,9 +138,19 @@ def _opened(path: Path, secret: bytes, klass: Class, made: float, exercises: Seq
 def _judge(row: Graded, exercises: Sequence[Exercise], run: Run | None) -> None:
     try:
         if row.hand_in:
-            row.marks = {one.name: mark(one, row.hand_in.exercises.get(one.name), run) for one in exercises}
+            works = row.hand_in.exercises
+            trials = tried(works, exercises, run) if run else {}
+            row.marks = {one.name: mark(one, works.get(one.name), trials.get(one.name, NOT_RUN)) for one in exercises}
     except Exception as error:
         _cannot(row, error)
+
+
+def tried(works: Mapping[str, Work], exercises: Sequence[Exercise], run: Run) -> dict[str, Trial]:
+    """What came of the student's code, by exercise, where there is a trial for it and nothing else is wrong."""
+    worth = [one for one in exercises if one.about.trial and one.name in works]
+    worth = [one for one in worth if works[one.name].passed and not faults(one, works[one.name])]
+    tasks = [(one.trial, {name: works[one.name].files[name] for name in one.about.files}) for one in worth]
+    return dict(zip([one.name for one in worth], run(tasks) if tasks else (), strict=True))
 
 
 def _cannot(row: Graded, error: Exception) -> None:
@@ -148,25 +159,28 @@ def _cannot(row: Graded, error: Exception) -> None:
     row.hand_in, row.marks, row.flags = None, {}, []
 
 
-def mark(one: Exercise, work: Work | None, run: Run | None = None) -> Mark:
+def mark(one: Exercise, work: Work | None, trial: Trial = NOT_RUN) -> Mark:
     """What one exercise is worth. Raises NotFound if the grader's checkout has no solution to compare with."""
     if work is None or not work.started:
         return Mark("none")
     if not work.passed:
         return Mark("tried", f"{work.checks} checks") if work.checks else Mark("begun")
-    faults = answers.wrong(one, work.files, work.seed) if one.about.answers else []
-    faults += judging.faults(one, work)
-    if one.about.evidence:
-        faults += contradictions(one.about.evidence, work.evidence) if work.evidence else ["no evidence was kept"]
-    trial = _tried(one, work, run) if not faults else Trial(False)
-    if trial.ran:
-        faults += trial.faults
-    if faults:
-        return Mark("contradicted", "; ".join(faults))
+    if found := [*faults(one, work), *(trial.faults if trial.ran else ())]:
+        return Mark("contradicted", "; ".join(found))
     judged = {*_judged(one), *(one.about.trial if trial.ran and not one.about.trial_misses else ())}
     left = [name for name in one.about.files if name not in judged]
     why = "; ".join([f"not judged here: {', '.join(left)}", *_partly(one, trial)])
     return Mark("claimed", why) if left else Mark("shown")
+
+
+def faults(one: Exercise, work: Work) -> list[str]:
+    """What is wrong with a pass, as far as that is seen without running the code."""
+    found = answers.wrong(one, work.files, work.seed) if one.about.answers else []
+    found += judging.faults(one, work)
+    if one.about.evidence:
+        found += contradictions(one.about.evidence, work.evidence) if work.evidence else ["no evidence was kept"]
+    missing = [name for name in one.about.trial if name not in work.files]
+    return [*found, *([f"there is no {', '.join(missing)}"] if missing else [])]
 
 
 def _partly(one: Exercise, trial: Trial) -> Sequence[str]:
@@ -174,16 +188,6 @@ def _partly(one: Exercise, trial: Trial) -> Sequence[str]:
     if trial.ran and one.about.trial_misses:
         return [f"it ran and did what it should; not tried: {one.about.trial_misses}"]
     return trial.faults
-
-
-def _tried(one: Exercise, work: Work, run: Run | None) -> Trial:
-    """What came of the student's code, where the exercise has a trial for it."""
-    if not one.about.trial or run is None:
-        return Trial(False)
-    missing = [name for name in one.about.trial if name not in work.files]
-    if missing:
-        return Trial(True, (f"there is no {', '.join(missing)}",))
-    return run(one.trial, {name: work.files[name] for name in one.about.files if name in work.files})
 
 
 def _judged(one: Exercise) -> Iterable[str]:

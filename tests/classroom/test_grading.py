@@ -14,7 +14,7 @@ from handed import ADA, BOOT, NOW, evidence, graded, honest, lines, sealed, work
 
 from scenarios.classroom.cell import Trial
 from scenarios.classroom.exercise import find
-from scenarios.classroom.grading import mark
+from scenarios.classroom.grading import mark, tried
 from scenarios.classroom.submission import Work
 
 Change = Callable[[dict[str, Any]], object]
@@ -105,20 +105,22 @@ def test_a_trial_counts_for_what_it_judges() -> None:
     """A whole one shows the code; one that misses something, or that did not run, leaves it claimed, and says so."""
     one, done = find("2"), as_work(work("2"))
     partly = replace(one, about=one.about.model_copy(update={"trial_misses": "the races"}))
-    assert mark(one, done, lambda *_: Trial(True)).state == "shown"
-    found = [mark(partly, done, lambda *_: Trial(True)), mark(one, done, lambda *_: Trial(False, ("it is late",)))]
+    assert mark(one, done, Trial(True)).state == "shown"
+    found = [mark(partly, done, Trial(True)), mark(one, done, Trial(False, ("it is late",)))]
     assert [(one.state, one.why) for one in found] == [
         ("claimed", "not judged here: walk.sh; it ran and did what it should; not tried: the races"),
         ("claimed", "not judged here: walk.sh; it is late"),
     ]
-    assert mark(one, done, lambda *_: Trial(True, ("line 2 is wrong",))).why == "line 2 is wrong"
+    assert mark(one, done, Trial(True, ("line 2 is wrong",))).why == "line 2 is wrong"
 
 
 def test_code_that_was_not_handed_in_is_not_run() -> None:
     """A pass without the file that the trial is for is contradicted, and no container is started."""
     done = work("2")
     del done["files"]["walk.sh"]
-    found = mark(find("2"), as_work(done), lambda *_: pytest.fail("it was run"))
+    one = find("2")
+    assert tried({one.name: as_work(done)}, [one], lambda _: pytest.fail("it was run")) == {}
+    found = mark(one, as_work(done))
     assert (found.state, found.why) == ("contradicted", "there is no walk.sh")
 
 

@@ -28,10 +28,10 @@ TRIED = [one for one in EVERY if one.about.trial]
 ECHO = """
 from scenarios.classroom.trials import inside
 
-inside.hide()
-inside.SECONDS = 2
-code, output = inside.run(["sh", "-c", (inside.WORK / "x.sh").read_text()])
-inside.finish([f"end: {code}", *output.splitlines()])
+def faults():
+    inside.SECONDS = 2
+    code, output = inside.run(["sh", "-c", (inside.WORK / "x.sh").read_text()])
+    return [f"end: {code}", *output.splitlines()]
 """
 BOMBS = {
     "forks": "f() { f | f & }; f; sleep 9",
@@ -74,12 +74,19 @@ def echo(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return program
 
 
+def one_of(place: Cell, program: Path, files: Mapping[str, str]) -> Trial:
+    """What came of one trial alone."""
+    return place.run([(program, files)])[0]
+
+
 @pytest.fixture(scope="module")
 def seen(place: Cell, echo: Path) -> Mapping[str, Trial]:
     """What came of all of them, several at a time."""
     scripts = BOMBS | REACHES
     with ThreadPoolExecutor(4) as pool:
-        return dict(zip(scripts, pool.map(lambda text: place.run(echo, {"x.sh": text}), scripts.values()), strict=True))
+        return dict(
+            zip(scripts, pool.map(lambda text: one_of(place, echo, {"x.sh": text}), scripts.values()), strict=True)
+        )
 
 
 def strangers() -> list[str]:
@@ -139,7 +146,7 @@ def test_it_reaches_nothing(seen: Mapping[str, Trial], what: str) -> None:
 def test_it_has_no_rights(place: Cell, echo: Path) -> None:
     """A uid that nobody has, no capability, no way to gain one, a seccomp filter, a network of one closed device."""
     script = "id -u; grep -E '^(CapE|CapB|NoNew|Seccomp:)' /proc/self/status; tail -n +3 /proc/net/dev | cut -d: -f1"
-    faults = place.run(echo, {"x.sh": script}).faults
+    faults = one_of(place, echo, {"x.sh": script}).faults
     assert faults[1] == str(STRANGER)
     assert {line.split()[-1] for line in faults if line.startswith("Cap")} == {"0" * 16}
     assert {"NoNewPrivs: 1", "Seccomp: 2"} <= set(faults) and faults[-1] == "lo"
@@ -158,15 +165,15 @@ def test_it_connects_to_nothing(place: Cell, echo: Path) -> None:
             "    try: s.connect(at); print('connected')\n"
             "    except OSError as error: print(type(error).__name__)\n"
         )
-        faults = place.run(echo, {"x.sh": "exec python3 /work/x.py", "x.py": code}).faults
+        faults = one_of(place, echo, {"x.sh": "cd /work/0-*; exec python3 x.py", "x.py": code}).faults
     assert len(faults) == 3 and "connected" not in faults
 
 
 def test_it_cannot_end_or_speak_for_its_judge(place: Cell) -> None:
     """It kills pid 1, stops it, and writes to its descriptors and its memory; the verdict stays the judge's."""
     one = next(one for one in TRIED if one.about.trial == ("own.sh",))
-    attack = "kill -9 1; kill -STOP 1; echo >/proc/1/fd/1; cat /proc/1/mem /proc/1/environ; ls /proc/1/fd; exit 40"
-    trial = place.run(one.trial, {"own.sh": attack})
+    attack = "kill -9 1; kill -2 1; kill -19 1; echo >/proc/1/fd/1\ncat /proc/1/mem /proc/1/environ; exit 40"
+    trial = one_of(place, one.trial, {"own.sh": attack})
     assert trial.ran and len(trial.faults) == 1 and trial.faults[0].startswith("own.sh prints")
 
 
@@ -174,11 +181,11 @@ def test_it_cannot_end_or_speak_for_its_judge(place: Cell) -> None:
 def test_a_trial_tells_the_solution_from_wrong_code(place: Cell, one: Exercise) -> None:
     """It passes what the solution has, and finds a fault in the start's and in each wrong way's code, if it can."""
     right = {name: data.decode() for name, data in one.solution().items()}
-    assert place.run(one.trial, right) == Trial(True)
-    assert place.run(one.trial, {name: data.decode() for name, data in one.start().items()}).faults
+    assert one_of(place, one.trial, right) == Trial(True)
+    assert one_of(place, one.trial, {name: data.decode() for name, data in one.start().items()}).faults
     ways = [{name: data.decode() for name, data in files.items()} for files in one.wrong().values()]
     others = [files for files in ways if any(files[name] != right[name] for name in one.about.trial)]
-    found = [bool(place.run(one.trial, files).faults) for files in others]
+    found = [bool(one_of(place, one.trial, files).faults) for files in others]
     assert any(found) if one.about.trial_misses else all(found)
 
 
@@ -188,7 +195,7 @@ def test_a_trial_that_goes_wrong_is_ended(tmp_path: Path, monkeypatch: pytest.Mo
     monkeypatch.setattr(cell, "SECONDS", 3)
     (tmp_path / "trial_bad.py").write_text(trial)
     with Cell() as place:
-        assert place.run(tmp_path / "trial_bad.py", {}).faults[0].startswith("its trial was ended")
+        assert one_of(place, tmp_path / "trial_bad.py", {}).faults[0].startswith("its trial was ended")
         ids = [path.name for path in Path(place.state, "podmanish/containers").glob("*")]
     end = time.monotonic() + 20
     while strangers() and time.monotonic() < end:  # the lifeline ends them when it sees that podmanish has gone
@@ -199,7 +206,7 @@ def test_a_trial_that_goes_wrong_is_ended(tmp_path: Path, monkeypatch: pytest.Mo
 
 def test_an_engine_that_does_not_start_is_no_verdict(place: Cell, tmp_path: Path) -> None:
     """Then the code was not run, and the trial says so."""
-    trial = place.run(tmp_path / "none.py", {})
+    trial = one_of(place, tmp_path / "none.py", {})
     assert not trial.ran and trial.faults[0].startswith("the container could not be started: ")
 
 

@@ -1,4 +1,4 @@
-"""For an exercise's trial_*.py, which is pid 1 where a student's code runs for the grader: scenarios/classroom/cell.py.
+"""For an exercise's trial_*.py, whose faults() pid 1 calls where a student's code runs for the grader: judge.py.
 
 No signal of the student's processes reaches pid 1 (pid_namespaces(7)), and none of them can read its memory or write to
 its descriptors, since it is not dumpable: PR_SET_DUMPABLE of prctl(2). So what the trial says is the trial's own.
@@ -6,39 +6,67 @@ its descriptors, since it is not dumpable: PR_SET_DUMPABLE of prctl(2). So what 
 
 import ctypes
 import os
+import resource
+import select
 import signal
-import subprocess
 import sys
-import tempfile
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 
-WORK = Path("/work")  # the student's files
-GOOD, FAULTY = 40, 41  # exit statuses that neither Python nor the engine has
+WORK = Path("/work")  # the student's files; judge.py sets it for each trial
 SECONDS = 5
 MOST = 64 << 10  # bytes of an output that are read
 PR_SET_DUMPABLE = 4  # linux/prctl.h
+PYTHON = (sys.executable, "-ISB")  # without site: half the time to start
+WRITABLE = ("/tmp", "/dev/shm", "/dev/mqueue")  # all that is writable in the container
+TABLES = ("/proc/sysvipc/shm", "/proc/sysvipc/sem", "/proc/sysvipc/msg")  # proc(5): a line of titles, then the objects
+
+
+class Cannot(Exception):
+    """This machine cannot run the trial: then the code was not run, and that is no fault of the student's."""
 
 
 def hide() -> None:
-    """Keep this process from those that it will start."""
+    """Keep this process from those that it will start; SIGINT, which Python handles, would get through to it."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
     if ctypes.CDLL(None).prctl(PR_SET_DUMPABLE, 0, 0, 0, 0):
         raise OSError("prctl(PR_SET_DUMPABLE)")
 
 
+def output_file() -> int:
+    """A descriptor of a file without a name, which cannot get one: O_EXCL with O_TMPFILE in open(2)."""
+    return os.open("/tmp", os.O_TMPFILE | os.O_RDWR | os.O_EXCL | os.O_CLOEXEC, 0o600)
+
+
+def text(output: int) -> str:
+    """What has been written there, up to MOST bytes; the file is closed."""
+    data = os.pread(output, MOST, 0)
+    os.close(output)
+    return data.decode(errors="replace")
+
+
 def run(words: Sequence[str], *, fds: Sequence[int] = ()) -> tuple[int | None, str]:
     """The exit status and the output of a program; None after SECONDS. All that it has left running is killed."""
-    with tempfile.TemporaryFile() as output:
-        process = subprocess.Popen(
-            words, stdin=subprocess.DEVNULL, stdout=output, stderr=output, pass_fds=fds, start_new_session=True
-        )
-        code = None
-        with suppress(subprocess.TimeoutExpired):
-            code = process.wait(SECONDS)
-        kill_all()
-        output.seek(0)
-        return code, output.read(MOST).decode(errors="replace")
+    output = output_file()
+    for fd in fds:
+        os.set_inheritable(fd, True)
+    actions = [
+        (os.POSIX_SPAWN_OPEN, 0, "/dev/null", os.O_RDONLY, 0),
+        *((os.POSIX_SPAWN_DUP2, output, fd) for fd in (1, 2)),
+    ]
+    pid = os.posix_spawnp(
+        words[0], list(words), os.environ, file_actions=actions, setsid=True, setsigdef=[signal.SIGPIPE, signal.SIGXFSZ]
+    )
+    for fd in fds:
+        os.set_inheritable(fd, False)
+    pidfd = os.pidfd_open(pid)
+    ended = select.poll()
+    ended.register(pidfd, select.POLLIN)
+    code = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) if ended.poll(SECONDS * 1000) else None
+    os.close(pidfd)
+    kill_all()
+    return code, text(output)
 
 
 def kill_all() -> None:
@@ -49,6 +77,34 @@ def kill_all() -> None:
             os.wait()
 
 
+def kept() -> str:
+    """What is left where the student's next process would find it: a file, or an object of System V IPC; "" if none."""
+    for folder in WRITABLE:
+        if Path(folder).is_dir():
+            with os.scandir(folder) as entries:
+                if next(entries, None):
+                    return f"a file in {folder}"
+    for table in TABLES:
+        if Path(table).exists() and len(Path(table).read_text().splitlines()) > 1:
+            return f"an object of System V IPC in {table}"
+    return ""
+
+
+def left(limits: object) -> str:
+    """As kept(), and what else the next trial could find: a socket with a name; other `limits` of this process."""
+    if found := kept():
+        return found
+    if len(Path("/proc/net/unix").read_text().splitlines()) > 1:
+        return "a socket"
+    return "" if limits == own_limits() else "other limits of the judge"
+
+
+def own_limits() -> object:
+    """What a process of the same uid could change of this one: prlimit(2), setpriority(2), sched_setaffinity(2)."""
+    soft_hard = [resource.getrlimit(number) for number in range(16)]
+    return soft_hard, os.getpriority(os.PRIO_PROCESS, 0), os.sched_getaffinity(0), os.sched_getscheduler(0)
+
+
 def late(code: int | None) -> Sequence[str]:
     """The fault of a program that did not end by itself; what it said meanwhile tells nothing more."""
     return [f"it did not end within {SECONDS} s"] if code is None else []
@@ -57,11 +113,3 @@ def late(code: int | None) -> Sequence[str]:
 def first_line(output: str) -> str:
     """What a program said, for a sentence."""
     return repr((output.strip().splitlines() or ["nothing"])[0][:60])
-
-
-def finish(faults: Iterable[str]) -> None:
-    """Say what is wrong, and end the trial."""
-    found = [" ".join(fault.split())[:300] for fault in faults]
-    print("\n".join(found[:10]))
-    sys.stdout.flush()
-    os._exit(FAULTY if found else GOOD)
