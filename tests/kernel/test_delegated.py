@@ -79,8 +79,8 @@ def test_a_container_with_limits_is_beside_it(unit: Path, delegated: Labd) -> No
         delegated.request("DELETE", "/containers/tight?force=1")
 
 
-def test_started_again_after_a_kill(unit: Path, delegated: Labd) -> None:
-    """What a killed labd has left of its cgroups is no obstacle: systemd removes it, or the next labd takes it over."""
+def test_a_kill_leaves_only_the_supervisors_cgroup(unit: Path, delegated: Labd) -> None:
+    """The spawner ends and removes the containers' cgroups; labd's own, now empty, stays for systemd to remove."""
     place = unit / f"loginuid-lab-{run(delegated, 'left', 'host', 'sleep', '60')}"
     delegated.stop(signal.SIGKILL)
     until(lambda: not place.exists())
