@@ -172,7 +172,8 @@ def test_it_connects_to_nothing(place: Cell, echo: Path) -> None:
 def test_it_cannot_end_or_speak_for_its_judge(place: Cell) -> None:
     """It kills pid 1, stops it, and writes to its descriptors and its memory; the verdict stays the judge's."""
     one = next(one for one in TRIED if one.about.trial == ("own.sh",))
-    attack = "kill -9 1; kill -2 1; kill -19 1; echo >/proc/1/fd/1\ncat /proc/1/mem /proc/1/environ; exit 40"
+    attack = "kill -9 1; kill -2 1; kill -STOP 1; echo >/proc/1/fd/1\ncat /proc/1/mem /proc/1/environ\n"
+    attack += "ls /proc/1/fd; exit 40"
     trial = one_of(place, one.trial, {"own.sh": attack})
     assert trial.ran and len(trial.faults) == 1 and trial.faults[0].startswith("own.sh prints")
 

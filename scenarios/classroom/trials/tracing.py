@@ -48,7 +48,7 @@ _libc.prctl.argtypes = [ctypes.c_int, *[ctypes.c_ulong] * 4]
 
 
 def calls_of(words: Sequence[str], wanted: Mapping[str, str]) -> tuple[int | None, str, list[Call]]:
-    """As inside.run, with the calls; `wanted`: how to read the arguments by name, a letter each, i(nteger) or s(tring).
+    """As inside.run, with the calls; `wanted` has a letter for each argument: i for an integer, s for a string.
 
     Raises inside.Cannot.
     """
