@@ -33,17 +33,9 @@ def clone_tree(source: str, attributes: int, dir_fd: int = syscalls.AT_FDCWD, *,
     return tree
 
 
-class Outside(Exception):
-    """The mount point would have to be made on a filesystem on which none may be made."""
-
-
-def attach(root: int, target: str, tree: int, only_on: frozenset[int] = frozenset()) -> None:
-    """Attach a detached mount at target inside root; a missing mount point is made. Closes tree.
-
-    only_on    the filesystems, by st_dev, on which one may be made; all if it is empty
-    Raises CannotStart; Outside, and leaves tree open.
-    """
-    point = _mount_point(root, target, stat.S_ISDIR(os.fstat(tree).st_mode), only_on)
+def attach(root: int, target: str, tree: int) -> None:
+    """Attach a detached mount at target inside root; a missing mount point is made. Closes tree. Raises CannotStart."""
+    point = _mount_point(root, target, stat.S_ISDIR(os.fstat(tree).st_mode))
     try:
         attach_at(point, tree)
     except OSError as error:
@@ -57,19 +49,17 @@ def attach_at(point: int, tree: int) -> None:
     os.close(tree)
 
 
-def _mount_point(root: int, target: str, directory: bool, only_on: frozenset[int], links: int = 0) -> int:
+def _mount_point(root: int, target: str, directory: bool, links: int = 0) -> int:
     """A descriptor of target inside root; what is missing is made, at the end of a symlink too, as in runc."""
     try:
         return syscalls.openat2(root, target, os.O_PATH, RESOLVE_IN_ROOT)
     except FileNotFoundError:
         parent_path, name = os.path.split(target.rstrip("/"))
-    parent = _mount_point(root, parent_path, True, only_on, links)
+    parent = _mount_point(root, parent_path, True, links)
     try:
         if links < MOST_LINKS and (link := _link(name, parent)):
             where = link if link.startswith("/") else f"{parent_path}/{link}"
-            return _mount_point(root, where, directory, only_on, links + 1)
-        if only_on and os.fstat(parent).st_dev not in only_on:
-            raise Outside(target)
+            return _mount_point(root, where, directory, links + 1)
         if directory:
             os.mkdir(name, 0o755, dir_fd=parent)
         else:

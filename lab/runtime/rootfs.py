@@ -14,7 +14,7 @@ import stat
 
 from lab import syscalls
 from lab.errors import CannotStart
-from lab.runtime.attaching import Outside, attach, attach_at, attach_new, clone_tree
+from lab.runtime.attaching import attach, attach_at, attach_new, clone_tree
 from lab.syscalls import (
     AT_RECURSIVE,
     MOUNT_ATTR_NODEV,
@@ -26,7 +26,7 @@ from lab.syscalls import (
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Mapping
 
     from lab.spec import Mount, Spec
 
@@ -48,8 +48,8 @@ def enter(spec: Spec, given: Mapping[str, int] | None = None) -> None:
     nodev = 0 if spec.privileged else MOUNT_ATTR_NODEV
     following = {mount.target: _bind(mount, nodev) for mount in spec.mounts if mount.propagation}
     syscalls.mount("", "/", "", syscalls.MS_REC | syscalls.MS_PRIVATE)
-    binds = [(m.target, following[m.target] if m.propagation else _bind(m, nodev), m.kind) for m in spec.mounts]
-    binds += [(target, _tmpfs(options), "tmpfs") for target, options in spec.tmpfs.items()]
+    binds = [(m.target, following[m.target] if m.propagation else _bind(m, nodev)) for m in spec.mounts]
+    binds += [(target, _tmpfs(options)) for target, options in spec.tmpfs.items()]
     nodes = [(device.target, clone_tree(device.source, 0)) for device in spec.devices]
     given = dict(given or {})
     system, devices = _system_mounts(spec, nodev, given), _devices(spec, given)
@@ -59,7 +59,8 @@ def enter(spec: Spec, given: Mapping[str, int] | None = None) -> None:
     _fill_dev(root, spec, devices)
     for target, tree in nodes:
         attach(root, target, tree)
-    _attach_all(root, binds)
+    for target, tree in sorted(binds, key=lambda bind: bind[0].count("/")):
+        attach(root, target, tree)
     _restrict(root, spec)
     if spec.readonly or spec.rootfs == "/":
         syscalls.mount_setattr(root, MOUNT_ATTR_RDONLY)
@@ -67,20 +68,6 @@ def enter(spec: Spec, given: Mapping[str, int] | None = None) -> None:
     syscalls.pivot_root(".", ".")
     syscalls.umount2(".", syscalls.MNT_DETACH)
     os.chdir("/")
-
-
-def _attach_all(root: int, binds: Sequence[tuple[str, int, str]]) -> None:
-    """Attach what the request mounts, each (target, tree, kind), the highest in the tree first.
-
-    A link of the image may lead /etc/hosts and its like into a bind mount. In that directory of the host no file is
-    made for them: then the container does without. lab.netfiles decides the same where the request mounts /etc.
-    """
-    own = frozenset(os.fstat(fd).st_dev for fd in (root, *(tree for _, tree, kind in binds if kind == "tmpfs")))
-    for target, tree, kind in sorted(binds, key=lambda bind: bind[0].count("/")):
-        try:
-            attach(root, target, tree, own if kind == "file" else frozenset())
-        except Outside:
-            os.close(tree)
 
 
 def _bind(mount: Mount, nodev: int) -> int:

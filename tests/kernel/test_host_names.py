@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import io
 import subprocess
-import tarfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 from private_labd import Labd
-from support import Podmanish, add
+from support import Podmanish
 
 from lab.images import Images
 
@@ -112,39 +110,6 @@ def test_links_in_the_image(podmanish: Podmanish, image: str, tmp_path: Path) ->
     (etc / "hosts").unlink()
     (etc / "hosts").symlink_to("hosts")
     assert podmanish("run", "--rm", image, "true").returncode == 125
-
-
-@pytest.fixture(params=["podmanish", "dockerish"])
-def led_away(request: pytest.FixtureRequest, podmanish: Podmanish, rootfs_tar: bytes) -> Callable[..., str]:
-    """`run --rm` with each engine, of an image whose /etc/hosts and /etc/resolv.conf are links to what is missing."""
-    buffer = io.BytesIO(rootfs_tar)
-    with tarfile.open(fileobj=buffer, mode="a") as tar:
-        add(tar, "etc/hosts", kind=tarfile.SYMTYPE, link="/data/deep/made")
-        add(tar, "etc/resolv.conf", kind=tarfile.SYMTYPE, link="../run/there/resolv.conf")
-    labd: Labd = request.getfixturevalue("labd")
-    command: Run = podmanish if request.param == "podmanish" else labd.dockerish
-    assert command("import", "-", "away:1", input=buffer.getvalue()).returncode == 0
-    request.addfinalizer(lambda: command("rmi", "away:1"))
-
-    def output(*words: str) -> str:
-        done = command("run", "--rm", *words)
-        return (done.stdout + done.stderr).decode()
-
-    return output
-
-
-def test_no_link_makes_a_file_on_the_host(led_away: Callable[..., str], tmp_path: Path) -> None:
-    """Where the image's link leads into a bind mount, nothing is made there; in the container's own tmpfs it is."""
-    shared = tmp_path / "shared"
-    shared.mkdir()
-    mounts = ("-v", f"{shared}:/data", "--tmpfs", "/run")
-    said = led_away(*mounts, "away:1", "sh", "-c", "cat /etc/resolv.conf; ls /data; cat /etc/hosts")
-    assert said.startswith(RESOLVER) and "No such file" in said
-    assert list(shared.iterdir()) == []
-    (shared / "deep").mkdir()
-    (shared / "deep/made").write_text("whole")
-    assert led_away(*mounts, "away:1", "cat", "/etc/hosts") == HOSTS
-    assert (shared / "deep/made").read_text() == "whole"
 
 
 def _searches() -> str:
