@@ -83,9 +83,11 @@ class Archiver:
         return found
 
     async def rest(self) -> AsyncGenerator[bytes, None]:
-        """What follows that line: the tar."""
+        """What follows that line: the tar. Raises LabError where the archiver fails before the tar's end."""
         while chunk := await self._out.read(CHUNK):
             yield chunk
+        if await self.process.wait():
+            raise LabError("the archiver failed", "its last line in labd's journal says why")
 
 
 def path_stat(answer: dict[str, Any]) -> dict[str, Any]:

@@ -25,7 +25,7 @@ from daemon.run import Run
 from daemon.spawning import SpawnerLink
 from daemon.stdio import Pulse
 from lab.damage import DAMAGED
-from lab.errors import Conflict, LabError, NotRunning, StillRunning
+from lab.errors import Conflict, InvalidArgument, LabError, NotRunning, StillRunning
 from lab.record import UNKNOWN, Record
 from lab.runtime import cgroup, cgroup_control
 from lab.signals import signal_number
@@ -346,6 +346,8 @@ class Container:
         self.removal.require_present()
         self.require_sound()
         old = self.name
+        if name == old:
+            raise InvalidArgument("Renaming a container with the same name as its current name", "choose another name")
         self.engine.store.rename(self.record, name)
         self.event("rename", oldName=f"/{old}")
 

@@ -46,7 +46,7 @@ class Engine:
         files.close_state(str(root))
         self.images = Images(str(root / "images"))
         self.store = Store(str(root / "labd"))
-        self.volumes = Volumes(f"{self.store.root}/volumes", self.users_of_volume)
+        self.volumes = Volumes(f"{self.store.root}/volumes", self.users_of_volume, self.unreadable)
         self.events = Events()
         self.containers: dict[str, Container] = {}
         self.execs: dict[str, Exec] = {}
@@ -125,6 +125,10 @@ class Engine:
     def users_of_volume(self, name: str) -> list[str]:
         """The ids of the containers that have this volume, running or not."""
         return [c.id for c in tuple(self.containers.values()) if any(m.name == name for m in c.spec.mounts)]
+
+    def unreadable(self) -> list[str]:
+        """The ids of the containers whose mounts are not known, because the config on the disk is damaged."""
+        return [c.id for c in tuple(self.containers.values()) if c.record.damage]
 
     def find(self, reference: str) -> Container:
         """By name, id or unique beginning of an id. Raises NoSuchContainer, InvalidArgument."""

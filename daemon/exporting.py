@@ -32,9 +32,8 @@ async def exported(spec: Spec) -> AsyncIterator[AsyncGenerator[bytes, None]]:
     try:
         first = await process.stdout.read(CHUNK)
         if not first:
-            said = (await process.stderr.read()).decode(errors="replace").strip()
-            raise LabError(f"cannot read the container's files: {said}", "look at labd's disk and journal")
-        yield _pieces(first, process.stdout)
+            raise await _failure(process.stderr)
+        yield _pieces(first, process)
     finally:
         if pidfd >= 0:
             send_signal(pidfd, signal.SIGKILL)
@@ -42,7 +41,16 @@ async def exported(spec: Spec) -> AsyncIterator[AsyncGenerator[bytes, None]]:
         await process.wait()
 
 
-async def _pieces(first: bytes, output: asyncio.StreamReader) -> AsyncGenerator[bytes, None]:
+async def _pieces(first: bytes, process: asyncio.subprocess.Process) -> AsyncGenerator[bytes, None]:
+    """The tar. Raises LabError where the program fails after its first bytes."""
+    assert process.stdout and process.stderr
     yield first
-    while chunk := await output.read(CHUNK):
+    while chunk := await process.stdout.read(CHUNK):
         yield chunk
+    if await process.wait():
+        raise await _failure(process.stderr)
+
+
+async def _failure(said: asyncio.StreamReader) -> LabError:
+    reason = (await said.read()).decode(errors="replace").strip()
+    return LabError(f"cannot read the container's files: {reason}", "look at labd's disk and journal")

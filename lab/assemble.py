@@ -93,7 +93,15 @@ def complete(options: RunOptions, image: Image) -> None:
     options.healthcheck = options.healthcheck or image.healthcheck
 
 
+def _check_workdir(path: str) -> None:
+    if path and not path.startswith("/"):
+        raise InvalidArgument(
+            f"the working directory {path[:80]!a} is invalid, it needs to be an absolute path", "begin it with /"
+        )
+
+
 def _check(options: RunOptions, hostname: str) -> None:
+    _check_workdir(options.workdir)
     for mount in options.volumes:
         if mount.kind == "bind" and not os.path.lexists(mount.source):
             raise InvalidArgument(
@@ -142,6 +150,7 @@ def _check_tmpfs(target: str, words: str) -> None:
 
 def assemble_exec(options: ExecOptions, container: Spec) -> Spec:
     """The Spec for one more process in a container that was made from `container`."""
+    _check_workdir(options.workdir)
     spec = Spec.from_dict(container.to_dict())
     spec.args, spec.tty, spec.init = options.command, options.tty, False
     spec.cwd, spec.user = options.workdir or spec.cwd, options.user or spec.user

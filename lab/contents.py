@@ -46,6 +46,17 @@ class Exactly:
         return data or bytes(size)
 
 
+def open_regular(path: str) -> int:
+    """Open a regular file that a container may have replaced since lstat(2): by a FIFO, whose open(2) waits, a device,
+    which it may act on, or a link. Raises OSError.
+    """
+    fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC)
+    if not stat.S_ISREG(os.fstat(fd).st_mode):
+        os.close(fd)
+        raise OSError(f"{path} has changed while it was read")
+    return fd
+
+
 def main(verb: str, rootfs: str, layer: str) -> int:
     """Write the tar; returns the exit code, 0 or 1."""
     try:
@@ -118,10 +129,8 @@ def add(tar: tarfile.TarFile, path: str, *, diff: bool) -> int:
     if not member.isreg():
         tar.addfile(member)
         return 1 + (diff and stat.S_ISDIR(mode) and _add_opaque(tar, path))
-    fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    fd = open_regular(path)
     try:
-        if not stat.S_ISREG(os.fstat(fd).st_mode):
-            raise OSError(f"{path} has changed while it was read")
         if capability := _xattr(fd, CAPABILITY):
             member.pax_headers = {XATTR + CAPABILITY: capability.decode(errors="surrogateescape")}
         if stat.S_ISREG(os.fstat(sys.stdout.fileno()).st_mode):

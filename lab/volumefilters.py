@@ -23,7 +23,7 @@ def matching(volumes: Volumes, filters: Filters) -> list[Volume]:
 
 def _passes(volume: Volume, volumes: Volumes, filters: Filters) -> bool:
     tests: dict[str, Callable[[str], bool]] = {
-        "dangling": lambda value: flag("dangling", value) == (not volumes.users(volume.name)),
+        "dangling": lambda value: flag("dangling", value) == (not (volumes.users(volume.name) or volumes.unreadable())),
         "driver": lambda value: value == "local",
         "label": lambda value: has_label(volume.labels, value),
         "name": lambda value: value in volume.name,
@@ -38,11 +38,12 @@ def _passes(volume: Volume, volumes: Volumes, filters: Filters) -> bool:
 def prune(volumes: Volumes, filters: Filters) -> tuple[list[str], int]:
     """Remove what no container has: the anonymous volumes, with all=true the others, too. Their names and bytes.
 
-    Raises InvalidArgument.
+    Raises InvalidArgument, and Conflict if a container is damaged, so that nobody knows which volumes it has.
     """
     from lab import trees
 
     check_names(filters, *OF_PRUNE)
+    volumes.require_known_users()
     everything = any([flag("all", value) for value in filters.get("all", ())])
     gone, reclaimed = [], 0
     for volume in volumes.list():

@@ -16,7 +16,7 @@ import os
 import time
 
 from lab import files
-from lab.errors import Conflict, InvalidArgument, NotAllowed, NotFound
+from lab.errors import PROGRAM, Conflict, InvalidArgument, NotAllowed, NotFound
 from lab.files import Lock
 from lab.mountpoints import mount_points
 
@@ -49,10 +49,15 @@ class Volume:
 
 
 class Volumes:
-    """The volumes below one directory. users tells which containers, by id, have a volume."""
+    """The volumes below one directory.
 
-    def __init__(self, root: str, users: Callable[[str], Sequence[str]]) -> None:
-        self.root, self.users = root, users
+    users tells which containers, by id, have a volume; unreadable, of which containers nobody knows what they have.
+    """
+
+    def __init__(
+        self, root: str, users: Callable[[str], Sequence[str]], unreadable: Callable[[], Sequence[str]]
+    ) -> None:
+        self.root, self.users, self.unreadable = root, users, unreadable
 
     def held(self) -> Lock:
         """While a `with` of it lasts, no volume is removed."""
@@ -101,7 +106,7 @@ class Volumes:
         return [found for found in map(self._load, names) if found]
 
     def remove(self, name: str) -> None:
-        """Delete a volume. Raises NotFound; Conflict if a container has it, or something is mounted in it."""
+        """Delete a volume. Raises NotFound; Conflict if a container may have it, or something is mounted in it."""
         volume = self.find(name)
         going = f"{self.root}/.{os.urandom(8).hex()}"
         with Lock(self.root):
@@ -109,6 +114,7 @@ class Volumes:
                 raise Conflict(
                     f"remove {name}: volume is in use - [{', '.join(used)}]", "remove these containers first"
                 )
+            self.require_known_users()
             if inside := _mounted_below(volume.data):
                 raise Conflict(f"remove {name}: {inside} is mounted in it", f"unmount it first: umount {inside}")
             try:
@@ -121,6 +127,14 @@ class Volumes:
             files.remove_tree(going)
         finally:
             lock.__exit__()
+
+    def require_known_users(self) -> None:
+        """Raises Conflict while the record of a container cannot be read: it may have any volume."""
+        for container in self.unreadable():
+            raise Conflict(
+                f"no volume can be removed: container {container[:12]} is damaged, and may use any of them",
+                f"look into the volumes, then remove that container: {PROGRAM} rm {container[:12]}",
+            )
 
     def sweep(self) -> None:
         """Delete what a killed create() or remove() has left."""

@@ -88,6 +88,7 @@ FEATURES: dict[str, Callable[[], str]] = {
     "ps": _program("ps"),
     "ruby": _program("ruby"),
     "runc": _program("runc"),
+    "skopeo": _program("skopeo"),
     "ssh-keygen": _program("ssh-keygen"),
     "schemathesis": _module("schemathesis"),
     "setpriv": _program("setpriv"),

@@ -11,9 +11,10 @@ The first line of standard output is JSON: what is at PATH, or {"error"}, whose 
 """
 
 # No pathlib, as in all of labd's programs: so they start in a few ms.
-# ruff: noqa: PTH112, PTH114, PTH119
+# ruff: noqa: PTH112, PTH114, PTH119, PTH208
 from __future__ import annotations
 
+import contextlib
 import errno
 import json
 import os
@@ -22,6 +23,7 @@ import sys
 import tarfile
 
 from lab import syscalls, tars
+from lab.contents import Exactly, open_regular
 from lab.errors import Conflict, InvalidArgument, LabError, NotFound
 from lab.runtime import rootfs
 from lab.shown import printable
@@ -70,7 +72,26 @@ def describe(path: str) -> dict[str, Any]:
 def get(path: str) -> None:
     """A tar of what is at path, named by its last part."""
     with tarfile.open(fileobj=sys.stdout.buffer, mode="w|", format=tarfile.PAX_FORMAT) as tar:
-        tar.add(path.rstrip("/") or "/", os.path.basename(path.rstrip("/")) or ".")
+        _add(tar, path.rstrip("/") or "/", os.path.basename(path.rstrip("/")) or ".")
+
+
+def _add(tar: tarfile.TarFile, path: str, name: str) -> None:
+    """Add what is at path, under this name. Not TarFile.add(): it opens by path what lstat(2) called a file before."""
+    member = tar.gettarinfo(path, name)
+    if member is None:
+        return  # a socket has no form in a tar
+    if member.isreg():
+        fd = open_regular(path)
+        try:
+            tar.addfile(member, Exactly(fd, member.size))  # type: ignore[arg-type]
+        finally:
+            os.close(fd)
+        return
+    tar.addfile(member)
+    if member.isdir():
+        for inner in sorted(os.listdir(path)):
+            with contextlib.suppress(FileNotFoundError):  # the container has just removed it
+                _add(tar, f"{path.rstrip('/')}/{inner}", f"{name}/{inner}")
 
 
 def put(path: str) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from daemon.containers import Container
@@ -160,6 +160,11 @@ def sizes(engine: Engine, container: Container) -> dict[str, int]:
     return {"SizeRw": layer} if image.is_host else {"SizeRw": layer, "SizeRootFs": image.size + layer}
 
 
+def _command(words: Sequence[str]) -> str:
+    """The command as `docker ps` shows it: an argument with a space in quotation marks (moby, container/view.go)."""
+    return " ".join([words[0], *(f"'{word}'" if " " in word else word for word in words[1:])])
+
+
 def summary(container: Container, names: Mapping[str, str]) -> dict[str, Any]:
     """One row of GET /containers/json. names: the image that each name means now."""
     image, image_id = container.record.config["image"], container.record.config["image_id"]
@@ -167,7 +172,7 @@ def summary(container: Container, names: Mapping[str, str]) -> dict[str, Any]:
         image = image_id
     return {
         "Id": container.id, "Names": [f"/{container.name}"], "Image": image,
-        "ImageID": image_id, "Command": " ".join(container.spec.args),
+        "ImageID": image_id, "Command": _command(container.spec.args),
         "Created": container.record.config["created"] // 10**9, "Ports": [], "Labels": container.body["Labels"],
         "State": container.status, "Status": status_text(container),
         "HostConfig": {"NetworkMode": container.spec.network},

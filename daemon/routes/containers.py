@@ -162,7 +162,9 @@ async def remove(container: TheContainer, force: Switch = False, v: Switch = Fal
 async def list_processes(container: TheContainer, ps_args: Annotated[str, Query(max_length=200)] = "-ef") -> Response:
     """docker top"""
     container.require_running()
-    return Json(await top.processes(container.spec.cgroup, ps_args))
+    found = await top.processes(container.spec.cgroup, ps_args)
+    container.event("top")
+    return Json(found)
 
 
 @router.get("/{reference}/stats")

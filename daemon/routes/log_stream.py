@@ -21,7 +21,10 @@ THREAD = ThreadPoolExecutor(1, "labd-logs")
 
 @dataclass(frozen=True, slots=True)
 class LogQuery:
-    """What to show. tail: how many lines from the end, None: all; since, until: seconds since 1970, 0: no limit."""
+    """What to show. tail: how many lines from the end, None: all; since, until: seconds since 1970, 0: no limit.
+
+    details: a line's attributes and a space go before it. Docker takes them from log options, of which labd has none.
+    """
 
     stdout: bool
     stderr: bool
@@ -30,10 +33,11 @@ class LogQuery:
     tail: int | None
     since: float
     until: float
+    details: bool = False
 
     def lines(self, container: Container) -> logs.Lines:
         """A reader of these lines. Without a terminal they come whole, however the process wrote them."""
-        path, whole = container.record.log_path, self.timestamps or not container.spec.tty
+        path, whole = container.record.log_path, self.timestamps or self.details or not container.spec.tty
         streams = [stream for stream, wanted in ((logs.STDOUT, self.stdout), (logs.STDERR, self.stderr)) if wanted]
         since, until = int(self.since * 1e9), int(self.until * 1e9)
         return logs.Lines(path, streams, whole=whole, tail=self.tail, since=since, until=until)
@@ -80,6 +84,8 @@ def _encode(lines: list[logs.Line], query: LogQuery, framed: bool) -> bytes:
     parts: list[bytes] = []
     stamped, stamp = -1, b""
     for moment, stream, data, begins in lines:
+        if query.details and begins:
+            data = b" " + data
         if query.timestamps and begins:
             if moment != stamped:
                 stamped, stamp = moment, rfc3339(moment).encode() + b" "

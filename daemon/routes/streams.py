@@ -76,13 +76,13 @@ def _media_type(tty: bool, version: tuple[int, int]) -> str:
 async def container_logs(
     container: TheContainer, version: ApiVersion, *,
     follow: Switch = False, stdout: Switch = False, stderr: Switch = False, timestamps: Switch = False,
-    tail: Tail = "all", since: Moment = 0.0, until: Moment = 0.0,
+    tail: Tail = "all", since: Moment = 0.0, until: Moment = 0.0, details: Switch = False,
 ) -> Response:  # fmt: skip
     """docker logs"""
     if not (stdout or stderr):
         raise InvalidArgument("Bad parameters: you must choose at least one stream", "add stdout=1 or stderr=1")
     lines = int(tail) if tail.isascii() and tail.isdigit() else None
-    query = LogQuery(stdout, stderr, follow, timestamps, lines, _absolute(since), _absolute(until))
+    query = LogQuery(stdout, stderr, follow, timestamps, lines, _absolute(since), _absolute(until), details)
     reader, held = query.lines(container), AsyncExitStack()
     reader.open()  # a client that has the answer's head may remove the container before the first line is read
     held.callback(THREAD.submit, reader.close)

@@ -38,7 +38,11 @@ class Json(Response):
 
 
 class Streamed(StreamingResponse):
-    """A body that comes in pieces. Its source is always closed, even if the client leaves before the first piece."""
+    """A body that comes in pieces. Its source is always closed, even if the client leaves before the first piece.
+
+    Where the source raises a LabError, the status has been sent: uvicorn closes the connection then without the last
+    chunk (RFC 9112, section 8), from which a client knows that the body is not whole.
+    """
 
     def __init__(
         self,
@@ -58,6 +62,13 @@ class Streamed(StreamingResponse):
 
         async with self.held:
             await super().__call__(scope, receive, send_in_turn)
+
+    async def stream_response(self, send: Send) -> None:
+        """As in Starlette; an error leaves the body without its end."""
+        try:
+            await super().stream_response(send)
+        except LabError as error:
+            log.error("an answer is cut short: %s", error.message)
 
 
 def error_response(status: int, message: str, **more: int) -> Response:

@@ -28,7 +28,10 @@ def volumes(store: Store) -> Volumes:
         found = [container for container in store.list() if not container.is_left_over]
         return [c.id for c in found if any(mount.name == name for mount in c.spec.mounts)]
 
-    return Volumes(f"{store.root}/volumes", users)
+    def unreadable() -> list[str]:
+        return [container.id for container in store.list() if container.damage]
+
+    return Volumes(f"{store.root}/volumes", users, unreadable)
 
 
 def settle(options: RunOptions, image: Image, store: Store) -> None:

@@ -152,6 +152,8 @@ def join_namespaces(pidfd: int, spec: Spec) -> None:
     if spec.uid_mappings:
         os.setresuid(0, 0, 0)
         os.setresgid(0, 0, 0)
+    if not os.path.isdir(spec.cwd):  # _change_directory() makes it, but an exec is to change nothing, as under runc
+        raise CannotStart(f'working directory "{spec.cwd}": No such directory', "choose one that the container has")
 
 
 def _import_and_seal(spec: Spec) -> None:

@@ -62,12 +62,25 @@ def test_a_damaged_container_that_runs(podmanish: Podmanish) -> None:
     assert podmanish.output("ps", "-aq") == ""
 
 
+def test_the_volumes_of_a_damaged_container_stay(podmanish: Podmanish) -> None:
+    """A record that cannot be read names no volumes: none counts as unused until that container is removed."""
+    podmanish.output("run", "--name", "bad", "-v", "kept:/kept:nocopy", "host", "touch", "/kept/file")
+    Path(Store(str(podmanish.root / "podmanish")).find("bad").path, "config").write_bytes(b"")
+    for words in (("rm", "kept"), ("prune", "-af")):
+        assert b"is damaged, and may use any of them" in podmanish("volume", *words).stderr
+    assert podmanish.output("volume", "ls", "-qf", "dangling=true") == ""
+    assert (podmanish.root / "podmanish/volumes/kept/_data/file").exists()
+    podmanish.output("rm", "bad")
+    assert "kept" in podmanish.output("volume", "prune", "-af")
+
+
 def test_labd_lives_with_damaged_containers(new_labd: Callable[..., Labd]) -> None:
     """labd starts; a damaged container is "dead" with an Error, cannot be started, and can be removed."""
     daemon = new_labd()
     for name in ("good", "body", *DAMAGE):
         done = daemon.dockerish("run", "--name", name.replace(" ", "-"), "host", "true")
         assert done.returncode == 0, done.stderr
+    daemon.request("POST", "/volumes/create", {"Name": "kept"})
     daemon.stop()
     store = Store(str(daemon.state / "labd"))
     for name, damage in DAMAGE.items():
@@ -92,8 +105,12 @@ def test_labd_lives_with_damaged_containers(new_labd: Callable[..., Labd]) -> No
             assert daemon.request(method, f"/containers/{name}/{rest}")[0] == expected, (rest, name)
     assert daemon.request("GET", "/info")[1]["Containers"] == len(bad) + 1
     assert len(daemon.request("GET", '/containers/json?filters={"status":["dead"]}')[1]) == len(bad)
+    for method, path in (("POST", "/volumes/prune"), ("DELETE", "/volumes/kept")):
+        status, answer = daemon.request(method, path)
+        assert status == 409 and "is damaged, and may use any of them" in answer["message"]
     for name in bad[1:]:
         assert daemon.request("DELETE", f"/containers/{name}")[0] == 204
+    assert daemon.request("DELETE", "/volumes/kept")[0] == 204
     assert daemon.request("POST", "/containers/prune")[1]["ContainersDeleted"] != []
     assert daemon.request("GET", "/containers/json?all=1")[1] == []
     assert b"Traceback" not in daemon.log.read_bytes()

@@ -68,6 +68,8 @@ def test_version_info_images(labd: Labd) -> None:
         (("--init", "host", "sh", "-c", "kill -9 $$"), 137, "", ""),
         (("-e", "A=b c", "host", "sh", "-c", "echo $A"), 0, "b c\n", ""),
         (("-w", "/var/tmp", "host", "pwd"), 0, "/var/tmp\n", ""),
+        (("-w", "/tmp/new/one", "host", "pwd"), 0, "/tmp/new/one\n", ""),
+        (("-w", "var/tmp", "host", "pwd"), 125, "", None),
         (("-u", "1:2", "host", "id", "-u"), 0, "1\n", ""),
         (("-v", "/etc:/x:ro", "host", "test", "-e", "/x/passwd"), 0, "", ""),
         (("--hostname", "h1", "host", "hostname"), 0, "h1\n", ""),
@@ -250,6 +252,9 @@ def test_logs(labd: Labd) -> None:
     assert [line.split()[1] for line in out(labd, "logs", "-t", "talk").splitlines()] == ["one", "two", "three"]
     assert out(labd, "logs", "--since", "1h", "talk") == "one\ntwo\nthree\n"
     assert out(labd, "logs", "--until", "1h", "talk") == ""
+    assert out(labd, "logs", "--details", "--tail", "1", "talk") == " three\n"
+    command = out(labd, "ps", "-a", "--no-trunc", "--format", "{{.Command}}", "-f", "name=talk")
+    assert command == """"sh -c 'echo one; echo two; echo three'"\n"""
     out(labd, "rm", "talk")
     out(labd, "run", "--name", "both", "host", "sh", "-c", "echo out; echo err >&2")
     done = labd.docker("logs", "both")
@@ -288,6 +293,7 @@ def test_pause_and_unpause(labd: Labd, box: str) -> None:
 def test_rename_top_stats(labd: Labd, box: str) -> None:
     """docker rename, top, stats --no-stream."""
     out(labd, "rename", box, "crate")
+    assert b"same name as its current name" in labd.docker("rename", "crate", "crate").stderr
     assert "sleep 1000" in out(labd, "top", "crate")
     assert out(labd, "top", "crate", "-o", "pid,comm").split()[-1] == "sleep"
     assert "crate" in out(labd, "stats", "--no-stream", "crate")
@@ -301,6 +307,8 @@ def test_exec(labd: Labd, box: str) -> None:
     assert (
         out(labd, "exec", "-e", "A=b", "-w", "/tmp", "-u", "1", box, "sh", "-c", "echo $A $PWD; id -u") == "b /tmp\n1\n"
     )
+    assert b"/nowhere" in labd.docker("exec", "-w", "/tmp/nowhere", box, "true").stdout
+    assert labd.docker("exec", box, "test", "-e", "/tmp/nowhere").returncode == 1
     assert labd.docker("exec", box, "no-such-command").returncode == 127
     assert labd.docker("exec", box, "/etc/passwd").returncode == 126
     assert labd.docker("exec", "nobody", "true").returncode == 1

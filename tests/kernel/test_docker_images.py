@@ -349,6 +349,26 @@ def test_podman_reads_and_writes_them(podmanish: Podmanish, tar: Path, tmp_path:
     podman("rmi", "-af")
 
 
+@pytest.mark.needs("skopeo")
+def test_skopeo_reads_and_writes_them(labd: Labd, podmanish: Podmanish, image: str, tmp_path: Path) -> None:
+    """skopeo copies what `docker save` on labd wrote, and both engines load either kind that skopeo writes."""
+    saved = f"docker-archive:{tmp_path}/saved.tar"
+    out(labd, "save", "-o", f"{tmp_path}/saved.tar", "base:1")
+
+    def skopeo(*words: str) -> subprocess.CompletedProcess[bytes]:
+        command = ["skopeo", "--insecure-policy", *words]
+        return subprocess.run(command, cwd=tmp_path, env=labd.env, capture_output=True, check=False, timeout=60)
+
+    for kind in ("oci", "docker"):
+        assert skopeo("copy", saved, f"{kind}-archive:{kind}.tar:by/{kind}:1").returncode == 0
+        assert out(labd, "load", "-i", f"{tmp_path}/{kind}.tar") == f"Loaded image: by/{kind}:1"
+        assert out(labd, "run", "--rm", f"by/{kind}:1") == "from-cmd"
+        podmanish.output("load", "-i", f"{tmp_path}/{kind}.tar")
+        assert podmanish.output("run", "--rm", f"by/{kind}:1") == "from-cmd"
+    asked = skopeo("inspect", "--daemon-host", labd.env["DOCKER_HOST"], "docker-daemon:base:1")
+    assert asked.returncode == 0 or b"is too old. Minimum supported API version" in asked.stderr
+
+
 def test_an_image_of_version_0_2(podmanish: Podmanish, labd: Labd, rootfs_tar: bytes, image: str) -> None:
     """An image that an earlier lab has left is listed, run and removed; what needs layers says so, and what to do."""
     old = podmanish.root / "images/team+old=1"

@@ -70,6 +70,7 @@ def test_sigkill_of_pid_one_is_137(podmanish: Podmanish) -> None:
         (["--network", "bridge", "host", "true"], 125, "host or none"),
         (["--frobnicate", "host", "true"], 125, "--frobnicate"),
         (["-w", "/etc/passwd", "host", "true"], 125, "/etc/passwd"),
+        (["-w", "var/tmp", "host", "true"], 125, "needs to be an absolute path"),
         (["--hostname", "x" * 65, "host", "true"], 125, "64"),
         (["--name", "../../etc", "host", "true"], 125, "invalid container name"),
         (["-e", "=x", "host", "true"], 125, "invalid environment variable"),

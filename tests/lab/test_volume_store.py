@@ -17,7 +17,7 @@ from lab.volumes import ANONYMOUS, Volumes
 @pytest.fixture
 def volumes(tmp_path: Path) -> Volumes:
     """An empty store; the container `box` has the volume `used`."""
-    return Volumes(str(tmp_path / "volumes"), lambda name: ["box"] if name == "used" else [])
+    return Volumes(str(tmp_path / "volumes"), lambda name: ["box"] if name == "used" else [], lambda: [])
 
 
 @pytest.mark.parametrize("name", ["a/b", "../x", "/x", ".hidden", "_x", "x", "a b", "n" * 256, "é1", "a\nb", "a\0"])
