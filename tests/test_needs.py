@@ -28,8 +28,9 @@ BEFORE = {"sudo", "enter", "as_user"}  # whose words stand before a command: (*s
 SCRIPT = r"&& |\$\(|exec |; | \| "  # what only a string with a shell script holds
 IN_A_SCRIPT = r"(?:^|&& |\$\(|exec |; |then |\| )([a-z][\w-]*)(?= [-/\"$]| \w)"
 # Lists and tuples of the code that begin with the name of a program, and are none.
-# A word of ip(8), a builtin of the shell, a word of a help, a verb of `lab exercise`, a module of Python, a column.
-NO_COMMANDS = {"link", "echo", "which", "reset", "pytest", "file", "write"}
+# A word of ip(8), a builtin of the shell, a word of a help, a verb of `lab exercise`, a module of Python, a column,
+# a field of a struct.
+NO_COMMANDS = {"link", "echo", "which", "reset", "pytest", "file", "write", "size"}
 
 
 def text(node: ast.AST) -> str:

@@ -166,7 +166,7 @@ def _output(words: list[str], seconds: float) -> tuple[int | None, bytes]:
 def _told(code: int | None, output: bytes) -> list[Trial]:
     """The verdicts that the judge gave, a line each; where it did not come to its end, the next trial is to blame."""
     lines = [line for line in output.decode(errors="replace").splitlines() if line]
-    whole = [json.loads(line) for line in lines if (line[0], line[-1]) in (("[", "]"), ('"', '"'))]
+    whole = [json.loads(line) for line in lines if line[0] + line[-1] in ("[]", '""')]
     told = [Trial(False, (one,)) if isinstance(one, str) else Trial(True, tuple(one)) for one in whole]
     return told if code == GOOD and told else [*told, _ended(code, lines)]
 
