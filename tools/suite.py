@@ -30,7 +30,6 @@ BESIDE = (
     "tests/project/test_*.py",
     "tests/test_[!l]*.py",
     "tests/kernel/test_awake.py",
-    "tests/kernel/test_cell.py",
     "tests/kernel/test_client_verbs.py",
     "tests/kernel/test_compose.py",
     "tests/kernel/test_daemon_*.py",
