@@ -22,7 +22,7 @@ from lab.pidfd import ended
 from scenarios.classroom.cases import Case, staff
 from scenarios.classroom.hidden import JOBS, Hidden, family, in_order, proved
 from scenarios.needs import CannotTell
-from scenarios.safety.undo import end_process
+from scenarios.safety.processes import end_process
 from scenarios.stage.engines import DAEMON, FORK, paste
 from scenarios.stage.stage import Stage
 

@@ -19,7 +19,7 @@ from scenarios.needs import CannotTell
 from scenarios.props.labd import start
 from scenarios.props.real_daemons import await_ready
 from scenarios.safety.journal import Journal
-from scenarios.safety.undo import end_process
+from scenarios.safety.processes import end_process
 
 PROGRAM = "/lib/systemd/systemd-journald"
 WITHOUT = "--bounding-set=-audit_control,-audit_read,-audit_write"

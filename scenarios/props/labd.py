@@ -21,7 +21,7 @@ from lab.identity import UNSET, loginuid, set_loginuid
 from lab.paths import SOCKET, STATE
 from lab.pidfd import ended, start_time
 from scenarios.safety.journal import Journal
-from scenarios.safety.undo import end_process
+from scenarios.safety.processes import end_process
 
 START_SECONDS, PING_SECONDS = 90, 5  # labd was seen to need more than 20 on an emulated processor
 

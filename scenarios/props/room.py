@@ -20,7 +20,8 @@ from scenarios.props.labd import start
 from scenarios.props.real_daemons import await_ready
 from scenarios.props.real_engines import pack
 from scenarios.safety.journal import Journal
-from scenarios.safety.undo import DIRECTORY, end_process
+from scenarios.safety.processes import end_process
+from scenarios.safety.undo import DIRECTORY
 
 SPOOLS = ("/etc/cron.d", "/var/spool/cron/crontabs", "/var/spool/cron/atjobs", "/var/spool/cron/atspool")
 POLKIT = Path("/usr/share/dbus-1/system-services/org.freedesktop.PolicyKit1.service")

@@ -30,7 +30,8 @@ from lab.errors import EvidenceLost, MissingFeature
 from scenarios import needs
 from scenarios.performance.text import message
 from scenarios.safety.journal import Journal
-from scenarios.safety.undo import end_process, remove_network
+from scenarios.safety.processes import end_process
+from scenarios.safety.undo import remove_network
 
 HERE, THERE, PORT = "198.18.60.1", "198.18.60.2", 60  # RFC 2544's block for tests; IANA's port of audisp-remote
 HEADER = struct.Struct("<BxxBHIHI")  # magic, type, length, sequence: audit-userspace, common/private.h

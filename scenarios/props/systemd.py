@@ -19,7 +19,8 @@ from lab.errors import MissingFeature
 from lab.identity import UNSET
 from scenarios import needs
 from scenarios.safety.journal import Journal
-from scenarios.safety.undo import end_process, remove_cgroup, remove_unit
+from scenarios.safety.processes import end_process
+from scenarios.safety.undo import remove_cgroup, remove_unit
 from scenarios.stage.engines import paste, sudo
 
 UNITS = "run/systemd/system"

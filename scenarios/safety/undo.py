@@ -24,10 +24,11 @@ from lab.errors import MissingFeature
 from lab.files import remove_tree
 from lab.mountpoints import mount_points
 from lab.paths import STATE
-from lab.pidfd import ended, open_process
+from lab.pidfd import open_process
 from lab.syscalls import AT_FDCWD, MNT_DETACH, openat2, umount2
 from scenarios.needs import run
 from scenarios.safety import guest
+from scenarios.safety.processes import end_process
 from scenarios.safety.sessions import end_session
 
 DIRECTORY = Path("/run/lab")
@@ -78,20 +79,6 @@ def _own_path(entry: dict[str, Any], places: Places) -> str:
     if os.path.realpath(Path(path).parent) != str(Path(path).parent):
         raise Refused(f"{path!r} leads through a symlink")
     return path
-
-
-def end_process(pidfd: int, seconds: float = 10) -> None:
-    """Send SIGTERM, and SIGKILL after that many seconds; returns when the process has ended.
-
-    A pidfd never leads to a later process with the same pid.
-    """
-    for number in (signal.SIGTERM, signal.SIGKILL):
-        try:
-            signal.pidfd_send_signal(pidfd, number)
-        except ProcessLookupError:
-            return
-        if ended(pidfd, seconds):
-            return
 
 
 def _undo_process(entry: dict[str, Any], places: Places) -> bool:

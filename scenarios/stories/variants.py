@@ -14,7 +14,7 @@ from scenarios.performance.text import Text
 from scenarios.props.labd import peer_pid, start
 from scenarios.props.real_daemons import await_ready
 from scenarios.props.real_engines import REAL, docker_socket, with_image
-from scenarios.safety.undo import end_process
+from scenarios.safety.processes import end_process
 from scenarios.stage.commands import WORKLOAD
 from scenarios.stage.engines import DAEMON, FORK, Engine
 from scenarios.stage.report import Outcome

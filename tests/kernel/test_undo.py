@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -11,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from support import CHECKOUT, own_mounts
+from support import CHECKOUT, own_mounts, soon
 
 from lab.audit.netlink import LOGINUID_IMMUTABLE, AuditControl
 from lab.audit.rules import watch as rule
@@ -19,7 +20,7 @@ from lab.errors import MissingFeature
 from lab.identity import UNSET, open_session, sessionid
 from lab.pidfd import ended, start_time
 from scenarios.props.immutable import immutable
-from scenarios.safety import guest, sessions, undo
+from scenarios.safety import guest, processes, sessions, undo
 from scenarios.safety.journal import Journal
 
 pytestmark = pytest.mark.needs("root", "setpriv")
@@ -356,7 +357,7 @@ import sys; sys.path.insert(0, {str(CHECKOUT)!r})
 import os
 from pathlib import Path
 from scenarios.props.immutable import immutable
-from scenarios.safety import guest, sessions, undo
+from scenarios.safety import guest, processes, sessions, undo
 from scenarios.safety.journal import Journal
 with Journal(Path("/run/elsewhere")) as journal:
     paths = [journal.directory("crash"), journal.directory("variants", owner={USER})]
@@ -432,3 +433,25 @@ def test_outside_the_labs_machine_nothing_of_a_whole_machine_is_changed(
     for kind in (guest.FEATURE, guest.CORE, guest.CRONTAB):
         said = restored(short_place, {"kind": kind, "was": "core", "now": "core", "path": "/etc/cron.d/lab-0123abcd"})
         assert "in its own machine only" in said[0], said
+
+
+@pytest.mark.parametrize(
+    ("script", "wanted"),
+    [("exec sleep 60", [signal.SIGKILL]), ("trap 'exit 3' TERM; sleep 60 & wait", [signal.SIGTERM])],
+)
+def test_no_time_is_lost_on_who_cannot_hear(
+    script: str, wanted: list[signal.Signals], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """SIGTERM does nothing to a container's first process that has no handler for it: SIGKILL comes at once."""
+    sent, send = list[int](), signal.pidfd_send_signal
+    monkeypatch.setattr(signal, "pidfd_send_signal", lambda pidfd, number: (sent.append(number), send(pidfd, number)))
+    words = ["unshare", "--fork", "--pid", "--kill-child", "sh", "-c", f"echo; {script}"]
+    with subprocess.Popen(words, stdout=subprocess.PIPE) as above:
+        assert above.stdout and above.stdout.readline()
+        first = int(Path(f"/proc/{above.pid}/task/{above.pid}/children").read_text())
+        pidfd = os.pidfd_open(first)
+        assert soon(lambda: processes.is_deaf(pidfd) == (wanted == [signal.SIGKILL]))
+        processes.end_process(pidfd)
+        assert ended(pidfd, 0)
+        os.close(pidfd)
+    assert sent == wanted
