@@ -444,7 +444,12 @@ def test_no_time_is_lost_on_who_cannot_hear(
 ) -> None:
     """SIGTERM does nothing to a container's first process that has no handler for it: SIGKILL comes at once."""
     sent, send = list[int](), signal.pidfd_send_signal
-    monkeypatch.setattr(signal, "pidfd_send_signal", lambda pidfd, number: (sent.append(number), send(pidfd, number)))
+
+    def noted(pidfd: int, number: int) -> None:
+        sent.append(number)
+        send(pidfd, number)
+
+    monkeypatch.setattr(signal, "pidfd_send_signal", noted)
     words = ["unshare", "--fork", "--pid", "--kill-child", "sh", "-c", f"echo; {script}"]
     with subprocess.Popen(words, stdout=subprocess.PIPE) as above:
         assert above.stdout and above.stdout.readline()
