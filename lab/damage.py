@@ -43,6 +43,11 @@ def _is_name(value: object) -> bool:
     return isinstance(value, str) and value != "" and "/" not in value and value.isprintable()
 
 
+def _is_cgroup(value: object) -> bool:
+    """A path in cgroupfs, whose names may have any character but these two."""
+    return isinstance(value, str) and "/../" not in f"{value}/" and not {"\0", "\n"}.intersection(value)
+
+
 def _is_words(value: object) -> bool:
     return isinstance(value, (list, tuple)) and all(isinstance(word, str) for word in value)
 
@@ -97,7 +102,7 @@ STATE_OPTIONAL: Mapping[str, Callable[[object], bool]] = {
     "oom_killed": lambda value: isinstance(value, bool),
     "stopped": lambda value: isinstance(value, bool),
     "restart_count": _is_number,
-    "cgroup": lambda value: isinstance(value, str) and ".." not in value and value.isprintable(),
+    "cgroup": _is_cgroup,
 }
 RUNNING = ("pid", "start_time", "monitor", "monitor_start_time", "started")
 

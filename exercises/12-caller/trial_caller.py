@@ -1,7 +1,8 @@
 """Exercise 12: who_asks() is asked about callers that stay, that are gone, and that have handed their connection on.
 
 Nobody may give a process another login or pid here, so the races for a pid are the student's own check's. The callers
-come in a random order, and no process of the student's finds what an earlier one has left: it cannot count them.
+come in a random order, so it is no use to count them, and no process of the student's finds what an earlier one has
+left. Each caller has a child, so neither pids nor children tell which of the two asks.
 """
 
 import os
@@ -30,10 +31,11 @@ CALLERS = (  # what it is, whether it has handed on its connection, and whether 
 
 
 def caller(told: int, *, handed_on: bool) -> None:
-    """In a child: connect and ask, or let a child of its own ask; say that it is done, and wait for the end."""
+    """In a child: connect, and fork; one of the two asks, and says that it is done. Both wait for the end."""
     with socket.socket(socket.AF_UNIX) as connection:
         connection.connect(ADDRESS)
-        if not handed_on or os.fork() == 0:
+        is_child = os.fork() == 0
+        if is_child == handed_on:
             connection.sendall(b"run")
             os.write(told, b".")
         while True:

@@ -64,7 +64,7 @@ def path(container_id: str, spec: Spec) -> str:
 
 def own_path() -> str:
     """The path of the calling process's cgroup in version 2; cgroups(7), "/proc/PID/cgroup"."""
-    own = next((line for line in read_file("/proc/self/cgroup").splitlines() if line.startswith("0::")), "0::/")
+    own = next((line for line in read_file("/proc/self/cgroup").split("\n") if line.startswith("0::")), "0::/")
     return own.removeprefix("0::")
 
 
@@ -281,9 +281,12 @@ def until(done: Callable[[], bool]) -> None:
 
 
 def read_file(path: str) -> str:
-    """The text of a cgroup's file; "" if it is missing or cannot be read."""
+    """The text of a cgroup's file; "" if it is missing or cannot be read.
+
+    A cgroup's name may have any bytes but "/" and a line feed.
+    """
     try:
-        with open(path, encoding="ascii") as file:
+        with open(path, encoding="utf-8", errors="surrogateescape", newline="\n") as file:
             return file.read()
     except OSError:
         return ""

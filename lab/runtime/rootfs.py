@@ -84,7 +84,7 @@ def _require_propagation(source: str) -> None:
     """Raises CannotStart if the mount that source is on tells nobody of later mounts; runc checks the same."""
     fd = os.open(source, os.O_PATH | os.O_CLOEXEC)
     try:
-        with open(f"/proc/self/fdinfo/{fd}", encoding="ascii") as file:
+        with open(f"/proc/self/fdinfo/{fd}", encoding="utf-8") as file:
             number = next(line.split()[1] for line in file if line.startswith("mnt_id:"))
     finally:
         os.close(fd)

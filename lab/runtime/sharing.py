@@ -97,8 +97,8 @@ def _own_cgroups(attributes: int) -> Trees:
     """For each hierarchy the caller's own cgroup, where the container looks for the top."""
     trees: Trees = {}
     with open("/proc/self/cgroup", "rb") as file:  # as bytes: no codec can be imported any more
-        lines = os.fsdecode(file.read()).splitlines()
-    for line in lines:
+        lines = os.fsdecode(file.read()).split("\n")
+    for line in filter(None, lines):
         _, controllers, path = line.split(":", 2)
         root = f"{cgroup.MOUNT}/{controllers.removeprefix('name=')}" if controllers else cgroup.version_2()
         if root and os.path.isdir(f"{root}{path}"):

@@ -166,9 +166,19 @@ def _output(words: list[str], seconds: float) -> tuple[int | None, bytes]:
 def _told(code: int | None, output: bytes) -> list[Trial]:
     """The verdicts that the judge gave, a line each; where it did not come to its end, the next trial is to blame."""
     lines = [line for line in output.decode(errors="replace").splitlines() if line]
-    whole = [json.loads(line) for line in lines if line[0] + line[-1] in ("[]", '""')]
-    told = [Trial(False, (one,)) if isinstance(one, str) else Trial(True, tuple(one)) for one in whole]
+    told = [trial for line in lines if (trial := _verdict(line))]
     return told if code == GOOD and told else [*told, _ended(code, lines)]
+
+
+def _verdict(line: str) -> Trial | None:
+    """None for a line that is not the judge's, or is cut off: too much was said."""
+    try:
+        one = json.loads(line)
+    except ValueError:
+        return None
+    if isinstance(one, str):
+        return Trial(False, (one,))
+    return Trial(True, tuple(one)) if isinstance(one, list) else None
 
 
 def _ended(code: int | None, lines: Sequence[str]) -> Trial:

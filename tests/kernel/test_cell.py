@@ -205,6 +205,13 @@ def test_a_trial_that_goes_wrong_is_ended(tmp_path: Path, monkeypatch: pytest.Mo
     assert not [folder for folder, _, _ in os.walk("/sys/fs/cgroup") if any(one in folder for one in ids)]
 
 
+def test_a_verdict_that_is_cut_off() -> None:
+    """The trials before it keep theirs; what is left of it is none, whatever its last character is."""
+    told = cell._told(None, b'[]\n"not here"\n["it prints [a]')
+    assert told[:2] == [Trial(True), Trial(False, ("not here",))]
+    assert len(told) == 3 and told[2].faults[0].startswith("its trial was ended")
+
+
 def test_an_engine_that_does_not_start_is_no_verdict(place: Cell, tmp_path: Path) -> None:
     """Then the code was not run, and the trial says so."""
     trial = one_of(place, tmp_path / "none.py", {})

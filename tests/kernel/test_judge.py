@@ -22,10 +22,15 @@ def faults():
 """
 LOOK = """
 ls -A /tmp /dev/shm /dev/mqueue
-tail -qn +2 /proc/sysvipc/shm /proc/sysvipc/sem /proc/sysvipc/msg /proc/net/unix
-set -- /proc/[0-9]*; echo $#; ulimit -n; nice; grep Cpus_allowed_list /proc/self/status
+tail -qn +2 /proc/sysvipc/shm /proc/sysvipc/sem /proc/sysvipc/msg /proc/net/unix /proc/net/tcp /proc/net/tcp6
+set -- /proc/[0-9]*
+echo $# $(ulimit -n) $(nice) $(grep Cpus_allowed_list /proc/self/status) $(ionice) $(chrt -p $$ | grep -o 'SCHED.*')
 """
 SOCKET = "import socket; s = socket.socket(socket.AF_UNIX); s.bind('\\0trial'); s.listen()"
+CONNECTION = """
+with socket.create_server(('127.0.0.1', 0)) as listener, socket.create_connection(listener.getsockname()) as one:
+    listener.accept()[0].close()
+"""
 FLIGHT = """
 a, b = socket.socketpair()
 for one, other in ((a, b), (b, a)):
@@ -44,8 +49,11 @@ LEAVES = {
     "a System V queue": "ipcmk -Q >/dev/null && echo done",
     "a socket": f'python3 -c "{SOCKET}; import time; time.sleep(1000)" & echo done',
     "a socket in flight": f'python3 -c "{SOCKET}{FLIGHT}"; echo done',
+    "a connection that has ended": f'python3 -c "import socket{CONNECTION}"; echo done',
     "other limits for its judge": "prlimit --pid 1 --nofile=64:64 && echo done",
     "a patient judge": "renice -n 19 -p 1 >/dev/null && echo done",
+    "a judge that waits for the disk": "ionice -c 3 -p 1 && echo done",
+    "a judge that has another policy": "chrt -b -p 0 1 && echo done",
 }  # fmt: skip
 NEVER = "import os, sys, ctypes, glob, gc, struct\n"
 NOTE = "1\\t1\\tunshare\\t738328576\\n"
@@ -163,6 +171,37 @@ def who_asks(connection):
 """
     faults = place.run([code(find("12"), caller_py=counting)])[0].faults
     assert faults[-1].startswith("caller.py leaves a file in /tmp")
+
+
+PEER = """
+import os, socket, struct
+def who_asks(connection):
+    pid = struct.unpack("iii", connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12))[0]
+    try: loginuid = int(open(f"/proc/{pid}/loginuid").read())
+    except OSError: return None
+"""
+
+
+@pytest.mark.parametrize("way", ["os.getpid() - pid > 1", "open(f'/proc/{pid}/task/{pid}/children').read()"])
+def test_a_caller_that_is_guessed(place: Cell, way: str) -> None:
+    """caller.py does not ask the kernel who has sent: neither pids nor children tell whether a child did."""
+    faults = place.run([code(find("12"), caller_py=f"{PEER}    return None if {way} else loginuid\n")])[0].faults
+    assert faults and faults[0].startswith("of a caller that stays who_asks() says 'None'")
+
+
+def test_a_judge_that_can_open_nothing(place: Cell) -> None:
+    """Whoever takes its descriptors away harms the own trial alone; the next one is judged."""
+    one = find("1")
+    harming = {"own.sh": "prlimit --pid 1 --nofile=0:0"}
+    harm, honest = place.run([(one.trial, harming), code(one)])
+    assert (harm.faults, honest) == (("its trial ended with OSError",), Trial(True))
+
+
+def test_a_name_that_is_no_text(place: Cell) -> None:
+    """A process may have any bytes as its name: its calls are noted."""
+    named = "import ctypes\nctypes.CDLL(None).prctl(15, b'a\\x1cb\\xff', 0, 0, 0)\n"
+    right = code(find("0"))[1]["container.py"]
+    assert place.run([code(find("0"), container_py=named + right)]) == [Trial(True)]
 
 
 @pytest.fixture(scope="module")

@@ -156,6 +156,24 @@ def test_cgroups_of_killed_engines_are_swept(podmanish: Podmanish, monkeypatch: 
     assert not left.exists()
 
 
+@pytest.mark.parametrize("name", ["\u00fc", "a..b", "a\vb\rc\udcff d"], ids=ascii)
+def test_a_cgroup_may_have_any_name(podmanish: Podmanish, name: str) -> None:
+    """An engine in a cgroup whose name is no plain word runs containers there, and finds them again."""
+    home = Path(f"{cgroup.version_2()}/{name}-{os.getpid()}")
+    home.mkdir()
+    podmanish.command = ["sh", "-c", 'echo 0 >"$0/cgroup.procs"; exec "$@"', str(home), *podmanish.command]
+    try:
+        podmanish.output("run", "-d", "--name", "box", "host", "sleep", "60")
+        assert len([*home.glob(f"{cgroup.NAME}*")]) == 1
+        assert podmanish.output("exec", "box", "echo", "here") == "here"
+        podmanish.output("rm", "-f", "box")
+        assert podmanish.output("run", "--rm", "--cgroupns=private", "host", "grep", "0::", "/proc/self/cgroup")
+        assert not [*home.glob(f"{cgroup.NAME}*")]
+    finally:
+        cgroup.until(lambda: "populated 0" in (home / "cgroup.events").read_text())
+        home.rmdir()
+
+
 def test_what_is_not_the_labs_is_not_removed(tmp_path: Path) -> None:
     """A cgroup without the lab's name is not removed, even if a state file names it."""
     other = Path(f"{cgroup.version_2()}/not-the-lab-{os.getpid()}")

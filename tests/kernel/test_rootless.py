@@ -62,6 +62,13 @@ def test_rootless_containers_are_containers(single: Podmanish) -> None:
     assert own_mounts(single.root) == []
 
 
+def test_a_mount_that_tells_nobody_of_later_ones(single: Podmanish) -> None:
+    """rslave of it is refused with the reason, as for root."""
+    single.command = ["unshare", "--mount", "--propagation", "private", *single.command]
+    done = single("run", "--rm", "-v", "/:/host:rslave", "host", "true")
+    assert (done.returncode, b"path / is not on a shared or slave mount" in done.stderr) == (125, True)
+
+
 def test_exit_codes_without_root(single: Podmanish) -> None:
     """The exit codes are those of root's containers."""
     for command, code in ((["sh", "-c", "exit 7"], 7), (["no-such-command"], 127), (["/etc/passwd"], 126)):

@@ -14,6 +14,8 @@ from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 
+from lab.syscall_table import NUMBERS
+
 WORK = Path("/work")  # the student's files; judge.py sets it for each trial
 SECONDS = 5
 MOST = 64 << 10  # bytes of an output that are read
@@ -21,6 +23,10 @@ PR_SET_DUMPABLE = 4  # linux/prctl.h
 PYTHON = (sys.executable, "-ISB")  # without site: half the time to start
 WRITABLE = ("/tmp", "/dev/shm", "/dev/mqueue")  # all that is writable in the container
 TABLES = ("/proc/sysvipc/shm", "/proc/sysvipc/sem", "/proc/sysvipc/msg")  # proc(5): a line of titles, then the objects
+
+SOCKETS = ("/proc/net/unix", "/proc/net/tcp", "/proc/net/tcp6")  # the same; a TCP connection outlives its processes
+IOPRIO_WHO_PROCESS = 1  # linux/ioprio.h
+SCHED_ATTR = 56  # bytes of struct sched_attr, linux/sched/types.h
 
 
 class Cannot(Exception):
@@ -91,18 +97,25 @@ def kept() -> str:
 
 
 def left(limits: object) -> str:
-    """As kept(), and what else the next trial could find: a socket with a name; other `limits` of this process."""
+    """As kept(), and what else the next trial could find: a socket; other `limits` of this process."""
     if found := kept():
         return found
-    if len(Path("/proc/net/unix").read_text().splitlines()) > 1:
-        return "a socket"
+    for table in SOCKETS:
+        if Path(table).exists() and len(Path(table).read_bytes().splitlines()) > 1:
+            return f"a socket in {table}"
     return "" if limits == own_limits() else "other limits of the judge"
 
 
 def own_limits() -> object:
-    """What a process of the same uid could change of this one: prlimit(2), setpriority(2), sched_setaffinity(2)."""
+    """What a process of the same uid could change of this one, and a child would inherit.
+
+    That is what prlimit(2), sched_setaffinity(2), sched_setattr(2), with the nice value, and ioprio_set(2) set.
+    """
     soft_hard = [resource.getrlimit(number) for number in range(16)]
-    return soft_hard, os.getpriority(os.PRIO_PROCESS, 0), os.sched_getaffinity(0), os.sched_getscheduler(0)
+    numbers, scheduling = NUMBERS[os.uname().machine], ctypes.create_string_buffer(SCHED_ATTR)
+    call = ctypes.CDLL(None).syscall
+    call(numbers["sched_getattr"], 0, scheduling, SCHED_ATTR, 0)
+    return soft_hard, os.sched_getaffinity(0), scheduling.raw, call(numbers["ioprio_get"], IOPRIO_WHO_PROCESS, 0)
 
 
 def late(code: int | None) -> Sequence[str]:

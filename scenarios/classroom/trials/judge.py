@@ -43,6 +43,14 @@ def judged(folder: str) -> Sequence[str]:
     return [fault[:LONGEST_FAULT] for fault in found[:MOST_FAULTS]]
 
 
+def clean(limits: object) -> bool:
+    """Whether the next trial may run here. A judge that cannot even look, for limits that it was given, may not."""
+    try:
+        return not inside.left(limits)
+    except (OSError, MemoryError):
+        return False
+
+
 def main(folders: Sequence[str]) -> None:
     """Judge in this order, until something is left behind."""
     inside.hide()
@@ -53,7 +61,7 @@ def main(folders: Sequence[str]) -> None:
         except inside.Cannot as error:
             verdict = str(error)
         print(json.dumps(verdict), flush=True)
-        if inside.left(limits):
+        if not clean(limits):
             break
     os._exit(GOOD)
 

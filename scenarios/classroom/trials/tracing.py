@@ -147,7 +147,8 @@ class Tracer:
         return True
 
     def _call(self, pid: int, name: str, values: Sequence[int]) -> Call:
-        about = dict(line.split(":\t", 1) for line in Path(f"/proc/{pid}/status").read_text().splitlines())
+        status = Path(f"/proc/{pid}/status").read_text(errors="replace")  # with a name that the process may choose
+        about = dict(line.split(":\t", 1) for line in status.split("\n") if ":\t" in line)
         kinds = zip(self._wanted[name], values, strict=False)
         words = [_string(pid, value) if kind == "s" else value for kind, value in kinds]
         return Call(int(about["Tgid"]), int(about["PPid"]), name, words)
