@@ -25,7 +25,7 @@ from scenarios.classroom.evidence import MOST_LINES
 from scenarios.classroom.exercise import Exercise
 from scenarios.classroom.lessons import Taught, Work, teach
 from scenarios.classroom.student import Student
-from scenarios.languages.choice import ENGLISH, LANGUAGES, Language, chosen
+from scenarios.languages.choice import LANGUAGES, Language, chosen
 from scenarios.stage.stage import Stage
 
 KernelSaid = Callable[[str, object], None]
@@ -138,11 +138,11 @@ def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) ->
 
 @cache
 def language() -> Language:
-    """That in which the student has begun, else the environment's; English where the progress cannot be read."""
+    """That in which the student has begun; else, and where the progress cannot be read, the environment's."""
     try:
         return LANGUAGES.get(Desk(Student.here()).progress().language) or chosen()
     except LabError:
-        return ENGLISH
+        return chosen()
 
 
 @pytest.fixture

@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -108,16 +109,26 @@ def test_no_symlink_is_followed(tmp_path: Path, place: Path) -> None:
         ("?", "C", "expected:"),
     ],
 )
-def test_pytest_speaks_the_students_language(tmp_path: Path, kept: str, setting: str, word: str) -> None:
-    """That in which the student began the exercise; else the environment's, as `lab` has it."""
-    folder = tmp_path / RECORD.name
+def test_pytest_speaks_the_students_language(kept: str, setting: str, word: str) -> None:
+    """That in which the student began the exercise; else the environment's, as `lab` has it.
+
+    Root looks with the rights of the student whose login this is, for whom pytest's own directories are closed.
+    """
+    with tempfile.TemporaryDirectory() as path:
+        Path(path).chmod(0o755)
+        begun(Path(path), kept)
+        alone = {"LC_ALL": setting, "LAB_EXERCISES": path, "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1", "PYTHONUTF8": "1"}
+        words = [sys.executable, "-m", "pytest", "-q", str(RECORD.folder)]
+        done = subprocess.run(
+            words, env={**os.environ, **alone}, capture_output=True, text=True, check=False, timeout=60
+        )
+    assert done.returncode == 1 and word in done.stdout, done.stdout
+
+
+def begun(place: Path, language: str) -> None:
+    """A student has begun the exercise in this language."""
+    folder = place / RECORD.name
     folder.mkdir()
     for name, data in RECORD.start().items():
         (folder / name).write_bytes(data)
-    (tmp_path / "progress.json").write_text(json.dumps({"language": kept}))
-    alone = {"LC_ALL": setting, "LAB_EXERCISES": str(tmp_path), "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"}
-    words = [sys.executable, "-m", "pytest", "-q", str(RECORD.folder)]
-    done = subprocess.run(
-        words, env={**os.environ, **alone, "PYTHONUTF8": "1"}, capture_output=True, text=True, check=False, timeout=60
-    )
-    assert done.returncode == 1 and word in done.stdout, done.stdout
+    (place / "progress.json").write_text(json.dumps({"language": language}))
