@@ -68,7 +68,8 @@ def write_id_mappings(pid: int, uids: Mappings, gids: Mappings) -> None:
             numbers = [str(number) for row in rows for number in row]
             done = subprocess.run([program, str(pid), *numbers], capture_output=True, text=True, check=False)
             if done.returncode:
-                raise CannotStart(f"{program}: {done.stderr.strip()}", "see /etc/subuid and /etc/subgid, subuid(5)")
+                why = done.stderr.strip().removeprefix(f"{program}: ")
+                raise CannotStart(f"{program}: {why}", "see /etc/subuid and /etc/subgid, subuid(5)")
         return
     write_whole(f"/proc/{pid}/setgroups", "deny")
     for name, rows in (("uid_map", uids), ("gid_map", gids)):

@@ -21,7 +21,7 @@ LOOK = "echo name: $(cat /proc/sys/kernel/hostname); echo mounts: $(wc -l </proc
 @pytest.fixture
 def outcome(work: Work, stage: Stage) -> Outcome:
     """The container has run in a copy of the host's namespaces."""
-    words = [sys.executable, "-I", str(work.python("container.py")), "sh", "-c", INSIDE]
+    words = [sys.executable, "-IB", str(work.python("container.py")), "sh", "-c", INSIDE]
     script = f"mount --make-rshared /; {LOOK}; {shlex.join(words)}; code=$?; {LOOK}; exit $code"
     return stage.quiet(*NET, script)
 

@@ -37,7 +37,7 @@ def quiet(work: Work, stage: Stage, file: Path, rules: Sequence[Rule]) -> tuple[
     work.read("quiet.py")
     before = state(file)
     with Watch(str(file), journal=stage.journal, rules=rules) as watching:
-        outcome = stage.quiet(sys.executable, "-I", str(work.path / "quiet.py"), str(file))
+        outcome = stage.quiet(sys.executable, "-IB", str(work.path / "quiet.py"), str(file))
         found = len(watching.collect())
     seen = (outcome.stderr.strip().splitlines() or [""])[-1]
     teach(outcome.exit_code == 0, expected="quiet.py ends with exit status 0", seen=seen, look="quiet.py")

@@ -49,7 +49,7 @@ class Auditd:
     def __init__(self, work: Work, log: Path, collector: Collector) -> None:
         self._log = log.open("ab", buffering=0)
         self._errors = (log.parent / "errors").open("w+b")
-        words = [sys.executable, "-I", str(work.path / "ship.py"), collector.host, str(collector.port)]
+        words = [sys.executable, "-IB", str(work.path / "ship.py"), collector.host, str(collector.port)]
         self._plugin = subprocess.Popen(
             words, stdin=subprocess.PIPE, stdout=self._errors, stderr=self._errors, process_group=0,
             preexec_fn=ends_with_the_check,

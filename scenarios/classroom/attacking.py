@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import takewhile
 from pathlib import Path
 
 from lab.audit.records import Event
@@ -29,12 +30,11 @@ class Attacked:
 
     @property
     def trouble(self) -> str:
-        """Why there is no record of a write by root: who wrote, or what the script said last, without its hint."""
+        """Why there is no record of a write by root: who wrote, or why the script's last program gave up."""
         if other := next((one for one in self.found if one.success), None):
             return message(f"the write was made by uid {other.uid}")
-        said = [line for line in self.outcome.stderr.splitlines() if line.strip() and not line.startswith("  ")]
-        last = (said or [message("no error, and no record")])[-1]
-        return message(f"the write was refused: {last}") if any(not one.success for one in self.found) else last
+        why = reason(self.outcome.stderr) or message("no error, and no record")
+        return message(f"the write was refused: {why}") if any(not one.success for one in self.found) else why
 
     def written(self) -> Event:
         """The record of the write as root; the check fails without one."""
@@ -45,6 +45,14 @@ class Attacked:
         teach(root is not None, expected="a record of a write to $WATCHED by uid 0", seen=self.trouble, look=look)
         assert root
         return root
+
+
+def reason(stderr: str) -> str:
+    """The first line of what the last program said, without its hints: sudo says why first, then what to do."""
+    said = [line for line in stderr.splitlines() if line.strip() and not line.startswith("  ")]
+    program = said[-1].partition(":")[0] if said else ""
+    last = list(takewhile(lambda line: line.startswith(f"{program}:"), reversed(said)))
+    return (last or said[-1:] or [""])[-1]
 
 
 def attack(work: Work, stage: Stage, *groups: int) -> Attacked:

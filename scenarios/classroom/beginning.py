@@ -22,17 +22,26 @@ RUNS: Mapping[str, Callable[[Stage, Case, int], bytes]] = {"forger": forger.run,
 
 
 def begin(desk: Desk, one: Exercise, shown: Shown) -> list[str]:
-    """The names of the files that are new in the student's folder; none where the exercise was begun before."""
+    """The names of the files that are new in the student's folder; none where the exercise was begun before.
+
+    Raises NotAllowed or MissingFeature as require() does, before anything is shown or made.
+    """
     began = time.time()
-    if one.about.case in RUNS and not desk.folder(one).is_dir():
+    if records(desk, one):
+        require(one)
         shown.say("recording a log of your own: this takes some seconds ...", style="dim")
     return desk.start(one, made(desk, one), began, shown.look.translate)
 
 
-def require(one: Exercise) -> None:
-    """Raise NotAllowed or MissingFeature where that exercise cannot be begun here."""
+def records(desk: Desk, one: Exercise) -> bool:
+    """Whether to begin it is to record a log: it has one, and the student has none yet."""
+    return one.about.case in RUNS and desk.get(f"{one.name}/{cases.FILE}") is None
+
+
+def require(one: Exercise, verb: str = "start") -> None:
+    """Raise NotAllowed or MissingFeature where that exercise cannot be begun here; the verb is what was typed."""
     if one.about.case in RUNS:
-        one.require()
+        one.require(verb)
 
 
 def made(desk: Desk, one: Exercise) -> Made:

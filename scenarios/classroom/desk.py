@@ -15,6 +15,7 @@ import time
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
+from itertools import chain, count
 from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, ValidationError
@@ -160,14 +161,16 @@ class Desk:
         return copied
 
     def reset(self, exercise: Exercise) -> Path | None:
-        """Begin an exercise anew; what was there is kept as NN-name.old, whose path is returned."""
-        folder, old = self.folder(exercise), self.place / f"{exercise.name}.old"
+        """Begin an exercise anew; what was there is kept as NN-name.old, or .old2 and so on, whose path is returned.
+
+        Nothing is removed from a folder, since that may fail half-way: it may hold a file that is root's.
+        """
+        folder = self.folder(exercise)
         with self._writing(folder):
-            (self.place / evidence_of(exercise)).unlink(missing_ok=True)
-            there = os.path.lexists(folder)
+            there, old = os.path.lexists(folder), _free(self.place / f"{exercise.name}.old")
             if there:
-                _remove(old)
                 folder.rename(old)
+            (self.place / evidence_of(exercise)).unlink(missing_ok=True)
         progress = self.progress()
         progress.exercises.pop(exercise.name, None)
         self.keep(progress)
@@ -220,6 +223,12 @@ def _write(path: Path, data: bytes, mode: int = 0o644) -> None:
     fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, mode)
     with os.fdopen(fd, "wb") as file:
         file.write(data)
+
+
+def _free(path: Path) -> Path:
+    """This path, or with the first number behind it, from 2 on, that nothing has."""
+    numbered = (path.with_name(f"{path.name}{number}") for number in chain([""], count(2)))
+    return next(one for one in numbered if not os.path.lexists(one))
 
 
 def _remove(path: Path) -> None:

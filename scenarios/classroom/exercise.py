@@ -203,11 +203,13 @@ class Exercise:
         """What the check says of that wrong way."""
         return (self.folder / "wrong" / way / "expected.txt").read_text(encoding="utf-8").strip()
 
-    def require(self) -> None:
-        """Raise NotAllowed or MissingFeature where the check cannot run here."""
+    def require(self, verb: str = "check") -> None:
+        """Raise NotAllowed or MissingFeature where the check, or that verb, cannot run here."""
         if "root" in self.about.needs and os.geteuid() != 0:
-            again = f"sudo {lab()} exercise check {self.number}   (or sudo {lab()} learn)"
-            raise NotAllowed(f"the check of {self.name} needs root, since it asks the kernel", again)
+            again = f"sudo {lab()} exercise {verb} {self.number}\n  or sudo {lab()} learn"
+            if verb == "check":
+                raise NotAllowed(f"the check of {self.name} needs root, since it asks the kernel", again)
+            raise NotAllowed(f"to begin {self.name} needs root, since it records a log of your own kernel", again)
         needs.require(*(name for name in self.about.needs if name in needs.PROGRAMS))
         if "audit" in self.about.needs:
             audit = doctor.audit()

@@ -90,7 +90,8 @@ class Turn:
         self.shown.gap()
         verbs.tell_stale(self.desk, [self.one], self.shown)
         verbs.show_task(self.desk, self.one, self.shown)
-        verbs.predict(self.desk, self.one, self.shown)
+        if not verbs.predict(self.desk, self.one, self.shown):
+            return None
         with ExitStack() as stack:
             stack.enter_context(single_keys())
             saved = stack.enter_context(Saved(self.desk.folder(self.one), self.one.about.files))
@@ -146,7 +147,7 @@ class Turn:
             result = check(self.one, self.desk.folder(self.one), arrived=Path(self.arrived.name))
         except LabError as error:  # it says what to do; the loop goes on
             self.shown.marked(UNKNOWN, error.message)
-            self.shown.lines(error.hint, indent="  ")
+            self.shown.lines(self.shown.look.translate(error.hint), indent="  ")
             return
         verbs.keep(self.desk, self.one, result)
         self.passed = result.good

@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import sys
 from collections.abc import Callable, Generator, Iterator, Sequence
 from functools import cache
 from pathlib import Path
@@ -57,7 +58,11 @@ TOLD = pytest.StashKey[Told]()
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """SIGTERM and SIGHUP end a check like Ctrl-C: what the fixtures have set up is taken back."""
+    """SIGTERM and SIGHUP end a check like Ctrl-C: what the fixtures have set up is taken back.
+
+    Nothing that a check starts writes bytecode, which would be root's in the student's folder.
+    """
+    sys.dont_write_bytecode, os.environ["PYTHONDONTWRITEBYTECODE"] = True, "1"
     config.stash[TOLD], config.stash[SAID] = Told(), set()
     config.pluginmanager.register(Listener(config.stash[TOLD]), "lab-listener")
     for number in (signal.SIGTERM, signal.SIGHUP):

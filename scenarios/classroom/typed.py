@@ -17,4 +17,4 @@ def lab() -> str:
     if found and Path(found).resolve() == own.resolve():
         return "lab"
     here = Path.cwd()
-    return str(own.relative_to(here) if own.is_relative_to(here) else own)
+    return str(own.relative_to(here) if here != Path("/") and own.is_relative_to(here) else own)

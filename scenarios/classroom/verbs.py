@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import argparse
 import sys
+import termios
 import time
 from collections.abc import Sequence
 
 from lab.errors import InvalidArgument
-from scenarios.classroom.beginning import begin, made, require, stale
+from scenarios.classroom.beginning import begin, made, records, require, stale
 from scenarios.classroom.checking import Result, check
 from scenarios.classroom.desk import Desk, Prediction, Progress, evidence_of
 from scenarios.classroom.evidence import Evidence, machine
@@ -41,6 +42,8 @@ def show_list(arguments: argparse.Namespace, desk: Desk, shown: Shown) -> int:
 
 def start(arguments: argparse.Namespace, desk: Desk, shown: Shown) -> int:
     one = find(arguments.exercise)
+    if records(desk, one):
+        require(one)
     if arguments.klass or arguments.name:
         enrolled(desk, arguments.klass, arguments.name)
         tell_stale(desk, every(), shown)
@@ -82,21 +85,39 @@ def ask() -> str:
     return sys.stdin.readline()
 
 
-def predict(desk: Desk, one: Exercise, shown: Shown) -> None:
-    """Ask what has not been predicted yet, and keep the answers with their time."""
+def predict(desk: Desk, one: Exercise, shown: Shown) -> bool:
+    """Ask what has not been predicted yet, and keep the answers with their time; False if the student typed q."""
     progress = desk.progress()
     done = progress.of(one)
-    for number, question in enumerate(one.about.predict, 1):
-        if question.id in done.predictions or done.passed:
-            continue
-        shown.question(question, number, len(one.about.predict))
-        answer = chosen(question, ask(), shown.look.translate)
-        while answer is None:
-            shown.say("Give the number of an answer, or Enter alone for none.")
-            answer = chosen(question, ask(), shown.look.translate)
+    left = [question for question in one.about.predict if question.id not in done.predictions and not done.passed]
+    if left:
+        shown.say("A number and Enter answers; Enter alone gives no answer; q or Ctrl-C quits.", style="dim")
+        forget_typed()
+    for question in left:
+        shown.question(question, one.about.predict.index(question) + 1, len(one.about.predict))
+        answer = answered(question, shown)
+        if answer is None:
+            return False
         if answer:
             done.predictions[question.id] = Prediction(answer=answer, time=time.time())
             desk.keep(progress)
+    return True
+
+
+def forget_typed() -> None:
+    """Drop what was typed before a question was there to answer; tcflush(3)."""
+    if sys.stdin.isatty():
+        termios.tcflush(sys.stdin, termios.TCIFLUSH)
+
+
+def answered(question: Question, shown: Shown) -> str | None:
+    """The choice that was typed; "" for none, None for q."""
+    while (typed := ask()).strip().lower() != "q":
+        answer = chosen(question, typed, shown.look.translate)
+        if answer is not None:
+            return answer
+        shown.say("Give the number of an answer, or Enter alone for none.")
+    return None
 
 
 def chosen(question: Question, typed: str, translate: Translate = in_english) -> str | None:
@@ -122,7 +143,9 @@ def check_one(arguments: argparse.Namespace, desk: Desk, shown: Shown) -> int:
 
 
 def keep(desk: Desk, one: Exercise, result: Result) -> None:
-    """Note that the check ran, when it passed first, and what it saw then."""
+    """Note that the check ran, when it passed first, and what it saw then; nothing of one that could not be told."""
+    if not (result.good or result.failed):
+        return
     progress = desk.progress()
     done = progress.of(one)
     done.checks += 1
@@ -167,7 +190,7 @@ def reset(arguments: argparse.Namespace, desk: Desk, shown: Shown) -> int:
         shown.say("{place} is removed, with all answers and all progress", place=str(desk.place))
         return HELD_ALL
     one = find(arguments.exercise)
-    require(one)
+    require(one, "reset")
     old = desk.reset(one)
     begin(desk, one, shown)
     shown.say("{name} begins anew", name=one.name)

@@ -1,8 +1,9 @@
 """Run a student's who_asks(connection): python -I under_race.py FILE CONNECTION ANSWER GATE; the last three are fds.
 
-The answer is one JSON object: {"answer": number or null}, or {"error": text}. Before a loginuid is opened for the first
-time, a byte goes through the gate, and the program waits for one to come back: what happens meanwhile is the race.
-The program imports the standard library alone, and runs the student's code in this process.
+The answer is one JSON object: {"answer": number or null}, {"returned": what else, as repr() has it}, or {"raised": name
+of the exception, "line": of FILE, 0 if it has none there, "text": the exception's}. Before a loginuid is opened for the
+first time, a byte goes through the gate, and the program waits for one to come back: what happens meanwhile is the
+race. The program imports the standard library alone, and runs the student's code in this process.
 """
 
 from __future__ import annotations
@@ -40,11 +41,10 @@ def answer(path: str, connection: socket.socket, gate: int) -> dict[str, object]
         found = module.who_asks(connection)
     except BaseException as error:
         lines = [frame.lineno for frame in traceback.extract_tb(error.__traceback__) if frame.filename == path]
-        where = f", line {lines[-1]}" if lines else ""
-        return {"error": f"{type(error).__name__}{where}: {error}"}
+        return {"raised": type(error).__name__, "line": (lines or [0])[-1], "text": str(error)}
     if found is None or (isinstance(found, int) and not isinstance(found, bool)):
         return {"answer": found}
-    return {"error": f"who_asks() returned {found!r}, which is neither a number nor None"}
+    return {"returned": repr(found)}
 
 
 def main(path: str, *descriptors: str) -> None:

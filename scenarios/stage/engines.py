@@ -86,12 +86,9 @@ def killing(pid: int) -> list[str]:
 
 
 def script(name: str) -> str:
-    """The path of a command of the lab, relative to the working directory where that is possible."""
-    path = Path(sys.executable).parent / name
-    try:
-        return str(path.relative_to(Path.cwd()))
-    except ValueError:
-        return str(path)
+    """The path of a command of the lab: relative if it lies below a working directory other than /, as a check has."""
+    path, here = Path(sys.executable).parent / name, Path.cwd()
+    return str(path.relative_to(here) if here != Path("/") and path.is_relative_to(here) else path)
 
 
 def lab_engines(host: str = "") -> dict[Model, Engine]:

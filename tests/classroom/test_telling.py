@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import os
 import subprocess
 import sys
@@ -12,7 +13,9 @@ import pytest
 from handed import TEACHER
 from rich.console import Console
 
+from lab.errors import NotAllowed
 from scenarios.classroom import typed, verbs
+from scenarios.classroom.attacking import reason
 from scenarios.classroom.beginning import made_of, stale
 from scenarios.classroom.checking import Failure, Result
 from scenarios.classroom.desk import Desk, Done, Prediction
@@ -21,6 +24,7 @@ from scenarios.classroom.seeds import Seed
 from scenarios.classroom.showing import Shown
 from scenarios.classroom.student import Student
 from scenarios.classroom.submission import enrolled
+from scenarios.stage.engines import script
 
 LAB = str(Path(sys.executable).parent / "lab")
 
@@ -78,6 +82,60 @@ def test_questions_are_counted(desk: Desk, shown: Shown, monkeypatch: pytest.Mon
     verbs.predict(desk, find("1"), shown)
     said = shown.console.export_text()
     assert [f"Question {number} of 6\n" in said for number in range(1, 8)] == [True] * 6 + [False]
+
+
+def test_q_leaves_the_questions(desk: Desk, shown: Shown, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The screen says so before the first; the others are asked the next time."""
+    monkeypatch.setattr(verbs, "ask", iter(["9", "1", "q"]).__next__)
+    assert not verbs.predict(desk, find("1"), shown)
+    said = shown.console.export_text()
+    assert said.index("q or Ctrl-C quits") < said.index("Question 1") < said.index("Question 2")
+    assert "Question 3" not in said and len(desk.progress().of(find("1")).predictions) == 1
+
+
+def test_what_could_not_be_told_is_no_check(desk: Desk) -> None:
+    """It was the machine's: busy, for example."""
+    one, failure = find("3"), [Failure("test_it", "no")]
+    for failed, unknown, checks in (([], failure, 0), (failure, failure, 1), (failure, [], 2)):
+        verbs.keep(desk, one, Result(["t"], failed, unknown, {}))
+        assert desk.progress().of(one).checks == checks
+
+
+@pytest.mark.parametrize("number", ["9", "10"])
+def test_a_log_needs_root_before_anything(
+    desk: Desk, shown: Shown, monkeypatch: pytest.MonkeyPatch, number: str
+) -> None:
+    """What is to be typed is named, and nothing was made, nor said to be."""
+    monkeypatch.setattr(os, "geteuid", lambda: 1000)
+    words = argparse.Namespace(exercise=number, klass=TEACHER.klass.code, name="Ada", all=False)
+    for act, verb in ((verbs.start, "start"), (verbs.reset, "reset")):
+        with pytest.raises(NotAllowed, match="records a log of your own kernel") as raised:
+            act(words, desk, shown)
+        assert raised.value.hint.startswith(f"sudo {typed.lab()} exercise {verb} {number}\n")
+    assert not desk.place.exists() and not shown.console.export_text()
+
+
+@pytest.mark.parametrize(
+    ("stderr", "why"),
+    [
+        ("sudo: no new privileges\nsudo: you may need to adjust\n", "sudo: no new privileges"),
+        ("touch: first\npodmanish: no container\n  ask root\n", "podmanish: no container"),
+        ("sudo: first\na line\n", "a line"),
+        ("", ""),
+    ],
+)
+def test_why_a_script_gave_up(stderr: str, why: str) -> None:
+    """Of what the last program said, the first line; the others are advice."""
+    assert reason(stderr) == why
+
+
+def test_a_command_is_shown_with_its_first_slash(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A check works in /, where nobody types; elsewhere a path from there is shorter."""
+    own = Path(sys.executable).with_name("podmanish")
+    monkeypatch.chdir("/")
+    assert script("podmanish") == str(own)
+    monkeypatch.chdir(own.parent.parent)
+    assert script("podmanish") == f"{own.parent.name}/podmanish"
 
 
 def test_predictions_are_compared_after_passing(shown: Shown) -> None:

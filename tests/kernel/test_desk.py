@@ -89,6 +89,8 @@ def test_start_and_reset_lose_no_answer(tmp_path: Path) -> None:
     assert str(place / "03-record.old") in lab(place, "reset", "3").stdout.replace("\n", "")
     assert (place / "03-record.old/answers.toml").read_text() == "mine" and "login" in answers.read_text()
     assert progress(place)["03-record"]["checks"] == 0
+    lab(place, "reset", "3")
+    assert (place / "03-record.old/answers.toml").read_text() == "mine" and (place / "03-record.old2").is_dir()
     assert lab(place, "reset").returncode == 125
     assert lab(place, "reset", "--all").returncode == 0
     assert not place.exists()
@@ -140,6 +142,20 @@ def test_under_sudo_the_files_are_the_users(student: Student, user: pwd.struct_p
 
 
 @pytest.mark.needs("root")
+def test_reset_beside_a_file_that_is_roots(user: pwd.struct_passwd) -> None:
+    """The student may not remove such a folder: it is moved, and so is the one that is there the next time."""
+    place, folder = Path(user.pw_dir) / "loginuid-exercises", "__pycache__"
+    desk = Desk(Student(user.pw_uid, user.pw_gid, user.pw_name, place))
+    for _ in range(2):
+        desk.start(RECORD)
+        (place / RECORD.name / folder).mkdir()
+        (place / RECORD.name / folder / "of_root.pyc").touch()
+        desk.reset(RECORD)
+    kept = {path.name: {file.name for file in path.iterdir()} for path in place.glob("*.old*")}
+    assert kept == {name: {*RECORD.start(), folder} for name in ("03-record.old", "03-record.old2")}
+
+
+@pytest.mark.needs("root")
 @pytest.mark.parametrize("what", ["place", "folder", PROGRESS])
 def test_root_is_not_led_elsewhere(student: Student, tmp_path: Path, what: str) -> None:
     """A symlink of the user's, in the place of a folder or of a file, changes nothing that is root's."""
@@ -188,6 +204,19 @@ def made(tmp_path: Path) -> Iterator[Exercise]:
         yield Exercise.load(folder)
     finally:
         shutil.rmtree(folder)
+
+
+def test_a_check_by_hand_leaves_no_bytecode(made: Exercise, tmp_path: Path) -> None:
+    """Nor does what it starts; root's would stay in the student's folder."""
+    (tmp_path / "own.py").touch()
+    (made.folder / "test_made.py").write_text(
+        "import subprocess, sys\ndef test_it(work):\n    sys.path.insert(0, str(work.path))\n    import own\n"
+        "    subprocess.run([sys.executable, '-c', 'import own'], cwd=work.path, check=True)\n"
+    )
+    environment = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
+    words = [sys.executable, "-m", "pytest", str(made.folder), "--work", str(tmp_path)]
+    subprocess.run(words, env=environment, check=True, capture_output=True, timeout=60)
+    assert [path.name for path in tmp_path.iterdir()] == ["own.py"]
 
 
 def test_a_check_that_does_not_end_is_ended(made: Exercise, tmp_path: Path) -> None:

@@ -40,7 +40,7 @@ def learn(place: Path) -> Iterator[Learn]:
 def predicted(learning: Typist, *answers: str) -> None:
     """Answer the questions, then wait for the prompt."""
     for answer in answers:
-        learning.expect(r"\? ")
+        learning.expect(r"\n\? ")
         learning.type(f"{answer}\r")
     learning.expect("q quit")
 
@@ -70,8 +70,7 @@ def test_a_whole_exercise(learn: Learn, place: Path) -> None:
     learning.type("c")  # it has passed: nothing runs
     learning.type("n")
     learning.expect("Write the rule that catches a write")
-    learning.type("\r")
-    learning.expect("q quit")
+    predicted(learning, "")
     learning.type("l")
     learning.expect(r"Break the fork")
     learning.type("q")
@@ -111,6 +110,19 @@ def test_each_way_to_leave(learn: Learn, end: str) -> None:
     learning.type(end)
     assert learning.ended() == 0
     assert learning.shown.isascii()
+
+
+@pytest.mark.parametrize("end", ["q\r", "\x03"])
+def test_each_way_to_leave_at_a_question(learn: Learn, place: Path, end: str) -> None:
+    """What was typed before the question is no answer to it, and the screen says how to leave."""
+    learning = learn("3")
+    learning.type("\r1\r")  # while it is still loading
+    learning.expect("q or Ctrl-C quits")
+    learning.expect(r"\n\? ")
+    learning.type(end)
+    assert learning.ended() == 0
+    assert "Question 2" not in learning.shown
+    assert not Progress.model_validate_json((place / PROGRESS).read_text()).exercises["03-record"].predictions
 
 
 def test_a_lost_terminal_ends_it(learn: Learn) -> None:

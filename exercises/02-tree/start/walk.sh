@@ -1,5 +1,5 @@
 # walk.sh PID: a line for each process from PID up to pid 1: its pid, its name, its loginuid. For example:
-#     4711 sleep 1000
+#     4711 cat 1001
 pid=$1
 name=$(cat "/proc/$pid/comm")
 echo "$pid $name ?"
