@@ -89,7 +89,7 @@ def test_the_verbs_speak_it() -> None:
     """A list, a recording, an error with its hint, a help; from LANG or from --lang."""
     chinese = {"LANG": "zh_TW.UTF-8"}
     assert "登入留下的印記" in run("list", **chinese).stdout
-    assert "誰是容器的父代？" in run("play", "--auto", "--lang", "zh-TW", RUN).stdout
+    assert "誰是容器的父進程？" in run("play", "--auto", "--lang", "zh-TW", RUN).stdout
     assert run("run", "nothing", **chinese).stderr.startswith("lab: 沒有故事「nothing」\n  現有：")
     assert "講所有的故事" in run("--help", **chinese).stdout
     assert "講所有的故事" not in run("--help", "--lang", "en", **chinese).stdout
@@ -123,7 +123,7 @@ def test_a_report_tells_its_language(tmp_path: Path) -> None:
     assert done.returncode == 0
     assert (
         '<html lang="zh-Hant-TW">' in text
-        and "誰是容器的父代？" in text
+        and "誰是容器的父進程？" in text
         and "auid=alice" not in text.split("<main>")[0]
     )
 
