@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import argparse
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from scenarios.languages.choice import Language
+from scenarios.languages.choice import ENGLISH, Language
 from scenarios.performance.text import message
 
 ARGPARSE = (
@@ -23,6 +24,11 @@ ARGPARSE = (
     message("expected one argument"),
     message("ambiguous option: %(option)s could match %(matches)s"),
 )
+
+
+def printable(language: Language) -> Language:
+    """That language, or English where the output could not take its characters; argparse would end in an error."""
+    return language if (sys.stdout.encoding or "").lower().startswith("utf") else ENGLISH
 
 
 @contextmanager

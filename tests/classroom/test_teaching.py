@@ -77,6 +77,7 @@ def test_a_file_that_cannot_be_read_is_told_once(place: Path) -> None:
     (place / "answers.toml").write_text("login = \n")
     found = check(RECORD, place)
     assert [failure.parts[0][1] for failure in found.failed] == ["answers.toml is TOML: NAME = VALUE, text in quotes"]
+    assert found.failed[0].parts[1][1] == "line 1, column 9: Invalid value"
     assert not found.unknown and not found.good
 
 
