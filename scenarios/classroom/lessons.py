@@ -147,7 +147,8 @@ def _place(error: str) -> str:
     if found := re.fullmatch(r"(.+) \(at line (\d+), column (\d+)\)", error):
         what, line, column = found.groups()
         return f"line {line}, column {column}: {what}"
-    return error
+    what, end, _ = error.partition(" (at end of document)")
+    return f"at the end: {what}" if end else error
 
 
 @lru_cache(maxsize=1)

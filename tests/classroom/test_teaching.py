@@ -77,8 +77,18 @@ def test_a_file_that_cannot_be_read_is_told_once(place: Path) -> None:
     (place / "answers.toml").write_text("login = \n")
     found = check(RECORD, place)
     assert [failure.parts[0][1] for failure in found.failed] == ["answers.toml is TOML: NAME = VALUE, text in quotes"]
-    assert found.failed[0].parts[1][1] == "line 1, column 9: Invalid value"
     assert not found.unknown and not found.good
+
+
+@pytest.mark.parametrize(
+    ("text", "seen"), [("a = 1\nb = \n", "line 2, column 5: Invalid value"), ("a = [1", "at the end: Unclosed array")]
+)
+def test_where_a_file_is_no_toml(tmp_path: Path, text: str, seen: str) -> None:
+    """Python has no words of another language; the place has."""
+    (tmp_path / "answers.toml").write_text(text)
+    with pytest.raises(Taught) as taught:
+        Work(tmp_path).answers()
+    assert taught.value.parts[1][1] == seen
 
 
 def test_each_wrong_answer_is_told(place: Path) -> None:
