@@ -24,7 +24,7 @@ from scenarios.classroom.learn import learn
 from scenarios.classroom.verbs import exercise
 from scenarios.demo import demo
 from scenarios.languages.choice import LANGUAGES, chosen, in_arguments
-from scenarios.languages.helping import in_language
+from scenarios.languages.helping import argparse_in, in_language, printable
 from scenarios.pages import page, report
 from scenarios.playing import ALL, HELD_ALL, SOME_UNKNOWN
 from scenarios.props.real_engines import LABS, REAL
@@ -40,9 +40,11 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     128+n after signal n: SIGINT, SIGTERM and SIGHUP end a run early, with everything taken back.
     """
-    parser = _parser()
-    in_language(parser, chosen(in_arguments(sys.argv[1:] if argv is None else argv)))
-    arguments = parser.parse_args(argv)
+    language = printable(chosen(in_arguments(sys.argv[1:] if argv is None else argv)))
+    with argparse_in(language):
+        parser = _parser()
+        in_language(parser, language)
+        arguments = parser.parse_args(argv)
     arguments.language = chosen(arguments.lang)
     for number in (signal.SIGTERM, signal.SIGHUP):
         if signal.getsignal(number) != signal.SIG_IGN:  # as under nohup(1)

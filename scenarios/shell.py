@@ -105,7 +105,7 @@ def welcome(player: Player, login: Login, daemon: Daemon, *, pane: bool) -> list
     who: dict[str, Argument] = {
         "user": player.name,
         "session": login.sessionid,
-        "labds": name_of(loginuid(daemon.pid)),
+        "labds": Text("none (unset)") if loginuid(daemon.pid) == UNSET else name_of(loginuid(daemon.pid)),
     }
     said = "You are {user}, session {session}; labd's login: {labds}."
     rooted = "" if player.uid == player.login else " The shell is root's."

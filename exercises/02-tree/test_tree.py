@@ -25,7 +25,7 @@ def watched(work: Work, stage: Stage, model: Model) -> Outcome:
     return stage.run_watched(stage.engine(model), WORKLOAD, look=look)
 
 
-@pytest.mark.parametrize("model", [FORK, DAEMON])
+@pytest.mark.parametrize("model", [FORK, DAEMON], ids=["podmanish", "dockerish"])
 def test_walk(work: Work, stage: Stage, model: Model) -> None:
     """Each process from the container to pid 1 has a line with its pid and its loginuid."""
     outcome = watched(work, stage, model)

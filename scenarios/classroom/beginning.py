@@ -15,6 +15,7 @@ from scenarios.classroom.exercise import Exercise
 from scenarios.classroom.sealing import fingerprint, public_of
 from scenarios.classroom.seeds import Seed
 from scenarios.classroom.showing import Shown
+from scenarios.performance.text import Translate, in_english
 from scenarios.stage.stage import Stage
 
 EVENTS = 5000
@@ -30,7 +31,7 @@ def begin(desk: Desk, one: Exercise, shown: Shown) -> list[str]:
     if records(desk, one):
         require(one)
         shown.say("recording a log of your own: this takes some seconds ...", style="dim")
-    return desk.start(one, made(desk, one), began, shown.look.translate)
+    return desk.start(one, made(desk, one, shown.look.translate), began, shown.look.translate)
 
 
 def records(desk: Desk, one: Exercise) -> bool:
@@ -44,7 +45,7 @@ def require(one: Exercise, verb: str = "start") -> None:
         one.require(verb)
 
 
-def made(desk: Desk, one: Exercise) -> Made:
+def made(desk: Desk, one: Exercise, translate: Translate = in_english) -> Made:
     """What this student's case needs: no files if the folder has them already. Raises InvalidArgument if damaged."""
     kind = one.about.case
     if not kind:
@@ -52,10 +53,10 @@ def made(desk: Desk, one: Exercise) -> Made:
     kept = desk.get(f"{one.name}/{cases.FILE}")
     if kept is not None:
         return Made(Case.parse(kind, kept.decode(errors="replace")).names, {})
-    return made_of(one, seed_of(desk))
+    return made_of(one, seed_of(desk), translate=translate)
 
 
-def made_of(one: Exercise, seed: Seed, events: int = EVENTS) -> Made:
+def made_of(one: Exercise, seed: Seed, events: int = EVENTS, translate: Translate = in_english) -> Made:
     """The names and files of an exercise's case for that seed; the log of a hidden run has so many events.
 
     Raises NotAllowed or MissingFeature where such a run cannot be, EvidenceLost or CannotTell where it came to nothing.
@@ -65,7 +66,7 @@ def made_of(one: Exercise, seed: Seed, events: int = EVENTS) -> Made:
         require(one)
         with room.stage() as stage:
             files = {cases.LOG: run(stage, case, events), cases.PASSWD: hidden.passwd(cases.staff(seed))}
-    return Made(case.names, {**files, cases.FILE: case.toml().encode()})
+    return Made(case.names, {**files, cases.FILE: case.toml(translate).encode()})
 
 
 def stale(desk: Desk, among: Sequence[Exercise]) -> list[Exercise]:

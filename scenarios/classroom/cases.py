@@ -14,6 +14,7 @@ from typing import Self
 
 from lab.errors import InvalidArgument
 from scenarios.classroom.seeds import Names, Seed
+from scenarios.performance.text import Translate, in_english, message
 
 FILE, LOG, PASSWD = "case.toml", "events.log", "passwd"  # in the student's folder
 PEOPLE = (
@@ -21,6 +22,7 @@ PEOPLE = (
     "emil", "priya", "lars",
 )  # fmt: skip
 LOWEST, HIGHEST = 21000, 21999  # uids of these people; no account of the machine has one of them
+ABOVE = message("Yours alone: made from your class and your name, or from your key. Do not edit.")  # in case.toml
 STAFF = 6  # people in a log
 
 
@@ -47,11 +49,11 @@ class Case:
             raise InvalidArgument(f"{FILE} is not as it was made", "begin anew: lab exercise reset N")
         return found
 
-    def toml(self) -> str:
-        """The text of case.toml."""
+    def toml(self, translate: Translate = in_english) -> str:
+        """The text of case.toml, its comment in the student's language."""
         rows = {"seed": self.seed.digits, **self.names}
         lines = (f"{name} = {json.dumps(value)}\n" for name, value in rows.items())  # of ASCII text, JSON's is TOML's
-        return "# Yours alone: made from your class and your name. Do not edit.\n" + "".join(lines)
+        return f"# {translate(ABOVE)}\n" + "".join(lines)
 
 
 def person(seed: Seed, what: str) -> tuple[str, int]:

@@ -136,10 +136,19 @@ class Work:
         try:
             values = tomllib.loads(self.read(name))
         except tomllib.TOMLDecodeError as error:
-            seen = str(error)
+            seen = _place(str(error))
         expected = f"{name} is TOML: NAME = VALUE, text in quotes"
         teach(not seen, expected=expected, seen=seen, look=f"{name}, toml.io", whole=True)
         return Answers(name, values)
+
+
+def _place(error: str) -> str:
+    """What tomllib says, the place first: it says "Invalid value (at line 1, column 13)"."""
+    if found := re.fullmatch(r"(.+) \(at line (\d+), column (\d+)\)", error):
+        what, line, column = found.groups()
+        return f"line {line}, column {column}: {what}"
+    what, end, _ = error.partition(" (at end of document)")
+    return f"at the end: {what}" if end else error
 
 
 @lru_cache(maxsize=1)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 from io import TextIOWrapper
 from typing import Literal
@@ -19,10 +20,12 @@ from scenarios.classroom.exercise import Exercise, Question
 from scenarios.classroom.typed import lab
 from scenarios.languages.choice import ENGLISH, Language
 from scenarios.performance.beats import FAILED, HELD, UNKNOWN, Evidence, Word
-from scenarios.performance.text import Argument, Text
+from scenarios.performance.text import Argument, Text, message
 
 COLUMNS = 80
+PAGE = re.compile(r"(docs/[\w/-]+|[A-Z]+)\.md(#[\w-]+)?")
 MOST = 3  # failures that are shown at once
+SHOUTED = message("FAILED")  # a mark in ASCII, and a word
 
 
 class Shown:
@@ -59,7 +62,8 @@ class Shown:
 
     def marked(self, word: Word, message: str | Text, /, **arguments: Argument) -> None:
         """A sentence behind the mark of HELD, FAILED or UNKNOWN."""
-        line = Line(f"{self.look.marks[word]} ", style=STYLES[word])
+        mark = self.look.marks[word]
+        line = Line(f"{self.look.words(mark) if mark == SHOUTED else mark} ", style=STYLES[word])
         line.append(self.look.words(Text.of(message, **arguments)))
         self.console.print(Group(line))
 
@@ -77,6 +81,8 @@ class Shown:
             title, minutes = Text(about.title), Text("{minutes} min", {"minutes": about.minutes})
             grid.add_row(mark, str(exercise.number), *(Line(self.look.words(one)) for one in (title, minutes)), needed)
         self.console.print(grid)
+        if any(done.started and not done.passed for done in progress.exercises.values()):
+            self.say("{mark} begun, not passed yet", mark=self.look.marks["dot"], style="dim")
 
     def naming(self) -> None:
         """How this student calls `lab`, where the word alone is not found."""
@@ -139,7 +145,14 @@ class Shown:
         self.gap()
         self.say("To read:")
         for place in exercise.about.reading:
-            self.say("  {place}", place=Text(place))
+            self.lines(self._page(self.look.words(Text(place))), indent="  ")
+
+    def _page(self, place: str) -> str:
+        """A place to read, with a word where it is a page of the lab that is not in this language."""
+        found = PAGE.match(place)
+        if not found or self.language is ENGLISH or f"/{self.language.code}/" in found[0]:
+            return place
+        return self.look.words(Text("{page} (in English)", {"page": found[0]})) + place[found.end() :]
 
 
 def compared(exercise: Exercise, result: Result, done: Done) -> Iterator[Text]:

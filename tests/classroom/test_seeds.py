@@ -14,6 +14,7 @@ from scenarios.classroom.exercise import every
 from scenarios.classroom.seeds import Seed, filled
 from scenarios.classroom.student import Student
 from scenarios.classroom.submission import enrolled
+from scenarios.languages.choice import LANGUAGES
 
 ADA, BOB = Seed("0" * 32), Seed("1" * 32)
 KINDS = sorted(CASES)
@@ -65,7 +66,7 @@ def test_a_case_differs_by_student(kind: str) -> None:
 def test_a_case_is_read_as_it_was_written(kind: str) -> None:
     """An edited one is refused, and so is one with another's seed in it."""
     case = Case.of(kind, ADA)
-    assert Case.parse(kind, case.toml()) == case
+    assert Case.parse(kind, case.toml()) == Case.parse(kind, case.toml(LANGUAGES["zh-TW"].translate)) == case
     for text in (case.toml().replace("0" * 32, "1" * 32), case.toml() + "more = 1\n", "seed = ", ""):
         with pytest.raises(InvalidArgument):
             Case.parse(kind, text)

@@ -80,6 +80,17 @@ def test_a_file_that_cannot_be_read_is_told_once(place: Path) -> None:
     assert not found.unknown and not found.good
 
 
+@pytest.mark.parametrize(
+    ("text", "seen"), [("a = 1\nb = \n", "line 2, column 5: Invalid value"), ("a = [1", "at the end: Unclosed array")]
+)
+def test_where_a_file_is_no_toml(tmp_path: Path, text: str, seen: str) -> None:
+    """Python has no words of another language; the place has."""
+    (tmp_path / "answers.toml").write_text(text)
+    with pytest.raises(Taught) as taught:
+        Work(tmp_path).answers()
+    assert taught.value.parts[1][1] == seen
+
+
 def test_each_wrong_answer_is_told(place: Path) -> None:
     """One wrong answer hides no other; what is expected says of which kind an answer is."""
     (place / "answers.toml").write_text("login = 7\nuser = 'me'\n")

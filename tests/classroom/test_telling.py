@@ -18,12 +18,13 @@ from scenarios.classroom import typed, verbs
 from scenarios.classroom.attacking import reason
 from scenarios.classroom.beginning import made_of, stale
 from scenarios.classroom.checking import Failure, Result
-from scenarios.classroom.desk import Desk, Done, Prediction
+from scenarios.classroom.desk import Desk, Done, Prediction, Progress
 from scenarios.classroom.exercise import find
 from scenarios.classroom.seeds import Seed
 from scenarios.classroom.showing import Shown
 from scenarios.classroom.student import Student
 from scenarios.classroom.submission import enrolled
+from scenarios.languages.choice import CHINESE
 from scenarios.stage.engines import script
 
 LAB = str(Path(sys.executable).parent / "lab")
@@ -146,6 +147,35 @@ def test_predictions_are_compared_after_passing(shown: Shown) -> None:
     assert "auid" not in said and "When the check has passed" in said
     shown.result(one, Result(["t"], [], [], {}), done)
     assert "You predicted uid. It is auid." in " ".join(shown.console.export_text().split())
+
+
+def test_pages_in_another_language_are_marked(shown: Shown) -> None:
+    """Where the student reads Chinese, and the lab has the page in English alone; a program has no language."""
+    one = find("1")
+    shown.passed(one)
+    assert "in English" not in shown.console.export_text()
+    shown.language = CHINESE
+    shown.passed(one)
+    said = shown.console.export_text()
+    assert "  docs/stories/loginuid.md (in English)\n" in said and "docs/stories/gallery.md (in English): cron" in said
+    assert "(in English)" not in said.partition("pam_loginuid(8)")[2]
+
+
+def test_a_failure_in_ascii_says_so_in_the_students_language() -> None:
+    """The mark is a word there."""
+    shown = Shown(plain=True, language=CHINESE)
+    shown.console = Console(width=80, record=True, no_color=True)
+    shown.result(find("3"), Result([], [Failure("test_it", "no")], [], {}), Done())
+    assert shown.console.export_text().startswith("未通過 it\n")
+
+
+def test_the_mark_of_what_was_begun_is_explained(shown: Shown) -> None:
+    """Below the list, where it is in it."""
+    one = find("3")
+    shown.listed([one], Progress())
+    assert "begun" not in shown.console.export_text()
+    shown.listed([one], Progress(exercises={one.name: Done(started=1)}))
+    assert shown.console.export_text().endswith("· begun, not passed yet\n")
 
 
 def test_a_case_from_before_the_class(desk: Desk, shown: Shown) -> None:

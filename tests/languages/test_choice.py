@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+from argparse import ArgumentParser
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from scenarios.audiences.talk_notes import notes_of
 from scenarios.audiences.terminal import Terminal
 from scenarios.languages import choice
 from scenarios.languages.choice import CHINESE, ENGLISH, chosen, in_arguments, others_after
+from scenarios.languages.helping import argparse_in
 from scenarios.performance.text import Text
 
 CHECKOUT = Path(__file__).parent.parent.parent
@@ -89,10 +91,28 @@ def test_the_verbs_speak_it() -> None:
     """A list, a recording, an error with its hint, a help; from LANG or from --lang."""
     chinese = {"LANG": "zh_TW.UTF-8"}
     assert "登入留下的印記" in run("list", **chinese).stdout
-    assert "誰是容器的父代？" in run("play", "--auto", "--lang", "zh-TW", RUN).stdout
+    assert "誰是容器的父進程？" in run("play", "--auto", "--lang", "zh-TW", RUN).stdout
     assert run("run", "nothing", **chinese).stderr.startswith("lab: 沒有故事「nothing」\n  現有：")
     assert "講所有的故事" in run("--help", **chinese).stdout
     assert "講所有的故事" not in run("--help", "--lang", "en", **chinese).stdout
+
+
+def test_argparse_speaks_it_too() -> None:
+    """What it says itself, in a help and of a wrong verb; an output that cannot have the characters gets English."""
+    chinese = {"LANG": "zh_TW.UTF-8"}
+    told = run("exercise", "start", "--help", **chinese).stdout
+    assert told.startswith("用法：lab exercise start") and "顯示這段說明" in told and "options" not in told
+    wrong = run("exercise", "strt", **chinese).stderr
+    assert "lab exercise：錯誤：引數 VERB：無效的選擇 'strt'（可選：" in wrong and "usage" not in wrong
+    told = run("exercise", "start", "--help", **{**chinese, "PYTHONIOENCODING": "ascii"}).stdout
+    assert told.startswith("usage: lab exercise start") and "number or name" in told
+
+
+def test_argparse_speaks_it_for_the_lab_alone() -> None:
+    """Parsers that are made later have their own words."""
+    with argparse_in(CHINESE):
+        assert ArgumentParser("one").format_usage().startswith("用法：one")
+    assert ArgumentParser("two").format_usage().startswith("usage: two")
 
 
 def test_an_unknown_language_is_refused() -> None:
@@ -123,7 +143,7 @@ def test_a_report_tells_its_language(tmp_path: Path) -> None:
     assert done.returncode == 0
     assert (
         '<html lang="zh-Hant-TW">' in text
-        and "誰是容器的父代？" in text
+        and "誰是容器的父進程？" in text
         and "auid=alice" not in text.split("<main>")[0]
     )
 

@@ -39,7 +39,7 @@ def test_the_speaker_changes_the_language(tmp_path: Path, size: tuple[int, int])
             for key in ("space", "p"):
                 await pilot.press(key)
                 await pilot.pause(0.2)
-            assert "誰是容器的父代？" in shown(app, "title")
+            assert "誰是容器的父進程？" in shown(app, "title")
             assert "容器帶有誰的登入 UID？" in shown(app, "step")
             assert "空白鍵 執行" in shown(app, "bar")
             assert "兩種引擎，同一個 runtime" in shown(app, "notes")
