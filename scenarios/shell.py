@@ -102,12 +102,15 @@ def _play(player: Player, target: str, language: Language, *, pane: bool) -> str
 def welcome(player: Player, login: Login, daemon: Daemon, *, pane: bool) -> list[Text]:
     """What to try first; no line has more than 80 columns, where names and numbers are of the usual length."""
     sudo = "sudo " if needs.installed("sudo") else ""
+    labds = loginuid(daemon.pid)
     who: dict[str, Argument] = {
         "user": player.name,
         "session": login.sessionid,
-        "labds": Text("none (unset)") if loginuid(daemon.pid) == UNSET else name_of(loginuid(daemon.pid)),
+        "labds": name_of(labds),
     }
     said = "You are {user}, session {session}; labd's login: {labds}."
+    if labds == UNSET:
+        said = "You are {user}, session {session}; labd's login: unset."
     rooted = "" if player.uid == player.login else " The shell is root's."
     below = "its record comes below"
     second = "its record comes by `sudo lab records` in a second terminal"
