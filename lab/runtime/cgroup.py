@@ -58,8 +58,9 @@ def path(container_id: str, spec: Spec) -> str:
     name = f"/{NAME}{container_id}"
     if spec.cgroup_parent:
         return f"{spec.cgroup_parent}{name}"
-    home = home_path()
-    return name if home == own_path() and cgroup_limits.needed(spec.resources) else f"{home.rstrip('/')}{name}"
+    own = own_path()
+    home = _home(own)
+    return name if home == own and cgroup_limits.needed(spec.resources) else f"{home.rstrip('/')}{name}"
 
 
 def own_path() -> str:
@@ -68,9 +69,9 @@ def own_path() -> str:
     return own.removeprefix("0::")
 
 
-def home_path() -> str:
-    """The path of the cgroup in which the engine makes its containers': its own, or the one above its supervisor's."""
-    return own_path().removesuffix(f"/{SUPERVISOR}")
+def _home(own: str) -> str:
+    """Where an engine in that cgroup makes its containers': in the same one, or in the one above its supervisor's."""
+    return own.removesuffix(f"/{SUPERVISOR}")
 
 
 def check(spec: Spec) -> None:
@@ -200,7 +201,11 @@ def remove(path: str) -> bool:
 
 def sweep() -> None:
     """Remove empty cgroups that killed engines have left; not the newest, which a process may be about to enter."""
-    roots = {f"{version_2()}{home_path()}", version_2(), *(f"{MOUNT}/{name}" for name in (*CONTROLLERS, "freezer"))}
+    roots = {
+        f"{version_2()}{_home(own_path())}",
+        version_2(),
+        *(f"{MOUNT}/{name}" for name in (*CONTROLLERS, "freezer")),
+    }
     for root in filter(os.path.isdir, roots):
         for entry in os.scandir(root):
             if not entry.name.startswith(NAME):
