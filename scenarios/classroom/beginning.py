@@ -47,12 +47,10 @@ def require(one: Exercise, verb: str = "start") -> None:
 
 def made(desk: Desk, one: Exercise, translate: Translate = in_english) -> Made:
     """What this student's case needs: no files if the folder has them already. Raises InvalidArgument if damaged."""
-    kind = one.about.case
-    if not kind:
+    if not one.about.case:
         return NOTHING_MADE
-    kept = desk.get(f"{one.name}/{cases.FILE}")
-    if kept is not None:
-        return Made(Case.parse(kind, kept.decode(errors="replace")).names, {})
+    if kept := kept_case(desk, one):
+        return Made(kept.names, {})
     return made_of(one, seed_of(desk), translate=translate)
 
 
@@ -75,11 +73,17 @@ def stale(desk: Desk, among: Sequence[Exercise]) -> list[Exercise]:
         return []
     now, found = seed_of(desk), []
     for one in among:
-        kept = desk.get(f"{one.name}/{cases.FILE}") if one.about.case else None
         with suppress(InvalidArgument):  # a damaged case: its check says so
-            if kept is not None and Case.parse(one.about.case, kept.decode(errors="replace")).seed != now:
+            kept = kept_case(desk, one)
+            if kept and kept.seed != now:
                 found.append(one)
     return found
+
+
+def kept_case(desk: Desk, one: Exercise) -> Case | None:
+    """The case in the student's folder; None if there is none. Raises InvalidArgument for one that is damaged."""
+    text = desk.get(f"{one.name}/{cases.FILE}") if one.about.case else None
+    return Case.parse(one.about.case, text.decode(errors="replace")) if text is not None else None
 
 
 def seed_of(desk: Desk) -> Seed:

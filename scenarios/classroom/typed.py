@@ -7,6 +7,8 @@ import sys
 from functools import cache
 from pathlib import Path
 
+from scenarios.stage.engines import from_here
+
 
 @cache
 def lab() -> str:
@@ -16,5 +18,4 @@ def lab() -> str:
     found = shutil.which("lab")
     if found and Path(found).resolve() == own.resolve():
         return "lab"
-    here = Path.cwd()
-    return str(own.relative_to(here) if here != Path("/") and own.is_relative_to(here) else own)
+    return from_here(own)

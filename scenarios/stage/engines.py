@@ -86,8 +86,13 @@ def killing(pid: int) -> list[str]:
 
 
 def script(name: str) -> str:
-    """The path of a command of the lab: relative if it lies below a working directory other than /, as a check has."""
-    path, here = Path(sys.executable).parent / name, Path.cwd()
+    """What to type for a command of the lab."""
+    return from_here(Path(sys.executable).parent / name)
+
+
+def from_here(path: Path) -> str:
+    """A path to type: relative if it lies below a working directory other than /, as a check has."""
+    here = Path.cwd()
     return str(path.relative_to(here) if here != Path("/") and path.is_relative_to(here) else path)
 
 
