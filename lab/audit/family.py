@@ -91,14 +91,14 @@ class Family:
 
     def __init__(self, events: Iterable[Event]) -> None:
         """Events that are neither forks nor execs, or that failed, are passed over."""
-        calls = sorted(filter(None, map(call_of, events)), key=lambda call: (call.time, call.serial))
+        calls = sorted(filter(None, map(call_of, events)), key=_order)
         self._own: dict[int, list[Call]] = defaultdict(list)
-        forks: dict[int, list[Call]] = defaultdict(list)
+        self._forks: dict[int, list[Call]] = defaultdict(list)
         for call in calls:
             self._own[call.pid].append(call)
             if call.child:
-                forks[call.child].append(call)
-        self._lives = {pid: self._lives_of(pid, forks[pid]) for pid in [*self._own, *forks]}
+                self._forks[call.child].append(call)
+        self._lives = {pid: self._lives_of(pid) for pid in [*self._own, *self._forks]}
 
     def executing(self, argv: Sequence[str]) -> list[Process]:
         """The processes that at any time executed just these words."""
@@ -121,11 +121,10 @@ class Family:
         The kernel itself has started a process whose ppid is 0.
         """
         if process.born:
-            pid, time = process.born.pid, process.born.time
-        elif process.calls and process.calls[0].ppid:
-            pid, time = process.calls[0].ppid, process.calls[0].time
-        else:
+            return next(one for one in self._lives[process.born.pid] if process.born in one.calls)
+        if not process.calls or not process.calls[0].ppid:
             return None
+        pid, time = process.calls[0].ppid, process.calls[0].time
         # One that has not forked is no parent, whatever a fork in a pid namespace has returned.
         return _last([one for one in self._lives.get(pid, ()) if one.calls], time) or Process(pid)
 
@@ -136,43 +135,58 @@ class Family:
             found.append(above)
         return found
 
-    def _lives_of(self, pid: int, forks: Sequence[Call]) -> list[Process]:
+    def _lives_of(self, pid: int) -> list[Process]:
         """The processes that had this number, one after the other: first the one that was there before the records."""
         own, found = self._own.get(pid, []), list[Process]()
-        for fork in reversed(forks):
-            calls = [call for call in own if fork.time <= call.time]
-            if not calls or self._made(fork, calls[0]):
-                found = [*self._separate(pid, fork, calls), *found]
-                own = own[: len(own) - len(calls)]
+        for fork in reversed(self._forks.get(pid, [])):
+            begin = next((place for place, call in enumerate(own) if self._follows(fork, call)), len(own))
+            if begin == len(own) or self._made(fork, own[begin]):
+                found = [*self._separate(pid, fork, own[begin:]), *found]
+                own = own[:begin]
         return [*self._separate(pid, None, own), *found] if own else found
 
     def _separate(self, pid: int, born: Call | None, calls: Sequence[Call]) -> Iterator[Process]:
         """The process, and others that had its number later: forks in a pid namespace do not tell such a number."""
         lives: list[list[Call]] = [[]]
         for call in calls:
-            if lives[-1] and call.ppid not in self._above(lives[-1][-1].ppid, lives[-1][-1].time):
+            if lives[-1] and call.ppid not in self._above(lives[-1][-1].ppid, lives[-1][-1]):
                 lives.append([])
             lives[-1].append(call)
         yield Process(pid, born, lives[0], born.time if born else (0, 0))
         yield from (Process(pid, None, life, life[0].time) for life in lives[1:])
 
+    def _follows(self, fork: Call, call: Call) -> bool:
+        """Whether a call of the number that the fork returned can be the child's: within a tick, the stamps are equal.
+
+        Then the serials tell, or the ppid: a child's first call may be written before its fork, if neither number
+        became another process's in between.
+        """
+        if fork.time != call.time or fork.serial < call.serial:
+            return fork.time <= call.time
+        made = [one.serial for pid in (fork.child, fork.pid) for one in self._forks.get(pid, [])]
+        return call.ppid == fork.pid and not any(call.serial < serial < fork.serial for serial in made)
+
     def _made(self, fork: Call, first: Call) -> bool:
         """Whether the process whose first call that is can be the child of the fork."""
         if first.ppid == fork.pid:
             return True
-        above = self._above(fork.pid, fork.time)
+        above = self._above(fork.pid, fork)
         same = (first.auid, first.ses) == (fork.auid, fork.ses)  # a fork copies both
         return same and first.ppid in above and fork.child not in above
 
-    def _above(self, pid: int, time: tuple[int, int]) -> set[int]:
+    def _above(self, pid: int, then: Call) -> set[int]:
         """The process that had this number then, and those above it: these and init may adopt its children."""
         found = {INIT}
         while pid not in found:
             found.add(pid)
             own = self._own.get(pid, [])
-            before = bisect_right(own, time, key=lambda call: call.time)
+            before = bisect_right(own, _order(then), key=_order)
             pid = own[max(0, before - 1)].ppid if own else INIT
         return found
+
+
+def _order(call: Call) -> tuple[tuple[int, int], int]:
+    return call.time, call.serial
 
 
 def _last(lives: Iterable[Process], time: tuple[int, int]) -> Process | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -164,6 +165,19 @@ def test_a_number_that_is_used_again_is_another_process() -> None:
     assert [pids(family, 70, at)[1] for at in (0.004, 0.008)] == [10, 20]
 
 
+@pytest.mark.parametrize("again", ["clone3", "vfork"])
+def test_a_number_may_be_used_again_within_one_tick(again: str) -> None:
+    """All stamps are the same: 10 forks 70, whose child is 71; then 20 makes 70, by vfork(2) after its exec."""
+    made = call(again, 5 if again == "clone3" else 7, 20, 10, 70, at=1.0)
+    family = Family([
+        call("fork", 1, 10, 1, 70, at=1.0), call("fork", 2, 70, 10, 71, at=1.0),
+        call("execve", 3, 71, 70, at=1.0, argv=("first",)), call("fork", 4, 10, 1, 20, at=1.0),
+        made, call("execve", 6, 70, 20, at=1.0, argv=("second",)),
+    ])  # fmt: skip
+    lines = [[one.pid for one in family.line(family.executing((word,))[0])] for word in ("first", "second")]
+    assert lines == [[71, 70, 10, 1], [70, 20, 10, 1]]
+
+
 def test_a_number_from_before_the_records_is_another_process_than_one_that_was_forked() -> None:
     """70 was there already, ended, and was made again."""
     family = Family([call("fork", 1, 70, 30, 71), call("fork", 2, 10, 1, 70), call("fork", 3, 70, 10, 72)])
@@ -310,12 +324,11 @@ class World:
     Init is 1, and the login 100. With namespaces, some forks return a number below 100 instead of the child's.
     """
 
-    def __init__(self, choose: random.Random, *, last: int, namespaces: bool) -> None:
-        self.last, self.namespaces = last, namespaces
+    def __init__(self, choose: random.Random, *, last: int, tick: float = 0.7, namespaces: bool = False) -> None:
+        self.last, self.tick, self.namespaces = last, tick, namespaces
         self.choose, self.clock, self.serial, self.next = choose, 0, 0, FIRST
         self.alive = {100: Living(100, 1, [100, 1])}
         self.events: list[Event] = []
-        self.ended: dict[int, int] = {}
         self.executed: dict[str, list[int]] = {}
 
     def write(self, name: str, who: Living, result: int = 0, argv: tuple[str, ...] = (), *, began: int) -> None:
@@ -324,8 +337,8 @@ class World:
         self.events.append(call(name, self.serial, who.pid, who.parent, result, at=began / 1000, argv=argv))
 
     def step(self) -> None:
-        """One process does something; the clock stands still now and then, as the kernel's coarse one does."""
-        self.clock += self.choose.randint(0, 2)
+        """One process does something. The kernel's clock is coarse: it goes on with the probability `tick`."""
+        self.clock += self.choose.random() < self.tick
         who = self.choose.choice(list(self.alive.values()))
         more = [self.fork, self.fork, self.vfork] if len(self.alive) < CROWD > len(who.truth) else []
         deed = self.choose.choice([*more, self.execute, self.end, self.end])
@@ -337,10 +350,10 @@ class World:
         No ancestor's: of an orphan that has the number of an ancestor, the records do not tell that these are two.
         """
         taken = {*self.alive, *who.truth}
-        while self.next in taken or self.next > self.last or self.ended.get(self.next) == self.clock:
+        while self.next in taken or self.next > self.last:
             self.next += 1
             if self.next > self.last:
-                self.next, self.clock = FIRST, self.clock + 1
+                self.next = FIRST
         child = Living(
             self.next, who.pid, [self.next, *who.truth], who.inside or (self.namespaces and self.choose.random() < 0.1)
         )
@@ -377,24 +390,28 @@ class World:
         if who.pid == 100 or who.inside:
             return
         del self.alive[who.pid]
-        self.ended[who.pid] = self.clock
         for child in who.children:
             if self.alive.get(child.pid) is child:
                 child.parent = 1
 
 
-@pytest.mark.parametrize(
-    ("last", "namespaces"), [(140, False), (9999, True)], ids=["numbers used again", "pid namespaces"]
-)
+WORLDS: dict[str, dict[str, Any]] = {
+    "numbers used again": {"last": 126},
+    "numbers used again within a tick": {"last": 126, "tick": 0.02},
+    "pid namespaces": {"last": 9999, "namespaces": True},
+}
+
+
+@pytest.mark.parametrize("kind", WORLDS)
 @settings(deadline=None)
 @given(seed=st.integers(), steps=st.integers(10, 250))
-def test_the_tree_is_the_true_one(last: int, namespaces: bool, seed: int, steps: int) -> None:
+def test_the_tree_is_the_true_one(kind: str, seed: int, steps: int) -> None:
     """Of every process that has executed a program, in any order of the events: who forked whom, up to the login.
 
     With orphans, vfork(2), a coarse clock, and either numbers that are soon used again, or forks in pid namespaces.
     """
     choose = random.Random(seed)
-    world = World(choose, last=last, namespaces=namespaces)
+    world = World(choose, **WORLDS[kind])
     for _ in range(steps):
         world.step()
     choose.shuffle(world.events)
