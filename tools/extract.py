@@ -301,8 +301,8 @@ def of_exercise(path: Path) -> list[str]:
     return [text.strip() for text in dict.fromkeys(told) if WORD.search(text)]
 
 
-def of_start(path: Path) -> list[str]:
-    """The comments of a file that the student of an exercise begins with, in their order."""
+def of_comments(path: Path) -> list[str]:
+    """The comments of a file that a student begins with, or of a solution's, in their order."""
     found: dict[str, str] = {}
     translated(path.read_text(encoding="utf-8"), lambda comment: found.setdefault(comment, comment))
     return [text for text in found if WORD.search(text)]

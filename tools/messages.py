@@ -25,7 +25,7 @@ from scenarios.audiences.talk_reel import RECORDINGS
 from scenarios.languages.choice import FOLDER, LANGUAGES
 from scenarios.needs import PROGRAMS
 from scenarios.props.real_engines import LABS, REAL
-from tools.extract import CHECKOUT, WORD, of_exercise, of_python, of_start, of_template, of_tests
+from tools.extract import CHECKOUT, WORD, of_comments, of_exercise, of_python, of_template, of_tests
 
 ROOMS = ("scenarios", "lab/audit")
 MODULES = (
@@ -73,8 +73,9 @@ def _sources() -> Iterator[tuple[str, Sequence[str]]]:
         yield str(path.relative_to(CHECKOUT)), of_template(path)
     for path in sorted((CHECKOUT / "exercises").glob("*/exercise.toml")):
         yield str(path.relative_to(CHECKOUT)), of_exercise(path)
-    for path in sorted((CHECKOUT / "exercises").glob("*/start/*")):
-        yield str(path.relative_to(CHECKOUT)), of_start(path)
+    for folder in ("start", "solution"):
+        for path in sorted((CHECKOUT / "exercises").glob(f"*/{folder}/*")):
+            yield str(path.relative_to(CHECKOUT)), of_comments(path)
     for path in sorted((CHECKOUT / "exercises").glob("*/test_*.py")):
         yield str(path.relative_to(CHECKOUT)), [*of_tests(path), *of_python(path)]
     for path in sorted(RECORDINGS.glob("*.jsonl")):

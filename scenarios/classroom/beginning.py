@@ -13,7 +13,7 @@ from scenarios.classroom.cases import Case
 from scenarios.classroom.desk import NOTHING_MADE, Desk, Made
 from scenarios.classroom.exercise import Exercise
 from scenarios.classroom.sealing import fingerprint, public_of
-from scenarios.classroom.seeds import Seed
+from scenarios.classroom.seeds import Names, Seed
 from scenarios.classroom.showing import Shown
 from scenarios.performance.text import Translate, in_english
 from scenarios.stage.stage import Stage
@@ -52,6 +52,13 @@ def made(desk: Desk, one: Exercise, translate: Translate = in_english) -> Made:
     if kept := kept_case(desk, one):
         return Made(kept.names, {})
     return made_of(one, seed_of(desk), translate=translate)
+
+
+def names_in(desk: Desk, one: Exercise) -> Names:
+    """The names of this student's case, without making its files. Raises InvalidArgument if it is damaged."""
+    if not one.about.case:
+        return {}
+    return (kept_case(desk, one) or Case.of(one.about.case, seed_of(desk))).names
 
 
 def made_of(one: Exercise, seed: Seed, events: int = EVENTS, translate: Translate = in_english) -> Made:

@@ -1,4 +1,7 @@
-"""The comments of the files that a student begins with, in the student's language; the code between them stays.
+"""The comments of an exercise's files, in the student's language; the code between them stays.
+
+They are translated where a student begins with them, and where a solution is shown. A check and a grader take the files
+as they lie there.
 
 A comment is a message of the catalogue: lines that follow one another and begin with #, or what stands behind code, two
 blanks and a #, or a docstring. The files are Python, sh, TOML and audit rules, so they are read by their lines.
@@ -17,7 +20,7 @@ BEHIND_CODE = re.compile(r"(?<=\S)  +# (?P<text>.+ .+)$", re.MULTILINE)  # one w
 
 
 def in_language(files: Mapping[str, bytes], translate: Translate) -> dict[str, bytes]:
-    """The files of start/ by name, their comments translated; what has no translation stays in English."""
+    """The files by name, their comments translated; what has no translation stays in English."""
     return {name: translated(data.decode(), translate).encode() for name, data in files.items()}
 
 

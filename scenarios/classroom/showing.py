@@ -1,8 +1,12 @@
-"""How exercises, results and predictions are told in a terminal: lines of at most 80 columns, also in ASCII."""
+"""How exercises, results and predictions are told in a terminal: lines of at most 80 columns, also in ASCII.
+
+Code alone has longer lines.
+"""
 
 from __future__ import annotations
 
 import re
+import textwrap
 from collections.abc import Iterator, Sequence
 from io import TextIOWrapper
 from typing import Literal
@@ -52,6 +56,10 @@ class Shown:
         """Text of several lines, whose line ends stay."""
         for line in text.splitlines():
             self.console.print(Group(Line(f"{indent}{line}", style=style)))
+
+    def code(self, text: str) -> None:
+        """A file, indented; its lines are never broken, so that what was copied runs."""
+        self.console.print(Line(textwrap.indent(text.rstrip(), "    ")), soft_wrap=True)
 
     def told(self, text: str) -> None:
         """A text of an exercise, in the language of this audience; its line ends stay."""

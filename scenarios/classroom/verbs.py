@@ -9,8 +9,9 @@ import time
 from collections.abc import Sequence
 
 from lab.errors import InvalidArgument
-from scenarios.classroom.beginning import begin, made, records, require, stale
+from scenarios.classroom.beginning import begin, names_in, records, require, stale
 from scenarios.classroom.checking import Result, check
+from scenarios.classroom.comments import in_language
 from scenarios.classroom.desk import Desk, Prediction, Progress, evidence_of
 from scenarios.classroom.evidence import Evidence, machine
 from scenarios.classroom.exercise import Exercise, Question, every, find
@@ -201,13 +202,12 @@ def reset(arguments: argparse.Namespace, desk: Desk, shown: Shown) -> int:
 
 def solution(arguments: argparse.Namespace, desk: Desk, shown: Shown) -> int:
     one = find(arguments.exercise)
-    names = made(desk, one).names
-    files, begun = filled(one.solution(), names), filled(one.start(), names)
+    names = names_in(desk, one)
+    files = {name: data for name, data in one.solution().items() if one.start().get(name) != data}
     progress = desk.progress()
     progress.of(one).solution_seen = time.time()
     desk.keep(progress)
-    for name, data in files.items():
-        if begun.get(name) != data:
-            shown.say("{name}:", name=name, style="bold")
-            shown.lines(data.decode(), indent="    ")
+    for name, data in filled(in_language(files, shown.look.translate), names).items():
+        shown.say("{name}:", name=name, style="bold")
+        shown.code(data.decode())
     return HELD_ALL
