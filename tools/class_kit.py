@@ -27,7 +27,7 @@ from scenarios.classroom.exercise import Exercise, every
 CHECKOUT = Path(__file__).parent.parent
 TOP = "loginuid-lab"
 TEACHERS = re.compile(
-    r"exercises/[^/]+/(solution|wrong)/.*|docs/teacher\.md|docs/class/(quiz\.html|wrong-answers\.md)|tests/.*"
+    r"exercises/[^/]+/(solution|wrong)/.*|docs/teacher\.md|docs/class/(quiz(\.[\w-]+)?\.html|wrong-answers\.md)|tests/.*"
 )
 ANSWERS = "docs/class/wrong-answers.md"  # written for the teacher's archive alone
 

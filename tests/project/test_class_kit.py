@@ -15,6 +15,7 @@ import pytest
 from handed import AS_ROOT
 
 from scenarios.classroom.exercise import Exercise, every, find
+from scenarios.languages.choice import LANGUAGES
 from tools import class_kit
 
 CHECKOUT = Path(__file__).parent.parent.parent
@@ -79,9 +80,11 @@ def test_students_get_no_answers(kit: Mapping[str, bytes], one: Exercise) -> Non
 
 
 def test_students_get_no_page_of_the_teachers(kit: Mapping[str, bytes]) -> None:
-    """Neither solutions and wrong ways, nor the quiz with its key, nor the tests, which type solutions."""
+    """Neither solutions and wrong ways, nor the quiz with its key in any language, nor the tests."""
     files = members(kit[STUDENTS])
     assert not [name for name in files if class_kit.TEACHERS.fullmatch(name) or "/solution/" in name]
+    quizzes = {f"docs/class/quiz{ending}.html" for ending in ("", *(f".{code}" for code in LANGUAGES if code != "en"))}
+    assert quizzes <= members(kit[TEACHER]).keys() and not [name for name in files if "quiz" in name]
     assert class_kit.ANSWERS not in files and "docs/class/worksheet.html" in files and "docs/student.md" in files
 
 
