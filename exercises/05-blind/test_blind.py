@@ -16,6 +16,13 @@ from scenarios.stage.stage import Stage
 
 BEFORE = "nobody has changed this\n"
 SAMPLE = "-a always,exit -F path={} -F perm=wa -F auid>=1000 -F auid!=unset"
+ASKED = {
+    "a write through podmanish": "fork",
+    "a write through dockerish": "daemon",
+    "an open that empties": "truncate",
+    "new times alone": "times",
+    "a write by handle": "handle",
+}
 TRUNCATE = "import os, sys; os.open(sys.argv[1], os.O_RDONLY | os.O_TRUNC)"
 
 
@@ -44,7 +51,7 @@ def quiet(work: Work, stage: Stage, file: Path, rules: Sequence[Rule]) -> tuple[
     return state(file) != before, found
 
 
-def test_unseen(work: Work, stage: Stage, file: Path) -> None:
+def test_perm_wa_sees_nothing(work: Work, stage: Stage, file: Path) -> None:
     """The file has changed, and perm=wa has seen nothing."""
     changed, found = quiet(work, stage, file, [watch(str(file))])
     teach(changed, expected="the file has changed: its text or its time", seen="it is as it was", look="quiet.py")
@@ -52,17 +59,18 @@ def test_unseen(work: Work, stage: Stage, file: Path) -> None:
     teach(not found, expected="no record under -F perm=wa", seen=f"{found} records", look=look)
 
 
-def test_seen(work: Work, stage: Stage, file: Path) -> None:
+def test_your_rule_sees_it(work: Work, stage: Stage, file: Path) -> None:
     """The student's own rule leaves a record."""
     _, found = quiet(work, stage, file, [rule_in(work, str(file))])
     look = "auditctl(8): what does a rule without -F perm= match?"
     teach(found > 0, expected="rule.txt leaves a record of what quiet.py does", seen="no record", look=look)
 
 
-@pytest.mark.parametrize("way", ["fork", "daemon", "truncate", "times", "handle"])
-def test_what_was_predicted(work: Work, stage: Stage, file: Path, kernel_said: KernelSaid, way: str) -> None:
+@pytest.mark.parametrize("what", ASKED)
+def test_what_was_predicted(work: Work, stage: Stage, file: Path, kernel_said: KernelSaid, what: str) -> None:
     """Five acts, each under the rule of its question."""
     work.read("quiet.py")
+    way = ASKED[what]
     rule = Rule.parse(SAMPLE.format(file)) if way in ("fork", "daemon") else watch(str(file))
     with Watch(str(file), journal=stage.journal, rules=[rule]) as watching:
         act(stage, file, way)
