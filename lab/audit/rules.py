@@ -12,7 +12,7 @@ import platform
 import re
 import shlex
 import struct
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from typing import Self
 
@@ -157,7 +157,7 @@ class Rule:
     def parse(cls, line: str) -> Self:
         """From a line of auditctl(8): -a, -F, -S, -k, or -w with -p and -k; raises InvalidArgument."""
         listed, action, names, fields = "exit", "always", list[str](), list[Field]()
-        words = iter(shlex.split(line))
+        words = _words(line)
         for option in words:
             value = next(words, "")
             if not value:
@@ -166,7 +166,7 @@ class Rule:
                     "write a line as auditctl(8) takes it, such as -w /etc/shadow -p wa -k KEY",
                 )
             if option == "-a":
-                action, listed = sorted(value.split(","), key=lambda word: word in _LISTS)[:2]
+                action, listed = sorted(value.partition(",")[::2], key=lambda word: word in _LISTS)
             elif option == "-S":
                 names += value.split(",")
             elif option == "-w":  # as auditctl(8) sends it: every access, unless -p says which
@@ -237,6 +237,14 @@ def syscalls(names: Iterable[str], *, filters: Iterable[str] = ()) -> Rule:
     return Rule((Field.parse("arch=b64"), *map(Field.parse, filters)), _numbers_of(known, machine))
 
 
+def _words(line: str) -> Iterator[str]:
+    """The words of a line, as a shell takes them; none of a line with a quote that is not closed."""
+    try:
+        return iter(shlex.split(line))
+    except ValueError:
+        return iter(())
+
+
 def _number(name: str, text: str) -> int | str:
     if name in _TEXT_FIELDS:
         return text
@@ -269,9 +277,9 @@ def _numbers_of(names: Iterable[str], machine: str) -> frozenset[int] | None:
         return None
     known = NUMBERS.get(machine, {})
     for name in names:
-        if name not in known and not name.isdigit():
+        if name not in known and not name.isdecimal():
             raise InvalidArgument(f"{machine} has no system call {name!r}", "ausyscall --dump lists the names")
-    return frozenset(known.get(name, int(name) if name.isdigit() else 0) for name in names)
+    return frozenset(known.get(name, int(name) if name.isdecimal() else 0) for name in names)
 
 
 def _syscalls_in(listed: str, mask: tuple[int, ...]) -> frozenset[int] | None:

@@ -26,7 +26,7 @@ def rule_in(work: Work, target: str, name: str = "rule.txt", *, door: str = "") 
     rule, seen = None, ""
     try:
         rule = Rule.parse(reduce(lambda line, path: line.replace(*path), paths.items(), lines[0]))
-    except (InvalidArgument, ValueError) as error:
+    except InvalidArgument as error:
         seen = str(error)
     teach(rule is not None, expected="a rule that auditctl takes", seen=seen, look=f"{name}, auditctl(8)")
     assert rule

@@ -59,8 +59,12 @@ def test_touch_calls_that_a_machine_lacks_are_left_out() -> None:
 
 
 @pytest.mark.parametrize(
-    "line", ["", "-a always,exit", "-w", "-D", "-F auid", "-F foo=1", "-S nope -F uid=0", "-F uid=x"]
-)
+    "line",
+    [
+        "", "-a always,exit", "-w", "-D", "-F auid", "-F foo=1", "-S nope -F uid=0", "-F uid=x", "-S ² -F uid=0",
+        "-a always -F uid=0", "-a exit -F uid=0", "-a always,exit,exit -F uid=0", "-F 'path=/x",
+    ],
+)  # fmt: skip
 def test_what_is_not_a_rule_is_refused(line: str) -> None:
     """A wrong rule is an InvalidArgument, not a rule that watches something else."""
     with pytest.raises(InvalidArgument):
