@@ -182,9 +182,14 @@ class Exercise:
         """The files that the student begins with, by name."""
         return contents(self.folder / "start")
 
+    @property
+    def has_solution(self) -> bool:
+        """Whether it is in this checkout: not in a student's archive."""
+        return (self.folder / "solution").is_dir()
+
     def solution(self) -> dict[str, bytes]:
         """The files of the student's folder with which the check passes. Raises NotFound in a student's archive."""
-        if not (self.folder / "solution").is_dir():
+        if not self.has_solution:
             raise NotFound(f"this checkout has no solution of {self.name}", "ask your teacher")
         return {**self.start(), **contents(self.folder / "solution")}
 

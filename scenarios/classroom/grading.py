@@ -212,5 +212,5 @@ def _superseded(rows: Sequence[Graded]) -> list[tuple[Graded, Graded]]:
 def require_solutions(exercises: Sequence[Exercise]) -> None:
     """Raise NotFound where this is a student's archive, which has no solutions to grade with."""
     for one in exercises:
-        if one.about.answers == "solution" and not (one.folder / "solution").is_dir():
+        if one.about.answers == "solution" and not one.has_solution:
             raise NotFound(f"this checkout has no solution of {one.name}", "grade in the teacher's checkout")

@@ -110,9 +110,11 @@ class Shown:
         if number <= len(hints):
             text = Text(hints[number - 1])
             self.say("Hint {number} of {hints}: {text}", number=number, hints=len(hints), text=text)
-        if number >= len(hints):
+        if number >= len(hints) and exercise.has_solution:
             solution = f"{lab()} exercise solution {exercise.number}"
             self.say("There is no other hint. The solution: {solution}", solution=solution, style="dim")
+        elif number >= len(hints):
+            self.say("There is no other hint. Ask your teacher for the solution.", style="dim")
 
     def result(self, exercise: Exercise, result: Result, done: Done) -> None:
         """What the check found, and how the predictions compare."""

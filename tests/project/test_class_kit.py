@@ -104,6 +104,8 @@ def test_students_can_work_with_theirs(students: Path, tmp_path: Path) -> None:
     assert all(one.about.title in listed.stdout for one in ALL)
     assert lab(students, tmp_path / "place", "exercise", "start", "3").returncode == 0
     assert lab(students, tmp_path / "place", "exercise", "check", "3").returncode == 1
+    told = [lab(students, tmp_path / "place", "exercise", "hint", "3").stdout for _ in range(3)]
+    assert "Ask your teacher for the solution." in told[-1] and "lab exercise solution" not in "".join(told)
     asked = lab(students, tmp_path / "place", "exercise", "solution", "3")
     assert asked.returncode != 0 and "this checkout has no solution of 03-record" in asked.stderr
     (tmp_path / "place/03-record/answers.toml").write_bytes(find("3").solution()["answers.toml"])
