@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import shlex
 import sys
 import termios
 import time
@@ -20,7 +21,7 @@ from scenarios.classroom.showing import Shown
 from scenarios.classroom.student import Student
 from scenarios.classroom.submission import enrolled
 from scenarios.classroom.typed import lab
-from scenarios.performance.beats import UNKNOWN
+from scenarios.performance.beats import FAILED, HELD, UNKNOWN
 from scenarios.performance.text import Text, Translate, in_english
 from scenarios.playing import HELD_ALL, SOME_FAILED, SOME_UNKNOWN
 
@@ -186,9 +187,7 @@ def reset(arguments: argparse.Namespace, desk: Desk, shown: Shown) -> int:
     if arguments.all == bool(arguments.exercise):
         raise InvalidArgument("reset what?", f"type {lab()} exercise reset N, or {lab()} exercise reset --all")
     if arguments.all:
-        desk.reset_all()
-        shown.say("{place} is removed, with all answers and all progress", place=str(desk.place))
-        return HELD_ALL
+        return reset_all(desk, shown)
     one = find(arguments.exercise)
     require(one, "reset")
     old = desk.reset(one)
@@ -197,6 +196,21 @@ def reset(arguments: argparse.Namespace, desk: Desk, shown: Shown) -> int:
     if old:
         shown.say("what you had is in {old}", old=str(old))
     return HELD_ALL
+
+
+def reset_all(desk: Desk, shown: Shown) -> int:
+    """Remove everything, and say what stays and why; the exit status is 1 if something does."""
+    gone, left = desk.reset_all()
+    if not left:
+        shown.say("{place} is removed, with all answers and all progress", place=str(desk.place))
+        return HELD_ALL
+    if gone:
+        shown.marked(HELD, "removed: {names}", names=", ".join(gone))
+    for name, why in left.items():
+        shown.marked(FAILED, "{name} stays, without what could be removed: {why}", name=name, why=why)
+    places = shlex.join(str(desk.place / name) for name in left)
+    shown.say("Root can remove the rest: {command}", command=f"sudo rm -r {places}")
+    return SOME_FAILED
 
 
 def solution(arguments: argparse.Namespace, desk: Desk, shown: Shown) -> int:
