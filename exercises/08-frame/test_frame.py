@@ -45,8 +45,8 @@ def test_what_betrays_you(work: Work, attacked: Attacked, case: Case, keep_recor
     keep_records("the change", "", changes[:1])
     record, answers = changes[0].of_type(LOGIN)[0], work.answers()
     look = (
-        "`sudo ausearch -ul NUMBER`, the colleague's; without auditd `sudo dmesg | grep old-auid`: its type=1006 has a"
-        " name in linux/audit.h, behind AUDIT_"
+        "the records just before that of the write: `sudo ausearch -ts recent`; without auditd `sudo dmesg`, where a"
+        " type is a number, whose name is in linux/audit.h, behind AUDIT_"
     )
     answers.expect("type", record.name, look, kind=message("the type of a record, in capitals"))
     answers.expect("before", "unset", "the record of the change, its field old-auid", kind=NUMBER)
