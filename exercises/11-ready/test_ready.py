@@ -47,7 +47,7 @@ class Unit:
         if not outcome.stdout.startswith("{"):
             raise CannotTell(f"the unit could not be started: {outcome.stderr.strip()[-200:]}", "run this again")
         self.seen = Seen(**json.loads(outcome.stdout))
-        self.error = (outcome.stderr.strip().splitlines() or ["no error"])[-1]
+        self.error = (outcome.stderr.strip().splitlines() or ["it printed no error"])[-1]
 
     @property
     def ready(self) -> bool:
