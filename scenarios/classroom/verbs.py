@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from lab.errors import InvalidArgument
 from scenarios.classroom.beginning import begin, made, records, require, stale
 from scenarios.classroom.checking import Result, check
-from scenarios.classroom.desk import Desk, Prediction, Progress, evidence_of
+from scenarios.classroom.desk import Desk, Done, Prediction, Progress, evidence_of
 from scenarios.classroom.evidence import Evidence, machine
 from scenarios.classroom.exercise import Exercise, Question, every, find
 from scenarios.classroom.handing import submit
@@ -56,6 +56,8 @@ def start(arguments: argparse.Namespace, desk: Desk, shown: Shown) -> int:
         predict(desk, one, shown)
     shown.gap()
     show_task(desk, one, shown)
+    if not sys.stdin.isatty():
+        show_questions(desk, one, shown)
     return HELD_ALL
 
 
@@ -90,7 +92,7 @@ def predict(desk: Desk, one: Exercise, shown: Shown) -> bool:
     """Ask what has not been predicted yet, and keep the answers with their time; False if the student typed q."""
     progress = desk.progress()
     done = progress.of(one)
-    left = [question for question in one.about.predict if question.id not in done.predictions and not done.passed]
+    left = unanswered(one, done)
     if left:
         shown.say("A number and Enter answers; Enter alone gives no answer; q or Ctrl-C quits.", style="dim")
         forget_typed()
@@ -103,6 +105,22 @@ def predict(desk: Desk, one: Exercise, shown: Shown) -> bool:
             done.predictions[question.id] = Prediction(answer=answer, time=time.time())
             desk.keep(progress)
     return True
+
+
+def unanswered(one: Exercise, done: Done) -> list[Question]:
+    """What has not been predicted yet; nothing of an exercise that has been passed."""
+    return [question for question in one.about.predict if question.id not in done.predictions and not done.passed]
+
+
+def show_questions(desk: Desk, one: Exercise, shown: Shown) -> None:
+    """What is to be predicted, where nobody can type an answer."""
+    left = unanswered(one, desk.progress().of(one))
+    if left:
+        again = f"{lab()} exercise start {one.number}"
+        shown.gap()
+        shown.say("Predict first. In a terminal, {again} asks, and keeps your answers:", again=again, style="dim")
+    for question in left:
+        shown.question(question, one.about.predict.index(question) + 1, len(one.about.predict))
 
 
 def forget_typed() -> None:
