@@ -52,11 +52,11 @@ def start(arguments: argparse.Namespace, desk: Desk, shown: Shown) -> int:
     shown.naming()
     if not copied:
         shown.say("{folder} is there already; nothing was changed", folder=str(desk.folder(one)))
-    if sys.stdin.isatty():
-        predict(desk, one, shown)
     shown.gap()
     show_task(desk, one, shown)
-    if not sys.stdin.isatty():
+    if sys.stdin.isatty():
+        predict(desk, one, shown)
+    else:
         show_questions(desk, one, shown)
     return HELD_ALL
 
@@ -94,6 +94,7 @@ def predict(desk: Desk, one: Exercise, shown: Shown) -> bool:
     done = progress.of(one)
     left = unanswered(one, done)
     if left:
+        shown.gap()
         shown.say("A number and Enter answers; Enter alone gives no answer; q or Ctrl-C quits.", style="dim")
         forget_typed()
     for question in left:
