@@ -38,7 +38,8 @@ def launder(work: Work, stage: Stage, rules: Sequence[Rule] | None = None) -> tu
     with Watch(stage.target, journal=stage.journal, rules=rules) as watch:
         outcome = stage.quiet(*stage.engine(FORK).run(("sh", "-c", script), "-v", "/:/host", *options))
         last = outcome.stderr.strip().rpartition("\n")[2]
-        said = message(f"inside.sh says: {last}") if last else message("inside.sh ended without an error")
+        quoted = f'"{last}"'  # what a program has printed is not translated
+        said = message(f"inside.sh says: {quoted}") if last else message("inside.sh ended without an error")
         return watch.collect(), said
 
 
