@@ -13,6 +13,7 @@ from contextlib import ExitStack, contextmanager
 from io import TextIOWrapper
 from pathlib import Path
 
+from rich.cells import cell_len
 from rich.console import Console
 from rich.table import Table
 
@@ -114,9 +115,13 @@ class Printer:
         """Say which file is watched, who holds the watch, and how to end."""
         mine = watched.pid == os.getpid()
         said = "Watching {path}. Touch it in another terminal; Ctrl-C ends this."
-        theirs = "Following the watch of `{holder}` (pid {pid}) on {path}. Ctrl-C ends this."
-        arguments: dict[str, Argument] = {"path": watched.path, "holder": watched.holder, "pid": watched.pid}
-        self.remark(Text(said if mine else theirs, arguments))
+        theirs = "Following `{holder}` (pid {pid}) on {path}. Ctrl-C ends this."
+        who: dict[str, Argument] = {"holder": watched.holder, "pid": watched.pid}
+        message, path = said if mine else theirs, watched.path
+        if self.err.is_terminal:  # which would wrap the line within the path
+            rest = self.look.words(Text(message, {**who, "path": ""}))
+            path = shortened(path, self.err.width - cell_len(rest))
+        self.remark(Text(message, {**who, "path": path}))
 
     def remark(self, text: Text) -> None:
         self.err.print(Line(self.look.words(text), style="dim"), soft_wrap=True)
@@ -139,6 +144,15 @@ class Printer:
         grid.add_row(Line(clock, style="dim"), drawn)
         self.out.print(grid)
         sys.stdout.flush()
+
+
+def shortened(path: str, columns: int) -> str:
+    """A path in so many columns: whole, or "..." and the end of it; the last name stays even where it does not fit."""
+    if cell_len(path) <= columns:
+        return path
+    parts = path.split("/")
+    ends = [".../" + "/".join(parts[number:]) for number in range(2, len(parts))]
+    return next((end for end in ends if cell_len(end) <= columns), ends[-1] if ends else path)
 
 
 def as_plain(event: Event) -> dict[str, object]:

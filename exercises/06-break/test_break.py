@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping
 
 import pytest
 
+from lab.identity import UNSET
 from scenarios.classroom import room
 from scenarios.classroom.changing import changed, seen_there
 from scenarios.classroom.lessons import Work, teach
@@ -15,6 +16,7 @@ from scenarios.stage.engines import DAEMON, FORK
 from scenarios.stage.report import Verdict
 
 COUNT = message("a number from 0 to 3")
+HOST = 1  # the claim of what the host's /proc says of podmanish's container
 ENGINES = {FORK: slice(0, 3), DAEMON: slice(3, 6)}  # of the story's claims, in their order
 
 
@@ -45,6 +47,9 @@ def test_the_fork_is_broken(work: Work, verdicts: dict[str, list[Verdict]]) -> N
     fallen = [claim for claim in claims[ENGINES[FORK]] if claim.verdict == FAILED]
     expected = "the loginuid of podmanish's container is not the login's"
     teach(bool(fallen), expected=expected, seen="it still is", look="lab/runtime/__init__.py, spawn()")
+    number = claims[HOST].seen
+    look = "docs/glossary.md, unset: which number stands for nobody? Another number is another login"
+    teach(number == str(UNSET), expected="the container's loginuid is unset, nobody's", seen=number, look=look)
 
 
 def test_dockerish_is_as_before(work: Work, verdicts: dict[str, list[Verdict]]) -> None:

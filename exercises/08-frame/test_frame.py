@@ -44,10 +44,7 @@ def test_what_betrays_you(work: Work, attacked: Attacked, case: Case, keep_recor
     assert changes, "the name changed without a record"
     keep_records("the change", "", changes[:1])
     record, answers = changes[0].of_type(LOGIN)[0], work.answers()
-    look = (
-        "`sudo ausearch -ul NUMBER`, the colleague's; without auditd `sudo dmesg | grep old-auid`: its type=1006 has a"
-        " name in linux/audit.h, behind AUDIT_"
-    )
+    look = "the records just before that of the write; README.md of the exercise says how to see them"
     answers.expect("type", record.name, look, kind=message("the type of a record, in capitals"))
     answers.expect("before", "unset", "the record of the change, its field old-auid", kind=NUMBER)
     answers.expect("after", record.fields["auid"], "the record of the change, its field auid", kind=NUMBER)

@@ -13,6 +13,7 @@ from scenarios.classroom import room
 from scenarios.classroom.lessons import Work, teach
 from scenarios.classroom.plugin import KernelSaid
 from scenarios.needs import CannotTell
+from scenarios.performance.text import message
 from scenarios.props.notified import Seen
 from scenarios.stage.stage import Stage
 
@@ -47,7 +48,7 @@ class Unit:
         if not outcome.stdout.startswith("{"):
             raise CannotTell(f"the unit could not be started: {outcome.stderr.strip()[-200:]}", "run this again")
         self.seen = Seen(**json.loads(outcome.stdout))
-        self.error = (outcome.stderr.strip().splitlines() or ["no error"])[-1]
+        self.error = (outcome.stderr.strip().splitlines() or [message("it printed no error")])[-1]
 
     @property
     def ready(self) -> bool:

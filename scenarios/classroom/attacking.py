@@ -33,7 +33,7 @@ class Attacked:
         """Why there is no record of a write by root: who wrote, or why the script's last program gave up."""
         if other := next((one for one in self.found if one.success), None):
             return message(f"the write was made by uid {other.uid}")
-        why = reason(self.outcome.stderr) or message("no error, and no record")
+        why = reason(self.outcome.stderr) or message("attack.sh ended without an error, and nobody has written")
         return message(f"the write was refused: {why}") if any(not one.success for one in self.found) else why
 
     def written(self) -> Event:

@@ -10,9 +10,8 @@ from __future__ import annotations
 
 import os
 import secrets
-import shutil
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from itertools import chain, count
@@ -176,10 +175,22 @@ class Desk:
         self.keep(progress)
         return old if there else None
 
-    def reset_all(self) -> None:
-        """Remove the whole place: for the next class on this machine."""
+    def reset_all(self) -> tuple[list[str], dict[str, str]]:
+        """Remove the whole place, for the next class on this machine. Raises NotAllowed.
+
+        The names of what is gone, and of what is not, with the reason: what stays, such as root's, hinders no other.
+        """
+        gone, left = list[str](), dict[str, str]()
         with self._writing(self.place):
-            _remove(self.place)
+            whole = self.place.is_symlink() or not self.place.is_dir()
+            for path in [] if whole else sorted(self.place.iterdir()):
+                if errors := [*_remove(path)]:
+                    left[path.name] = f"{errors[0].filename}: {errors[0].strerror}"
+                else:
+                    gone.append(path.name)
+            for error in () if left else _remove(self.place):
+                raise error
+        return gone, left
 
     def write(self, exercise: Exercise, name: str, data: bytes) -> None:
         """Replace a file of the student's folder, for example by a record that has arrived."""
@@ -231,9 +242,14 @@ def _free(path: Path) -> Path:
     return next(one for one in numbered if not os.path.lexists(one))
 
 
-def _remove(path: Path) -> None:
-    """Remove a folder; of a symlink, the symlink alone."""
-    if path.is_symlink() or path.is_file():
-        path.unlink()
-    elif path.exists():
-        shutil.rmtree(path)
+def _remove(path: Path) -> Iterator[OSError]:
+    """Remove a file, a symlink itself, or a folder with all that may be removed in it; why something stays, first."""
+    try:
+        if path.is_dir() and not path.is_symlink():
+            for one in sorted(path.iterdir()):
+                yield from _remove(one)
+            path.rmdir()
+        else:
+            path.unlink(missing_ok=True)
+    except OSError as error:
+        yield error

@@ -174,11 +174,19 @@ class Answers:
         for part in name.split("."):
             value = value.get(part) if isinstance(value, dict) else None
         empty = value is None or value in ("", "?", [])
-        teach(not empty, expected=f"an answer for {name}", seen="none yet", look=f"{self._file}, the line `{name}`")
+        table, _, key = name.rpartition(".")
+        look = f"{self._file}: `{key}` under `[{table}]`" if table else f"{self._file}, the line `{name}`"
+        teach(not empty, expected=f"an answer for {_spoken(name)}", seen="none yet", look=look)
         return value
 
     def expect(self, name: str, right: object, look: str, *, kind: str) -> None:
         """Fail the check unless this is the value, as answers.same compares; kind says what an answer looks like."""
         value = self[name]
-        expected = f"another answer for {name}: {kind}"
-        teach(same(value, right), expected=expected, seen=f"{name} = {value!r}", look=look)
+        expected, key = f"another answer for {_spoken(name)}: {kind}", name.rpartition(".")[2]
+        teach(same(value, right), expected=expected, seen=f"{key} = {value!r}", look=look)
+
+
+def _spoken(name: str) -> str:
+    """A name as a student finds it in the file: table.key stands as `key` under the line `[table]`."""
+    table, _, key = name.rpartition(".")
+    return message(f"`{key}` under `[{table}]`") if table else name

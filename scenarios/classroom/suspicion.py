@@ -1,4 +1,4 @@
-"""What a teacher should look at: times that cannot be, seeds and evidence that two students share.
+"""What a teacher should look at: times that cannot be, seeds and evidence that two students share, names alike.
 
 A flag is a reason to ask, and no proof: clocks go wrong, and two students may sit at one machine.
 """
@@ -11,6 +11,7 @@ from contextlib import suppress
 from itertools import islice
 
 from lab.audit.records import RecordError
+from scenarios.classroom import lookalikes
 from scenarios.classroom.classes import Class
 from scenarios.classroom.evidence import parsed
 from scenarios.classroom.exercise import Exercise
@@ -32,6 +33,8 @@ def alone(
     flags = []
     if hand_in.seed != klass.seed(hand_in.student):
         flags.append("the seed is not the one of this name")
+    if scripts := lookalikes.mixed(hand_in.student):
+        flags.append(f"a word of its name has letters of several scripts: {', '.join(scripts)}")
     if hand_in.made > now + CLOCKS:
         flags.append("it was made in the future")
     if hand_in.made < class_made - CLOCKS:
@@ -121,6 +124,7 @@ def _claims(key: str, hand_in: HandIn, known: dict[str, Exercise]) -> Iterator[t
     """What one student alone should have, and by what a student is known there."""
     yield "the same seed, and another key, as", hand_in.seed, key
     yield "the same key, and another name, as", key, hand_in.seed
+    yield "a name that looks like that of", lookalikes.look(hand_in.student), hand_in.student.casefold()
     for name, work in hand_in.exercises.items():
         stamps = [*_seen(work)]
         if name in known and known[name].about.records:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import shlex
 import sys
 import termios
 import time
@@ -12,7 +13,7 @@ from lab.errors import InvalidArgument
 from scenarios.classroom.beginning import begin, names_in, records, require, stale
 from scenarios.classroom.checking import Result, check
 from scenarios.classroom.comments import in_language
-from scenarios.classroom.desk import Desk, Prediction, Progress, evidence_of
+from scenarios.classroom.desk import Desk, Done, Prediction, Progress, evidence_of
 from scenarios.classroom.evidence import Evidence, machine
 from scenarios.classroom.exercise import Exercise, Question, every, find
 from scenarios.classroom.handing import submit
@@ -21,7 +22,7 @@ from scenarios.classroom.showing import Shown
 from scenarios.classroom.student import Student
 from scenarios.classroom.submission import enrolled
 from scenarios.classroom.typed import lab
-from scenarios.performance.beats import UNKNOWN
+from scenarios.performance.beats import FAILED, HELD, UNKNOWN
 from scenarios.performance.text import Text, Translate, in_english
 from scenarios.playing import HELD_ALL, SOME_FAILED, SOME_UNKNOWN
 
@@ -52,10 +53,12 @@ def start(arguments: argparse.Namespace, desk: Desk, shown: Shown) -> int:
     shown.naming()
     if not copied:
         shown.say("{folder} is there already; nothing was changed", folder=str(desk.folder(one)))
-    if sys.stdin.isatty():
-        predict(desk, one, shown)
     shown.gap()
     show_task(desk, one, shown)
+    if sys.stdin.isatty():
+        predict(desk, one, shown)
+    else:
+        show_questions(desk, one, shown)
     return HELD_ALL
 
 
@@ -90,8 +93,9 @@ def predict(desk: Desk, one: Exercise, shown: Shown) -> bool:
     """Ask what has not been predicted yet, and keep the answers with their time; False if the student typed q."""
     progress = desk.progress()
     done = progress.of(one)
-    left = [question for question in one.about.predict if question.id not in done.predictions and not done.passed]
+    left = unanswered(one, done)
     if left:
+        shown.gap()
         shown.say("A number and Enter answers; Enter alone gives no answer; q or Ctrl-C quits.", style="dim")
         forget_typed()
     for question in left:
@@ -103,6 +107,22 @@ def predict(desk: Desk, one: Exercise, shown: Shown) -> bool:
             done.predictions[question.id] = Prediction(answer=answer, time=time.time())
             desk.keep(progress)
     return True
+
+
+def unanswered(one: Exercise, done: Done) -> list[Question]:
+    """What has not been predicted yet; nothing of an exercise that has been passed."""
+    return [question for question in one.about.predict if question.id not in done.predictions and not done.passed]
+
+
+def show_questions(desk: Desk, one: Exercise, shown: Shown) -> None:
+    """What is to be predicted, where nobody can type an answer."""
+    left = unanswered(one, desk.progress().of(one))
+    if left:
+        again = f"{lab()} exercise start {one.number}"
+        shown.gap()
+        shown.say("Predict first. In a terminal, {again} asks, and keeps your answers:", again=again, style="dim")
+    for question in left:
+        shown.question(question, one.about.predict.index(question) + 1, len(one.about.predict))
 
 
 def forget_typed() -> None:
@@ -187,9 +207,7 @@ def reset(arguments: argparse.Namespace, desk: Desk, shown: Shown) -> int:
     if arguments.all == bool(arguments.exercise):
         raise InvalidArgument("reset what?", f"type {lab()} exercise reset N, or {lab()} exercise reset --all")
     if arguments.all:
-        desk.reset_all()
-        shown.say("{place} is removed, with all answers and all progress", place=str(desk.place))
-        return HELD_ALL
+        return reset_all(desk, shown)
     one = find(arguments.exercise)
     require(one, "reset")
     old = desk.reset(one)
@@ -198,6 +216,21 @@ def reset(arguments: argparse.Namespace, desk: Desk, shown: Shown) -> int:
     if old:
         shown.say("what you had is in {old}", old=str(old))
     return HELD_ALL
+
+
+def reset_all(desk: Desk, shown: Shown) -> int:
+    """Remove everything, and say what stays and why; the exit status is 1 if something does."""
+    gone, left = desk.reset_all()
+    if not left:
+        shown.say("{place} is removed, with all answers and all progress", place=str(desk.place))
+        return HELD_ALL
+    if gone:
+        shown.marked(HELD, "removed: {names}", names=", ".join(gone))
+    for name, why in left.items():
+        shown.marked(FAILED, "{name} stays, without what could be removed: {why}", name=name, why=why)
+    places = shlex.join(str(desk.place / name) for name in left)
+    shown.say("Root can remove the rest: {command}", command=f"sudo rm -r {places}")
+    return SOME_FAILED
 
 
 def solution(arguments: argparse.Namespace, desk: Desk, shown: Shown) -> int:

@@ -15,6 +15,7 @@ from scenarios.classroom.answers import same
 from scenarios.classroom.checking import check
 from scenarios.classroom.exercise import EXERCISES, find
 from scenarios.classroom.lessons import Taught, Work
+from scenarios.languages.choice import CHINESE
 
 RECORD = find("3")
 
@@ -98,6 +99,22 @@ def test_each_wrong_answer_is_told(place: Path) -> None:
     assert len(told) == 6
     assert told["test_what_it_says[login]"] == "another answer for login: a number, or unset"
     assert told["test_what_it_says[user]"] == "another answer for user: the number of a user"
+
+
+@pytest.mark.parametrize(
+    ("text", "parts"),
+    [
+        ("", ("an answer for `here` under `[write]`", "none yet", "answers.toml: `here` under `[write]`")),
+        ("[write]\nhere = 'no'", ("another answer for `here` under `[write]`: yes or no", "here = 'no'", "the log")),
+    ],
+)
+def test_an_answer_in_a_table_is_named_as_it_stands_there(tmp_path: Path, text: str, parts: tuple[str, ...]) -> None:
+    """No student has a line `write.here` in the file."""
+    (tmp_path / "answers.toml").write_text(text)
+    with pytest.raises(Taught) as taught:
+        Work(tmp_path).answers().expect("write.here", "yes", "the log", kind="yes or no")
+    assert tuple(what for _, what in taught.value.parts) == parts
+    assert "here" in taught.value.told(CHINESE.translate) and "under" not in taught.value.told(CHINESE.translate)
 
 
 def test_no_symlink_is_followed(tmp_path: Path, place: Path) -> None:

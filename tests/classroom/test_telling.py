@@ -85,6 +85,25 @@ def test_questions_are_counted(desk: Desk, shown: Shown, monkeypatch: pytest.Mon
     assert [f"Question {number} of 6\n" in said for number in range(1, 8)] == [True] * 6 + [False]
 
 
+def test_questions_are_shown_where_nobody_can_type(desk: Desk, shown: Shown) -> None:
+    """With what asks them; those that were answered are not shown again."""
+    one = find("8")
+    verbs.show_questions(desk, one, shown)
+    said = shown.console.export_text()
+    assert [question.ask.partition(" ")[0] in said for question in one.about.predict] == [True] * 3
+    assert "1) accepts it  2) refuses it" in said and "exercise start 8 asks" in " ".join(said.split())
+    progress = desk.progress()
+    progress.of(one).predictions["daemon"] = Prediction(answer="accepts it", time=1)
+    desk.keep(progress)
+    verbs.show_questions(desk, one, shown)
+    said = shown.console.export_text()
+    assert "Question 1 of 3" not in said and "Question 2 of 3" in said
+    progress.of(one).passed = 2
+    desk.keep(progress)
+    verbs.show_questions(desk, one, shown)
+    assert not shown.console.export_text()
+
+
 def test_q_leaves_the_questions(desk: Desk, shown: Shown, monkeypatch: pytest.MonkeyPatch) -> None:
     """The screen says so before the first; the others are asked the next time."""
     monkeypatch.setattr(verbs, "ask", iter(["9", "1", "q"]).__next__)

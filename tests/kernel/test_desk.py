@@ -15,16 +15,18 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import pytest
+from rich.console import Console
 from support import AS_ROOT, soon
 from test_restore import observe, settled
 
 from lab.errors import Conflict, LabError, NotAllowed
 from lab.identity import UNSET
-from scenarios.classroom import room
+from scenarios.classroom import room, verbs
 from scenarios.classroom.checking import check
 from scenarios.classroom.desk import PROGRESS, Desk
 from scenarios.classroom.exercise import EXERCISES, Exercise, find
 from scenarios.classroom.lessons import Work
+from scenarios.classroom.showing import Shown
 from scenarios.classroom.student import Student
 from scenarios.safety.journal import CHECKS, Journal
 from scenarios.safety.watching import Watched
@@ -153,6 +155,31 @@ def test_reset_beside_a_file_that_is_roots(user: pwd.struct_passwd) -> None:
         desk.reset(RECORD)
     kept = {path.name: {file.name for file in path.iterdir()} for path in place.glob("*.old*")}
     assert kept == {name: {*RECORD.start(), folder} for name in ("03-record.old", "03-record.old2")}
+
+
+@pytest.mark.needs("root")
+def test_reset_all_beside_files_that_are_roots(user: pwd.struct_passwd) -> None:
+    """What stays is named with the reason and what to type; everything else goes, and the exit status is not 0."""
+    place = Path(user.pw_dir) / "loginuid-exercises"
+    desk, shown = Desk(Student(user.pw_uid, user.pw_gid, user.pw_name, place)), Shown(color=False)
+    shown.console = Console(width=1000, record=True, no_color=True)
+    for number in ("2", "3", "4"):
+        desk.start(find(number))
+    roots = [place / "02-tree/__pycache__/of_root.pyc", place / "03-record/__pycache__/of_root.pyc"]
+    for path in roots:
+        path.parent.mkdir()
+        path.touch()
+    assert verbs.reset_all(desk, shown) == 1
+    said = shown.console.export_text()
+    assert all(
+        f"{path.parts[-3]} stays, without what could be removed: {path}: Permission denied" in said for path in roots
+    )
+    assert "removed: 04-rule, progress.json, student.key" in said
+    assert f"sudo rm -r {place}/02-tree {place}/03-record" in said
+    assert sorted(path for path in place.rglob("*") if path.is_file()) == roots
+    shutil.rmtree(place / "02-tree")
+    shutil.rmtree(place / "03-record")
+    assert verbs.reset_all(desk, shown) == 0 and not place.exists()
 
 
 @pytest.mark.needs("root")

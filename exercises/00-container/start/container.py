@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""A container engine on one page: complete the five lines marked TODO.
+"""A container engine on one page: complete the five places marked TODO.
 
     sudo unshare --mount --uts python3 container.py [COMMAND...]     without a COMMAND: a shell
 
