@@ -53,7 +53,7 @@ def command(body: HealthConfig) -> list[str]:
 
 @dataclass(frozen=True)
 class Result:
-    """One check: times in ns since 1970, what it printed, its exit code; FAILED if it took too long or did not start."""
+    """One check: times in ns since 1970, what it printed, its exit code; FAILED if it took too long or never began."""
 
     began: int
     ended: int

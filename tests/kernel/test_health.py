@@ -82,7 +82,7 @@ def test_a_check_that_hangs(labd: Labd) -> None:
 
 
 def test_a_check_that_does_not_start(labd: Labd) -> None:
-    """A command that the image lacks has failed, with -1 and the reason, as in dockerd: the container is not starting."""
+    """A command that the image lacks has failed, with -1 and the reason, as in dockerd."""
     name = made(labd, "lacks", "", Test=["CMD", "nosuch"], Retries=1)
     try:
         assert soon(lambda: health(labd, name)["Status"] == "unhealthy")
