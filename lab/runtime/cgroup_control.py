@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 
 from lab.errors import Conflict, MissingFeature, NotRunning
@@ -56,12 +57,18 @@ def freeze(path: str, frozen: bool) -> None:
         )
     if not os.path.isdir(folder):
         raise NotRunning("the container has just ended")
-    if os.path.exists(f"{folder}/cgroup.freeze"):
-        cgroup.write_file(f"{folder}/cgroup.freeze", "1" if frozen else "0")
-        cgroup.until(lambda: f"frozen {int(frozen)}" in cgroup.read_file(f"{folder}/cgroup.events"))
-    else:
-        cgroup.write_file(f"{folder}/freezer.state", "FROZEN" if frozen else "THAWED")
-        cgroup.until(lambda: cgroup.read_file(f"{folder}/freezer.state").strip() == ("FROZEN" if frozen else "THAWED"))
+    try:
+        if os.path.exists(f"{folder}/cgroup.freeze"):
+            cgroup.write_file(f"{folder}/cgroup.freeze", "1" if frozen else "0")
+            cgroup.until(lambda: f"frozen {int(frozen)}" in cgroup.read_file(f"{folder}/cgroup.events"))
+        else:
+            word = "FROZEN" if frozen else "THAWED"
+            cgroup.write_file(f"{folder}/freezer.state", word)
+            cgroup.until(lambda: cgroup.read_file(f"{folder}/freezer.state").strip() == word)
+    except OSError as error:
+        if error.errno not in (errno.ENOENT, errno.ENODEV):  # ENODEV: the file was open as the cgroup was removed
+            raise
+        raise NotRunning("the container has just ended") from None
 
 
 def thaw(path: str) -> None:
