@@ -7,7 +7,7 @@ import contextlib
 from typing import TYPE_CHECKING, Any
 
 from daemon.containers import Container
-from lab.errors import Conflict
+from lab.errors import Conflict, NotRunning
 from lab.resources import updated
 from lab.runtime import cgroup_control
 
@@ -32,13 +32,18 @@ async def update(container: Container, changes: Resources, policy: dict[str, Any
 
 
 def _apply(container: Container, wanted: Resources) -> None:
-    """Give the running container these limits; the old ones again, and a Conflict, if the kernel refuses one."""
+    """Give the running container these limits; the old ones again, and a Conflict, if the kernel refuses one.
+
+    If it has just ended, they hold from its next start on.
+    """
     old, path = container.spec.resources, container.spec.cgroup
     free = {"pids_limit": "max"} if {"pids_limit"} & {*old, *wanted} else {}
     try:
         cgroup_control.update(path, {**free, **wanted})
+    except NotRunning:
+        pass
     except OSError as error:
-        with contextlib.suppress(OSError):
+        with contextlib.suppress(NotRunning, OSError):
             cgroup_control.update(path, {**free, **old})
         raise Conflict(
             f"Cannot update container {container.name}: {error.filename}: {error.strerror}",

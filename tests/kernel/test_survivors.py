@@ -224,6 +224,15 @@ def test_kill_9_of_podmanish_within_a_start(podmanish: Podmanish, half_begun: Ca
     podmanish.output("rm", "half")
 
 
+@pytest.mark.needs("cgroups")
+def test_an_update_of_a_container_that_ends() -> None:
+    """It makes no cgroup anew: nobody would remove that one."""
+    path = f"/{cgroup.NAME}{'0' * 64}"
+    with pytest.raises(NotRunning):
+        cgroup_control.update(path, {"pids_limit": 5, "memory": 64 << 20})
+    assert not any(Path(folder).exists() for folder in cgroup.folders(path))
+
+
 def test_a_pause_of_a_container_that_ends(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Its cgroup may go between any two steps: then it is not running, and that is no bug of the daemon's."""
     monkeypatch.setattr(cgroup, "folders", lambda *_: [str(tmp_path)])
