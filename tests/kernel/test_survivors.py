@@ -20,6 +20,7 @@ from support import CHECKOUT, Podmanish, lab_python, soon
 from lab.errors import NotRunning
 from lab.pidfd import start_time
 from lab.runtime import cgroup, cgroup_control
+from lab.runtime.keeper import Keeper
 
 pytestmark = pytest.mark.needs("root")
 
@@ -222,6 +223,21 @@ def test_kill_9_of_podmanish_within_a_start(podmanish: Podmanish, half_begun: Ca
     assert "half" in podmanish.output("ps", "-a")
     assert not any(folder.exists() for folder in made)
     podmanish.output("rm", "half")
+
+
+@pytest.mark.needs("cgroups")
+def test_a_keeper_ends_its_own_container_only(half_begun: Callable[[str], list[Path]]) -> None:
+    """Its engine has died; if the container runs again by then, in a new cgroup at the same path, that one lives."""
+    for again in (True, False):
+        (tracked, *_) = half_begun("0" * 64)
+        keeper = Keeper(f"/{tracked.parent.name}/{tracked.name}")
+        if again:
+            tracked.rmdir()
+            tracked.mkdir()
+        os.close(keeper.pipe)  # as the engine's end does
+        os.waitpid(keeper.pid, 0)
+        assert tracked.exists() is again
+        cgroup.remove(f"/{tracked.parent.name}/{tracked.name}")
 
 
 @pytest.mark.needs("cgroups")
