@@ -17,8 +17,13 @@ So the fork that returned a number names the one that forked, also of an orphan,
 a fork is not believed where the child's own records contradict it, as inside a pid namespace, whose numbers mean other
 processes outside. Where no fork is believed, the ppid of the process's first record tells the parent.
 
-One doubt remains. A fork in a pid namespace may return the number of a process outside whose parent is init, or is an
-ancestor of the forker, and which has the same auid and ses: only then is that process placed below the wrong one.
+Two doubts remain. A fork in a pid namespace may return the number of a process outside whose parent is init, or is an
+ancestor of the forker, and which has the same auid and ses: then that process is placed below the wrong one. So may a
+clone3(2) that made a thread, whose number a process in a pid namespace has later.
+
+And the records may not tell who is above whom: a process that forked before they began, and never since, has none. If a
+`systemd --user` above such a one adopts an orphan, prctl(2), PR_SET_CHILD_SUBREAPER, the fork of the orphan looks
+contradicted. So say who was above, where /proc can tell: `parents`.
 """
 
 from __future__ import annotations
@@ -37,6 +42,7 @@ CALLS = (*FORKS, *EXECS)
 EXECVE = 1309  # the record with the words of an exec, linux/audit.h
 CLONE_THREAD = 0x10000  # linux/sched.h
 INIT = 1
+NONE_KNOWN: Mapping[int, int] = {}
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,8 +95,12 @@ class Process:
 class Family:
     """All processes that the records tell of."""
 
-    def __init__(self, events: Iterable[Event]) -> None:
-        """Events that are neither forks nor execs, or that failed, are passed over."""
+    def __init__(self, events: Iterable[Event], parents: Mapping[int, int] = NONE_KNOWN) -> None:
+        """Events that are neither forks nor execs, or that failed, are passed over.
+
+        parents    by the pids of processes that lived all the time, such as those above a login, the pid of the parent
+        """
+        self._parents = parents
         calls = sorted(filter(None, map(call_of, events)), key=_order)
         self._own: dict[int, list[Call]] = defaultdict(list)
         self._forks: dict[int, list[Call]] = defaultdict(list)
@@ -181,7 +191,7 @@ class Family:
             found.add(pid)
             own = self._own.get(pid, [])
             before = bisect_right(own, _order(then), key=_order)
-            pid = own[max(0, before - 1)].ppid if own else INIT
+            pid = own[max(0, before - 1)].ppid if own else self._parents.get(pid, INIT)
         return found
 
 

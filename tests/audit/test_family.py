@@ -213,6 +213,17 @@ def test_a_subreaper_adopts_like_init() -> None:
     assert pids(family, 12) == [12, 11, 10, 1]
 
 
+@pytest.mark.parametrize("seen", [{2}, {1, 2}], ids=["before its first call", "between two calls"])
+def test_a_subreaper_above_those_that_left_no_record(seen: set[int]) -> None:
+    """A terminal (8) and `systemd --user` (7) only live on, above the login's shell (9): 7 adopts the orphan 12."""
+    made = [call("fork", 1, 10, 9, 11), call("fork", 2, 11, 10, 12)]
+    execs = [call("execve", 3, 12, 11, argv=("1",)), call("execve", 4, 12, 7, argv=("2",))]
+    records = [*made, *(execs[number - 1] for number in sorted(seen))]
+    (known,) = Family(records, {9: 8, 8: 7, 7: 1}).executing(("2",))
+    assert [one.pid for one in Family(records, {9: 8, 8: 7, 7: 1}).line(known)] == [12, 11, 10, 9]
+    assert pids(Family(records), 12) == [12, 7], "without that knowledge, the fork looks contradicted"
+
+
 def test_clone_parent_makes_a_sibling() -> None:
     """With CLONE_PARENT, /proc shows the forker's parent as the parent; the loginuid comes from the forker."""
     family = Family([
