@@ -40,7 +40,7 @@ FORKS = ("fork", "vfork", "clone", "clone3")
 EXECS = ("execve", "execveat")
 CALLS = (*FORKS, *EXECS)
 EXECVE = 1309  # the record with the words of an exec, linux/audit.h
-CLONE_THREAD = 0x10000  # linux/sched.h
+CLONE_PARENT, CLONE_THREAD = 0x8000, 0x10000  # linux/sched.h
 INIT = 1
 NONE_KNOWN: Mapping[int, int] = {}
 
@@ -53,6 +53,7 @@ class Call:
     serial  of its event
     child   the number that a fork returned; 0 for an exec
     argv    the words of an exec; () for a fork
+    parent  whose child a fork makes: the caller's, or with clone(2)'s CLONE_PARENT that of the caller's parent
     """
 
     time: tuple[int, int]
@@ -65,6 +66,7 @@ class Call:
     comm: str
     child: int = 0
     argv: tuple[str, ...] = ()
+    parent: int = 0
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -156,14 +158,22 @@ class Family:
         return [*self._separate(pid, None, own), *found] if own else found
 
     def _separate(self, pid: int, born: Call | None, calls: Sequence[Call]) -> Iterator[Process]:
-        """The process, and others that had its number later: forks in a pid namespace do not tell such a number."""
+        """The process, and others that had its number later: forks in a pid namespace do not tell such a number.
+
+        Who has not forked between two calls can only have adopted, as the first process of a pid namespace does.
+        """
         lives: list[list[Call]] = [[]]
-        for call in calls:
-            if lives[-1] and call.ppid not in self._above(lives[-1][-1].ppid, lives[-1][-1]):
+        for before, call in zip([None, *calls], calls, strict=False):
+            adopters = self._above(before.ppid, before) if before else {call.ppid}
+            if before and call.ppid not in adopters and self._forked(call.ppid, before, call):
                 lives.append([])
             lives[-1].append(call)
         yield Process(pid, born, lives[0], born.time if born else (0, 0))
         yield from (Process(pid, None, life, life[0].time) for life in lives[1:])
+
+    def _forked(self, pid: int, since: Call, until: Call) -> bool:
+        """Whether it may have forked the caller of `until` after the record of `since` had been written."""
+        return any(one.child and one.serial > since.serial and one.time <= until.time for one in self._own.get(pid, []))
 
     def _follows(self, fork: Call, call: Call) -> bool:
         """Whether a call of the number that the fork returned can be the child's: within a tick, the stamps are equal.
@@ -173,12 +183,12 @@ class Family:
         """
         if fork.time != call.time or fork.serial < call.serial:
             return fork.time <= call.time
-        made = [one.serial for pid in (fork.child, fork.pid) for one in self._forks.get(pid, [])]
-        return call.ppid == fork.pid and not any(call.serial < serial < fork.serial for serial in made)
+        made = [one.serial for pid in (fork.child, fork.parent) for one in self._forks.get(pid, [])]
+        return call.ppid == fork.parent and not any(call.serial < serial < fork.serial for serial in made)
 
     def _made(self, fork: Call, first: Call) -> bool:
         """Whether the process whose first call that is can be the child of the fork."""
-        if first.ppid == fork.pid:
+        if first.ppid == fork.parent:
             return True
         above = self._above(fork.pid, fork)
         same = (first.auid, first.ses) == (fork.auid, fork.ses)  # a fork copies both
@@ -208,19 +218,22 @@ def call_of(event: Event) -> Call | None:
     """The fork or exec that the event tells of; None for one that failed, for a new thread, and for other events."""
     try:
         name = syscall_of(event)
-        if name not in CALLS or not event.success or (name == "clone" and int(event.field("a0"), 16) & CLONE_THREAD):
+        flags = int(event.field("a0"), 16) if name == "clone" else 0
+        if name not in CALLS or not event.success or flags & CLONE_THREAD:
             return None
+        ppid = event.number("ppid")
         return Call(
             event.time,
             event.serial,
             event.pid,
-            event.number("ppid"),
+            ppid,
             event.auid,
             event.ses,
             event.uid,
             event.comm,
             child=event.exit if name in FORKS else 0,
             argv=_words(event) if name in EXECS else (),
+            parent=ppid if flags & CLONE_PARENT else event.pid,
         )
     except (RecordError, ValueError):  # another kind of event, or a line of a log that somebody has changed
         return None
