@@ -195,13 +195,16 @@ class Family:
         return same and first.ppid in above and fork.child not in above
 
     def _above(self, pid: int, then: Call) -> set[int]:
-        """The process that had this number then, and those above it: these and init may adopt its children."""
+        """The process that had this number then, and those above it: these and init may adopt its children.
+
+        Each is the one that had its number when the last record below was written: later it may be another's.
+        """
         found = {INIT}
         while pid not in found:
             found.add(pid)
-            own = self._own.get(pid, [])
-            before = bisect_right(own, _order(then), key=_order)
-            pid = own[max(0, before - 1)].ppid if own else self._parents.get(pid, INIT)
+            if own := self._own.get(pid, []):
+                then = own[max(0, bisect_right(own, _order(then), key=_order) - 1)]
+            pid = then.ppid if own else self._parents.get(pid, INIT)
         return found
 
 

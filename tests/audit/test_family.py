@@ -206,6 +206,17 @@ def test_an_orphan_has_the_parent_that_forked_it() -> None:
     assert pids(family, 12) == [12, 11, 10, 5]
 
 
+def test_an_ancestor_is_the_one_that_had_its_number_then() -> None:
+    """11 ends below 10, and 31 makes another 11. So 30, which made 31, is above no 13 that the first 11 descends to."""
+    family = Family([
+        call("fork", 1, 10, 1, 11), call("fork", 2, 11, 10, 12), call("fork", 3, 12, 11, 13),
+        call("fork", 4, 30, 1, 31), call("fork", 5, 31, 30, 11), call("execve", 6, 11, 31, argv=("again",)),
+        call("fork", 7, 13, 12, 30), call("execve", 8, 30, 1, argv=("orphan",)),
+    ])  # fmt: skip
+    (orphan,) = family.executing(("orphan",))
+    assert [one.pid for one in family.line(orphan)] == [30, 13, 12, 11, 10, 1]
+
+
 def test_a_subreaper_adopts_like_init() -> None:
     """containerd-shim (10) adopts what runc (11) forked: prctl(2), PR_SET_CHILD_SUBREAPER."""
     family = Family([call("fork", 1, 10, 1, 11), call("fork", 2, 11, 10, 12), call("execve", 3, 12, 10, argv=("c",))])
