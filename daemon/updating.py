@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from daemon.containers import Container
 from lab.errors import Conflict, NotRunning
+from lab.pidfd import is_alive
 from lab.resources import updated
 from lab.runtime import cgroup_control
 
@@ -23,7 +24,7 @@ async def update(container: Container, changes: Resources, policy: dict[str, Any
         spec, record = container.spec, container.record
         wanted = updated(spec.resources, changes)
         if changes and container.running:
-            await asyncio.to_thread(_apply, container, wanted)
+            await asyncio.to_thread(apply, container, wanted)
         spec.resources = wanted
         if policy:
             container.body["HostConfig"]["RestartPolicy"] = policy
@@ -31,17 +32,21 @@ async def update(container: Container, changes: Resources, policy: dict[str, Any
     container.event("update")
 
 
-def _apply(container: Container, wanted: Resources) -> None:
+def apply(container: Container, wanted: Resources) -> None:
     """Give the running container these limits; the old ones again, and a Conflict, if the kernel refuses one.
 
     If it has just ended, they hold from its next start on.
     """
     old, path = container.spec.resources, container.spec.cgroup
-    free = {"pids_limit": "max"} if {"pids_limit"} & {*old, *wanted} else {}
+    free = {"pids_limit": "max"} if "pids_limit" in {**old, **wanted} else {}
     try:
         cgroup_control.update(path, {**free, **wanted})
     except NotRunning:
-        pass
+        state = container.record.state
+        if is_alive(state["pid"], state["start_time"]):  # else it has just ended
+            raise Conflict(
+                f"Cannot update container {container.name}: it has no cgroup", "give labd a writable /sys/fs/cgroup"
+            ) from None
     except OSError as error:
         with contextlib.suppress(NotRunning, OSError):
             cgroup_control.update(path, {**free, **old})

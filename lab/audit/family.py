@@ -158,22 +158,25 @@ class Family:
         return [*self._separate(pid, None, own), *found] if own else found
 
     def _separate(self, pid: int, born: Call | None, calls: Sequence[Call]) -> Iterator[Process]:
-        """The process, and others that had its number later: forks in a pid namespace do not tell such a number.
-
-        Who has not forked between two calls can only have adopted, as the first process of a pid namespace does.
-        """
+        """The process, and others that had its number later: forks in a pid namespace do not tell such a number."""
         lives: list[list[Call]] = [[]]
-        for before, call in zip([None, *calls], calls, strict=False):
-            adopters = self._above(before.ppid, before) if before else {call.ppid}
-            if before and call.ppid not in adopters and self._forked(call.ppid, before, call):
+        for call in calls:
+            if lives[-1] and self._is_another(lives[-1][-1], call):
                 lives.append([])
             lives[-1].append(call)
         yield Process(pid, born, lives[0], born.time if born else (0, 0))
         yield from (Process(pid, None, life, life[0].time) for life in lives[1:])
 
-    def _forked(self, pid: int, since: Call, until: Call) -> bool:
-        """Whether it may have forked the caller of `until` after the record of `since` had been written."""
-        return any(one.child and one.serial > since.serial and one.time <= until.time for one in self._own.get(pid, []))
+    def _is_another(self, before: Call, call: Call) -> bool:
+        """Whether the process that makes this call is a later one than the process that made the call before.
+
+        Its parent has forked in between, then. One that has not can only have adopted it, as the first process of a
+        pid namespace does, which need not be above it.
+        """
+        if call.ppid in self._above(before.ppid, before):
+            return False
+        since = (one for one in self._own.get(call.ppid, []) if one.child and one.serial > before.serial)
+        return any(one.time <= call.time for one in since)
 
     def _follows(self, fork: Call, call: Call) -> bool:
         """Whether a call of the number that the fork returned can be the child's: within a tick, the stamps are equal.

@@ -12,15 +12,19 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 from private_labd import Labd
 from support import CHECKOUT, Podmanish, lab_python, soon
 
-from lab.errors import NotRunning
+from daemon import updating
+from lab.errors import Conflict, NotRunning
 from lab.pidfd import start_time
 from lab.runtime import cgroup, cgroup_control
 from lab.runtime.keeper import Keeper
+from lab.spec import Spec
 
 pytestmark = pytest.mark.needs("root")
 
@@ -242,11 +246,17 @@ def test_a_keeper_ends_its_own_container_only(half_begun: Callable[[str], list[P
 
 @pytest.mark.needs("cgroups")
 def test_an_update_of_a_container_that_ends() -> None:
-    """It makes no cgroup anew: nobody would remove that one."""
-    path = f"/{cgroup.NAME}{'0' * 64}"
+    """It makes no cgroup anew: nobody would remove that one. If the container runs on, it cannot be limited."""
+    path, limits = f"/{cgroup.NAME}{'0' * 64}", {"pids_limit": 5, "memory": 64 << 20}
     with pytest.raises(NotRunning):
-        cgroup_control.update(path, {"pids_limit": 5, "memory": 64 << 20})
+        cgroup_control.update(path, limits)
     assert not any(Path(folder).exists() for folder in cgroup.folders(path))
+    container: Any = SimpleNamespace(name="box", spec=Spec(args=["true"]), record=SimpleNamespace(state={}))
+    container.spec.cgroup, container.record.state = path, {"pid": os.getpid(), "start_time": 1}
+    updating.apply(container, limits)
+    container.record.state["start_time"] = start_time(os.getpid())
+    with pytest.raises(Conflict, match="box: it has no cgroup"):
+        updating.apply(container, limits)
 
 
 def test_a_pause_of_a_container_that_ends(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
