@@ -26,9 +26,12 @@ LONGEST_ANSWER = 1 << 16
 
 
 class Archiver:
-    """`async with Archiver(container, verb, path)`: daemon.programs.archiver, run in the container's root."""
+    """`async with Archiver(container, verb, path)`: daemon.programs.archiver, run in the container's root.
 
-    def __init__(self, container: Container, verb: str, path: str) -> None:
+    owner: a user as in --user, who gets all that "put" unpacks; "" leaves the owners that the tar names.
+    """
+
+    def __init__(self, container: Container, verb: str, path: str, owner: str = "") -> None:
         if not path or "\0" in path:
             raise InvalidArgument("the query has no path, or one with a NUL byte", "give path=/PATH/IN/THE/CONTAINER")
         container.require_sound()
@@ -40,7 +43,7 @@ class Archiver:
             self._fds = (process.pidfd,)
             where = ["running", str(self._fds[0])]
         # surrogateescape: a name in a container need not be UTF-8
-        self._command = command("archiver", verb, "/" + path.lstrip("/"), *where)
+        self._command = command("archiver", verb, "/" + path.lstrip("/"), owner, *where)
 
     async def __aenter__(self) -> Archiver:
         self.process = await asyncio.create_subprocess_exec(

@@ -66,6 +66,8 @@ class Engine:
         for record in self.store.list():
             if record.status == "running":
                 end_survivor(record)
+            elif not record.damage:
+                cgroup.remove(cgroup.path(record.id, record.spec))  # of a start that was killed with the daemon
             container = Container(self, checked(record))
             self.containers[container.id] = container
             if container.body["HostConfig"]["AutoRemove"]:

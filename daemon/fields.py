@@ -267,9 +267,6 @@ QUERIES: Mapping[str, Table] = {
         "checkpoint-dir": Refused(TEXT),
     },
     "DELETE /containers/{reference}": {"link": Refused(FLAG, hint="there are no links between containers")},
-    "PUT /containers/{reference}/archive": {
-        "copyUIDGID": Refused(FLAG, hint="files keep the owner that the tar names"),
-    },
 }
 
 

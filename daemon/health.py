@@ -15,7 +15,7 @@ from typing import Any, Protocol
 
 from daemon.execs import Entered, Exec
 from daemon.models import ExecCreate, HealthConfig
-from lab.errors import InvalidArgument, LabError
+from lab.errors import Conflict, InvalidArgument, LabError
 from lab.record import Record
 from lab.shown import rfc3339
 
@@ -23,6 +23,7 @@ STARTING, HEALTHY, UNHEALTHY = "starting", "healthy", "unhealthy"
 INTERVAL = TIMEOUT = 30.0  # seconds, docker's defaults
 START_INTERVAL, RETRIES = 5.0, 3
 LEAST = 10**6  # nanoseconds
+FAILED = -1
 OUTPUT_BYTES, RESULTS_KEPT = 4096, 5
 KINDS = ("CMD", "CMD-SHELL", "NONE")
 TIMES = ("Interval", "Timeout", "StartPeriod", "StartInterval")
@@ -52,7 +53,7 @@ def command(body: HealthConfig) -> list[str]:
 
 @dataclass(frozen=True)
 class Result:
-    """One check: times in ns since 1970, what it printed, its exit code; -1 if it took too long."""
+    """One check: times in ns since 1970, what it printed, its exit code; FAILED if it took too long or never began."""
 
     began: int
     ended: int
@@ -117,7 +118,7 @@ class Monitor:
         while True:
             await asyncio.sleep(self._interval())
             if not self.container.paused:
-                with contextlib.suppress(LabError):  # the container has just ended, or is being paused
+                with contextlib.suppress(Conflict):  # the container has just ended, or is being paused
                     self._take(await self._probe())
 
     def _interval(self) -> float:
@@ -130,18 +131,23 @@ class Monitor:
         return time.time_ns() - int(self.container.record.state.get("started", 0))
 
     async def _probe(self) -> Result:
-        """Run the command once. Raises LabError if it cannot be started."""
+        """Run the command once; one that cannot be started has failed. Raises Conflict."""
         began, capture = time.time_ns(), Capture()
-        probe = Exec(self.container, ExecCreate(Cmd=self.command, AttachStdout=True, AttachStderr=True))
-        probe.run.output.receivers.add(capture)
-        await probe.start(None)
+        try:
+            probe = Exec(self.container, ExecCreate(Cmd=self.command, AttachStdout=True, AttachStderr=True))
+            probe.run.output.receivers.add(capture)
+            await probe.start(None)
+        except Conflict:
+            raise
+        except LabError as error:
+            return Result(began, time.time_ns(), FAILED, error.message)
         patience = self.body.Timeout / 10**9 or TIMEOUT
         in_time, _ = await asyncio.wait({probe.ended}, timeout=patience)
         if not in_time:
             if probe.run.process:
                 probe.run.process.kill(signal.SIGKILL)
             await probe.ended
-            return Result(began, time.time_ns(), -1, f"Health check exceeded timeout ({patience:g}s)")
+            return Result(began, time.time_ns(), FAILED, f"Health check exceeded timeout ({patience:g}s)")
         return Result(began, time.time_ns(), probe.exit_code or 0, capture.data.decode(errors="replace"))
 
     def _take(self, result: Result) -> None:

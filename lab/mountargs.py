@@ -49,10 +49,18 @@ def parse_volume(text: str) -> Mount:
     known = {"ro", "rw", "z", "Z", *({*PRIVATE, FOLLOWING, *ELSEWHERE} if kind == "bind" else {"nocopy"})}
     if unknown := [word for word in words if word not in known]:
         raise InvalidArgument(f'invalid option "{unknown[0]}" in volume "{text[:200]}"', "write ro or rw")
+    _check_once(words)
     if kind == "volume":
         return volume(source, target, readonly="ro" in words, copy="nocopy" not in words)
     propagation = next((word for word in words if word in (*PRIVATE, FOLLOWING, *ELSEWHERE)), "")
     return bind(source, target, readonly="ro" in words, propagation=propagation)
+
+
+def _check_once(words: Sequence[str]) -> None:
+    """Raises InvalidArgument for two options of one kind, of which one would not be honoured; moby does the same."""
+    for kind in (("ro", "rw"), ("z", "Z"), (*PRIVATE, FOLLOWING, *ELSEWHERE), ("nocopy",)):
+        if sum(word in kind for word in words) > 1:
+            raise InvalidArgument(f"invalid mode: {','.join(words)[:80]}", "write one option of each kind, such as ro")
 
 
 def bind(
@@ -213,7 +221,8 @@ def _mode(values: dict[str, str]) -> int:
 def parse_from(text: str) -> tuple[str, bool | None]:
     """CONTAINER[:ro|rw] of `--volumes-from`: its reference, and whether all is read-only; None: as it is there."""
     reference, given, mode = text.partition(":")
-    words = set(mode.split(",")) if given else set()
-    if not reference or words - {"ro", "rw", "z", "Z"}:
+    words = mode.split(",") if given else []
+    if not reference or {*words} - {"ro", "rw", "z", "Z"}:
         raise InvalidArgument(f"invalid volumes-from {text[:80]!a}", "write CONTAINER, or CONTAINER:ro")
+    _check_once(words)
     return reference, True if "ro" in words else None

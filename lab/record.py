@@ -119,7 +119,7 @@ class Record:
         if self._is_abandoned():
             self.state = self._read_state()  # the monitor may have written the end between the two reads
             if self._is_abandoned():
-                _remove_cgroup(self.state.get("cgroup", ""))
+                self._remove_cgroup()
                 self.save_state(status="exited", exit_code=UNKNOWN, error="its monitor was killed", finished=0)
         return self
 
@@ -145,9 +145,8 @@ class Record:
             return False
         return self.status == "created" or not is_alive(self.state["pid"], self.state["start_time"])
 
-
-def _remove_cgroup(path: str) -> None:
-    if path:
+    def _remove_cgroup(self) -> None:
+        """The one of its last start, or of the start in which its monitor was killed."""
         from lab.runtime import cgroup  # rarely needed: the engine removes it at the end
 
-        cgroup.remove(path)
+        cgroup.remove(self.state.get("cgroup") or cgroup.path(self.id, self.spec))

@@ -121,7 +121,8 @@ def _check_set(text: str, kind: str) -> None:
     option, what = ("--cpuset-cpus", "CPUs") if kind == "cpu" else ("--cpuset-mems", "memory nodes")
     import re  # costly, and few runs get here
 
-    if not re.fullmatch(r"\d{1,6}(-\d{1,6})?(,\d{1,6}(-\d{1,6})?)*", text, re.ASCII):
+    listed = re.fullmatch(r"\d{1,6}(-\d{1,6})?(,\d{1,6}(-\d{1,6})?)*", text, re.ASCII)
+    if not listed or not all(map(members, text.split(","))):
         raise InvalidArgument(f"invalid value {text[:40]!a} for {option}", "write numbers and ranges, such as 0-2,5")
     online = _online(kind)
     if not members(text) <= members(online):

@@ -1,13 +1,14 @@
 """`docker cp`: a separate process that moves into the container's root before it touches a path.
 
-    python -I -S -c ... CHECKOUT stat|get|put PATH running PIDFD
-    python -I -S -c ... CHECKOUT stat|get|put PATH stopped STORE ID
+    python -I -S -c ... CHECKOUT stat|get|put PATH OWNER running PIDFD
+    python -I -S -c ... CHECKOUT stat|get|put PATH OWNER stopped STORE ID
 
 Inside that root no symlink and no ".." of the container leads out; from outside, every path would be a danger
 (CVE-2018-15664). Nothing is imported after the move: the module would be the container's (CVE-2019-14271).
 
 The first line of standard output is JSON: what is at PATH, or {"error"}, whose value is LabError.to_bytes() as text.
-`get` writes a tar behind that line, `put` reads one from standard input before it.
+`get` writes a tar behind that line, `put` reads one from standard input before it. What it unpacks belongs to OWNER, a
+user as in --user; "" leaves the owners that the tar names.
 """
 
 # No pathlib, as in all of labd's programs: so they start in a few ms.
@@ -26,6 +27,7 @@ from lab import syscalls, tars
 from lab.contents import Exactly, open_regular
 from lab.errors import Conflict, InvalidArgument, LabError, NotFound
 from lab.runtime import rootfs
+from lab.runtime.credentials import look_up
 from lab.shown import printable
 from lab.store import Store
 
@@ -94,17 +96,20 @@ def _add(tar: tarfile.TarFile, path: str, name: str) -> None:
                 _add(tar, f"{path.rstrip('/')}/{inner}", f"{name}/{inner}")
 
 
-def put(path: str) -> None:
+def put(path: str, owner: str) -> None:
     """Unpack the tar from standard input in the directory at path; an empty input is an empty tar, as in Docker."""
     if not os.path.lexists(path):
         raise FileNotFoundError
     if not os.path.isdir(path):
         raise NotADirectoryError(errno.ENOTDIR, "extraction point is not a directory", path)
     os.chdir(path)
+    user = look_up(owner) if owner else None
 
     def fits(member: tarfile.TarInfo) -> bool:
         if os.path.isdir(member.name) and not member.isdir() and not os.path.islink(member.name):
             raise IsADirectoryError(errno.EISDIR, "cannot overwrite directory with non-directory", member.name)
+        if user:
+            member.uid, member.gid = user.uid, user.gid
         return True
 
     with open(0, "rb", closefd=False) as source:
@@ -114,14 +119,14 @@ def put(path: str) -> None:
 
 def main() -> None:
     """Exit status 0; errors are reported on standard output."""
-    verb, path, *where = sys.argv[2:]
+    verb, path, owner, *where = sys.argv[2:]
     os.umask(0o022)
     tars.confine()
     try:
         enter(*where)
         tars.seal()
         if verb == "put":
-            put(path)
+            put(path, owner)
         found = describe(path)
     except LabError as error:
         _refuse(error)

@@ -11,6 +11,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Query, Request, Response
 
 from daemon.archiving import Archiver, path_stat
+from daemon.fields import go_bool
 from daemon.routes.deps import TheContainer
 from daemon.routes.layers import changes
 from daemon.wire.answers import Json, Streamed
@@ -40,7 +41,8 @@ async def put(
     request: Request, container: TheContainer, path: InPath = "", noOverwriteDirNonDir: str = "", copyUIDGID: str = ""
 ) -> Response:
     """docker cp - CONTAINER:PATH"""
-    async with Archiver(container, "put", path) as archiver:
+    owner = container.spec.user if go_bool(copyUIDGID) else ""
+    async with Archiver(container, "put", path, owner) as archiver:
         await archiver.feed(request)
         await archiver.answer()
     return Response(status_code=200)

@@ -17,8 +17,13 @@ So the fork that returned a number names the one that forked, also of an orphan,
 a fork is not believed where the child's own records contradict it, as inside a pid namespace, whose numbers mean other
 processes outside. Where no fork is believed, the ppid of the process's first record tells the parent.
 
-One doubt remains. A fork in a pid namespace may return the number of a process outside whose parent is init, or is an
-ancestor of the forker, and which has the same auid and ses: only then is that process placed below the wrong one.
+Two doubts remain. A fork in a pid namespace may return the number of a process outside whose parent is init, or is an
+ancestor of the forker, and which has the same auid and ses: then that process is placed below the wrong one. So may a
+clone3(2) that made a thread, whose number a process in a pid namespace has later.
+
+And the records may not tell who is above whom: a process that forked before they began, and never since, has none. If a
+`systemd --user` above such a one adopts an orphan, prctl(2), PR_SET_CHILD_SUBREAPER, the fork of the orphan looks
+contradicted. So say who was above, where /proc can tell: `parents`.
 """
 
 from __future__ import annotations
@@ -35,8 +40,9 @@ FORKS = ("fork", "vfork", "clone", "clone3")
 EXECS = ("execve", "execveat")
 CALLS = (*FORKS, *EXECS)
 EXECVE = 1309  # the record with the words of an exec, linux/audit.h
-CLONE_THREAD = 0x10000  # linux/sched.h
+CLONE_PARENT, CLONE_THREAD = 0x8000, 0x10000  # linux/sched.h
 INIT = 1
+NONE_KNOWN: Mapping[int, int] = {}
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +53,7 @@ class Call:
     serial  of its event
     child   the number that a fork returned; 0 for an exec
     argv    the words of an exec; () for a fork
+    parent  whose child a fork makes: the caller's, or with clone(2)'s CLONE_PARENT that of the caller's parent
     """
 
     time: tuple[int, int]
@@ -59,6 +66,7 @@ class Call:
     comm: str
     child: int = 0
     argv: tuple[str, ...] = ()
+    parent: int = 0
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -89,8 +97,12 @@ class Process:
 class Family:
     """All processes that the records tell of."""
 
-    def __init__(self, events: Iterable[Event]) -> None:
-        """Events that are neither forks nor execs, or that failed, are passed over."""
+    def __init__(self, events: Iterable[Event], parents: Mapping[int, int] = NONE_KNOWN) -> None:
+        """Events that are neither forks nor execs, or that failed, are passed over.
+
+        parents    by the pids of processes that lived all the time, such as those above a login, the pid of the parent
+        """
+        self._parents = parents
         calls = sorted(filter(None, map(call_of, events)), key=_order)
         self._own: dict[int, list[Call]] = defaultdict(list)
         self._forks: dict[int, list[Call]] = defaultdict(list)
@@ -149,11 +161,22 @@ class Family:
         """The process, and others that had its number later: forks in a pid namespace do not tell such a number."""
         lives: list[list[Call]] = [[]]
         for call in calls:
-            if lives[-1] and call.ppid not in self._above(lives[-1][-1].ppid, lives[-1][-1]):
+            if lives[-1] and self._is_another(lives[-1][-1], call):
                 lives.append([])
             lives[-1].append(call)
         yield Process(pid, born, lives[0], born.time if born else (0, 0))
         yield from (Process(pid, None, life, life[0].time) for life in lives[1:])
+
+    def _is_another(self, before: Call, call: Call) -> bool:
+        """Whether the process that makes this call is a later one than the process that made the call before.
+
+        Its parent has forked in between, then. One that has not can only have adopted it, as the first process of a
+        pid namespace does, which need not be above it.
+        """
+        if call.ppid in self._above(before.ppid, before):
+            return False
+        since = (one for one in self._own.get(call.ppid, []) if one.child and one.serial > before.serial)
+        return any(one.time <= call.time for one in since)
 
     def _follows(self, fork: Call, call: Call) -> bool:
         """Whether a call of the number that the fork returned can be the child's: within a tick, the stamps are equal.
@@ -163,25 +186,28 @@ class Family:
         """
         if fork.time != call.time or fork.serial < call.serial:
             return fork.time <= call.time
-        made = [one.serial for pid in (fork.child, fork.pid) for one in self._forks.get(pid, [])]
-        return call.ppid == fork.pid and not any(call.serial < serial < fork.serial for serial in made)
+        made = [one.serial for pid in (fork.child, fork.parent) for one in self._forks.get(pid, [])]
+        return call.ppid == fork.parent and not any(call.serial < serial < fork.serial for serial in made)
 
     def _made(self, fork: Call, first: Call) -> bool:
         """Whether the process whose first call that is can be the child of the fork."""
-        if first.ppid == fork.pid:
+        if first.ppid == fork.parent:
             return True
         above = self._above(fork.pid, fork)
         same = (first.auid, first.ses) == (fork.auid, fork.ses)  # a fork copies both
         return same and first.ppid in above and fork.child not in above
 
     def _above(self, pid: int, then: Call) -> set[int]:
-        """The process that had this number then, and those above it: these and init may adopt its children."""
+        """The process that had this number then, and those above it: these and init may adopt its children.
+
+        Each is the one that had its number when the last record below was written: later it may be another's.
+        """
         found = {INIT}
         while pid not in found:
             found.add(pid)
-            own = self._own.get(pid, [])
-            before = bisect_right(own, _order(then), key=_order)
-            pid = own[max(0, before - 1)].ppid if own else INIT
+            if own := self._own.get(pid, []):
+                then = own[max(0, bisect_right(own, _order(then), key=_order) - 1)]
+            pid = then.ppid if own else self._parents.get(pid, INIT)
         return found
 
 
@@ -198,19 +224,22 @@ def call_of(event: Event) -> Call | None:
     """The fork or exec that the event tells of; None for one that failed, for a new thread, and for other events."""
     try:
         name = syscall_of(event)
-        if name not in CALLS or not event.success or (name == "clone" and int(event.field("a0"), 16) & CLONE_THREAD):
+        flags = int(event.field("a0"), 16) if name == "clone" else 0
+        if name not in CALLS or not event.success or flags & CLONE_THREAD:
             return None
+        ppid = event.number("ppid")
         return Call(
             event.time,
             event.serial,
             event.pid,
-            event.number("ppid"),
+            ppid,
             event.auid,
             event.ses,
             event.uid,
             event.comm,
             child=event.exit if name in FORKS else 0,
             argv=_words(event) if name in EXECS else (),
+            parent=ppid if flags & CLONE_PARENT else event.pid,
         )
     except (RecordError, ValueError):  # another kind of event, or a line of a log that somebody has changed
         return None

@@ -6,8 +6,10 @@ https://docs.docker.com/reference/dockerfile/; words as docker splits them, but 
 from __future__ import annotations
 
 import json
+import os
 
 from lab.errors import InvalidArgument, NotImplementedHere
+from lab.signals import signal_number
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -48,13 +50,26 @@ def _take(settings: dict[str, Any], name: str, rest: str) -> None:
     elif name == "LABEL":
         settings["Labels"] = {**(settings.get("Labels") or {}), **_pairs(name, rest)}
     elif name == "EXPOSE":
-        ports: dict[str, Any] = {port if "/" in port else f"{port}/tcp": {} for port in words(rest)}
+        ports: dict[str, Any] = {port: {} for word in words(rest) for port in _ports(word)}
         settings["ExposedPorts"] = {**(settings.get("ExposedPorts") or {}), **ports}
     elif name == "WORKDIR":
-        base = str(settings.get("WorkingDir") or "/").rstrip("/")
-        settings["WorkingDir"] = _plain(rest) if rest.startswith("/") else f"{base}/{_plain(rest)}"
+        base = str(settings.get("WorkingDir") or "/")
+        settings["WorkingDir"] = f"/{os.path.normpath(os.path.join('/', base, _plain(rest))).lstrip('/')}"
     else:
+        if name == "STOPSIGNAL":
+            signal_number(rest)
         settings[FIELDS[name]] = _plain(rest)
+
+
+def _ports(text: str) -> list[str]:
+    """The ports of PORT[-PORT][/tcp|udp|sctp], each with its protocol. Raises InvalidArgument."""
+    span, _, protocol = text.partition("/")
+    first, dash, last = span.partition("-")
+    numbers = [int(end) for end in (first, last if dash else first) if end.isascii() and end.isdigit() and len(end) < 6]
+    protocol = protocol.lower() or "tcp"
+    if len(numbers) < 2 or not numbers[0] <= numbers[1] < 1 << 16 or protocol not in ("tcp", "udp", "sctp"):
+        raise InvalidArgument(f"EXPOSE {text[:80]}: no such port", "write PORT, PORT-PORT or PORT/udp, from 0 to 65535")
+    return [f"{number}/{protocol}" for number in range(numbers[0], numbers[1] + 1)]
 
 
 def _command(rest: str) -> list[str]:

@@ -15,7 +15,15 @@ from lab import syscalls
 from lab.errors import CannotStart
 from lab.syscalls import AT_EMPTY_PATH, AT_RECURSIVE, OPEN_TREE_CLONE, RESOLVE_IN_ROOT
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Collection
+
 MOST_LINKS = 40  # as many as the kernel follows; path_resolution(7)
+
+
+class Elsewhere(Exception):
+    """A mount point would be made on another mount."""
 
 
 def clone_tree(source: str, attributes: int, dir_fd: int = syscalls.AT_FDCWD, *, recursive: bool = True) -> int:
@@ -33,9 +41,16 @@ def clone_tree(source: str, attributes: int, dir_fd: int = syscalls.AT_FDCWD, *,
     return tree
 
 
-def attach(root: int, target: str, tree: int) -> None:
-    """Attach a detached mount at target inside root; a missing mount point is made. Closes tree. Raises CannotStart."""
-    point = _mount_point(root, target, stat.S_ISDIR(os.fstat(tree).st_mode))
+def attach(root: int, target: str, tree: int, only: Collection[str] = ()) -> None:
+    """Attach a detached mount at target inside root; a missing mount point is made. Closes tree. Raises CannotStart.
+
+    only    mount_id()s: where symlinks of the image lead to another mount, nothing is made there nor attached
+    """
+    try:
+        point = _mount_point(root, target, stat.S_ISDIR(os.fstat(tree).st_mode), only)
+    except Elsewhere:
+        os.close(tree)
+        return
     try:
         attach_at(point, tree)
     except OSError as error:
@@ -49,17 +64,28 @@ def attach_at(point: int, tree: int) -> None:
     os.close(tree)
 
 
-def _mount_point(root: int, target: str, directory: bool, links: int = 0) -> int:
-    """A descriptor of target inside root; what is missing is made, at the end of a symlink too, as in runc."""
+def mount_id(fd: int) -> str:
+    """The number of the mount that the descriptor is on, as in mountinfo; proc(5)."""
+    with open(f"/proc/self/fdinfo/{fd}", encoding="utf-8") as file:
+        return next(line.split()[1] for line in file if line.startswith("mnt_id:"))
+
+
+def _mount_point(root: int, target: str, directory: bool, only: Collection[str], links: int = 0) -> int:
+    """A descriptor of target inside root; what is missing is made, at the end of a symlink too, as in runc.
+
+    Raises Elsewhere if that would be on a mount that is not one of `only`; () allows any.
+    """
     try:
         return syscalls.openat2(root, target, os.O_PATH, RESOLVE_IN_ROOT)
     except FileNotFoundError:
         parent_path, name = os.path.split(target.rstrip("/"))
-    parent = _mount_point(root, parent_path, True, links)
+    parent = _mount_point(root, parent_path, True, only, links)
     try:
+        if only and mount_id(parent) not in only:
+            raise Elsewhere(target)
         if links < MOST_LINKS and (link := _link(name, parent)):
             where = link if link.startswith("/") else f"{parent_path}/{link}"
-            return _mount_point(root, where, directory, links + 1)
+            return _mount_point(root, where, directory, only, links + 1)
         if directory:
             os.mkdir(name, 0o755, dir_fd=parent)
         else:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 
 from lab.errors import Conflict, MissingFeature, NotRunning
@@ -13,9 +14,10 @@ if TYPE_CHECKING:
 
 
 def update(path: str, resources: Resources) -> None:
-    """Give a running container other limits. Raises Conflict if it lies in its engine's cgroup, OSError.
+    """Give a running container other limits.
 
-    In version 1, a controller that it did not need before has all its processes enter.
+    In version 1, a controller that it did not need before has all its processes enter. Raises Conflict if it lies in
+    its engine's cgroup; NotRunning if it has just ended, and nothing is left of its cgroup then; OSError.
     """
     wanted = cgroup_limits.needed(resources)
     if os.path.dirname(path) == cgroup.own_path() != "/" and wanted:
@@ -23,13 +25,19 @@ def update(path: str, resources: Resources) -> None:
             "the container was started without limits, in its engine's cgroup, which cannot pass on controllers",
             "stop it, update it, and start it again",
         )
+    tracked, *others = cgroup.folders(path, wanted)
     cgroup.enable(cgroup.version_2(), os.path.dirname(path), wanted)
-    added = [folder for folder in cgroup.folders(path, wanted) if not os.path.isdir(folder)]
-    for folder in added:
-        os.mkdir(folder)
-    cgroup.limit(path, resources)
-    for folder in added:
-        cgroup.until(lambda folder=folder: _all_entered(path, folder))  # type: ignore[misc]
+    added = [folder for folder in others if not os.path.isdir(folder)]
+    try:
+        for folder in added:
+            os.mkdir(folder)
+        cgroup.limit(path, resources)
+        for folder in added:
+            cgroup.until(lambda folder=folder: _all_entered(path, folder))  # type: ignore[misc]
+    finally:
+        if not os.path.isdir(tracked):  # whatever removes it at the container's end may not have seen the added ones
+            cgroup.remove(path)
+            raise NotRunning("the container has just ended")
 
 
 def _all_entered(path: str, folder: str) -> bool:
@@ -56,12 +64,18 @@ def freeze(path: str, frozen: bool) -> None:
         )
     if not os.path.isdir(folder):
         raise NotRunning("the container has just ended")
-    if os.path.exists(f"{folder}/cgroup.freeze"):
-        cgroup.write_file(f"{folder}/cgroup.freeze", "1" if frozen else "0")
-        cgroup.until(lambda: f"frozen {int(frozen)}" in cgroup.read_file(f"{folder}/cgroup.events"))
-    else:
-        cgroup.write_file(f"{folder}/freezer.state", "FROZEN" if frozen else "THAWED")
-        cgroup.until(lambda: cgroup.read_file(f"{folder}/freezer.state").strip() == ("FROZEN" if frozen else "THAWED"))
+    try:
+        if os.path.exists(f"{folder}/cgroup.freeze"):
+            cgroup.write_file(f"{folder}/cgroup.freeze", "1" if frozen else "0")
+            cgroup.until(lambda: f"frozen {int(frozen)}" in cgroup.read_file(f"{folder}/cgroup.events"))
+        else:
+            word = "FROZEN" if frozen else "THAWED"
+            cgroup.write_file(f"{folder}/freezer.state", word)
+            cgroup.until(lambda: cgroup.read_file(f"{folder}/freezer.state").strip() == word)
+    except OSError as error:
+        if error.errno not in (errno.ENOENT, errno.ENODEV):  # ENODEV: the file was open as the cgroup was removed
+            raise
+        raise NotRunning("the container has just ended") from None
 
 
 def thaw(path: str) -> None:

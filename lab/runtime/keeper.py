@@ -6,6 +6,8 @@
 With a pid namespace of the container's own, the kernel ends all its processes together. Without one, only the cgroup
 names them all. So the engine ends the rest by cgroup.kill when the first process has ended, and this process does the
 same when the engine has died before. It is the engine's child, in the engine's cgroup and in a session of its own.
+
+The next engine may have started the container again by then, in a new cgroup with the same path: that one is spared.
 """
 
 from __future__ import annotations
@@ -27,9 +29,10 @@ class Keeper:
 
     def __init__(self, path: str) -> None:
         watched, self.pipe = os.pipe2(os.O_CLOEXEC)
+        number = _number(path)
         self.pid = os.fork()
         if self.pid == 0:
-            _keep(path, watched)
+            _keep(path, number, watched)
         os.close(watched)
 
     def release(self) -> None:
@@ -45,14 +48,22 @@ class Keeper:
             pass  # it has been reaped, too
 
 
-def _keep(path: str, pipe: int) -> NoReturn:
+def _number(path: str) -> int:
+    """The inode of the cgroup, which the kernel gives to no other one; 0 if there is none at the path."""
+    try:
+        return os.stat(cgroup.folders(path, ())[0]).st_ino
+    except FileNotFoundError:
+        return 0
+
+
+def _keep(path: str, number: int, pipe: int) -> NoReturn:
     try:
         os.setsid()
         syscalls.set_process_name("keeper")
         syscalls.prctl(syscalls.PR_SET_DUMPABLE, 0)
         syscalls.close_range(0, pipe - 1)
         syscalls.close_range(pipe + 1, syscalls.LAST_FD)
-        if not os.read(pipe, 1):
+        if not os.read(pipe, 1) and _number(path) == number:
             cgroup.remove(path)
     finally:
         os._exit(0)

@@ -14,7 +14,7 @@ import stat
 
 from lab import syscalls
 from lab.errors import CannotStart
-from lab.runtime.attaching import attach, attach_at, attach_new, clone_tree
+from lab.runtime.attaching import attach, attach_at, attach_new, clone_tree, mount_id
 from lab.syscalls import (
     AT_RECURSIVE,
     MOUNT_ATTR_NODEV,
@@ -59,8 +59,7 @@ def enter(spec: Spec, given: Mapping[str, int] | None = None) -> None:
     _fill_dev(root, spec, devices)
     for target, tree in nodes:
         attach(root, target, tree)
-    for target, tree in sorted(binds, key=lambda bind: bind[0].count("/")):
-        attach(root, target, tree)
+    _attach_all(root, spec, binds)
     _restrict(root, spec)
     if spec.readonly or spec.rootfs == "/":
         syscalls.mount_setattr(root, MOUNT_ATTR_RDONLY)
@@ -68,6 +67,17 @@ def enter(spec: Spec, given: Mapping[str, int] | None = None) -> None:
     syscalls.pivot_root(".", ".")
     syscalls.umount2(".", syscalls.MNT_DETACH)
     os.chdir("/")
+
+
+def _attach_all(root: int, spec: Spec, binds: list[tuple[str, int]]) -> None:
+    """What is asked for, and the engine's own files: for these nothing is made in a directory that the user binds.
+
+    dockerd makes them in a layer of the image, where it removes symlinks that stand at their paths.
+    """
+    kinds = {mount.target: mount.kind for mount in spec.mounts}
+    only = {mount_id(root), *(mount_id(tree) for target, tree in binds if kinds.get(target, "volume") == "volume")}
+    for target, tree in sorted(binds, key=lambda bind: bind[0].count("/")):
+        attach(root, target, tree, only if kinds.get(target) == "file" else ())
 
 
 def _bind(mount: Mount, nodev: int) -> int:
@@ -84,8 +94,7 @@ def _require_propagation(source: str) -> None:
     """Raises CannotStart if the mount that source is on tells nobody of later mounts; runc checks the same."""
     fd = os.open(source, os.O_PATH | os.O_CLOEXEC)
     try:
-        with open(f"/proc/self/fdinfo/{fd}", encoding="utf-8") as file:
-            number = next(line.split()[1] for line in file if line.startswith("mnt_id:"))
+        number = mount_id(fd)
     finally:
         os.close(fd)
     with open("/proc/self/mountinfo", encoding="utf-8", errors="surrogateescape") as file:

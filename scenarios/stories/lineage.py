@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from lab.audit.family import CALLS, Family, syscall_of
 from lab.audit.rules import Rule, syscalls
 from lab.audit.watch import Watch
-from lab.identity import UNSET, name_of
+from lab.identity import UNSET, ancestry, name_of
 from scenarios.performance.text import Text
 from scenarios.props.descent import Descent, descent, living
 from scenarios.stage.engines import DAEMON, FORK, Engine
@@ -72,7 +72,7 @@ def rebuilt(stage: Stage, watch: Watch, engine: Engine) -> tuple[Descent, Family
     workload = ("sh", "-c", SCRIPT, f"lab-{os.urandom(3).hex()}")  # words that nobody else executes
     outcome = stage.run_watched(engine, workload, show=False)
     events = watch.collect()
-    family = Family(events)
+    family = Family(events, {one.pid: one.ppid for one in ancestry(stage.login.pid)})
     line = descent(family, workload, stage.login.pid)
     alive = living(line.made, PATIENT)
     said = Text("{count} of {all} left in /proc", {"count": len(alive), "all": len(line.made)})

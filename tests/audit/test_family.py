@@ -11,13 +11,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lab.audit.family import CLONE_THREAD, Family, call_of
+from lab.audit.family import CLONE_PARENT, CLONE_THREAD, Family, call_of
 from lab.audit.records import Event, Record, events
 from lab.identity import UNSET
 from lab.syscall_table import NUMBERS
 
 WORKLOAD = ("sh", "-c", "echo $(cat /proc/self/loginuid); exec cat")
-CLONE_PARENT = 0x8000
 USER = 3267
 FIRST, CROWD = 101, 12  # a made-up world: its first number, and how many processes live at once
 
@@ -207,10 +206,33 @@ def test_an_orphan_has_the_parent_that_forked_it() -> None:
     assert pids(family, 12) == [12, 11, 10, 5]
 
 
+def test_an_ancestor_is_the_one_that_had_its_number_then() -> None:
+    """11 ends below 10, and 31 makes another 11. So 30, which made 31, is above no 13 that the first 11 descends to."""
+    family = Family([
+        call("fork", 1, 10, 1, 11), call("fork", 2, 11, 10, 12), call("fork", 3, 12, 11, 13),
+        call("fork", 4, 30, 1, 31), call("fork", 5, 31, 30, 11), call("execve", 6, 11, 31, argv=("again",)),
+        call("fork", 7, 13, 12, 30), call("execve", 8, 30, 1, argv=("orphan",)),
+    ])  # fmt: skip
+    (orphan,) = family.executing(("orphan",))
+    assert [one.pid for one in family.line(orphan)] == [30, 13, 12, 11, 10, 1]
+
+
 def test_a_subreaper_adopts_like_init() -> None:
     """containerd-shim (10) adopts what runc (11) forked: prctl(2), PR_SET_CHILD_SUBREAPER."""
     family = Family([call("fork", 1, 10, 1, 11), call("fork", 2, 11, 10, 12), call("execve", 3, 12, 10, argv=("c",))])
     assert pids(family, 12) == [12, 11, 10, 1]
+
+
+@pytest.mark.parametrize("seen", [{2}, {1, 2}], ids=["before its first call", "between two calls"])
+def test_a_subreaper_above_those_that_left_no_record(seen: set[int]) -> None:
+    """A terminal (8) and `systemd --user` (7) only live on, above the login's shell (9): 7 adopts the orphan 12."""
+    made = [call("fork", 1, 10, 9, 11), call("fork", 2, 11, 10, 12)]
+    execs = [call("execve", 3, 12, 11, argv=("1",)), call("execve", 4, 12, 7, argv=("2",))]
+    records = [*made, *(execs[number - 1] for number in sorted(seen))]
+    (known,) = Family(records, {9: 8, 8: 7, 7: 1}).executing(("2",))
+    assert [one.pid for one in Family(records, {9: 8, 8: 7, 7: 1}).line(known)] == [12, 11, 10, 9]
+    unknown = [12, 11, 10, 9] if 1 in seen else [12, 7]  # without that knowledge, the fork looks contradicted
+    assert pids(Family(records), 12) == unknown
 
 
 def test_clone_parent_makes_a_sibling() -> None:
@@ -221,6 +243,28 @@ def test_clone_parent_makes_a_sibling() -> None:
         call("execve", 3, 12, 10, argv=("c",)),
     ])  # fmt: skip
     assert pids(family, 12) == [12, 11, 10, 1]
+
+
+def test_a_sibling_may_be_faster_than_the_record_of_its_clone() -> None:
+    """The caller is preempted on its way out of clone(2): within one tick, the sibling's exec is written first."""
+    family = Family([
+        call("fork", 1, 10, 1, 11, at=1.0),
+        call("execve", 2, 12, 10, at=1.0, argv=("c",)),
+        call("clone", 3, 11, 10, 12, at=1.0, flags=CLONE_PARENT | 17),
+    ])  # fmt: skip
+    (sibling,) = family.executing(("c",))
+    assert [one.pid for one in family.line(sibling)] == [12, 11, 10, 1]
+
+
+def test_the_first_process_of_a_pid_namespace_adopts_what_another_forked_there() -> None:
+    """`exec` (45) puts 60 beside a container's first process (50); 60 forks 61 and ends, and 61 is still 60's child."""
+    family = Family([
+        call("fork", 1, 40, 1, 50), call("execve", 2, 50, 40, argv=("first",)), call("fork", 3, 45, 1, 60),
+        call("execve", 4, 60, 45, argv=("sh",)), call("fork", 5, 60, 45, 7), call("fork", 6, 61, 60, 8),
+        call("execve", 7, 61, 50, argv=("late",)),
+    ])  # fmt: skip
+    (late,) = family.executing(("late",))
+    assert [one.pid for one in family.line(late)] == [61, 60, 45, 1]
 
 
 def test_a_thread_is_no_child() -> None:

@@ -346,7 +346,10 @@ QUERY_HONOURED: dict[str, dict[str, str]] = {
     "POST /volumes/prune": {"filters": f"{VOLUMES}::test_prune_asks"},
     "HEAD /containers/{id}/archive": {"path": f"{CLI}::test_cp_both_ways"},
     "GET /containers/{id}/archive": {"path": f"{CLI}::test_cp_both_ways"},
-    "PUT /containers/{id}/archive": dict.fromkeys(("path", "noOverwriteDirNonDir"), f"{CLI}::test_cp_both_ways"),
+    "PUT /containers/{id}/archive": {
+        **dict.fromkeys(("path", "noOverwriteDirNonDir"), f"{CLI}::test_cp_both_ways"),
+        "copyUIDGID": f"{CLI}::test_whose_a_copy_is",
+    },
     "POST /containers/prune": {"filters": f"{CLI}::test_ps_filters"},
     "GET /images/json": {
         "filters": f"{OPTIONS}::test_images_filters",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import pty
@@ -339,6 +340,19 @@ def test_cp_both_ways(labd: Labd, small: str, tmp_path: Path) -> None:
     assert (tmp_path / "two").read_text() == "content"
     assert labd.docker("cp", "copy:/nothing", str(tmp_path)).returncode == 1
     assert out(labd, "diff", "copy").split("\n")[:-1] == ["C /srv", "A /srv/there", "A /srv/two"]
+    out(labd, "rm", "copy")
+
+
+def test_whose_a_copy_is(labd: Labd, small: str, tmp_path: Path) -> None:
+    """docker cp leaves a file its owner; cp -a gives the file to the user that --user named, as dockerd does."""
+    (tmp_path / "file").write_text("content")
+    os.chown(tmp_path / "file", 1234, 4321)
+    out(labd, "create", "--name", "copy", "-u", "7:8", small, "/bin/true")
+    out(labd, "cp", str(tmp_path / "file"), "copy:/tmp/plain")
+    out(labd, "cp", "-a", str(tmp_path / "file"), "copy:/tmp/given")
+    with tarfile.open(fileobj=io.BytesIO(labd.docker("cp", "copy:/tmp", "-").stdout)) as tar:
+        owners = {member.name: (member.uid, member.gid) for member in tar if member.isfile()}
+    assert owners == {"tmp/plain": (1234, 4321), "tmp/given": (7, 8)}
     out(labd, "rm", "copy")
 
 

@@ -18,9 +18,9 @@ pytestmark = pytest.mark.needs("root")
 MS = 10**6
 
 
-def made(labd: Labd, name: str, test: str, **times: int) -> str:
+def made(labd: Labd, name: str, test: str, **more: Any) -> str:
     """Start a container that stays, with this check; the name."""
-    check = {"Test": ["CMD-SHELL", test], "Interval": 100 * MS, **times}
+    check = {"Test": ["CMD-SHELL", test], "Interval": 100 * MS, **more}
     body = {"Image": "host", "Cmd": ["sleep", "60"], "Healthcheck": check}
     status, answer = labd.request("POST", f"/containers/create?name={name}", body)
     assert status == 201, answer
@@ -77,6 +77,17 @@ def test_a_check_that_hangs(labd: Labd) -> None:
         result = health(labd, name)["Log"][-1]
         assert (result["ExitCode"], "exceeded timeout (0.2s)" in result["Output"]) == (-1, True)
         assert soon(lambda: "sleep 50" not in labd.dockerish("exec", name, "cat", "/proc/1/cmdline").stdout.decode())
+    finally:
+        gone(labd, name)
+
+
+def test_a_check_that_does_not_start(labd: Labd) -> None:
+    """A command that the image lacks has failed, with -1 and the reason, as in dockerd."""
+    name = made(labd, "lacks", "", Test=["CMD", "nosuch"], Retries=1)
+    try:
+        assert soon(lambda: health(labd, name)["Status"] == "unhealthy")
+        result = health(labd, name)["Log"][-1]
+        assert (result["ExitCode"], "nosuch" in result["Output"]) == (-1, True)
     finally:
         gone(labd, name)
 

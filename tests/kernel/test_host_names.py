@@ -112,6 +112,26 @@ def test_links_in_the_image(podmanish: Podmanish, image: str, tmp_path: Path) ->
     assert podmanish("run", "--rm", image, "true").returncode == 125
 
 
+def test_no_file_is_made_outside_the_image(podmanish: Podmanish, image: str, tmp_path: Path) -> None:
+    """An image's /etc/hosts may be a link into a directory that the user binds: no file is made there, as with docker.
+
+    Volumes and tmpfs are the container's own: there the files are made.
+    """
+    rootfs = Path(Images(f"{podmanish.root}/images").find(image).rootfs)
+    (rootfs / "etc/hosts").symlink_to("/data/deep/made")
+    (rootfs / "etc/resolv.conf").symlink_to("../run/stub.conf")
+    bind = ("-v", f"{tmp_path / 'bound'}:/data")
+    (tmp_path / "bound").mkdir()
+    for mode in ("", ":ro"):
+        assert podmanish.output("run", "--rm", *bind[:1], bind[1] + mode, image, "cat", "/etc/hostname") != ""
+    assert [*(tmp_path / "bound").iterdir()] == []
+    own = ("-v", "kept:/data", "--tmpfs", "/run")
+    assert (
+        podmanish.output("run", "--rm", *own, image, "cat", "/etc/hosts", "/etc/resolv.conf")
+        == (HOSTS + RESOLVER).strip()
+    )
+
+
 def _searches() -> str:
     """The lines of the host's resolv.conf that a container gets beside its own name servers."""
     lines = [line for line in RESOLVER.splitlines() if line.startswith(("search", "options"))]

@@ -201,6 +201,9 @@ def test_update(labd: Labd) -> None:
         assert shown() == wanted
         script = "n=0; while [ $n -lt 40 ]; do sleep 9 & n=$((n+1)); done 2>&1; echo made all"
         assert "made all" not in labd.dockerish("exec", "box", "sh", "-c", script).stdout.decode()
+        status, message = update(Memory=70 << 20, PidsLimit=2**62)  # more than the kernel has
+        assert status == 409 and "pids.max: Invalid argument" in message and shown() == wanted
+        assert "made all" not in labd.dockerish("exec", "box", "sh", "-c", script).stdout.decode()
         assert update(PidsLimit=-1)[0] == 200
         assert shown() == {**wanted, "PidsLimit": None}
         assert "made all" in labd.dockerish("exec", "box", "sh", "-c", script).stdout.decode()

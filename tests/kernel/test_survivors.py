@@ -8,16 +8,23 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 from private_labd import Labd
 from support import CHECKOUT, Podmanish, lab_python, soon
 
+from daemon import updating
+from lab.errors import Conflict, NotRunning
 from lab.pidfd import start_time
+from lab.runtime import cgroup, cgroup_control
+from lab.runtime.keeper import Keeper
+from lab.spec import Spec
 
 pytestmark = pytest.mark.needs("root")
 
@@ -179,6 +186,84 @@ def test_a_container_without_a_monitor_is_not_forgotten(podmanish: Podmanish) ->
     assert (refused.returncode, b"is running" in refused.stderr) == (125, True)
     podmanish.output("rm", "-f", "orphan")
     assert start_time(pid) == 0
+
+
+@pytest.fixture
+def half_begun() -> Iterator[Callable[[str], list[Path]]]:
+    """Makes the cgroup of a container, as a start does before anything is recorded of it."""
+    parent = f"/labtest-{os.getpid()}"
+
+    def make(container_id: str) -> list[Path]:
+        found = [Path(folder) for folder in cgroup.folders(f"{parent}/{cgroup.NAME}{container_id}", ())]
+        for folder in found:
+            folder.mkdir(parents=True)
+        return found
+
+    yield make
+    for folder in cgroup.folders(parent, ()):
+        Path(folder).rmdir()
+
+
+@pytest.mark.needs("cgroups")
+def test_kill_9_of_labd_within_a_start(new_labd: Callable[..., Labd], half_begun: Callable[[str], list[Path]]) -> None:
+    """The next labd removes the cgroup of a start that no record tells of, below a --cgroup-parent, too."""
+    daemon = new_labd("d")
+    body = {"Image": "host", "Cmd": ["true"], "HostConfig": {"CgroupParent": f"/labtest-{os.getpid()}"}}
+    made = half_begun(daemon.request("POST", "/containers/create", body)[1]["Id"])
+    daemon.process.kill()
+    daemon.process.wait()
+    new_labd("d")
+    assert not any(folder.exists() for folder in made)
+
+
+@pytest.mark.needs("cgroups")
+def test_kill_9_of_podmanish_within_a_start(podmanish: Podmanish, half_begun: Callable[[str], list[Path]]) -> None:
+    """So does the next podmanish that lists the containers."""
+    words = "Store(sys.argv[1]).create('f' * 64, 'half', {'image': 'host', 'rm': False, 'spec': spec}, os.getpid())"
+    spec = "spec = Spec(args=['true'], cgroup_parent=sys.argv[2]).to_dict()"
+    script = f"import os, sys; from lab.spec import Spec; from lab.store import Store; {spec}; {words}"
+    lab_python(script, f"{podmanish.root}/podmanish", f"/labtest-{os.getpid()}")
+    made = half_begun("f" * 64)
+    assert "half" in podmanish.output("ps", "-a")
+    assert not any(folder.exists() for folder in made)
+    podmanish.output("rm", "half")
+
+
+@pytest.mark.needs("cgroups")
+def test_a_keeper_ends_its_own_container_only(half_begun: Callable[[str], list[Path]]) -> None:
+    """Its engine has died; if the container runs again by then, in a new cgroup at the same path, that one lives."""
+    for again in (True, False):
+        (tracked, *_) = half_begun("0" * 64)
+        keeper = Keeper(f"/{tracked.parent.name}/{tracked.name}")
+        if again:
+            tracked.rmdir()
+            tracked.mkdir()
+        os.close(keeper.pipe)  # as the engine's end does
+        os.waitpid(keeper.pid, 0)
+        assert tracked.exists() is again
+        cgroup.remove(f"/{tracked.parent.name}/{tracked.name}")
+
+
+@pytest.mark.needs("cgroups")
+def test_an_update_of_a_container_that_ends() -> None:
+    """It makes no cgroup anew: nobody would remove that one. If the container runs on, it cannot be limited."""
+    path, limits = f"/{cgroup.NAME}{'0' * 64}", {"pids_limit": 5, "memory": 64 << 20}
+    with pytest.raises(NotRunning):
+        cgroup_control.update(path, limits)
+    assert not any(Path(folder).exists() for folder in cgroup.folders(path))
+    container: Any = SimpleNamespace(name="box", spec=Spec(args=["true"]), record=SimpleNamespace(state={}))
+    container.spec.cgroup, container.record.state = path, {"pid": os.getpid(), "start_time": 1}
+    updating.apply(container, limits)
+    container.record.state["start_time"] = start_time(os.getpid())
+    with pytest.raises(Conflict, match="box: it has no cgroup"):
+        updating.apply(container, limits)
+
+
+def test_a_pause_of_a_container_that_ends(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its cgroup may go between any two steps: then it is not running, and that is no bug of the daemon's."""
+    monkeypatch.setattr(cgroup, "folders", lambda *_: [str(tmp_path)])
+    with pytest.raises(NotRunning):
+        cgroup_control.freeze("/gone", True)
 
 
 @pytest.mark.stress

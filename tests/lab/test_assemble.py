@@ -132,6 +132,7 @@ def test_limits() -> None:
         ("--cpuset-cpus 4711", "Requested CPUs are not available"),
         ("--cpuset-mems 99", "Requested memory nodes are not available"),
         ("--cpuset-cpus 0-", "invalid value '0-'"),
+        ("--cpuset-cpus 0,1-0", "invalid value '0,1-0'"),
         ("--oom-score-adj 1001", "range for oom score adj"),
         ("--sysctl kernel.hostname=x", "not separated by a namespace"),
         ("--sysctl net.ipv4.ip_forward=1", "not allowed in the host network"),

@@ -37,7 +37,8 @@ def test_volumes(text: str, expected: str) -> None:
 @pytest.mark.parametrize(
     "text",
     ["", "a", "/a:", "/a:b", "/a:ro", ":/b", "/a:/b:ro:rw", "/a:/b:wx", "/a:/b/../../c", "/a:/", "/", "/a:/.",
-     "/a:/b:nocopy", "data:/b:rslave", "d:/x", "a/b:/x", "_a:/x", "../:/\0"],
+     "/a:/b:nocopy", "data:/b:rslave", "d:/x", "a/b:/x", "_a:/x", "../:/\0", "/a:/b:ro,rw", "/a:/b:rslave,rshared",
+     "data:/b:nocopy,nocopy"],
 )  # fmt: skip
 def test_volumes_that_are_none(text: str) -> None:
     """A target is absolute and has no `..`; an unknown option is named."""
