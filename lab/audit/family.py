@@ -17,9 +17,10 @@ So the fork that returned a number names the one that forked, also of an orphan,
 a fork is not believed where the child's own records contradict it, as inside a pid namespace, whose numbers mean other
 processes outside. Where no fork is believed, the ppid of the process's first record tells the parent.
 
-Two doubts remain. A fork in a pid namespace may return the number of a process outside whose parent is init, or is an
+Three doubts remain. A fork in a pid namespace may return the number of a process outside whose parent is init, or is an
 ancestor of the forker, and which has the same auid and ses: then that process is placed below the wrong one. So may a
-clone3(2) that made a thread, whose number a process in a pid namespace has later.
+clone3(2) that made a thread, whose number a process in a pid namespace has later. And a sibling made by clone3(2) whose
+exec is written before that fork, within one tick of the clock, is placed below its forker's parent.
 
 And the records may not tell who is above whom: a process that forked before they began, and never since, has none. If a
 `systemd --user` above such a one adopts an orphan, prctl(2), PR_SET_CHILD_SUBREAPER, the fork of the orphan looks
