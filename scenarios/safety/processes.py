@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import signal
+import stat
+from contextlib import suppress
 from pathlib import Path
 
 from lab.pidfd import ended
@@ -42,3 +45,17 @@ def _fields(path: str) -> dict[str, str]:
         return dict(line.split(":\t", 1) for line in Path(path).read_text().splitlines())
     except OSError:
         return {}
+
+
+def let_go(directory: str) -> None:
+    """Wake each process that waits to open a fifo in this directory, fifo(7), before the directory is removed.
+
+    Once it is gone, no other end could ever come: a job of cron's or atd's whose reader has ended would wait for ever.
+    A writer that is let go gets SIGPIPE, a reader the end of the file.
+    """
+    with suppress(OSError), os.scandir(directory) as entries:
+        for entry in entries:
+            place = os.open(entry.path, os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC)
+            if stat.S_ISFIFO(os.fstat(place).st_mode):
+                os.close(os.open(f"/proc/self/fd/{place}", os.O_RDWR | os.O_NONBLOCK | os.O_CLOEXEC))
+            os.close(place)

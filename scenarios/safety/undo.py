@@ -28,7 +28,7 @@ from lab.pidfd import open_process
 from lab.syscalls import AT_FDCWD, MNT_DETACH, openat2, umount2
 from scenarios.needs import run
 from scenarios.safety import guest
-from scenarios.safety.processes import end_process
+from scenarios.safety.processes import end_process, let_go
 from scenarios.safety.sessions import end_session
 
 DIRECTORY = Path("/run/lab")
@@ -111,6 +111,7 @@ def _undo_directory(entry: dict[str, Any], places: Places) -> bool:
 
 def remove_directory(path: str) -> None:
     """Detach all mounts below a directory, then remove the directory; a killed engine leaves mounts behind."""
+    let_go(path)
     for point in reversed(mount_points()):
         if f"{point}/".startswith(f"{path}/"):
             with suppress(OSError):

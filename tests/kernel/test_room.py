@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from support import soon
 
 from lab.errors import MissingFeature
-from lab.pidfd import is_alive, start_time
+from lab.pidfd import ended, is_alive, start_time
 from scenarios import needs
 from scenarios.props import room as room_prop
 from scenarios.props.room import SPOOLS, Room
@@ -63,6 +65,22 @@ def test_a_killed_runs_room_is_taken_back(tmp_path: Path) -> None:
     with Journal(tmp_path) as later:
         assert len([line for line in later.restored if line.startswith("process")]) == 2
     assert not is_alive(pid, began)
+    assert not home.exists()
+
+
+def test_a_job_whose_answer_nobody_reads_ends(tmp_path: Path) -> None:
+    """cron's job waits to open a fifo whose reader was killed: it goes with the directory, and cron's child with it."""
+    with Journal(tmp_path) as journal:
+        home = journal.directory("gallery", mode=0o755)
+        with Room(journal, home) as room:
+            os.mkfifo(home / "cron.out")
+            room.etc("crontab", f"@reboot root echo $$ >{home}/pid; echo from cron >{home}/cron.out\n")
+            room.cron()
+            assert soon(lambda: (home / "pid").exists() and (home / "pid").read_text() != "")
+            job = os.pidfd_open(int((home / "pid").read_text()))
+        assert not ended(job, 0.2), "it does not wait"
+    assert ended(job, 10)
+    os.close(job)
     assert not home.exists()
 
 
