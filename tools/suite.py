@@ -19,9 +19,7 @@ BESIDE = (
     "tests/audiences/test_[!t]*.py",
     "tests/audiences/test_talk.py",
     "tests/audit/test_*.py",
-    "tests/classroom/test_[dgrs]*.py",
-    "tests/classroom/test_handing.py",
-    "tests/classroom/test_hostile.py",
+    "tests/classroom/test_*.py",
     "tests/client/test_*.py",
     "tests/daemon/test_*.py",
     "tests/lab/test_*.py",
@@ -59,6 +57,9 @@ BESIDE = (
 # Files that match all the same, with the reason why not.
 ALONE = {
     "tests/audiences/test_page_cost.py": "it measures the time of the processor",
+    "tests/classroom/test_exercises.py": "its checks read the kernel's audit",
+    "tests/classroom/test_hidden.py": "its runs read the kernel's audit",
+    "tests/classroom/test_thirty.py": "its bombs take the processor, and its trials have seconds",
     "tests/project/test_suite.py": "its words are what it looks for",
 }
 NO_TESTS = 5  # pytest's exit status where it has selected none

@@ -16,6 +16,7 @@ _ENTRY = re.compile(r'^msgid ((?:".*"\n)+)msgstr ((?:".*"(?:\n|$))+)', re.MULTIL
 _NAME = re.compile(r"\{(\w+)\}")
 LONGEST = 2000  # characters of a finished sentence; what is longer is no message of the lab's
 FEWEST_LETTERS = 4  # of a template: "{a}: {b}" would match anything
+CERTAIN_LETTERS = 10  # of a template that begins with a name: "{count} found" would match "sh: 1: cat: not found"
 
 
 def read(path: Path) -> dict[str, str]:
@@ -36,9 +37,13 @@ class Template:
         pieces = _NAME.split(message)
         self._literals, self._names, self._translated = pieces[::2], pieces[1::2], translated
         self.letters = sum(map(str.isalpha, "".join(self._literals)))
+        self._vague = not self._literals[0] and self.letters < CERTAIN_LETTERS
 
     def match(self, sentence: str) -> Mapping[str, str] | None:
-        """What stands for each name, taken as short as possible from the left; None for another sentence."""
+        """What stands for each name, taken as short as possible from the left; None for another sentence.
+
+        In a short template that begins with a name, a name stands for one word.
+        """
         first, *middle, last = self._literals
         if not sentence.startswith(first) or not sentence.endswith(last):
             return None
@@ -49,7 +54,10 @@ class Template:
                 return None
             found.append(sentence[at:place])
             at = place + len(literal)
-        return dict(zip(self._names, [*found, sentence[at:end]], strict=True)) if at <= end else None
+        words = [*found, sentence[at:end]]
+        if at > end or (self._vague and " " in "".join(words)):
+            return None
+        return dict(zip(self._names, words, strict=True))
 
     def told(self, words: Mapping[str, str]) -> str:
         return _NAME.sub(lambda name: words[name[1]], self._translated)

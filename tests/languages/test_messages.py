@@ -184,11 +184,13 @@ def test_a_finished_sentence_is_translated() -> None:
         ("it printed no error", "它沒有印出錯誤"),
         ("a record of {comm}", "{comm} 的紀錄"),
         ("{a}: {b}", "{b}：{a}"),
+        ("{count} found", "找到 {count} 次"),
     )
     told = catalogue.translate
+    assert told("2 found") == "找到 2 次"
     assert told("there is no user bob") == "沒有使用者 bob"
     assert told("`a: b` ended with exit code 1: it printed no error") == "`a: b` 以結束碼 1 結束：它沒有印出錯誤"
     assert told("a record of wc; a record of touch") == "wc 的紀錄；touch 的紀錄"
     assert told("auid=alice; a record of wc") == "auid=alice；wc 的紀錄"
-    for unknown in ("uid: 5", "there is no", "", "x" * 10_000, "{user}"):
+    for unknown in ("uid: 5", "there is no", "", "x" * 10_000, "{user}", "sh: 1: cat: not found"):
         assert told(unknown) == unknown
