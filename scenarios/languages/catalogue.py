@@ -14,9 +14,9 @@ from pathlib import Path
 
 _ENTRY = re.compile(r'^msgid ((?:".*"\n)+)msgstr ((?:".*"(?:\n|$))+)', re.MULTILINE)
 _NAME = re.compile(r"\{(\w+)\}")
+_COUNTED = re.compile(r"\{\w+\} \w+")  # a count and a word: "{count} found" would match "sh: 1: cat: not found"
 LONGEST = 2000  # characters of a finished sentence; what is longer is no message of the lab's
 FEWEST_LETTERS = 4  # of a template: "{a}: {b}" would match anything
-CERTAIN_LETTERS = 10  # of a template that begins with a name: "{count} found" would match "sh: 1: cat: not found"
 
 
 def read(path: Path) -> dict[str, str]:
@@ -37,12 +37,12 @@ class Template:
         pieces = _NAME.split(message)
         self._literals, self._names, self._translated = pieces[::2], pieces[1::2], translated
         self.letters = sum(map(str.isalpha, "".join(self._literals)))
-        self._vague = not self._literals[0] and self.letters < CERTAIN_LETTERS
+        self._counted = bool(_COUNTED.fullmatch(message))
 
     def match(self, sentence: str) -> Mapping[str, str] | None:
         """What stands for each name, taken as short as possible from the left; None for another sentence.
 
-        In a short template that begins with a name, a name stands for one word.
+        Before a single word, such as "{count} found", stands one word, too.
         """
         first, *middle, last = self._literals
         if not sentence.startswith(first) or not sentence.endswith(last):
@@ -55,7 +55,7 @@ class Template:
             found.append(sentence[at:place])
             at = place + len(literal)
         words = [*found, sentence[at:end]]
-        if at > end or (self._vague and " " in "".join(words)):
+        if at > end or (self._counted and " " in words[0]):
             return None
         return dict(zip(self._names, words, strict=True))
 
