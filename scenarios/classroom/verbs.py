@@ -98,8 +98,8 @@ def predict(desk: Desk, one: Exercise, shown: Shown) -> bool:
         shown.gap()
         shown.say("A number and Enter answers; Enter alone gives no answer; q or Ctrl-C quits.", style="dim")
         forget_typed()
-    for question in left:
-        shown.question(question, one.about.predict.index(question) + 1, len(one.about.predict))
+    for number, question in left:
+        shown.question(question, number, len(one.about.predict))
         answer = answered(question, shown)
         if answer is None:
             return False
@@ -109,9 +109,10 @@ def predict(desk: Desk, one: Exercise, shown: Shown) -> bool:
     return True
 
 
-def unanswered(one: Exercise, done: Done) -> list[Question]:
-    """What has not been predicted yet; nothing of an exercise that has been passed."""
-    return [question for question in one.about.predict if question.id not in done.predictions and not done.passed]
+def unanswered(one: Exercise, done: Done) -> list[tuple[int, Question]]:
+    """What has not been predicted yet, with its number; nothing of an exercise that has been passed."""
+    asked = () if done.passed else enumerate(one.about.predict, 1)
+    return [(number, question) for number, question in asked if question.id not in done.predictions]
 
 
 def show_questions(desk: Desk, one: Exercise, shown: Shown) -> None:
@@ -121,8 +122,8 @@ def show_questions(desk: Desk, one: Exercise, shown: Shown) -> None:
         again = f"{lab()} exercise start {one.number}"
         shown.gap()
         shown.say("Predict first. In a terminal, {again} asks, and keeps your answers:", again=again, style="dim")
-    for question in left:
-        shown.question(question, one.about.predict.index(question) + 1, len(one.about.predict))
+    for number, question in left:
+        shown.question(question, number, len(one.about.predict))
 
 
 def forget_typed() -> None:
