@@ -62,8 +62,6 @@ def freeze(path: str, frozen: bool) -> None:
         raise MissingFeature(
             "this machine has no cgroup freezer", "mount cgroup2 on /sys/fs/cgroup, then start the container again"
         )
-    if not os.path.isdir(folder):
-        raise NotRunning("the container has just ended")
     try:
         if os.path.exists(f"{folder}/cgroup.freeze"):
             cgroup.write_file(f"{folder}/cgroup.freeze", "1" if frozen else "0")
@@ -72,8 +70,8 @@ def freeze(path: str, frozen: bool) -> None:
             word = "FROZEN" if frozen else "THAWED"
             cgroup.write_file(f"{folder}/freezer.state", word)
             cgroup.until(lambda: cgroup.read_file(f"{folder}/freezer.state").strip() == word)
-    except OSError as error:
-        if error.errno not in (errno.ENOENT, errno.ENODEV):  # ENODEV: the file was open as the cgroup was removed
+    except OSError as error:  # the kernel removes a cgroup's files before its directory; ENODEV: one that was open
+        if error.errno not in (errno.ENOENT, errno.ENODEV):
             raise
         raise NotRunning("the container has just ended") from None
 

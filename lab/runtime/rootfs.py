@@ -75,7 +75,9 @@ def _attach_all(root: int, spec: Spec, binds: list[tuple[str, int]]) -> None:
     dockerd makes them in a layer of the image, where it removes symlinks that stand at their paths.
     """
     kinds = {mount.target: mount.kind for mount in spec.mounts}
-    only = {mount_id(root), *(mount_id(tree) for target, tree in binds if kinds.get(target, "volume") == "volume")}
+    only = set[str]()
+    if "file" in kinds.values():
+        only = {mount_id(root), *(mount_id(tree) for target, tree in binds if kinds.get(target, "volume") == "volume")}
     for target, tree in sorted(binds, key=lambda bind: bind[0].count("/")):
         attach(root, target, tree, only if kinds.get(target) == "file" else ())
 
