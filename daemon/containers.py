@@ -98,8 +98,8 @@ class Container:
 
     @property
     def restarting(self) -> bool:
-        """Whether it has ended, and waits for its next start by its restart policy."""
-        return self.comeback.waiting
+        """Whether it has ended, and is to be started again by its restart policy."""
+        return self.comeback.pending
 
     @property
     def closing(self) -> bool:
@@ -235,16 +235,15 @@ class Container:
 
     async def start_again(self) -> None:
         """By the policy and not by a user: the loginuid is the daemon's, whatever it stamps for others."""
-        async with self.changing:
-            if self.running or self.removal.begun or self.record.state.get("stopped"):
-                return
-            self.record.state["restart_count"] = self.record.state.get("restart_count", 0) + 1
-            try:
-                await self._spawn(NOBODY)
-            except LabError as error:
-                log.error("container %s cannot be started again: %s", self.id, error.message)
-                await self._start_failed(error, NOBODY)
-                self._tell_waiters(error.exit_code)
+        if self.removal.begun:
+            return
+        self.record.state["restart_count"] = self.record.state.get("restart_count", 0) + 1
+        try:
+            await self._spawn(NOBODY)
+        except LabError as error:
+            log.error("container %s cannot be started again: %s", self.id, error.message)
+            await self._start_failed(error, NOBODY)
+            self._tell_waiters(error.exit_code)
 
     def waiter(self, condition: str) -> asyncio.Future[int]:
         """A future of the exit code for Docker's conditions "not-running", "next-exit" and "removed"."""
@@ -283,6 +282,7 @@ class Container:
 
     async def kill_and_wait(self, number: int) -> None:
         """kill(); SIGKILL returns only once the process has ended, as in dockerd."""
+        await self.comeback.settled()
         exited = self.waiter("next-exit")
         self.kill(number)
         if number == signal.SIGKILL:
@@ -293,6 +293,7 @@ class Container:
         if self._stay_away():
             self.event("stop")
             return True
+        await self.comeback.settled()
         if not self.running:
             return False
         exited = self.waiter("next-exit")

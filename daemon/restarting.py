@@ -61,19 +61,25 @@ class Restartable(Protocol):
     def closing(self) -> bool:
         """Whether the daemon ends."""
 
+    @property
+    def changing(self) -> asyncio.Lock:
+        """Held while the container starts, is paused or removed."""
+
     async def start_again(self) -> None: ...
 
 
 class Comeback:
-    """The next start of one container, while it waits for it."""
+    """The next start of one container: the wait for it, and the start itself."""
 
     def __init__(self, container: Restartable) -> None:
         self.container = container
         self._wait = 0.0
         self._task: asyncio.Task[None] | None = None
+        self._starting = False
 
     @property
-    def waiting(self) -> bool:
+    def pending(self) -> bool:
+        """From its end to its next beginning, without a gap: nobody may take it for one that has ended for good."""
         return self._task is not None
 
     def plan(self, *, daemon_began: bool = False) -> None:
@@ -83,7 +89,7 @@ class Comeback:
         """
         container, state = self.container, self.container.record.state
         restarts, stopped = state.get("restart_count", 0), state.get("stopped", False)
-        if container.closing or not state.get("started") or (stopped and not daemon_began):
+        if container.closing or self._starting or not state.get("started") or (stopped and not daemon_began):
             return
         if comes_back(container.policy, container.exit_code, restarts=restarts, stopped=stopped):
             if state.get("finished", 0) - state["started"] >= STEADY * 10**9:
@@ -93,14 +99,23 @@ class Comeback:
             self._task = asyncio.create_task(self._later(self._wait))
 
     def cancel(self) -> bool:
-        """Whether there was a start to cancel."""
-        if self._task is None:
+        """Whether there was a wait to cancel; a start that is under way goes on."""
+        if self._task is None or self._starting:
             return False
         self._task.cancel()
         self._task = None
         return True
 
+    async def settled(self) -> None:
+        """Wait for the end of a start that is under way."""
+        if self._task and self._starting:
+            await asyncio.wait([self._task])
+
     async def _later(self, seconds: float) -> None:
         await asyncio.sleep(seconds)
-        self._task = None  # from here on it cannot be cancelled: it starts
-        await self.container.start_again()
+        async with self.container.changing:
+            self._starting = True
+            try:
+                await self.container.start_again()
+            finally:
+                self._starting, self._task = False, None

@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 import signal
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -105,6 +106,51 @@ def test_restarting_is_a_state(labd: Labd) -> None:
         assert shown(labd, "again")["RestartCount"] == 0
     finally:
         gone(labd, "again")
+
+
+@pytest.fixture
+def coming(labd: Labd) -> Iterator[Future[Any]]:
+    """The container `coming` has died, and its next start is under way: the spawner stands still for 0.6 s."""
+    made(labd, "coming", "always", "sleep", "60")
+    os.kill(shown(labd, "coming")["Pid"], signal.SIGKILL)
+    assert soon(lambda: shown(labd, "coming")["Restarting"])
+    os.kill(labd.spawner, signal.SIGSTOP)
+    with ThreadPoolExecutor(1) as pool:
+        time.sleep(0.3)  # its wait is 0.1 s
+        try:
+            yield pool.submit(lambda: (time.sleep(0.3), os.kill(labd.spawner, signal.SIGCONT)))
+        finally:
+            os.kill(labd.spawner, signal.SIGCONT)
+            labd.request("DELETE", "/containers/coming?force=1")
+
+
+def test_restarting_lasts_until_it_runs(labd: Labd, coming: Future[Any]) -> None:
+    """While it is being started again it has not ended for good: nobody sees it exited, nobody removes it."""
+    assert shown(labd, "coming")["Status"] == "restarting"
+    assert labd.request("DELETE", "/containers/coming")[0] == 409  # answered when it has begun
+    coming.result()
+    assert shown(labd, "coming")["Status"] == "running"
+
+
+@pytest.mark.parametrize("end", ["stop?t=0", "kill"])
+def test_a_start_that_is_under_way_is_ended_too(labd: Labd, coming: Future[Any], end: str) -> None:
+    """Who stops or kills it then is not told that nothing runs while the container comes up behind that answer."""
+    assert not coming.done()
+    assert labd.request("POST", f"/containers/coming/{end}")[0] == 204
+    coming.result()
+    time.sleep(0.5)
+    assert shown(labd, "coming")["Status"] == "exited"
+
+
+def test_docker_wait_hears_of_the_next_end(labd: Labd, coming: Future[Any]) -> None:
+    """A wait that begins while it is being started again is for the end of that run."""
+    with ThreadPoolExecutor(1) as pool:
+        waited = pool.submit(labd.request, "POST", "/containers/coming/wait")
+        coming.result()
+        assert soon(lambda: shown(labd, "coming")["Status"] == "running")
+        assert not waited.done()
+        assert labd.request("POST", "/containers/coming/stop?t=0")[0] == 204
+        assert waited.result()[1]["StatusCode"] in (137, 143)
 
 
 @pytest.mark.parametrize("end", ["stop?t=0", "kill"])
