@@ -108,23 +108,31 @@ def test_restarting_is_a_state(labd: Labd) -> None:
         gone(labd, "again")
 
 
+def wake(pid: int) -> None:
+    """SIGCONT in 0.3 s."""
+    time.sleep(0.3)
+    os.kill(pid, signal.SIGCONT)
+
+
 @pytest.fixture
-def coming(labd: Labd) -> Iterator[Future[Any]]:
-    """The container `coming` has died, and its next start is under way: the spawner stands still for 0.6 s."""
+def coming(labd: Labd) -> Iterator[Future[None]]:
+    """The container `coming` has died, and its next start is under way: the spawner stands still for a while."""
     made(labd, "coming", "always", "sleep", "60")
-    os.kill(shown(labd, "coming")["Pid"], signal.SIGKILL)
-    assert soon(lambda: shown(labd, "coming")["Restarting"])
-    os.kill(labd.spawner, signal.SIGSTOP)
+    while not shown(labd, "coming")["Restarting"]:  # on a busy machine the first wait, 0.1 s, may be too short
+        os.kill(labd.spawner, signal.SIGCONT)
+        assert soon(lambda: shown(labd, "coming")["Pid"])
+        os.kill(shown(labd, "coming")["Pid"], signal.SIGKILL)
+        assert soon(lambda: shown(labd, "coming")["Restarting"])
+        os.kill(labd.spawner, signal.SIGSTOP)
+    time.sleep(0.1 * 2 ** shown(labd, "coming")["RestartCount"] + 0.2)
     with ThreadPoolExecutor(1) as pool:
-        time.sleep(0.3)  # its wait is 0.1 s
         try:
-            yield pool.submit(lambda: (time.sleep(0.3), os.kill(labd.spawner, signal.SIGCONT)))
+            yield pool.submit(wake, labd.spawner)
         finally:
-            os.kill(labd.spawner, signal.SIGCONT)
             labd.request("DELETE", "/containers/coming?force=1")
 
 
-def test_restarting_lasts_until_it_runs(labd: Labd, coming: Future[Any]) -> None:
+def test_restarting_lasts_until_it_runs(labd: Labd, coming: Future[None]) -> None:
     """While it is being started again it has not ended for good: nobody sees it exited, nobody removes it."""
     assert shown(labd, "coming")["Status"] == "restarting"
     assert labd.request("DELETE", "/containers/coming")[0] == 409  # answered when it has begun
@@ -133,7 +141,7 @@ def test_restarting_lasts_until_it_runs(labd: Labd, coming: Future[Any]) -> None
 
 
 @pytest.mark.parametrize("end", ["stop?t=0", "kill"])
-def test_a_start_that_is_under_way_is_ended_too(labd: Labd, coming: Future[Any], end: str) -> None:
+def test_a_start_that_is_under_way_is_ended_too(labd: Labd, coming: Future[None], end: str) -> None:
     """Who stops or kills it then is not told that nothing runs while the container comes up behind that answer."""
     assert not coming.done()
     assert labd.request("POST", f"/containers/coming/{end}")[0] == 204
@@ -142,7 +150,7 @@ def test_a_start_that_is_under_way_is_ended_too(labd: Labd, coming: Future[Any],
     assert shown(labd, "coming")["Status"] == "exited"
 
 
-def test_docker_wait_hears_of_the_next_end(labd: Labd, coming: Future[Any]) -> None:
+def test_docker_wait_hears_of_the_next_end(labd: Labd, coming: Future[None]) -> None:
     """A wait that begins while it is being started again is for the end of that run."""
     with ThreadPoolExecutor(1) as pool:
         waited = pool.submit(labd.request, "POST", "/containers/coming/wait")
