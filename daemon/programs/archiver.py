@@ -19,6 +19,7 @@ import contextlib
 import errno
 import json
 import os
+import signal
 import stat
 import sys
 import tarfile
@@ -120,6 +121,7 @@ def put(path: str, owner: str) -> None:
 def main() -> None:
     """Exit status 0; errors are reported on standard output."""
     verb, path, owner, *where = sys.argv[2:]
+    signal.signal(signal.SIGPIPE, signal.SIG_DFL)  # where labd has been killed, nobody is left to be told
     os.umask(0o022)
     tars.confine()
     try:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import http.client
 import io
 import os
+import signal
+import subprocess
 import sys
 import tarfile
 from collections.abc import Iterator
@@ -14,6 +16,7 @@ import pytest
 from private_labd import Labd
 
 from daemon.programs import archiver
+from daemon.programs.command import command
 
 pytestmark = pytest.mark.needs("root", "busybox")
 DEPTH, NAME = 20, "n" * 250  # together longer than the longest path, 4,095 bytes
@@ -51,6 +54,18 @@ def test_docker_fails_then(labd: Labd, deep: str) -> None:
     for words in (("export", deep), ("cp", f"{deep}:/", "-")):
         done = labd.docker(*words)
         assert done.returncode == 1 and b"unexpected EOF" in done.stderr
+
+
+def test_nobody_hears() -> None:
+    """Where labd has been killed, its program ends without a traceback."""
+    reader, writer = os.pipe()
+    os.close(reader)
+    with os.fdopen(writer, "wb") as closed:
+        done = subprocess.run(
+            command("archiver", "stat", "/", "", "stopped", "/nonexistent", "none"),
+            stdout=closed, stderr=subprocess.PIPE, timeout=30,
+        )  # fmt: skip
+    assert (done.returncode, done.stderr) == (-signal.SIGPIPE, b"")
 
 
 @pytest.mark.parametrize("kind", ["fifo", "link"])
