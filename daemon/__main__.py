@@ -53,7 +53,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         _check_identity(options.allow_loginuid)
         settle()
-        engine = Engine(options.state, Attribution(options.attribution, options.peer_by_pid))
+        engine = Engine(options.state, Attribution(options.attribution, options.peer_by_pid), options.shutdown_timeout)
         server = _server(engine)
         listener = listen.inherited() or listen.bind(options.socket, options.group)
     except LabError as error:
@@ -106,8 +106,18 @@ def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument(
         "--peer-by-pid", action="store_true", help="find the peer by SO_PEERCRED's pid, as before Linux 6.5"
     )
+    parser.add_argument(
+        "--shutdown-timeout", type=_seconds, default=5, metavar="SECONDS",
+        help="at my end, how long containers have from the stop signal to SIGKILL (%(default)s)",
+    )  # fmt: skip
     parser.add_argument("--debug", action="store_true", help="log every request, and who sends it")
     return parser.parse_args(argv)
+
+
+def _seconds(text: str) -> int:
+    if not text.isdecimal():
+        raise argparse.ArgumentTypeError(f"{text!a} is no number of seconds: 0, 1 ...")
+    return int(text)
 
 
 def _collect_often() -> None:

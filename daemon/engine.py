@@ -33,16 +33,18 @@ from lab.store import Store, new_id
 from lab.volumes import Volumes
 
 log = logging.getLogger("labd")
-SHUTDOWN_SECONDS = 5
 EXECS_KEPT = 1000  # more are dropped, the oldest idle one first: the request of each may have megabytes
 SPAWNER_SECONDS = SURVIVOR_SECONDS = 10
 
 
 class Engine:
-    """root/labd holds the containers, root/images the images, which podmanish shares."""
+    """root/labd holds the containers, root/images the images, which podmanish shares.
 
-    def __init__(self, root: Path, attribution: Attribution) -> None:
-        self.root, self.attribution = root, attribution
+    shutdown_timeout: seconds between the stop signal and SIGKILL for containers that run at the daemon's end.
+    """
+
+    def __init__(self, root: Path, attribution: Attribution, shutdown_timeout: int) -> None:
+        self.root, self.attribution, self.shutdown_timeout = root, attribution, shutdown_timeout
         files.close_state(str(root))
         self.images = Images(str(root / "images"))
         self.store = Store(str(root / "labd"))
@@ -80,10 +82,10 @@ class Engine:
                 container.comeback.plan(daemon_began=True)
 
     async def end_containers(self) -> None:
-        """End all containers as dockerd does: stop signal, and SIGKILL after SHUTDOWN_SECONDS."""
+        """End all containers as dockerd does: stop signal, and SIGKILL after the timeout."""
         self.closing = True
         running = [container for container in self.containers.values() if container.running or container.restarting]
-        await asyncio.gather(*(container.stop(SHUTDOWN_SECONDS) for container in running), return_exceptions=True)
+        await asyncio.gather(*(container.stop(self.shutdown_timeout) for container in running), return_exceptions=True)
         self.events.close()
 
     async def close(self) -> None:

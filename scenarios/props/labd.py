@@ -23,6 +23,7 @@ from lab.pidfd import ended, start_time
 from scenarios.safety.journal import Journal
 from scenarios.safety.processes import end_process
 
+SHUTDOWN_SECONDS = 1  # for the containers: a first process without a handler for SIGTERM would use up more, too
 START_SECONDS, PING_SECONDS = 90, 5  # labd was seen to need more than 20 on an emulated processor
 
 
@@ -48,7 +49,8 @@ class Daemon:
         self.renew()
         if self.started_here:
             labd = str(Path(sys.executable).parent / "labd")
-            self.pid = start(journal, [labd, "--socket", path, "--state", state, *options], loginuid, log)
+            command = [labd, "--socket", path, "--state", state, "--shutdown-timeout", str(SHUTDOWN_SECONDS), *options]
+            self.pid = start(journal, command, loginuid, log)
             self._pidfd = os.pidfd_open(self.pid)
 
     def __enter__(self) -> Daemon:

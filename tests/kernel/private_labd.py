@@ -119,6 +119,8 @@ def launch(
                 "--state",
                 str(state),
                 "--allow-loginuid",
+                "--shutdown-timeout",
+                "1",
                 *options,
             ],
             stdin=subprocess.DEVNULL,

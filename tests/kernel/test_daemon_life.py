@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 from private_labd import CHECKOUT, Labd, UnixConnection
+from support import soon
 
 pytestmark = pytest.mark.needs("root")
 NewLabd = Callable[..., Labd]
@@ -98,6 +99,23 @@ def test_a_signal_ends_open_streams_and_containers(new_labd: NewLabd, number: si
     assert not Path(f"/proc/{pid}").exists()
     response.close()
     events.close()
+
+
+@pytest.mark.parametrize(("seconds", "code"), [("0", 137), ("20", 7)])
+def test_containers_have_time_to_end(new_labd: NewLabd, tmp_path: Path, seconds: str, code: int) -> None:
+    """--shutdown-timeout: what heeds SIGTERM and tidies up for longer than that is killed; what is faster is not."""
+    daemon = new_labd("first", "--shutdown-timeout", seconds, state=tmp_path / "state")
+    tidy = start_container(daemon, "tidy", "sh", "-c", "trap 'sleep 0.5; exit 7' TERM; echo up; sleep 60 & wait")
+    assert soon(lambda: "up" in str(daemon.request("GET", f"/containers/{tidy}/logs?stdout=1")[1]))
+    assert daemon.stop() == 0
+    again = new_labd("again", state=tmp_path / "state")
+    assert again.request("GET", "/containers/tidy/json")[1]["State"]["ExitCode"] == code
+
+
+def test_a_wrong_shutdown_timeout() -> None:
+    """It is said before anything is done."""
+    done = second("--shutdown-timeout", "-1")
+    assert done.returncode == 2 and "'-1' is no number of seconds" in done.stderr
 
 
 def test_the_socket_is_never_wider_than_0660(open_path: Path) -> None:
