@@ -30,6 +30,7 @@ BESIDE = (
     "tests/kernel/test_awake.py",
     "tests/kernel/test_client_verbs.py",
     "tests/kernel/test_compose.py",
+    "tests/kernel/test_cut_short.py",
     "tests/kernel/test_daemon_*.py",
     "tests/kernel/test_damaged.py",
     "tests/kernel/test_docker_*.py",
