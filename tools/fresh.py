@@ -288,7 +288,7 @@ def all_tests(here: Machine, target: str) -> bool:
     require = ",".join(["all", *(f"-{name}" for name in ABSENT)])
     script = f"""cd loginuid-lab
 sudo YES=1 tools/setup packages $(.ci/packages | sed 's/chromium\\|fonts-[a-z-]*//g')
-sudo make {target} JOBS=$(nproc) LAB_REQUIRE={require} ARGS=--durations=15"""
+sudo make {target} JOBS=$(($(nproc) + 1)) LAB_REQUIRE={require} ARGS=--durations=15"""
     begin = time.monotonic()
     done = subprocess.run(here.login(script, SUITE_SECONDS), stdin=subprocess.DEVNULL, check=False)
     say(f"The whole suite: {time.monotonic() - begin:.0f} s, exit status {done.returncode}")
