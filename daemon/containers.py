@@ -71,6 +71,7 @@ class Container:
         self.health = Monitor(self)
         self._next_exit: asyncio.Future[int] = asyncio.get_running_loop().create_future()
         self.changing = asyncio.Lock()
+        self._beginning = asyncio.Lock()  # held by a start, whoever asked for it, from the request to the spawner on
         self._supervisor: asyncio.Task[None] | None = None
         self._restarting = 0  # how many restart requests are being served
 
@@ -169,12 +170,18 @@ class Container:
             if self.running or self.restarting:
                 return False
             self.record.state.update(restart_count=0, stopped=False)  # _spawn() writes them
-            try:
-                await self._spawn(asker)
-            except LabError as error:
-                await self._start_failed(error, asker)
-                raise
+            async with self._beginning:
+                try:
+                    await self._spawn(asker)
+                except LabError as error:
+                    await self._start_failed(error, asker)
+                    raise
             return True
+
+    async def settled(self) -> None:
+        """Wait for the end of a start that is under way, as dockerd's verbs do: before it, nothing they say lasts."""
+        async with self._beginning:
+            pass
 
     async def _start_failed(self, error: LabError, asker: Asker) -> None:
         self.run.output.abandon()
@@ -238,12 +245,13 @@ class Container:
         if self.removal.begun:
             return
         self.record.state["restart_count"] = self.record.state.get("restart_count", 0) + 1
-        try:
-            await self._spawn(NOBODY)
-        except LabError as error:
-            log.error("container %s cannot be started again: %s", self.id, error.message)
-            await self._start_failed(error, NOBODY)
-            self._tell_waiters(error.exit_code)
+        async with self._beginning:
+            try:
+                await self._spawn(NOBODY)
+            except LabError as error:
+                log.error("container %s cannot be started again: %s", self.id, error.message)
+                await self._start_failed(error, NOBODY)
+                self._tell_waiters(error.exit_code)
 
     def waiter(self, condition: str) -> asyncio.Future[int]:
         """A future of the exit code for Docker's conditions "not-running", "next-exit" and "removed"."""
@@ -282,7 +290,7 @@ class Container:
 
     async def kill_and_wait(self, number: int) -> None:
         """kill(); SIGKILL returns only once the process has ended, as in dockerd."""
-        await self.comeback.settled()
+        await self.settled()
         exited = self.waiter("next-exit")
         self.kill(number)
         if number == signal.SIGKILL:
@@ -290,10 +298,10 @@ class Container:
 
     async def stop(self, seconds: float | None, number: int | None = None) -> bool:
         """Send the stop signal (or `number`), and SIGKILL after `seconds` (None: never). False if it did not run."""
+        await self.settled()
         if self._stay_away():
             self.event("stop")
             return True
-        await self.comeback.settled()
         if not self.running:
             return False
         exited = self.waiter("next-exit")

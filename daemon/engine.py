@@ -84,8 +84,8 @@ class Engine:
     async def end_containers(self) -> None:
         """End all containers as dockerd does: stop signal, and SIGKILL after the timeout."""
         self.closing = True
-        running = [container for container in self.containers.values() if container.running or container.restarting]
-        await asyncio.gather(*(container.stop(self.shutdown_timeout) for container in running), return_exceptions=True)
+        stops = [container.stop(self.shutdown_timeout) for container in self.containers.values()]
+        await asyncio.gather(*stops, return_exceptions=True)
         self.events.close()
 
     async def close(self) -> None:

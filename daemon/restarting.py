@@ -106,11 +106,6 @@ class Comeback:
         self._task = None
         return True
 
-    async def settled(self) -> None:
-        """Wait for the end of a start that is under way."""
-        if self._task and self._starting:
-            await asyncio.wait([self._task])
-
     async def _later(self, seconds: float) -> None:
         await asyncio.sleep(seconds)
         async with self.container.changing:

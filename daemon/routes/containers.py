@@ -143,6 +143,8 @@ async def wait(container: TheContainer, condition: str = "not-running") -> Respo
     """docker wait; the head is sent at once, because `docker run` waits for it before it sends `start`"""
     if condition not in ("", "not-running", "next-exit", "removed"):
         raise InvalidArgument(f"invalid condition: {condition[:40]!r}", "write not-running, next-exit or removed")
+    if condition in ("", "not-running"):
+        await container.settled()
     ended = container.waiter(condition)
 
     async def answer() -> AsyncGenerator[bytes, None]:

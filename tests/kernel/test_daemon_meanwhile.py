@@ -1,0 +1,75 @@
+"""Requests that meet a container between two states: an end that is not recorded yet, a start that is under way.
+
+A stopped spawner, or a client that reads nothing, makes such a moment as long as a test needs it.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+
+import pytest
+from awake import container
+from private_labd import Labd
+
+pytestmark = pytest.mark.needs("root")
+
+
+@contextmanager
+def standing_still(pid: int) -> Iterator[None]:
+    """A process that does nothing for a while."""
+    os.kill(pid, signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        os.kill(pid, signal.SIGCONT)
+
+
+def status(labd: Labd, name: str) -> str:
+    """What `docker ps` would show; "" for a container that is gone."""
+    code, answer = labd.request("GET", f"/containers/{name}/json")
+    return str(answer["State"]["Status"]) if code == 200 else ""
+
+
+@pytest.mark.parametrize("end", ["stop?t=0", "kill", "wait"])
+def test_a_start_that_is_under_way_comes_first(labd: Labd, end: str) -> None:
+    """stop, kill and wait are about the run that begins: none says that nothing runs, and then it comes up."""
+    container(labd, "begun", "sleep", "60", start=False)
+    try:
+        with ThreadPoolExecutor(2) as pool:
+            with standing_still(labd.spawner):
+                started = pool.submit(labd.request, "POST", "/containers/begun/start")
+                time.sleep(0.2)
+                ended = pool.submit(labd.request, "POST", f"/containers/begun/{end}")
+                time.sleep(0.1)
+                assert not (started.done() or ended.done())
+            assert started.result()[0] == 204
+            if end == "wait":
+                assert not ended.done()
+                assert labd.request("POST", "/containers/begun/kill")[0] == 204
+                assert ended.result() == (200, {"StatusCode": 137})
+            assert ended.result()[0] in (200, 204)
+            assert status(labd, "begun") == "exited"
+    finally:
+        labd.request("DELETE", "/containers/begun?force=1")
+
+
+def test_a_start_that_is_under_way_at_the_daemons_end(new_labd: Callable[..., Labd]) -> None:
+    """Its container gets the stop signal like all others."""
+    daemon = new_labd()
+    container(daemon, "begun", "sleep", "60", start=False)
+    with ThreadPoolExecutor(2) as pool:
+        events = pool.submit(daemon.request, "GET", '/events?filters={"event":["kill"]}')
+        with standing_still(daemon.spawner):
+            started = pool.submit(daemon.request, "POST", "/containers/begun/start")
+            time.sleep(0.2)
+            daemon.process.send_signal(signal.SIGTERM)
+            time.sleep(0.2)
+        assert started.result()[0] == 204
+        os.kill(daemon.request("GET", "/containers/begun/json")[1]["State"]["Pid"], signal.SIGKILL)
+        assert daemon.process.wait(10) == 0
+        assert events.result()[1]["Actor"]["Attributes"]["signal"] == "15"
