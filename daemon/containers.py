@@ -383,6 +383,7 @@ class Container:
         self.run.output.abandon()
         await self.engine.forget(self)
         self.event("destroy")
+        self._tell_waiters(self.exit_code)  # one that has never run has no other end
         if self.takes_volumes:
             await volumes.release(self.spec, self.engine.volumes, self.engine.events)
 

@@ -73,3 +73,13 @@ def test_a_start_that_is_under_way_at_the_daemons_end(new_labd: Callable[..., La
         os.kill(daemon.request("GET", "/containers/begun/json")[1]["State"]["Pid"], signal.SIGKILL)
         assert daemon.process.wait(10) == 0
         assert events.result()[1]["Actor"]["Attributes"]["signal"] == "15"
+
+
+def test_who_waits_for_an_end_hears_of_the_removal(labd: Labd) -> None:
+    """A container that is removed before it has run has no exit any more: wait?condition=next-exit ends."""
+    container(labd, "unborn", "true", start=False)
+    with ThreadPoolExecutor(1) as pool:
+        waited = pool.submit(labd.request, "POST", "/containers/unborn/wait?condition=next-exit", None, 5)
+        time.sleep(0.1)
+        assert labd.request("DELETE", "/containers/unborn")[0] == 204
+        assert waited.result() == (200, {"StatusCode": 0})
