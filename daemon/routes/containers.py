@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 from collections.abc import AsyncGenerator
-from contextlib import aclosing
 from typing import Annotated
 
 from fastapi import APIRouter, Query, Request, Response
@@ -18,7 +18,7 @@ from daemon.routes.deps import Platform, Switch, TheContainer, TheEngine
 from daemon.routes.filters import Filters
 from daemon.routes.strict import StrictRoute
 from daemon.wire.answers import Json, Streamed
-from lab.errors import InvalidArgument
+from lab.errors import Conflict, InvalidArgument, NotFound
 from lab.filters import check_names
 from lab.signals import signal_number
 
@@ -54,11 +54,15 @@ async def prune(engine: TheEngine, filters: Filters) -> Response:
     """docker container prune"""
     check_names(filters, "label", "label!", "until")
     chosen = container_filters.matching(engine, filters, all=True)
-    gone = [container for container in chosen if container.status in ("created", "exited", "dead")]
-    reclaimed = await asyncio.to_thread(lambda: sum(layers.size(container.spec) for container in gone))
-    for container in gone:
-        await container.remove(force=False)
-    return Json({"ContainersDeleted": [container.id for container in gone] or None, "SpaceReclaimed": reclaimed})
+    gone, reclaimed = list[str](), 0
+    for container in chosen:
+        if container.status in ("created", "exited", "dead"):
+            size = await asyncio.to_thread(layers.size, container.spec)
+            with contextlib.suppress(NotFound, Conflict):  # another request has just removed it, or started it
+                await container.remove(force=False)
+                gone.append(container.id)
+                reclaimed += size
+    return Json({"ContainersDeleted": gone or None, "SpaceReclaimed": reclaimed})
 
 
 @router.get("/{reference}/json")
@@ -177,7 +181,7 @@ async def follow_stats(
     measured = stats.samples(container, stream=stream, one_shot=one_shot)
 
     async def lines() -> AsyncGenerator[bytes, None]:
-        async with aclosing(measured):
+        async with contextlib.aclosing(measured):
             async for sample in measured:
                 yield json.dumps(sample).encode() + b"\n"
 

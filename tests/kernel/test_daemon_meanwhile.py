@@ -83,3 +83,22 @@ def test_who_waits_for_an_end_hears_of_the_removal(labd: Labd) -> None:
         time.sleep(0.1)
         assert labd.request("DELETE", "/containers/unborn")[0] == 204
         assert waited.result() == (200, {"StatusCode": 0})
+
+
+def test_prune_passes_over_what_has_just_begun(labd: Labd) -> None:
+    """A container that runs by now stays, and the others go: the answer lists them."""
+    made = [container(labd, name, "sleep", "60", start=False) for name in ("prune-1", "prune-2", "prune-3")]
+    try:
+        with ThreadPoolExecutor(2) as pool:
+            with standing_still(labd.spawner):
+                started = pool.submit(labd.request, "POST", "/containers/prune-2/start")
+                time.sleep(0.2)
+                pruned = pool.submit(labd.request, "POST", "/containers/prune")
+                time.sleep(0.1)
+            assert started.result()[0] == 204
+            code, answer = pruned.result()
+        assert code == 200
+        assert set(made) & set(answer["ContainersDeleted"]) == {made[0], made[2]}
+        assert [status(labd, name) for name in ("prune-1", "prune-2", "prune-3")] == ["", "running", ""]
+    finally:
+        labd.request("DELETE", "/containers/prune-2?force=1")
