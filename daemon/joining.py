@@ -40,9 +40,10 @@ def joined(spec: Spec, find: Callable[[str], Donor]) -> Iterator[Mapping[str, in
             raise InvalidArgument(error.message, "name a running container") from None
         if other.restarting:
             raise Conflict(f"Container {name} is restarting, wait until the container is running")
-        if not other.running or other.run.process is None:
+        process = other.run.process if other.running else None
+        if process is None or process.pidfd < 0:  # -1: it has just ended
             raise NotRunning(f"container {name} is not running", "start that one first")
-        return other.id, other.spec, os.dup(other.run.process.pidfd)
+        return other.id, other.spec, os.dup(process.pidfd)
 
     opened = joining.join(spec, open_other) if spec.joins else {}
     try:

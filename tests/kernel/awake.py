@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import signal
 import socket
@@ -14,6 +15,7 @@ from pathlib import Path
 from threading import Event, Thread
 
 from private_labd import Labd
+from support import SLOW, soon
 
 UPGRADE = "Connection: Upgrade\r\nUpgrade: tcp\r\n"
 READER = """
@@ -133,3 +135,24 @@ def wait(labd: Labd, name: str, seconds: float = 60) -> int:
     """Wait for the container's end; its exit code."""
     code: int = labd.request("POST", f"/containers/{name}/wait", timeout=seconds)[1]["StatusCode"]
     return code
+
+
+@contextmanager
+def ending(labd: Labd, name: str, **body: object) -> Iterator[socket.socket]:
+    """A container whose process has just ended: labd waits up to 2 s for an attached client to read the last output.
+
+    Nobody reads on the connection that the `with` gives; its close ends the wait.
+    """
+    container(labd, name, "sh", "-c", "head -c 2000000 /dev/zero & wait", start=False, **body)
+    try:
+        with connect(labd, ask("POST", f"/containers/{name}/attach?stream=1&stdout=1", headers=UPGRADE)) as client:
+            client.recv(12)
+            assert labd.request("POST", f"/containers/{name}/start")[0] == 204
+            time.sleep(0.3 * SLOW)  # the pipe is full by now
+            pid = labd.request("GET", f"/containers/{name}/json")[1]["State"]["Pid"]
+            os.kill(pid, signal.SIGKILL)
+            assert soon(lambda: not Path(f"/proc/{pid}").exists())
+            time.sleep(0.05)  # the spawner tells labd
+            yield client
+    finally:
+        labd.request("DELETE", f"/containers/{name}?force=1")

@@ -13,7 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 
 import pytest
-from awake import container
+from awake import container, ending
 from private_labd import Labd
 
 pytestmark = pytest.mark.needs("root")
@@ -102,3 +102,13 @@ def test_prune_passes_over_what_has_just_begun(labd: Labd) -> None:
         assert [status(labd, name) for name in ("prune-1", "prune-2", "prune-3")] == ["", "running", ""]
     finally:
         labd.request("DELETE", "/containers/prune-2?force=1")
+
+
+def test_whoever_has_just_ended_is_joined_no_more(labd: Labd) -> None:
+    """The start of a container in its pid namespace is refused with docker's 409."""
+    with ending(labd, "donor"):
+        container(labd, "joins", "true", start=False, HostConfig={"PidMode": "container:donor"})
+        code, answer = labd.request("POST", "/containers/joins/start")
+        assert labd.request("DELETE", "/containers/joins")[0] == 204
+        assert status(labd, "donor") == "running"  # or this test has met no such moment
+    assert code == 409 and "is not running" in answer["message"]
