@@ -165,6 +165,7 @@ class Container:
         Raises CommandNotFound, CommandNotExecutable, CannotStart.
         """
         async with self.changing:
+            await self._end_recorded()
             self.removal.require_present()
             self.require_sound()
             if self.running or self.restarting:
@@ -182,6 +183,11 @@ class Container:
         """Wait for the end of a start that is under way, as dockerd's verbs do: before it, nothing they say lasts."""
         async with self._beginning:
             pass
+
+    async def _end_recorded(self) -> None:
+        """If its process has ended, wait until that is recorded: its last output comes first; daemon.stdio."""
+        if self.running and self.run.process and self.run.process.ended.done():
+            await asyncio.shield(self._next_exit)
 
     async def _start_failed(self, error: LabError, asker: Asker) -> None:
         self.run.output.abandon()
@@ -366,6 +372,7 @@ class Container:
         Raises StillRunning if it runs, unless force is set.
         """
         async with self.changing:
+            await self._end_recorded()
             self.removal.require_present(or_going=True)
             self.takes_volumes |= with_volumes
             if self.running or self.restarting:

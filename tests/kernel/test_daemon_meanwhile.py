@@ -112,3 +112,15 @@ def test_whoever_has_just_ended_is_joined_no_more(labd: Labd) -> None:
         assert labd.request("DELETE", "/containers/joins")[0] == 204
         assert status(labd, "donor") == "running"  # or this test has met no such moment
     assert code == 409 and "is not running" in answer["message"]
+
+
+@pytest.mark.parametrize(("method", "path", "wanted"), [("POST", "/start", "running"), ("DELETE", "", "")])
+def test_an_end_that_is_not_recorded_yet_comes_first(labd: Labd, method: str, path: str, wanted: str) -> None:
+    """start and rm find a container that has ended, and not one that runs."""
+    with ending(labd, "over") as client, ThreadPoolExecutor(1) as pool:
+        answered = pool.submit(labd.request, method, f"/containers/over{path}")
+        time.sleep(0.1)
+        assert status(labd, "over") == "running"  # or this test has met no such moment
+        client.close()
+        assert answered.result() == (204, "")
+        assert status(labd, "over") == wanted
