@@ -222,6 +222,7 @@ class Container:
         volumes.tell_mounts(self, "mount")
         self.event("start")
         self.health.start()
+        process.ended.add_done_callback(lambda _: self.health.stop())  # a check that cannot begin then is no failure
         self._supervisor = asyncio.create_task(self._supervise(run, asyncio.create_task(told)))
 
     async def _supervise(self, run: Run, told: asyncio.Task[None] | None = None) -> None:
@@ -229,7 +230,6 @@ class Container:
         code = await run.finish()
         if code == UNKNOWN:  # a spawner that was killed has left the cgroup; any other has removed it
             await asyncio.to_thread(cgroup.remove, self.spec.cgroup)
-        self.health.stop()
         if told:
             await told
             await self.engine.attribution.audit("stop", self.id, self.name, self.pid)

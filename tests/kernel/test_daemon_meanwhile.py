@@ -124,3 +124,13 @@ def test_an_end_that_is_not_recorded_yet_comes_first(labd: Labd, method: str, pa
         client.close()
         assert answered.result() == (204, "")
         assert status(labd, "over") == wanted
+
+
+def test_whoever_has_ended_is_not_checked(labd: Labd) -> None:
+    """No health check fails because the container has ended: it keeps the health that it had."""
+    check = {"Test": ["CMD", "true"], "Interval": 20 * 10**6, "Retries": 1}
+    with ending(labd, "sound", Healthcheck=check):
+        time.sleep(0.2)
+        state = labd.request("GET", "/containers/sound/json")[1]["State"]
+    assert state["Status"] == "running"  # or this test has met no such moment
+    assert "the container has just ended" not in {result["Output"] for result in state["Health"]["Log"]}
