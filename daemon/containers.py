@@ -283,8 +283,10 @@ class Container:
 
     def _stay_away(self) -> bool:
         """Not to be started again; whether it was waiting for that."""
-        if self.policy.Name not in ("", "no") and not self.closing:
+        if not self.closing and self.policy.Name not in ("", "no"):
             recording.save(self.record, stopped=True)
+        elif not self.closing and self.running:  # written with its end: until then an update may bring a policy
+            self.record.state["stopped"] = True
         if not self.comeback.cancel():
             return False
         self._tell_waiters(self.exit_code)

@@ -174,6 +174,22 @@ def test_a_user_who_ends_it_is_heard(labd: Labd, end: str) -> None:
         gone(labd, "steady")
 
 
+def test_a_policy_does_not_undo_a_stop(labd: Labd) -> None:
+    """docker update gives a policy to a container that is being stopped: it does not come back from that stop."""
+    made(labd, "leaving", "no", "sleep", "60")  # pid 1 of a namespace ignores SIGTERM
+    try:
+        with ThreadPoolExecutor(1) as pool:
+            stopped = pool.submit(labd.request, "POST", "/containers/leaving/stop?t=30")
+            time.sleep(0.1)
+            policy = {"RestartPolicy": {"Name": "always"}}
+            assert labd.request("POST", "/containers/leaving/update", policy)[0] == 200
+            os.kill(shown(labd, "leaving")["Pid"], signal.SIGKILL)
+            assert stopped.result()[0] == 204
+        assert (shown(labd, "leaving")["Status"], shown(labd, "leaving")["ExitCode"]) == ("exited", 137)
+    finally:
+        gone(labd, "leaving")
+
+
 def test_a_process_that_dies_comes_back_as_nobodys(labd: Labd) -> None:
     """Its first process is killed from outside: another is started by no request, with the daemon's loginuid."""
     made(labd, "mortal", "unless-stopped", "sleep", "60")
