@@ -71,6 +71,7 @@ class Container:
         self.health = Monitor(self)
         self._next_exit: asyncio.Future[int] = asyncio.get_running_loop().create_future()
         self.changing = asyncio.Lock()
+        self._files = asyncio.Lock()  # while it is held they are not deleted; AutoRemove does not take the other lock
         self._beginning = asyncio.Lock()  # held by a start, whoever asked for it, from the request to the spawner on
         self._supervisor: asyncio.Task[None] | None = None
         self._restarting = 0  # how many restart requests are being served
@@ -138,11 +139,16 @@ class Container:
 
     @contextlib.asynccontextmanager
     async def frozen(self, wanted: bool) -> AsyncGenerator[None, None]:
-        """For the length of a `with` its processes stand still, if that is wanted. Raises MissingFeature."""
-        async with self.changing:
+        """For the length of a `with` its files stay and, if wanted, its processes stand still.
+
+        Raises NoSuchContainer, Conflict, MissingFeature.
+        """
+        async with self.changing, self._files:
+            self.removal.require_present()
             freeze = wanted and self.running and not self.paused
             if freeze:
-                await asyncio.to_thread(cgroup_control.freeze, self.spec.cgroup, True)
+                with contextlib.suppress(NotRunning):  # it has just ended
+                    await asyncio.to_thread(cgroup_control.freeze, self.spec.cgroup, True)
             try:
                 yield
             finally:
@@ -390,7 +396,8 @@ class Container:
 
     async def _delete(self) -> None:
         self.run.output.abandon()
-        await self.engine.forget(self)
+        async with self._files:
+            await self.engine.forget(self)
         self.event("destroy")
         self._tell_waiters(self.exit_code)  # one that has never run has no other end
         if self.takes_volumes:

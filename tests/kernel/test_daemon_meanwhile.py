@@ -11,10 +11,12 @@ import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from pathlib import Path
 
 import pytest
 from awake import container, ending
 from private_labd import Labd
+from support import soon
 
 pytestmark = pytest.mark.needs("root")
 
@@ -134,3 +136,41 @@ def test_whoever_has_ended_is_not_checked(labd: Labd) -> None:
         state = labd.request("GET", "/containers/sound/json")[1]["State"]
     assert state["Status"] == "running"  # or this test has met no such moment
     assert "the container has just ended" not in {result["Output"] for result in state["Health"]["Log"]}
+
+
+@pytest.fixture
+def small(labd: Labd, rootfs_tar: bytes) -> Iterator[str]:
+    """The name of an image with files, and a name for what is committed: both are removed."""
+    assert labd.request("POST", "/images/create?fromSrc=-&repo=meanwhile", rootfs_tar)[0] == 200
+    yield "meanwhile"
+    for name in ("meanwhile", "committed"):
+        labd.request("DELETE", f"/images/{name}?force=1")
+
+
+def reading(labd: Labd) -> int:
+    """The pid of the program that reads a container's files for a commit; 0 if there is none."""
+    for children in Path(f"/proc/{labd.pid}/task").glob("*/children"):
+        for pid in children.read_text().split():
+            if b"contents.py" in Path(f"/proc/{pid}/cmdline").read_bytes():
+                return int(pid)
+    return 0
+
+
+def test_what_has_just_ended_is_committed(labd: Labd, small: str) -> None:
+    """Its processes need not stand still any more."""
+    with ending(labd, "written", Image=small):
+        assert labd.request("POST", "/commit?container=written&repo=committed")[0] == 201
+
+
+def test_what_is_being_committed_keeps_its_files(labd: Labd, small: str) -> None:
+    """--rm removes the container after its end, but only once the image is made."""
+    container(labd, "read", "sleep", "60", Image=small, HostConfig={"AutoRemove": True})
+    with ThreadPoolExecutor(1) as pool:
+        committed = pool.submit(labd.request, "POST", "/commit?container=read&repo=committed&pause=0")
+        assert soon(lambda: reading(labd) > 0)
+        with standing_still(reading(labd)):
+            assert labd.request("POST", "/containers/read/kill")[0] == 204
+            time.sleep(0.1)
+            assert status(labd, "read") == "exited"
+        assert committed.result()[0] == 201
+    assert soon(lambda: status(labd, "read") == "")
