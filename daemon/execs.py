@@ -50,6 +50,7 @@ class Exec:
         self.id, self.container, self.body = new_id(), container, body
         self.spec = assemble_exec(exec_options(body, container.id), container.spec)
         self.run = Run()
+        self.beginning = asyncio.Lock()  # held while it is being started
         self.started = False
         self.failed: int | None = None
         container.event(f"exec_create: {' '.join(body.Cmd)}", execID=self.id)
@@ -61,7 +62,8 @@ class Exec:
 
     @property
     def running(self) -> bool:
-        return self.run.process is not None and self.run.exit_code is None
+        """From the request to start it on, as in dockerd."""
+        return self.started and self.exit_code is None
 
     def claim(self) -> None:
         """Take the right to start it, which exists once. Raises Conflict, NotRunning."""
@@ -77,7 +79,7 @@ class Exec:
         """
         self.spec.console_size = first_size(self.body.ConsoleSize)
         try:
-            async with self.container.kept_awake():
+            async with self.beginning, self.container.kept_awake():
                 await self.run.start(
                     self.container.link, self.id, self.spec,
                     stdin=self.body.AttachStdin, into=self.container.id, loginuid=loginuid,

@@ -110,7 +110,9 @@ async def inspect_exec(found: TheExec) -> Response:
 async def resize_exec(
     found: TheExec, h: Annotated[int, Query(ge=0, le=65535)] = 0, w: Annotated[int, Query(ge=0, le=65535)] = 0
 ) -> Response:
-    """docker exec -t, when the window's size changes"""
+    """docker exec -t, when the window's size changes; it waits for a start that is under way, as dockerd's does"""
+    async with found.beginning:
+        pass
     found.run.resize(h, w)
     return Response(status_code=200)
 
@@ -121,9 +123,9 @@ async def start_exec(
 ) -> Response:
     """docker exec, its second request: with Detach an ordinary answer, else the process's streams"""
     asker = engine.attribution.of(request.scope["socket"], f"exec in {found.container.name}")
-    found.claim()
     found.body.ConsoleSize = body.ConsoleSize or found.body.ConsoleSize
     if body.Detach:
+        found.claim()
         await found.start(asker.loginuid)
         return Response(status_code=200)
     create = found.body
@@ -133,6 +135,7 @@ async def start_exec(
         keys=DetachKeys(create.DetachKeys or DEFAULT_DETACH_KEYS) if create.Tty and create.AttachStdin else None,
         before=_Before(request, None, False, False),
     )  # fmt: skip
+    found.claim()  # only now: what is claimed counts as running
 
     async def start_and_serve(connection: Connection) -> None:
         try:

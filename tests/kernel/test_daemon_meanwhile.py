@@ -18,6 +18,8 @@ from awake import container, ending
 from private_labd import Labd
 from support import soon
 
+from daemon.engine import EXECS_KEPT
+
 pytestmark = pytest.mark.needs("root")
 
 
@@ -174,3 +176,23 @@ def test_what_is_being_committed_keeps_its_files(labd: Labd, small: str) -> None
             assert status(labd, "read") == "exited"
         assert committed.result()[0] == 201
     assert soon(lambda: status(labd, "read") == "")
+
+
+def test_an_exec_runs_from_its_start_on(labd: Labd) -> None:
+    """While it is being started it is running, it is not the one to be dropped for newer ones, and a resize waits."""
+    container(labd, "roomy", "sleep", "60")
+    words = {"Cmd": ["sleep", "60"], "Tty": True}
+    try:
+        made = labd.request("POST", "/containers/roomy/exec", words)[1]["Id"]
+        with ThreadPoolExecutor(2) as pool:
+            with standing_still(labd.spawner):
+                started = pool.submit(labd.request, "POST", f"/exec/{made}/start", {"Detach": True, "Tty": True})
+                time.sleep(0.1)
+                resized = pool.submit(labd.request, "POST", f"/exec/{made}/resize?h=10&w=20")
+                for _ in range(EXECS_KEPT):
+                    labd.request("POST", "/containers/roomy/exec", words)
+                assert labd.request("GET", f"/exec/{made}/json")[1]["Running"] is True
+                assert not (started.done() or resized.done())
+            assert (started.result()[0], resized.result()[0]) == (200, 200)
+    finally:
+        labd.request("DELETE", "/containers/roomy?force=1")
