@@ -81,6 +81,8 @@ async def container_logs(
     """docker logs"""
     if not (stdout or stderr):
         raise InvalidArgument("Bad parameters: you must choose at least one stream", "add stdout=1 or stderr=1")
+    if follow:
+        await container.settled()  # or there would be nothing to follow
     lines = int(tail) if tail.isascii() and tail.isdigit() else None
     query = LogQuery(stdout, stderr, follow, timestamps, lines, _absolute(since), _absolute(until), details)
     reader, held = query.lines(container), AsyncExitStack()

@@ -10,6 +10,7 @@ import signal
 import socket
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -53,9 +54,14 @@ class Labd:
 
     @property
     def spawner(self) -> int:
-        """The pid of labd's helper, which is the containers' parent."""
-        children = Path(f"/proc/{self.pid}/task/{self.pid}/children").read_text().split()
-        return next(int(pid) for pid in children if Path(f"/proc/{pid}/comm").read_text() == "labd-spawner\n")
+        """The pid of labd's helper, which is the containers' parent; it may just be giving itself its name."""
+        for _ in range(500):
+            children = Path(f"/proc/{self.pid}/task/{self.pid}/children").read_text().split()
+            for pid in children:
+                if Path(f"/proc/{pid}/comm").read_text() == "labd-spawner\n":
+                    return int(pid)
+            time.sleep(0.01)
+        raise AssertionError("labd has no spawner")
 
     def request(self, method: str, path: str, body: Any = None, timeout: float = 30) -> tuple[int, Any]:
         """(status, parsed JSON or text); body is sent as JSON, bytes as they are."""

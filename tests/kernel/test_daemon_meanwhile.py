@@ -62,6 +62,22 @@ def test_a_start_that_is_under_way_comes_first(labd: Labd, end: str) -> None:
         labd.request("DELETE", "/containers/begun?force=1")
 
 
+def test_logs_follow_a_start_that_is_under_way(labd: Labd) -> None:
+    """docker logs -f does not end because nothing runs yet."""
+    container(labd, "told", "echo", "hello", start=False)
+    try:
+        with ThreadPoolExecutor(2) as pool:
+            with standing_still(labd.spawner):
+                pool.submit(labd.request, "POST", "/containers/told/start")
+                time.sleep(0.2)
+                followed = pool.submit(labd.request, "GET", "/containers/told/logs?stdout=1&follow=1")
+                time.sleep(0.1)
+                assert not followed.done()
+            assert "hello" in followed.result()[1]
+    finally:
+        labd.request("DELETE", "/containers/told?force=1")
+
+
 def test_a_start_that_is_under_way_at_the_daemons_end(new_labd: Callable[..., Labd]) -> None:
     """Its container gets the stop signal like all others."""
     daemon = new_labd()
