@@ -177,6 +177,7 @@ class Container:
             if self.running or self.restarting:
                 return False
             self.record.state.update(restart_count=0, stopped=False)  # _spawn() writes them
+            self.comeback.begin_anew()
             async with self._beginning:
                 try:
                     await self._spawn(asker)

@@ -82,6 +82,10 @@ class Comeback:
         """From its end to its next beginning, without a gap: nobody may take it for one that has ended for good."""
         return self._task is not None
 
+    def begin_anew(self) -> None:
+        """A user starts it: the next wait is the first one again."""
+        self._wait = 0.0
+
     def plan(self, *, daemon_began: bool = False) -> None:
         """Have the container started after a while, if its policy wants that: it has ended, or a daemon begins.
 
