@@ -35,13 +35,13 @@ class Archiver:
         if not path or "\0" in path:
             raise InvalidArgument("the query has no path, or one with a NUL byte", "give path=/PATH/IN/THE/CONTAINER")
         container.require_sound()
-        where = ["stopped", container.engine.store.root, container.id]
+        where = [container.engine.store.root, container.id]
         self._fds: tuple[int, ...] = ()
         self._pidfd = -1
         process = container.run.process if container.running else None
         if process and process.pidfd >= 0:  # else the container has just ended
             self._fds = (process.pidfd,)
-            where = ["running", str(self._fds[0])]
+            where.append(str(process.pidfd))
         # surrogateescape: a name in a container need not be UTF-8
         self._command = command("archiver", verb, "/" + path.lstrip("/"), owner, *where)
 

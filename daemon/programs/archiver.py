@@ -1,7 +1,8 @@
 """`docker cp`: a separate process that moves into the container's root before it touches a path.
 
-    python -I -S -c ... CHECKOUT stat|get|put PATH OWNER running PIDFD
-    python -I -S -c ... CHECKOUT stat|get|put PATH OWNER stopped STORE ID
+    python -I -S -c ... CHECKOUT stat|get|put PATH OWNER STORE ID [PIDFD]
+
+PIDFD is the first process of a container that runs.
 
 Inside that root no symlink and no ".." of the container leads out; from outside, every path would be a danger
 (CVE-2018-15664). Nothing is imported after the move: the module would be the container's (CVE-2019-14271).
@@ -43,12 +44,12 @@ GO_MODES = {stat.S_IFDIR: 1 << 31, stat.S_IFLNK: 1 << 27, stat.S_IFIFO: 1 << 25,
 GO_BITS = {stat.S_ISUID: 1 << 23, stat.S_ISGID: 1 << 22, stat.S_ISVTX: 1 << 20}
 
 
-def enter(how: str, *arguments: str) -> None:
+def enter(root: str, container_id: str, pidfd: str = "") -> None:
     """Move into the root of a running container; build a stopped one's root in a private mount namespace."""
-    if how == "running":
-        syscalls.setns(int(arguments[0]), syscalls.CLONE_NEWNS)
-        return
-    root, container_id = arguments
+    if pidfd:
+        with contextlib.suppress(ProcessLookupError):  # it has just ended
+            syscalls.setns(int(pidfd), syscalls.CLONE_NEWNS)
+            return
     container = Store(root).find(container_id)
     if container.status == "damaged":
         raise Conflict(f"container {container.name} is damaged: {container.state['error']}", "remove it")

@@ -62,7 +62,7 @@ def test_nobody_hears() -> None:
     os.close(reader)
     with os.fdopen(writer, "wb") as closed:
         done = subprocess.run(
-            command("archiver", "stat", "/", "", "stopped", "/nonexistent", "none"),
+            command("archiver", "stat", "/", "", "/nonexistent", "none"),
             stdout=closed, stderr=subprocess.PIPE, timeout=30,
         )  # fmt: skip
     assert (done.returncode, done.stderr) == (-signal.SIGPIPE, b"")

@@ -10,7 +10,7 @@ import signal
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
@@ -165,13 +165,16 @@ def small(labd: Labd, rootfs_tar: bytes) -> Iterator[str]:
         labd.request("DELETE", f"/images/{name}?force=1")
 
 
-def reading(labd: Labd) -> int:
-    """The pid of the program that reads a container's files for a commit; 0 if there is none."""
-    for children in Path(f"/proc/{labd.pid}/task").glob("*/children"):
-        for pid in children.read_text().split():
-            if b"contents.py" in Path(f"/proc/{pid}/cmdline").read_bytes():
-                return int(pid)
-    return 0
+def helper(labd: Labd, program: str) -> int:
+    """The pid of a program that works for labd on a container's files; it has just been started."""
+    for _ in range(1000):
+        for children in Path(f"/proc/{labd.pid}/task").glob("*/children"):
+            for pid in map(int, children.read_text().split()):
+                with suppress(FileNotFoundError):
+                    if program in Path(f"/proc/{pid}/cmdline").read_text():
+                        return pid
+        time.sleep(0.001)
+    raise AssertionError(f"no {program} was started")
 
 
 def test_what_has_just_ended_is_committed(labd: Labd, small: str) -> None:
@@ -185,13 +188,25 @@ def test_what_is_being_committed_keeps_its_files(labd: Labd, small: str) -> None
     container(labd, "read", "sleep", "60", Image=small, HostConfig={"AutoRemove": True})
     with ThreadPoolExecutor(1) as pool:
         committed = pool.submit(labd.request, "POST", "/commit?container=read&repo=committed&pause=0")
-        assert soon(lambda: reading(labd) > 0)
-        with standing_still(reading(labd)):
+        with standing_still(helper(labd, "contents.py")):
             assert labd.request("POST", "/containers/read/kill")[0] == 204
             time.sleep(0.1)
             assert status(labd, "read") == "exited"
         assert committed.result()[0] == 201
     assert soon(lambda: status(labd, "read") == "")
+
+
+def test_a_copy_finds_what_has_just_ended(labd: Labd, small: str) -> None:
+    """docker cp reads the files of a container that ends before the copy begins."""
+    container(labd, "copied", "sleep", "60", Image=small)
+    try:
+        with ThreadPoolExecutor(1) as pool:
+            copied = pool.submit(labd.request, "GET", "/containers/copied/archive?path=/etc/group")
+            with standing_still(helper(labd, "programs.archiver")):
+                assert labd.request("POST", "/containers/copied/kill")[0] == 204
+            assert copied.result()[0] == 200
+    finally:
+        labd.request("DELETE", "/containers/copied?force=1")
 
 
 def test_an_exec_runs_from_its_start_on(labd: Labd) -> None:
