@@ -42,7 +42,10 @@ async def put(
 ) -> Response:
     """docker cp - CONTAINER:PATH"""
     owner = container.spec.user if go_bool(copyUIDGID) else ""
-    async with Archiver(container, "put", path, owner) as archiver:
+    async with AsyncExitStack() as stack:
+        if not container.running:  # two overlays must not write to one layer: it starts afterwards, as with dockerd
+            await stack.enter_async_context(container.changing)
+        archiver = await stack.enter_async_context(Archiver(container, "put", path, owner))
         await archiver.feed(request)
         await archiver.answer()
     return Response(status_code=200)

@@ -209,6 +209,21 @@ def test_a_copy_finds_what_has_just_ended(labd: Labd, small: str) -> None:
         labd.request("DELETE", "/containers/copied?force=1")
 
 
+def test_a_start_waits_for_a_copy_into_the_layer(labd: Labd, small: str) -> None:
+    """Two overlays that write to one layer have no defined behaviour: overlayfs.rst, "Sharing and copying layers"."""
+    container(labd, "filled", "sleep", "60", Image=small, start=False)
+    try:
+        with ThreadPoolExecutor(2) as pool:
+            copied = pool.submit(labd.request, "PUT", "/containers/filled/archive?path=/tmp", b"\0" * 10240)
+            with standing_still(helper(labd, "programs.archiver")):
+                started = pool.submit(labd.request, "POST", "/containers/filled/start")
+                time.sleep(0.2)
+                assert not started.done()
+            assert (copied.result()[0], started.result()[0]) == (200, 204)
+    finally:
+        labd.request("DELETE", "/containers/filled?force=1")
+
+
 def test_an_exec_runs_from_its_start_on(labd: Labd) -> None:
     """While it is being started it is running, it is not the one to be dropped for newer ones, and a resize waits."""
     container(labd, "roomy", "sleep", "60")
