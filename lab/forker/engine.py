@@ -246,11 +246,15 @@ class Forker:
 
         Returns when the container's end has been recorded.
         """
-        process = container.open()
-        pidfd.send_signal(process, signal_number(container.config.get("stop_signal") or "TERM"))
-        if not pidfd.ended(process, seconds):
-            pidfd.send_signal(process, SIGKILL)
-        self.wait(container)
+        with container.held():  # as in wait(): one of --rm leaves its end to be read
+            try:
+                process = container.open()
+                pidfd.send_signal(process, signal_number(container.config.get("stop_signal") or "TERM"))
+                if not pidfd.ended(process, seconds):
+                    pidfd.send_signal(process, SIGKILL)
+            except NotRunning:
+                pass  # it has just ended, and its monitor is about to write that
+            self.wait(container)
 
     def wait(self, container: Record) -> int:
         """Wait until the monitor has recorded the exit code, and return it."""
@@ -269,10 +273,15 @@ class Forker:
         Raises StillRunning for a running one without force.
         """
         if container.status == "running":
-            if not force:
-                raise StillRunning(f"container {container.name} is running", "stop it first, or use --force")
-            pidfd.send_signal(container.open(), SIGKILL)
-            self.wait(container)
+            with container.held():
+                try:
+                    process = container.open()
+                    if not force:
+                        raise StillRunning(f"container {container.name} is running", "stop it first, or use --force")
+                    pidfd.send_signal(process, SIGKILL)
+                except NotRunning:
+                    pass  # as in stop()
+                self.wait(container)
         elif container.status == "damaged":
             end_damaged(container, force)
         self._drop(container, volumes=volumes)

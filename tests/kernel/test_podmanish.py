@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import hashlib
 import json
 import os
@@ -15,7 +16,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
-from support import Podmanish, processes_with
+from support import Podmanish, processes_with, soon
 
 pytestmark = pytest.mark.needs("root")
 
@@ -271,6 +272,41 @@ def test_running_containers_are_not_removed(podmanish: Podmanish) -> None:
     assert done.returncode == 125
     assert b"stop it first, or use --force" in done.stderr
     podmanish.output("rm", "-f", "busy")
+
+
+@pytest.mark.parametrize("verb", [["stop"], ["rm"], ["rm", "--force"]], ids=" ".join)
+def test_an_end_that_is_not_recorded_yet(podmanish: Podmanish, verb: list[str]) -> None:
+    """stop and rm of a container that has ended wait for its monitor, which is stopped here for a while."""
+    podmanish.output("run", "-d", "--name", "over", "host", "sleep", "60")
+    (path,) = podmanish.root.glob("podmanish/containers/*/state")
+    state = ast.literal_eval(path.read_text())
+    os.kill(state["monitor"], signal.SIGSTOP)
+    try:
+        os.kill(state["pid"], signal.SIGKILL)
+        asking = podmanish.start(*verb, "over")
+        with pytest.raises(subprocess.TimeoutExpired):
+            asking.wait(0.4)
+    finally:
+        os.kill(state["monitor"], signal.SIGCONT)
+    assert asking.wait(10) == 0
+    asking.communicate()
+    left = podmanish.output("ps", "-a", "-q")
+    assert bool(left) == (verb == ["stop"])
+    podmanish("rm", "-f", "over")
+
+
+def test_stop_of_what_removes_itself(podmanish: Podmanish) -> None:
+    """A stop hears of the end of a container of --rm, however late it looks."""
+    podmanish.output("run", "-d", "--rm", "--name", "over", "host", "sleep", "60")
+    (path,) = podmanish.root.glob("podmanish/containers/*/state")
+    with podmanish.start("stop", "-t", "30", "over", stderr=subprocess.PIPE) as asking:
+        time.sleep(0.4)  # it has sent SIGTERM, which the first process of a pid namespace ignores
+        os.kill(asking.pid, signal.SIGSTOP)
+        os.kill(ast.literal_eval(path.read_text())["pid"], signal.SIGKILL)
+        time.sleep(0.2)
+        os.kill(asking.pid, signal.SIGCONT)
+        assert asking.wait(10) == 0, asking.stderr and asking.stderr.read()
+    assert soon(lambda: not path.exists())
 
 
 def test_inspect_shows_the_labels(podmanish: Podmanish) -> None:
