@@ -171,7 +171,7 @@ class Container:
         Raises CommandNotFound, CommandNotExecutable, CannotStart.
         """
         async with self.changing:
-            await self._end_recorded()
+            await self.end_recorded()
             self.removal.require_present()
             self.require_sound()
             if self.running or self.restarting:
@@ -191,7 +191,7 @@ class Container:
         async with self._beginning:
             pass
 
-    async def _end_recorded(self) -> None:
+    async def end_recorded(self) -> None:
         """If its process has ended, wait until that is recorded: its last output comes first; daemon.stdio."""
         if self.running and self.run.process and self.run.process.ended.done():
             await asyncio.shield(self._next_exit)
@@ -381,7 +381,7 @@ class Container:
         Raises StillRunning if it runs, unless force is set.
         """
         async with self.changing:
-            await self._end_recorded()
+            await self.end_recorded()
             self.removal.require_present(or_going=True)
             self.takes_volumes |= with_volumes
             if self.running or self.restarting:

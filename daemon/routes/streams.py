@@ -37,6 +37,7 @@ async def attach(
     logs: Switch = False, detachKeys: Keys = "",
 ) -> Response:  # fmt: skip
     """docker attach, and the streams of docker run"""
+    await container.end_recorded()  # or it would be attached to the run that is over, and not to the next one
     tty, run = container.spec.tty, container.run
     session = Session(
         AttachedClient(tty=tty, stdout=stdout, stderr=stderr), run.output,

@@ -14,7 +14,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
-from awake import container, ending
+from awake import UPGRADE, ask, connect, container, ending
 from private_labd import Labd
 from support import soon
 
@@ -144,6 +144,21 @@ def test_an_end_that_is_not_recorded_yet_comes_first(labd: Labd, method: str, pa
         client.close()
         assert answered.result() == (204, "")
         assert status(labd, "over") == wanted
+
+
+def test_an_attached_client_gets_the_next_run(labd: Labd) -> None:
+    """`docker start -a` attaches first: what has ended by then is over, even if that is not recorded yet."""
+    attach = ask("POST", "/containers/next/attach?stream=1&stdout=1", headers=UPGRADE)
+    with ending(labd, "next") as client, connect(labd, attach) as attached, ThreadPoolExecutor(1) as pool:
+        time.sleep(0.1)
+        started = pool.submit(labd.request, "POST", "/containers/next/start")
+        time.sleep(0.1)
+        client.close()
+        assert started.result()[0] == 204
+        received = 0
+        while received < 10**6 and (data := attached.recv(1 << 16)):  # the first run has left less in its pipe
+            received += len(data)
+        assert received >= 10**6
 
 
 def test_whoever_has_ended_is_not_checked(labd: Labd) -> None:
