@@ -224,6 +224,7 @@ class Container:
         except OSError as error:  # if this daemon were killed, the next one could not know of the process
             process.kill(signal.SIGKILL)
             await self._supervise(run)
+            self.comeback.cancel()  # as after any start that fails
             raise recording.not_recorded(error) from None
         told = self.engine.attribution.audit("start", self.id, self.name, process.pid, asker.peer)
         volumes.tell_mounts(self, "mount")

@@ -176,6 +176,27 @@ def test_a_user_who_ends_it_is_heard(labd: Labd, end: str) -> None:
         gone(labd, "steady")
 
 
+def test_a_start_that_fails_is_not_followed_by_another(labd: Labd) -> None:
+    """A container that has begun and cannot be recorded is ended, and does not come up behind that answer."""
+    made(labd, "unwritten", "always", "sleep", "60", start=False)
+    (path,) = labd.state.glob(f"labd/containers/{labd.request('GET', '/containers/unwritten/json')[1]['Id']}/state")
+    try:
+        with ThreadPoolExecutor(1) as pool:
+            os.kill(labd.spawner, signal.SIGSTOP)
+            started = pool.submit(labd.request, "POST", "/containers/unwritten/start")
+            time.sleep(0.2)
+            path.unlink()
+            path.mkdir()  # which no rename(2) of a file replaces
+            os.kill(labd.spawner, signal.SIGCONT)
+            assert started.result()[0] == 500
+        path.rmdir()
+        time.sleep(0.3)
+        assert (shown(labd, "unwritten")["Status"], shown(labd, "unwritten")["RestartCount"]) == ("exited", 0)
+    finally:
+        os.kill(labd.spawner, signal.SIGCONT)
+        gone(labd, "unwritten")
+
+
 def test_a_policy_does_not_undo_a_stop(labd: Labd) -> None:
     """docker update gives a policy to a container that is being stopped: it does not come back from that stop."""
     made(labd, "leaving", "no", "sleep", "60")  # pid 1 of a namespace ignores SIGTERM
