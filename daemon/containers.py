@@ -72,7 +72,7 @@ class Container:
         self._next_exit: asyncio.Future[int] = asyncio.get_running_loop().create_future()
         self.changing = asyncio.Lock()
         self._files = asyncio.Lock()  # while it is held they are not deleted; AutoRemove does not take the other lock
-        self._beginning = asyncio.Lock()  # held by a start, whoever asked for it, from the request to the spawner on
+        self._beginning = asyncio.Lock()  # held by a start, whoever asked for it
         self._supervisor: asyncio.Task[None] | None = None
         self._restarting = 0  # how many restart requests are being served
 
@@ -187,7 +187,7 @@ class Container:
             return True
 
     async def settled(self) -> None:
-        """Wait for the end of a start that is under way, as dockerd's verbs do: before it, nothing they say lasts."""
+        """Wait for the end of a start that is under way; dockerd's start keeps its container locked so long."""
         async with self._beginning:
             pass
 
