@@ -178,13 +178,16 @@ class Container:
                 return False
             self.record.state.update(restart_count=0, stopped=False)  # _spawn() writes them
             self.comeback.begin_anew()
-            async with self._beginning:
-                try:
-                    await self._spawn(asker)
-                except LabError as error:
-                    await self._start_failed(error, asker)
-                    raise
+            await self._begin(asker)
             return True
+
+    async def _begin(self, asker: Asker) -> None:
+        async with self._beginning:
+            try:
+                await self._spawn(asker)
+            except LabError as error:
+                await self._start_failed(error, asker)
+                raise
 
     async def settled(self) -> None:
         """Wait for the end of a start that is under way; dockerd's start keeps its container locked so long."""
@@ -259,13 +262,11 @@ class Container:
         if self.removal.begun:
             return
         self.record.state["restart_count"] = self.record.state.get("restart_count", 0) + 1
-        async with self._beginning:
-            try:
-                await self._spawn(NOBODY)
-            except LabError as error:
-                log.error("container %s cannot be started again: %s", self.id, error.message)
-                await self._start_failed(error, NOBODY)
-                self._tell_waiters(error.exit_code)
+        try:
+            await self._begin(NOBODY)
+        except LabError as error:
+            log.error("container %s cannot be started again: %s", self.id, error.message)
+            self._tell_waiters(error.exit_code)
 
     def waiter(self, condition: str) -> asyncio.Future[int]:
         """A future of the exit code for Docker's conditions "not-running", "next-exit" and "removed"."""
