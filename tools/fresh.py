@@ -284,7 +284,10 @@ def first_verdict(here: Machine) -> bool:
 
 
 def all_tests(here: Machine, target: str) -> bool:
-    """Run `sudo make TARGET` with CI's packages; a test that lacks something fails, unless that is ABSENT."""
+    """Run `sudo make TARGET` with CI's packages; a test that lacks something fails, unless that is ABSENT.
+
+    JOBS is one more than there are processors: many tests wait.
+    """
     require = ",".join(["all", *(f"-{name}" for name in ABSENT)])
     script = f"""cd loginuid-lab
 sudo YES=1 tools/setup packages $(.ci/packages | sed 's/chromium\\|fonts-[a-z-]*//g')

@@ -157,6 +157,24 @@ def test_viewers_go_where_the_speaker_goes(page: Page, open_tab: Open) -> None:
 
 
 @pytest.mark.needs("chromium")
+def test_the_last_key_of_the_speakers_counts(page: Page, open_tab: Open) -> None:
+    """Of two keys in quick succession the second decides where viewers are, also if the first takes long to arrive."""
+    show(page, moments())
+    speaker, viewer = open_tab(page.speaker_address), open_tab(page.address)
+    speaker.keyboard.press("Home")
+    at_step(viewer, 1, STEPS)
+    late: list[Any] = []  # playwright's Route
+    speaker.route("**/at", lambda route: route.continue_() if late else late.append(route))
+    speaker.keyboard.press("ArrowRight")
+    speaker.keyboard.press("ArrowRight")
+    at_step(speaker, 3, STEPS)
+    speaker.wait_for_timeout(200)
+    late[0].continue_()
+    viewer.wait_for_timeout(200)
+    at_step(viewer, 3, STEPS)
+
+
+@pytest.mark.needs("chromium")
 def test_the_speaker_sets_the_pace(open_tab: Open) -> None:
     """take() waits at each stop until the speaker's Space; the viewers' does nothing."""
     played = moments()

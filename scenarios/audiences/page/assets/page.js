@@ -14,6 +14,7 @@ let ended = false; // whether no beat comes any more
 const BOUNCE = 250; // ms: a presenter's button may press twice
 let lastPress = -BOUNCE;
 let newest = 0; // the number of the last beat that came
+let sent = Promise.resolve(); // when the last message has been answered
 
 const keys = {
   on: () => (shown < steps.length - 1 ? go(shown + 1) : press("on")),
@@ -76,10 +77,11 @@ function press(key) {
   post("key", { key, seen: newest });
 }
 
+// One after the other: two requests at once may arrive in either order, and the audience would go where the first led.
 // Where the server has gone, the page says so by itself, and what was shown stays.
 function post(what, message) {
   const headers = { "Content-Type": "application/json" };
-  fetch(what, { method: "POST", headers, body: JSON.stringify(message) }).catch(() => {});
+  sent = sent.then(() => fetch(what, { method: "POST", headers, body: JSON.stringify(message) })).catch(() => {});
 }
 
 function show(number) {
