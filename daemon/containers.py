@@ -104,6 +104,11 @@ class Container:
         return self.comeback.pending
 
     @property
+    def starting(self) -> bool:
+        """Whether a start is under way, whoever asked for it; one that fails then is not followed by another."""
+        return self._beginning.locked()
+
+    @property
     def closing(self) -> bool:
         return self.engine.closing
 
@@ -227,7 +232,6 @@ class Container:
         except OSError as error:  # if this daemon were killed, the next one could not know of the process
             process.kill(signal.SIGKILL)
             await self._supervise(run)
-            self.comeback.cancel()  # as after any start that fails
             raise recording.not_recorded(error) from None
         told = self.engine.attribution.audit("start", self.id, self.name, process.pid, asker.peer)
         volumes.tell_mounts(self, "mount")

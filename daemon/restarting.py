@@ -65,6 +65,10 @@ class Restartable(Protocol):
     def changing(self) -> asyncio.Lock:
         """Held while the container starts, is paused or removed."""
 
+    @property
+    def starting(self) -> bool:
+        """Whether a start is under way, whoever asked for it."""
+
     async def start_again(self) -> None: ...
 
 
@@ -75,7 +79,6 @@ class Comeback:
         self.container = container
         self._wait = 0.0
         self._task: asyncio.Task[None] | None = None
-        self._starting = False
 
     @property
     def pending(self) -> bool:
@@ -93,7 +96,7 @@ class Comeback:
         """
         container, state = self.container, self.container.record.state
         restarts, stopped = state.get("restart_count", 0), state.get("stopped", False)
-        if container.closing or self._starting or not state.get("started") or (stopped and not daemon_began):
+        if container.closing or container.starting or not state.get("started") or (stopped and not daemon_began):
             return
         if comes_back(container.policy, container.exit_code, restarts=restarts, stopped=stopped):
             if state.get("finished", 0) - state["started"] >= STEADY * 10**9:
@@ -104,7 +107,7 @@ class Comeback:
 
     def cancel(self) -> bool:
         """Whether there was a wait to cancel; a start that is under way goes on."""
-        if self._task is None or self._starting:
+        if self._task is None or self.container.starting:
             return False
         self._task.cancel()
         self._task = None
@@ -113,8 +116,7 @@ class Comeback:
     async def _later(self, seconds: float) -> None:
         await asyncio.sleep(seconds)
         async with self.container.changing:
-            self._starting = True
             try:
                 await self.container.start_again()
             finally:
-                self._starting, self._task = False, None
+                self._task = None
